@@ -1,0 +1,163 @@
+"""The SavedModel contract: what every SavedModel of this package offers, whoever loads it.
+
+Signatures, all with a dynamic batch:
+
+    serving_default  images uint8 (batch, height, width, 3) RGB            -> detections in pixels of the images
+    encoded          image_bytes string (batch,), JPEG or PNG              -> the same
+    padded           images as above, padded at the right and the bottom,
+                     sizes int32 (batch, 2) as height, width               -> the same
+    network          frames float32 (batch, S, S, 3) RGB in [0, 1]         -> boxes, scores of every anchor
+
+The first three give `num_detections`, `boxes`, `scores` and `classes`, zero-padded to `max_detections`. `network` is
+the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and, under `tftrt_yolo`,
+ours; this module writes and reads it:
+
+    metadata = contract.read_metadata("yolov8n_saved_model")
+    metadata.names[0], metadata.image_size_hw
+"""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import tftrt_yolo
+from tftrt_yolo.errors import SavedModelError
+
+SERVING = "serving_default"
+ENCODED = "encoded"
+PADDED = "padded"
+NETWORK = "network"
+SIGNATURES = (SERVING, ENCODED, PADDED, NETWORK)
+
+METADATA_FILE = "metadata.yaml"
+CONVERSION_FILE = "conversion.json"
+_OUR_SECTION = "tftrt_yolo"
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """How dense predictions become detections; the numbers are constants of the SavedModel.
+
+    Attributes:
+      score_threshold: Detections score above this, in [0, 1].
+      iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
+      max_detections: At most this many detections an image; the outputs are padded to it.
+      max_candidates: At most this many boxes an image, the best, take part in non-maximum suppression.
+    """
+
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.7
+    max_detections: int = 300
+    max_candidates: int = 1_024
+
+    def __post_init__(self):
+        """Raises ValueError for a number that is out of its range."""
+        for name in ("score_threshold", "iou_threshold"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value!r}; it must be a number between 0 and 1.")
+        for name in ("max_detections", "max_candidates"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a SavedModel knows about itself.
+
+    Attributes:
+      task: Ultralytics' name of the task: "detect".
+      names: Class index to class name.
+      image_size_hw: Height and width of the frames that the network takes, in pixels.
+      stride: Ultralytics' largest stride in pixels; the frame's sides are multiples of it.
+      selection: Thresholds and limits of the selection.
+      weights: File name of the checkpoint or model YAML that was exported.
+    """
+
+    task: str
+    names: dict[int, str]
+    image_size_hw: tuple[int, int]
+    stride: int
+    selection: Selection
+    weights: str
+
+
+def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
+    """Writes metadata.yaml with the keys that Ultralytics' loader reads, and ours.
+
+    Args:
+      saved_model_dir: Directory of the SavedModel.
+      metadata: What to write.
+
+    Source: the keys are those of ultralytics.engine.exporter.Exporter and
+      ultralytics.nn.backends.base.BaseBackend.apply_metadata.
+    """
+    import yaml
+
+    document = {
+        "description": f"{Path(metadata.weights).stem} as a TensorFlow SavedModel",
+        "author": "tftrt_yolo",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "version": tftrt_yolo.__version__,
+        "license": "AGPL-3.0-or-later",
+        "stride": metadata.stride,
+        "task": metadata.task,
+        "batch": 1,
+        "imgsz": list(metadata.image_size_hw),
+        "names": metadata.names,
+        "channels": 3,
+        "end2end": False,
+        "args": {"batch": 1, "half": False, "nms": False},
+        _OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)},
+    }
+    (saved_model_dir / METADATA_FILE).write_text(
+        yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+
+
+def read_metadata(saved_model_dir: str | Path) -> Metadata:
+    """Reads and checks metadata.yaml.
+
+    Args:
+      saved_model_dir: Directory of a SavedModel that this package wrote.
+
+    Returns:
+      The metadata.
+
+    Raises:
+      SavedModelError: If the directory is no SavedModel, or its metadata.yaml is missing, damaged or not ours.
+    """
+    import yaml
+
+    saved_model_dir = Path(saved_model_dir)
+    if not (saved_model_dir / "saved_model.pb").is_file():
+        found = "is no directory" if not saved_model_dir.is_dir() else "has no saved_model.pb"
+        raise SavedModelError(
+            f"{saved_model_dir} {found}. Expected a SavedModel directory that `tftrt-yolo export` or "
+            "`tftrt-yolo convert` wrote."
+        )
+    path = saved_model_dir / METADATA_FILE
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        ours = document[_OUR_SECTION]
+        height, width = (int(side) for side in document["imgsz"])
+        return Metadata(
+            task=str(document["task"]),
+            names={int(index): str(name) for index, name in document["names"].items()},
+            image_size_hw=(height, width),
+            stride=int(document["stride"]),
+            selection=Selection(**ours["selection"]),
+            weights=str(ours["weights"]),
+        )
+    except FileNotFoundError as error:
+        raise SavedModelError(
+            f"{saved_model_dir} has no {METADATA_FILE}, so it is not a SavedModel of tftrt_yolo. "
+            "Export the checkpoint again with `tftrt-yolo export`."
+        ) from error
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
+        raise SavedModelError(
+            f"{path} cannot be used ({type(error).__name__}: {error}). Expected Ultralytics' keys and a section "
+            f"'{_OUR_SECTION}'; a SavedModel that Ultralytics wrote itself lacks it. Export the checkpoint again with "
+            "`tftrt-yolo export`."
+        ) from error

@@ -1,0 +1,182 @@
+"""Export: from an Ultralytics checkpoint to a TensorFlow SavedModel.
+
+    report = tftrt_yolo.export("yolov8n.pt", "yolov8n_saved_model")
+    print(report)
+
+PyTorch → ONNX (checkpoint) → onnx2tf (trunk) → decode and selection in TensorFlow (heads, frames, nms) → signatures
+(assemble) → parity with PyTorch. The first stage of the flow: what it writes, `convert` and `Predictor` read.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+
+from tftrt_yolo import directories
+from tftrt_yolo.errors import ExportError, ParityError
+
+MAX_BOX_DIFFERENCE_PX = 0.1
+MAX_SCORE_DIFFERENCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes:
+      saved_model_dir: The SavedModel.
+      weights: The checkpoint.
+      task: Ultralytics' name of the task.
+      image_size_hw: Frame height and width in pixels.
+      num_classes: Classes.
+      num_parameters: Weights of the fused network.
+      largest_box_difference_px: Against PyTorch on the same frames, over every anchor, in frame pixels.
+      largest_score_difference: The same for scores.
+      size_bytes: Size of the directory.
+      seconds: Wall time of the whole export.
+    """
+
+    saved_model_dir: Path
+    weights: str
+    task: str
+    image_size_hw: tuple[int, int]
+    num_classes: int
+    num_parameters: int
+    largest_box_difference_px: float
+    largest_score_difference: float
+    size_bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        height, width = self.image_size_hw
+        return (
+            f"Exported {self.weights} ({self.task}, {self.num_classes} classes, {self.num_parameters:,} parameters) "
+            f"at {width} x {height} px, dynamic batch, in {self.seconds:.1f} s\n"
+            f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)\n"
+            f"  parity, PyTorch    boxes within {self.largest_box_difference_px:.2g} px, "
+            f"scores within {self.largest_score_difference:.2g}"
+        )
+
+
+def export(
+    weights: str | Path,
+    saved_model_dir: str | Path,
+    *,
+    image_size: int | tuple[int, int] = 640,
+    score_threshold: float = 0.25,
+    iou_threshold: float = 0.7,
+    max_detections: int = 300,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Exports a YOLOv8 checkpoint to a SavedModel and checks the saved file against PyTorch.
+
+    Args:
+      weights: A .pt checkpoint, a model YAML (random weights) or an official name such as yolov8n, which Ultralytics
+        downloads where it can.
+      saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
+      image_size: Side of the network's frame in pixels, or height and width; multiples of the model's stride (32).
+      score_threshold: Detections score above this, in [0, 1].
+      iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
+      max_detections: At most this many detections an image.
+      overwrite: Replace a SavedModel that is already there.
+
+    Returns:
+      What was done, with the largest differences to PyTorch.
+
+    Raises:
+      ValueError: If an argument is out of its range.
+      FileExistsError: If saved_model_dir exists and overwrite is false.
+      CheckpointError: If the weights cannot be used.
+      ExportError: If a tool of the export chain is missing or fails.
+      ParityError: If boxes differ by more than 0.1 px or scores by more than 1e-3. Nothing is left behind then.
+    """
+    start = time.perf_counter()
+    from tftrt_yolo.contract import Metadata, Selection
+
+    weights, saved_model_dir = str(weights), Path(saved_model_dir)
+    selection = Selection(score_threshold, iou_threshold, max_detections)
+    size_hw = _size_hw(image_size)
+    directories.check_free(saved_model_dir, overwrite=overwrite)
+    _check_file(weights)
+
+    from tftrt_yolo.exporter.worker import Job, Worker
+
+    with Worker() as worker, directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir:
+        checkpoint = _import_checkpoint()
+        yolo = checkpoint.load(weights)
+        _check_stride(size_hw, max(yolo.strides))
+        metadata = Metadata(yolo.task, yolo.names, size_hw, max(yolo.strides), selection, yolo.weights)
+        frames = checkpoint.reference_frames(size_hw)
+        onnx_path = worker.folder / "trunk.onnx"
+        checkpoint.write_onnx_trunk(yolo, size_hw, onnx_path)
+        worker.start(Job(onnx_path, yolo.strides, yolo.reg_max, metadata, partial_dir, frames))
+        reference = checkpoint.run(yolo, frames)
+        box_difference, score_difference = _check_parity(worker.finish(), reference)
+        size_bytes = sum(file.stat().st_size for file in partial_dir.rglob("*") if file.is_file())
+    return ExportReport(
+        saved_model_dir=saved_model_dir,
+        weights=weights,
+        task=yolo.task,
+        image_size_hw=size_hw,
+        num_classes=len(yolo.names),
+        num_parameters=sum(parameter.numel() for parameter in yolo.module.parameters()),
+        largest_box_difference_px=box_difference,
+        largest_score_difference=score_difference,
+        size_bytes=size_bytes,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _size_hw(image_size) -> tuple[int, int]:
+    """Frame height and width, checked."""
+    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    if len(sides) != 2 or not whole:
+        raise ValueError(f"image_size is {image_size!r}; expected a positive whole number or (height, width), in pixels.")
+    return tuple(sides)
+
+
+def _check_stride(size_hw: tuple[int, int], stride: int) -> None:
+    """Refuses a frame that the network's strides do not divide."""
+    if any(side % stride for side in size_hw):
+        nearest = tuple(max(stride, round(side / stride) * stride) for side in size_hw)
+        nearest = nearest[0] if nearest[0] == nearest[1] else nearest
+        raise ValueError(
+            f"image_size is {size_hw[0]} x {size_hw[1]} (height x width); both must be multiples of the model's stride, "
+            f"{stride}. The nearest that is: {nearest}."
+        )
+
+
+def _check_file(weights: str) -> None:
+    """Reports a missing file before anything heavy is imported."""
+    from tftrt_yolo.errors import CheckpointError
+
+    path = Path(weights)
+    if path.is_dir():
+        raise CheckpointError(f"{weights} is a directory. Expected a .pt checkpoint, a model YAML or an official name.")
+    if path.name != weights and not path.is_file():
+        raise CheckpointError(f"{weights} does not exist. Expected a .pt checkpoint or a model YAML at this path.")
+
+
+def _import_checkpoint():
+    """Imports the part that needs PyTorch, or says how to get it."""
+    try:
+        from tftrt_yolo.exporter import checkpoint
+    except ImportError as error:
+        raise ExportError(
+            f"The export tools are not complete here ({error}). Install them with `pip install tftrt_yolo[export]`; "
+            "prediction and conversion work without them."
+        ) from error
+    return checkpoint
+
+
+def _check_parity(dense: dict, reference: dict) -> tuple[float, float]:
+    """Returns the saved file's largest box and score differences to PyTorch's, if they are small enough."""
+    box_difference, score_difference = (float(abs(dense[name] - reference[name]).max()) for name in ("boxes", "scores"))
+    if not (box_difference <= MAX_BOX_DIFFERENCE_PX and score_difference <= MAX_SCORE_DIFFERENCE):  # NaN fails
+        raise ParityError(
+            f"The exported model differs from PyTorch by up to {box_difference:.3g} px in boxes and "
+            f"{score_difference:.3g} in scores; at most {MAX_BOX_DIFFERENCE_PX} px and {MAX_SCORE_DIFFERENCE} are "
+            "accepted. Nothing was written. Check with `tftrt-yolo check` that the export tools have the tested versions."
+        )
+    return box_difference, score_difference

@@ -1,0 +1,86 @@
+"""From a network to a SavedModel that keeps the contract.
+
+    network = tf.function(...)                                  # frames -> {"boxes": ..., "scores": ...}
+    save(network, metadata, Path("yolov8n_saved_model"))
+
+Export calls it with the decoded trunk, convert with what TF-TRT made of signature `network`: every other signature is
+built around that one function, so the weights are stored once and every signature runs the converted part.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from tftrt_yolo import contract
+from tftrt_yolo.contract import Metadata
+from tftrt_yolo.exporter import frames as framing
+from tftrt_yolo.exporter import heads, nms
+
+# Nothing here is Python control flow over tensors; autograph would only take six seconds to find that out.
+_graph_function = functools.partial(tf.function, autograph=False)
+
+Network = Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
+def save(network: Network, metadata: Metadata, saved_model_dir: Path, *, tracked: object = None) -> None:
+    """Writes a SavedModel with every signature, Ultralytics' attribute and metadata.yaml.
+
+    Args:
+      network: Takes frames (batch, S, S, 3) float32 to `boxes` (batch, A, 4) and `scores` (batch, A, C).
+      metadata: Describes the model; its selection goes into the graph.
+      saved_model_dir: An empty directory.
+      tracked: What the network needs and the SavedModel must hold: variables, or TensorRT engines.
+    """
+    size_hw = metadata.image_size_hw
+    frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
+    images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+
+    @_graph_function(input_signature=[frames_spec])
+    def network_signature(frames):
+        dense = network(frames)
+        return {name: tf.identity(dense[name], name=name) for name in ("boxes", "scores")}
+
+    network_function = network_signature.get_concrete_function()
+
+    def detect(frames, letterbox):
+        dense = network_function(frames)
+        selected = nms.select(dense["boxes"], dense["scores"], metadata.selection)
+        boxes_xyxy = letterbox.to_image_pixels(selected.gather(dense["boxes"]))
+        in_use = tf.sequence_mask(selected.num_detections, metadata.selection.max_detections)[..., tf.newaxis]
+        return {
+            "num_detections": selected.num_detections,
+            "boxes": tf.where(in_use, boxes_xyxy, 0.0),
+            "scores": selected.scores,
+            "classes": selected.classes,
+        }
+
+    @_graph_function(input_signature=[images_spec])
+    def serving_default(images):
+        return detect(*framing.letterbox_images(images, size_hw))
+
+    @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def encoded(image_bytes):
+        return detect(*framing.letterbox_encoded_images(image_bytes, size_hw))
+
+    @_graph_function(input_signature=[images_spec, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
+    def padded(images, sizes):
+        return detect(*framing.letterbox_padded_images(images, sizes, size_hw))
+
+    @_graph_function(input_signature=[frames_spec])
+    def ultralytics_call(frames):
+        dense = network_function(frames)
+        return heads.ultralytics_layout(dense["boxes"], dense["scores"])
+
+    root = tf.Module()
+    root.tracked = tracked
+    root.serving_default = ultralytics_call  # ultralytics.nn.backends.tensorflow calls an attribute of this name
+    signatures = {
+        contract.SERVING: serving_default,
+        contract.ENCODED: encoded,
+        contract.PADDED: padded,
+        contract.NETWORK: network_function,
+    }
+    tf.saved_model.save(root, str(saved_model_dir), signatures=signatures)
+    contract.write_metadata(saved_model_dir, metadata)

@@ -1,0 +1,260 @@
+"""From a checkpoint to an ONNX trunk: the only place that imports torch and ultralytics.
+
+    yolo = load("yolov8n.pt")
+    write_onnx_trunk(yolo, (640, 640), Path("trunk.onnx"))
+    reference = run(yolo, reference_frames((640, 640)))    # PyTorch's own boxes and scores, for the parity check
+
+A checkpoint is a pickle and may come from a stranger: only the known classes of PyTorch and Ultralytics are loaded from
+it, and a model YAML may only name Ultralytics' and PyTorch's layers.
+"""
+
+import ast
+import dataclasses
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from ultralytics.nn import modules as ultralytics_modules
+from ultralytics.nn.tasks import DetectionModel, guess_model_task, torch_safe_load, yaml_model_load
+from ultralytics.utils import checks
+
+from tftrt_yolo.errors import CheckpointError, ExportError
+
+_HEAD_OF_TASK = {"detect": "Detect"}  # supported tasks, and Ultralytics' class of the head that ends the network
+_OPSET = 17  # the newest that PyTorch's TorchScript exporter and onnx2tf 1.28 both know whole
+_SHAPE_ARITHMETIC = {"Shape", "Gather", "Range", "ConstantOfShape", "Where", "Loop", "If"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Yolo:
+    """A model in PyTorch, fused and ready to run.
+
+    Attributes:
+      module: The network, float32, in evaluation mode.
+      task: Ultralytics' name of the task.
+      names: Class index to class name.
+      strides: Pixels per cell of each level of the head.
+      reg_max: Bins of the head's box distribution.
+      weights: File name that it came from.
+    """
+
+    module: torch.nn.Module
+    task: str
+    names: dict[int, str]
+    strides: tuple[int, ...]
+    reg_max: int
+    weights: str
+
+
+def load(weights: str) -> Yolo:
+    """Loads a checkpoint, builds a model YAML with random weights, or fetches an official model.
+
+    Args:
+      weights: Path of a .pt checkpoint; path or official name of a model YAML ("yolov8n.yaml"); or an official name
+        ("yolov8n"), which Ultralytics downloads where it can.
+
+    Returns:
+      The model.
+
+    Raises:
+      CheckpointError: If the file is missing, damaged, no YOLO, or of a task or head that is not supported.
+    """
+    module = _build_from_yaml(weights) if Path(weights).suffix in {".yaml", ".yml"} else _load_checkpoint(weights)
+    task = guess_model_task(module)
+    _check_task(task, weights)
+    head = module.model[-1]
+    if type(head).__name__ != _HEAD_OF_TASK[task] or head.end2end:
+        kind = "an end-to-end" if head.end2end else "the"
+        raise CheckpointError(
+            f"{weights} ends in {kind} head {type(head).__name__}, and only {_HEAD_OF_TASK[task]} with non-maximum "
+            "suppression is supported. Use a YOLOv8 model."
+        )
+    module = module.float().eval().fuse(verbose=False)
+    for block in module.modules():
+        if isinstance(block, ultralytics_modules.C2f):
+            block.forward = block.forward_split  # chunk() would export the channel count as shape arithmetic
+    return Yolo(
+        module=module,
+        task=task,
+        names={int(index): str(name) for index, name in module.names.items()},
+        strides=tuple(int(stride) for stride in head.stride),
+        reg_max=int(head.reg_max),
+        weights=Path(weights).name,
+    )
+
+
+def reference_frames(size_hw: tuple[int, int]) -> np.ndarray:
+    """Frames for the parity check: two different ones, so that a batch that is not dynamic shows.
+
+    Args:
+      size_hw: Height and width in pixels.
+
+    Returns:
+      (2, height, width, 3) float32 in [0, 1]: random colours in patches of 1 to 32 pixels, which excite a network more
+      than white noise does.
+    """
+    rng = np.random.default_rng(0)
+    height, width = size_hw
+    frames = np.zeros((2, height, width, 3), np.float32)
+    for patch in (1, 4, 16, 32):
+        coarse = rng.random((2, -(-height // patch), -(-width // patch), 3), np.float32)
+        frames += coarse.repeat(patch, axis=1).repeat(patch, axis=2)[:, :height, :width] / 4
+    return frames
+
+
+def run(yolo: Yolo, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Runs the model in PyTorch.
+
+    Args:
+      yolo: The model.
+      frames: (batch, height, width, 3) float32 in [0, 1].
+
+    Returns:
+      `boxes` (batch, A, 4) xyxy in frame pixels and `scores` (batch, A, C), float32.
+    """
+    images = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
+    with torch.inference_mode():
+        rows = torch.cat([yolo.module(image[None])[0] for image in images])  # one by one: half the memory
+    rows = rows.numpy().transpose(0, 2, 1)
+    center, size, scores = rows[..., :2], rows[..., 2:4], rows[..., 4:]
+    return {"boxes": np.concatenate([center - size / 2, center + size / 2], axis=-1), "scores": scores}
+
+
+def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
+    """Exports the network up to its head's decode, with a dynamic batch and no shape arithmetic.
+
+    Args:
+      yolo: The model.
+      size_hw: Frame height and width in pixels.
+      path: File to write; outputs in the order of `heads.decode_detect`.
+
+    Raises:
+      ExportError: If shape arithmetic is left over after simplification: TF-TRT would cut the network there.
+    """
+    layers = yolo.module.model
+    output_names = [f"{part}_{level}" for level in range(len(yolo.strides)) for part in ("box", "class")]
+    head, layers[-1] = layers[-1], _HeadTaps(layers[-1])
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch announces another exporter, whose files onnx2tf cannot read
+            torch.onnx.export(
+                yolo.module,
+                torch.zeros(1, 3, *size_hw),
+                str(path),
+                input_names=["frames"],
+                output_names=output_names,
+                dynamic_axes={name: {0: "batch"} for name in ["frames", *output_names]},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+    finally:
+        layers[-1] = head
+    model = onnxslim.slim(str(path))
+    left_over = sorted({node.op_type for node in model.graph.node} & _SHAPE_ARITHMETIC)
+    if left_over:
+        raise ExportError(
+            f"The ONNX network of {yolo.weights} still computes shapes ({', '.join(left_over)}), which TF-TRT would not "
+            "take into one engine. Expected a YOLOv8 network; check the model's custom layers."
+        )
+    onnx.save(model, str(path))
+
+
+class _HeadTaps(torch.nn.Module):
+    """Stands in for a detection head and returns the raw outputs of its last convolutions, level by level."""
+
+    def __init__(self, head: torch.nn.Module):
+        super().__init__()
+        self.box_head, self.class_head = head.cv2, head.cv3
+        self.f, self.i, self.type = head.f, head.i, head.type  # how Ultralytics' forward pass finds a layer's inputs
+
+    def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Takes the levels' features to box and class maps, alternating."""
+        return [
+            convolutions(feature)
+            for feature, *branches in zip(features, self.box_head, self.class_head, strict=True)
+            for convolutions in branches
+        ]
+
+
+def _load_checkpoint(weights: str) -> torch.nn.Module:
+    """Unpickles a checkpoint with known classes only and returns its network."""
+    file = checks.check_model_file_from_stem(weights)
+    try:
+        checkpoint, _ = torch_safe_load(str(file), safe_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{weights} does not exist, and it is no official name that could be downloaded from here. "
+            "Expected a .pt checkpoint, a model YAML or an official name such as yolov8n."
+        ) from error
+    except Exception as error:  # noqa: BLE001 - torch.load reports damage in a dozen ways
+        raise CheckpointError(
+            f"{weights} cannot be loaded: {_plain(error)} Expected a YOLOv8 checkpoint that Ultralytics saved; copy "
+            "or download the file again."
+        ) from error
+    module = checkpoint.get("ema") or checkpoint.get("model")
+    if not isinstance(module, torch.nn.Module) or not hasattr(module, "model"):
+        raise CheckpointError(
+            f"{weights} holds {_describe(module, checkpoint)}. Expected a YOLOv8 checkpoint that Ultralytics saved, "
+            "with the network under 'model' or 'ema'."
+        )
+    return module
+
+
+def _build_from_yaml(weights: str) -> torch.nn.Module:
+    """Builds a model YAML with random weights, after a look at what it would run."""
+    try:
+        document = yaml_model_load(weights)
+        _check_layers(document)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{weights} is neither a file nor an official model YAML. Expected for example yolov8n.yaml."
+        ) from error
+    except Exception as error:  # noqa: BLE001 - the YAML may hold anything
+        raise CheckpointError(f"{weights} does not describe a YOLO model: {_plain(error)}") from error
+    _check_task(guess_model_task(document), weights)
+    try:
+        return DetectionModel(document, verbose=False)
+    except Exception as error:  # noqa: BLE001 - Ultralytics' parser reports mistakes in a dozen ways
+        raise CheckpointError(f"{weights} does not describe a YOLO model: {_plain(error)}") from error
+
+
+def _check_task(task: str | None, weights: str) -> None:
+    """Refuses a task that is not supported, by name."""
+    if task not in _HEAD_OF_TASK:
+        raise CheckpointError(
+            f"{weights} is a model for the task '{task}', which is not supported yet. Supported: "
+            f"{', '.join(_HEAD_OF_TASK)}. Train or choose a model for one of these."
+        )
+
+
+def _check_layers(document: dict) -> None:
+    """Refuses a model YAML that names anything but layers: Ultralytics evaluates `activation` and looks names up."""
+    activation = document.get("activation")
+    if activation is not None:
+        call = ast.parse(str(activation), mode="eval").body
+        name = ast.unparse(call.func).removeprefix("torch.") if isinstance(call, ast.Call) else ""
+        literal = isinstance(call, ast.Call) and all(
+            isinstance(value, ast.Constant) for value in [*call.args, *(keyword.value for keyword in call.keywords)]
+        )
+        if not literal or not name.startswith("nn.") or not hasattr(torch.nn, name[3:]):
+            raise ValueError(f"activation {activation!r} is not a torch.nn layer with constant arguments.")
+    for _, _, layer, _ in document["backbone"] + document["head"]:
+        known = hasattr(torch.nn, layer[3:]) if layer.startswith("nn.") else layer in ultralytics_modules.__all__
+        if not known:
+            raise ValueError(f"{layer!r} is not a layer of Ultralytics or torch.nn.")
+
+
+def _describe(module, checkpoint: dict) -> str:
+    """Says what a checkpoint holds that is no network."""
+    if module is None:
+        return f"a dictionary with the keys {', '.join(map(str, list(checkpoint)[:5])) or '(none)'} and no network"
+    return f"a {type(module).__name__} and no YOLO network"
+
+
+def _plain(error: Exception) -> str:
+    """An error's first line, without emphasis marks."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text.removeprefix("ERROR ❌️ ").removeprefix("ERROR ").rstrip(".") + "."

@@ -1,0 +1,74 @@
+"""From an ONNX trunk to a TensorFlow network; the only place that knows onnx2tf, and it runs in the worker's process.
+
+    trunk = Trunk(Path("trunk.onnx"))
+    levels = trunk(frames)                 # inside a tf.function
+    trunk.variables                        # its weights
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx2tf
+import tensorflow as tf
+
+_VARIABLE_BYTES = 16 << 10  # smaller tensors (biases, shapes) become constants: each variable costs 20 ms to save
+
+
+class Trunk:
+    """The network up to its head's decode.
+
+    Attributes:
+      variables: Its larger weights, to be tracked by the object that is saved.
+    """
+
+    def __init__(self, onnx_path: Path):
+        """Converts an ONNX file; writes only beside it.
+
+        Args:
+          onnx_path: A network with one input (batch, 3, S, S) and a dynamic batch.
+        """
+        os.chdir(onnx_path.parent)
+        # The sample file that onnx2tf would download if it found a fixed batch.
+        np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.zeros((20, 128, 128, 3), np.float32))
+        model = onnx2tf.convert(
+            input_onnx_file_path=onnx_path.name,
+            output_folder_path=".",
+            not_use_onnxsim=True,  # onnxslim has been there
+            not_use_opname_auto_generate=True,
+            disable_strict_mode=True,  # it compares op by op, for minutes and gigabytes; parity is checked at the end
+            disable_model_save=True,  # or it would write TFLite files
+            verbosity="error",
+        )
+        signature = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32, name="frames")
+        function = tf.function(model, autograph=False).get_concrete_function(signature)
+        self._graph_def = function.graph.as_graph_def()
+        self._input_name, self._output_names = function.inputs[0].name, [output.name for output in function.outputs]
+        # onnx2tf keeps everything constant as eager tensors, which a function captures as further inputs.
+        self._constants, self._weights = {}, {}
+        for value, placeholder in function.graph.captures:
+            if value.dtype.size * value.shape.num_elements() >= _VARIABLE_BYTES:
+                self._weights[placeholder.name] = tf.Variable(value, trainable=False, name=placeholder.op.name)
+            else:
+                self._constants[placeholder.name] = value.numpy()
+        for index in reversed([i for i, node in enumerate(self._graph_def.node) if node.op == "Placeholder"]):
+            del self._graph_def.node[index]
+        self.variables = list(self._weights.values())
+
+    def __call__(self, frames: tf.Tensor) -> list[tf.Tensor]:
+        """Puts the network into the graph that is being built.
+
+        Args:
+          frames: (batch, S, S, 3) float32 in [0, 1].
+
+        Returns:
+          The raw outputs of the head, in the order in which the ONNX file had them, channels last.
+        """
+        inputs = {name: tf.constant(value) for name, value in self._constants.items()}
+        inputs |= {name: weight.read_value() for name, weight in self._weights.items()}
+        return tf.graph_util.import_graph_def(
+            self._graph_def,
+            input_map={self._input_name: frames} | inputs,
+            return_elements=self._output_names,
+            name="trunk",
+        )
