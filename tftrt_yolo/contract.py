@@ -83,6 +83,19 @@ class Metadata:
     weights: str
 
 
+@dataclasses.dataclass(frozen=True)
+class HeadSpec:
+    """What a decode needs to know of a head.
+
+    Attributes:
+      strides: Pixels per cell, level by level.
+      reg_max: Bins of the distribution that gives each side's distance; 1 where the head regresses it directly.
+    """
+
+    strides: tuple[int, ...]
+    reg_max: int
+
+
 def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
     """Writes metadata.yaml with the keys that Ultralytics' loader reads, and ours.
 

@@ -12,10 +12,18 @@ import time
 from pathlib import Path
 
 from tftrt_yolo import directories
-from tftrt_yolo.errors import ExportError, ParityError
+from tftrt_yolo.contract import Metadata, Selection
+from tftrt_yolo.errors import CheckpointError, ExportError, ParityError
+from tftrt_yolo.worker import Worker, WorkerCrashedError
 
 MAX_BOX_DIFFERENCE_PX = 0.1
 MAX_SCORE_DIFFERENCE = 1e-3
+
+_WORKER_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",  # an export needs no GPU and takes none of its memory
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_USE_LEGACY_KERAS": "1",  # onnx2tf imports tf_keras anyway; Keras 3 beside it costs a second
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,27 +99,26 @@ def export(
       ParityError: If boxes differ by more than 0.1 px or scores by more than 1e-3. Nothing is left behind then.
     """
     start = time.perf_counter()
-    from tftrt_yolo.contract import Metadata, Selection
-
     weights, saved_model_dir = str(weights), Path(saved_model_dir)
     selection = Selection(score_threshold, iou_threshold, max_detections)
     size_hw = _size_hw(image_size)
     directories.check_free(saved_model_dir, overwrite=overwrite)
     _check_file(weights)
 
-    from tftrt_yolo.exporter.worker import Job, Worker
-
-    with Worker() as worker, directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir:
+    worker = Worker("tftrt_yolo.exporter.tensorflow_half", environment=_WORKER_ENVIRONMENT)
+    with worker, directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir:
         checkpoint = _import_checkpoint()
         yolo = checkpoint.load(weights)
-        _check_stride(size_hw, max(yolo.strides))
-        metadata = Metadata(yolo.task, yolo.names, size_hw, max(yolo.strides), selection, yolo.weights)
+        _check_stride(size_hw, max(yolo.head.strides))
+        metadata = Metadata(yolo.task, yolo.names, size_hw, max(yolo.head.strides), selection, yolo.weights)
         frames = checkpoint.reference_frames(size_hw)
         onnx_path = worker.folder / "trunk.onnx"
         checkpoint.write_onnx_trunk(yolo, size_hw, onnx_path)
-        worker.start(Job(onnx_path, yolo.strides, yolo.reg_max, metadata, partial_dir, frames))
+        worker.start(
+            onnx_path=onnx_path, head=yolo.head, metadata=metadata, saved_model_dir=partial_dir, frames=frames
+        )
         reference = checkpoint.run(yolo, frames)
-        box_difference, score_difference = _check_parity(worker.finish(), reference)
+        box_difference, score_difference = _check_parity(_finish(worker), reference)
         size_bytes = sum(file.stat().st_size for file in partial_dir.rglob("*") if file.is_file())
     return ExportReport(
         saved_model_dir=saved_model_dir,
@@ -149,8 +156,6 @@ def _check_stride(size_hw: tuple[int, int], stride: int) -> None:
 
 def _check_file(weights: str) -> None:
     """Reports a missing file before anything heavy is imported."""
-    from tftrt_yolo.errors import CheckpointError
-
     path = Path(weights)
     if path.is_dir():
         raise CheckpointError(f"{weights} is a directory. Expected a .pt checkpoint, a model YAML or an official name.")
@@ -168,6 +173,17 @@ def _import_checkpoint():
             "prediction and conversion work without them."
         ) from error
     return checkpoint
+
+
+def _finish(worker: Worker) -> dict:
+    """Waits for the TensorFlow half and says what a crash of it means."""
+    try:
+        return worker.finish()
+    except WorkerCrashedError as error:
+        raise ExportError(
+            "The conversion from ONNX to TensorFlow wrote no SavedModel. Check with `tftrt-yolo check` that the export "
+            f"tools are there in the tested versions. The process {error}"
+        ) from error
 
 
 def _check_parity(dense: dict, reference: dict) -> tuple[float, float]:

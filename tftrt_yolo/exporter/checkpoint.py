@@ -21,6 +21,7 @@ from ultralytics.nn import modules as ultralytics_modules
 from ultralytics.nn.tasks import DetectionModel, guess_model_task, torch_safe_load, yaml_model_load
 from ultralytics.utils import checks
 
+from tftrt_yolo.contract import HeadSpec
 from tftrt_yolo.errors import CheckpointError, ExportError
 
 _HEAD_OF_TASK = {"detect": "Detect"}  # supported tasks, and Ultralytics' class of the head that ends the network
@@ -36,16 +37,14 @@ class Yolo:
       module: The network, float32, in evaluation mode.
       task: Ultralytics' name of the task.
       names: Class index to class name.
-      strides: Pixels per cell of each level of the head.
-      reg_max: Bins of the head's box distribution.
+      head: Strides and bins of its head.
       weights: File name that it came from.
     """
 
     module: torch.nn.Module
     task: str
     names: dict[int, str]
-    strides: tuple[int, ...]
-    reg_max: int
+    head: HeadSpec
     weights: str
 
 
@@ -80,8 +79,7 @@ def load(weights: str) -> Yolo:
         module=module,
         task=task,
         names={int(index): str(name) for index, name in module.names.items()},
-        strides=tuple(int(stride) for stride in head.stride),
-        reg_max=int(head.reg_max),
+        head=HeadSpec(strides=tuple(int(stride) for stride in head.stride), reg_max=int(head.reg_max)),
         weights=Path(weights).name,
     )
 
@@ -135,7 +133,7 @@ def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
       ExportError: If shape arithmetic is left over after simplification: TF-TRT would cut the network there.
     """
     layers = yolo.module.model
-    output_names = [f"{part}_{level}" for level in range(len(yolo.strides)) for part in ("box", "class")]
+    output_names = [f"{part}_{level}" for level in range(len(yolo.head.strides)) for part in ("box", "class")]
     head, layers[-1] = layers[-1], _HeadTaps(layers[-1])
     try:
         with torch.inference_mode(), warnings.catch_warnings():

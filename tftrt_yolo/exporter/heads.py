@@ -7,24 +7,12 @@ head's last convolutions. Here they become boxes and scores:
     boxes_xyxy, scores = decode_detect(levels, HeadSpec(strides=(8, 16, 32), reg_max=16))
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-
-@dataclasses.dataclass(frozen=True)
-class HeadSpec:
-    """What a decode needs to know of a head.
-
-    Attributes:
-      strides: Pixels per cell, level by level.
-      reg_max: Bins of the distribution that gives each side's distance; 1 where the head regresses it directly.
-    """
-
-    strides: tuple[int, ...]
-    reg_max: int
+from tftrt_yolo.contract import HeadSpec
 
 
 def decode_detect(levels: Sequence[tf.Tensor], spec: HeadSpec) -> tuple[tf.Tensor, tf.Tensor]:
