@@ -13,36 +13,38 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool, marker: str = "saved_model.pb") -> None:
     """Refuses an output directory that exists, unless it may be replaced.
 
     Args:
-      path: Where a SavedModel is to be written.
-      overwrite: Whether a SavedModel that is already there may be replaced.
+      path: Where a stage is to write.
+      overwrite: Whether an earlier result that is already there may be replaced.
+      marker: The file by which an earlier result is known.
 
     Raises:
-      FileExistsError: If path exists and overwrite is false, or if what is there is neither an empty directory nor a
-        SavedModel: that is never deleted.
+      FileExistsError: If path exists and overwrite is false, or if what is there is neither an empty directory nor an
+        earlier result: that is never deleted.
     """
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
         raise FileExistsError(f"{path} exists already. Choose another directory, or pass overwrite=True to replace it.")
     replaceable = path.is_dir() and not path.is_symlink()
-    if not replaceable or (any(path.iterdir()) and not (path / "saved_model.pb").is_file()):
+    if not replaceable or (any(path.iterdir()) and not (path / marker).is_file()):
         raise FileExistsError(
-            f"{path} exists and is no SavedModel (it has no saved_model.pb), so overwrite=True does not delete it. "
+            f"{path} exists and is not what this writes (it has no {marker}), so overwrite=True does not delete it. "
             "Choose another directory."
         )
 
 
 @contextlib.contextmanager
-def written_whole(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
+def written_whole(path: str | Path, *, overwrite: bool, marker: str = "saved_model.pb") -> Iterator[Path]:
     """Gives a temporary directory that becomes `path` if the block succeeds and vanishes if it fails.
 
     Args:
       path: The final directory; its parents are made.
-      overwrite: Whether a SavedModel that is already there may be replaced.
+      overwrite: As `check_free`.
+      marker: As `check_free`.
 
     Yields:
       An empty directory on the same file system.
@@ -51,14 +53,14 @@ def written_whole(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
       FileExistsError: As `check_free`.
     """
     path = Path(path)
-    check_free(path, overwrite=overwrite)
+    check_free(path, overwrite=overwrite, marker=marker)
     path.parent.mkdir(parents=True, exist_ok=True)
     workspace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     partial_dir = workspace / "new"
     partial_dir.mkdir()  # mkdtemp's own directory is private to the user; this one has the usual permissions
     try:
         yield partial_dir
-        check_free(path, overwrite=overwrite)  # somebody else may have written it meanwhile
+        check_free(path, overwrite=overwrite, marker=marker)  # somebody else may have written it meanwhile
         replaced_dir = workspace / "old"
         if path.exists():
             path.rename(replaced_dir)

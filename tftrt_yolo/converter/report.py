@@ -1,0 +1,208 @@
+"""What a conversion did, and what is inside a SavedModel.
+
+    report = ConversionReport.read("yolov8n_tensorrt_saved_model")
+    report.engines, report.coverage, report.left_to_tensorflow
+"""
+
+import csv
+import dataclasses
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from tftrt_yolo import contract
+from tftrt_yolo.errors import SavedModelError
+
+# Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
+PLUMBING_OPS = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "_Arg", "_Retval"})
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOver:
+    """An op type that stays in TensorFlow.
+
+    Attributes:
+      op: Type of the op.
+      count: How many nodes.
+      reasons: What TF-TRT says about them.
+    """
+
+    op: str
+    count: int
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The op, its count and the reasons."""
+        return f"{self.op} x {self.count}: {'; '.join(self.reasons)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion did; also written as conversion.json into the SavedModel.
+
+    Attributes:
+      saved_model_dir: The SavedModel that was converted.
+      output_saved_model_dir: The converted SavedModel.
+      precision_mode: FP32 or FP16.
+      engines: TRTEngineOps in signature `network`.
+      engines_built: Whether they were built here and lie in the SavedModel. If not, TensorRT builds them at first use.
+      why_not_built: What is missing here; empty if they were built.
+      batch_sizes: Batch sizes that the engines are or will be built for; empty if that is left to the first use.
+      engine_bytes: Size of the built engines.
+      nodes_inside: Nodes that went into engines; constants and identities are not counted.
+      nodes_outside: Nodes of `network` that stay in TensorFlow.
+      left_to_tensorflow: The same by op type, with TF-TRT's reasons.
+      tensorflow_version: Version of TensorFlow.
+      linked_tensorrt: TensorRT that TensorFlow was built against.
+      loaded_tensorrt: TensorRT that was found here; None if there is none.
+      seconds: Wall time.
+    """
+
+    saved_model_dir: str
+    output_saved_model_dir: str
+    precision_mode: str
+    engines: int
+    engines_built: bool
+    why_not_built: str
+    batch_sizes: tuple[int, ...]
+    engine_bytes: int
+    nodes_inside: int
+    nodes_outside: int
+    left_to_tensorflow: tuple[LeftOver, ...]
+    tensorflow_version: str
+    linked_tensorrt: str
+    loaded_tensorrt: str | None
+    seconds: float
+
+    @property
+    def coverage(self) -> float:
+        """Share of the nodes of `network` that are inside engines, in [0, 1]."""
+        total = self.nodes_inside + self.nodes_outside
+        return self.nodes_inside / total if total else 0.0
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        engine = "engine" if self.engines == 1 else "engines"
+        if self.engines_built:
+            built = f"built for batch sizes {', '.join(map(str, self.batch_sizes))} ({self.engine_bytes / 1e6:.1f} MB)"
+        else:
+            built = f"not built here: {self.why_not_built}"
+        left = "\n".join(f"    {left_over}" for left_over in self.left_to_tensorflow) or "    nothing"
+        return (
+            f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
+            f"  {self.engines} TensorRT {engine}, {self.precision_mode}, {built}\n"
+            f"  {self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside "
+            f"({self.coverage:.1%}); left to TensorFlow inside `network`:\n{left}\n"
+            f"  TensorFlow {self.tensorflow_version}, linked TensorRT {self.linked_tensorrt}, "
+            f"loaded TensorRT {self.loaded_tensorrt or 'none'}"
+        )
+
+    def write(self, saved_model_dir: Path) -> None:
+        """Writes conversion.json into a directory."""
+        document = dataclasses.asdict(self) | {"coverage": self.coverage}
+        (saved_model_dir / contract.CONVERSION_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, saved_model_dir: str | Path) -> "ConversionReport":
+        """Reads conversion.json back.
+
+        Args:
+          saved_model_dir: A converted SavedModel.
+
+        Returns:
+          The report.
+
+        Raises:
+          SavedModelError: If the file is missing or damaged.
+        """
+        path = Path(saved_model_dir) / contract.CONVERSION_FILE
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            document.pop("coverage")
+            document["batch_sizes"] = tuple(document["batch_sizes"])
+            document["left_to_tensorflow"] = tuple(
+                LeftOver(row["op"], row["count"], tuple(row["reasons"])) for row in document["left_to_tensorflow"]
+            )
+            return cls(**document)
+        except FileNotFoundError as error:
+            raise SavedModelError(f"{saved_model_dir} has no {path.name}: it was not converted.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModelReport:
+    """What is inside a SavedModel.
+
+    Attributes:
+      saved_model_dir: The directory.
+      metadata: Its metadata.
+      signatures: Signature key to its inputs and outputs, each name to "dtype (shape)".
+      engines: Name of each TRTEngineOp to the number of nodes in its native segment, without plumbing.
+      built_engine_bytes: Name of each built engine to its size.
+      precision_modes: The engines' precision modes.
+      ops: Op type to count over the whole file, without plumbing.
+      size_bytes: Size of the directory.
+      conversion: How it was converted; None for an export.
+    """
+
+    saved_model_dir: str
+    metadata: contract.Metadata
+    signatures: dict[str, tuple[dict[str, str], dict[str, str]]]
+    engines: dict[str, int]
+    built_engine_bytes: dict[str, int]
+    precision_modes: tuple[str, ...]
+    ops: dict[str, int]
+    size_bytes: int
+    conversion: ConversionReport | None
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        metadata, selection = self.metadata, self.metadata.selection
+        height, width = metadata.image_size_hw
+        lines = [
+            f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
+            f"  model       {metadata.weights}, {metadata.task}, {len(metadata.names)} classes, {width} x {height} px",
+            f"  selection   score above {selection.score_threshold}, IoU threshold {selection.iou_threshold}, "
+            f"at most {selection.max_detections} of {selection.max_candidates:,} candidates",
+        ]
+        for key, (inputs, outputs) in self.signatures.items():
+            lines.append(f"  signature   {key}")
+            lines += [f"    in        {name}: {spec}" for name, spec in inputs.items()]
+            lines += [f"    out       {name}: {spec}" for name, spec in outputs.items()]
+        for name, nodes in self.engines.items():
+            size = self.built_engine_bytes.get(name)
+            built = f"built, {size / 1e6:.1f} MB" if size else "not built; TensorRT builds it at first use"
+            lines.append(f"  engine      {name}: {nodes} nodes, {'/'.join(self.precision_modes)}, {built}")
+        if not self.engines:
+            common = Counter(self.ops).most_common(6)
+            lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")
+        if self.conversion:
+            lines += ["  conversion", *(f"    {line}" for line in str(self.conversion).splitlines())]
+        return "\n".join(lines)
+
+
+def count_nodes(nodes) -> Counter:
+    """Counts nodes by op type, plumbing left out."""
+    return Counter(node.op for node in nodes if node.op not in PLUMBING_OPS)
+
+
+def left_over(outside: Counter, reasons_csv: Path) -> tuple[LeftOver, ...]:
+    """Joins the op types that stayed in TensorFlow with TF-TRT's reasons.
+
+    Args:
+      outside: Op type to count in the converted graph.
+      reasons_csv: What TF-TRT wrote for TF_TRT_SHOW_DETAILED_REPORT: op, reason and count, separated by "|".
+
+    Returns:
+      One row per op type, the most frequent first.
+    """
+    reasons = defaultdict(list)
+    if reasons_csv.is_file():
+        with open(reasons_csv, encoding="utf-8", newline="") as file:
+            for row in csv.reader(file, delimiter="|"):
+                reasons[row[0]].append("|".join(row[1:-1]))
+    unexplained = "TF-TRT takes this op, but the segment around it is smaller than minimum_segment_size"
+    return tuple(
+        LeftOver(op, count, tuple(dict.fromkeys(reasons.get(op, [unexplained])))) for op, count in outside.most_common()
+    )

@@ -1,0 +1,185 @@
+"""TrtGraphConverterV2 on signature `network`. It runs in a worker's process; see `tftrt_yolo.worker`.
+
+Where TensorRT and a GPU are, engines are built, saved and proven to run. Elsewhere the conversion is the same: TF-TRT's
+partitioner needs neither, only two checks in its Python front do, and those are answered here.
+
+Source: tensorflow/python/compiler/tensorrt/trt_convert.py of TensorFlow 2.17.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.compiler.tensorrt import trt_convert
+
+from tftrt_yolo import contract, environment, saved_model
+from tftrt_yolo.converter import report
+from tftrt_yolo.errors import ConversionError, TensorRTUnavailableError
+from tftrt_yolo.exporter import assemble
+
+# TF-TRT's own default with TensorRT 8.4 and newer: as much as TensorRT likes. Without TensorRT it would put 1 GiB.
+_UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
+_REASONS_FILE = Path("reasons.csv")
+_GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
+
+
+def work(
+    *,
+    saved_model_dir: str,
+    output_saved_model_dir: Path,
+    precision_mode: str,
+    minimum_segment_size: int,
+    max_workspace_size_bytes: int | None,
+    batch_sizes: tuple[int, ...],
+    allow_build_at_runtime: bool,
+) -> dict:
+    """Converts a SavedModel.
+
+    Args:
+      saved_model_dir: A SavedModel of ours.
+      output_saved_model_dir: An empty directory to fill.
+      precision_mode: As `tftrt_yolo.convert`; so are the others.
+      minimum_segment_size: See there.
+      max_workspace_size_bytes: See there.
+      batch_sizes: See there.
+      allow_build_at_runtime: See there.
+
+    Returns:
+      The fields of ConversionReport that are known here.
+
+    Raises:
+      TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
+      ConversionError: If no engine was made, or an engine that was built does not run.
+      SavedModelError: If the SavedModel cannot be used.
+    """
+    machine = environment.check()
+    if not machine.built_with_tensorrt:
+        raise TensorRTUnavailableError(environment.no_tensorrt_in_tensorflow(machine.tensorflow_version))
+    metadata = contract.read_metadata(saved_model_dir)
+    if saved_model.engine_nodes(saved_model.read(saved_model_dir).meta_graphs[0].graph_def):
+        raise ConversionError(f"{saved_model_dir} holds TensorRT engines already. Convert the export that it came from.")
+
+    with contextlib.nullcontext() if machine.can_build_engines else _partition_offline():
+        os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
+        converter = trt_convert.TrtGraphConverterV2(
+            input_saved_model_dir=saved_model_dir,
+            input_saved_model_signature_key=contract.NETWORK,
+            use_dynamic_shape=True,  # C2f's splits and a batch that is not fixed need explicit-batch engines
+            dynamic_shape_profile_strategy="Range",
+            max_workspace_size_bytes=max_workspace_size_bytes or _UNLIMITED_WORKSPACE_BYTES,
+            precision_mode=precision_mode,
+            minimum_segment_size=minimum_segment_size,
+            allow_build_at_runtime=allow_build_at_runtime,
+        )
+        network = converter.convert()
+    graph_def = network.graph.as_graph_def()
+    counts = _count(graph_def)
+    if not counts["engines"]:
+        raise ConversionError(no_engine_message(saved_model_dir, counts["left_to_tensorflow"]))
+
+    tracked = None
+    if machine.can_build_engines:
+        with _native_segments_disallowed():
+            converter.build(lambda: _random_frames(batch_sizes, metadata.image_size_hw))
+    if machine.can_build_engines or not allow_build_at_runtime:
+        # TF-TRT writes engines, and the ban on building them later, only when it saves.
+        converter.save("converted")
+        tracked = tf.saved_model.load("converted")
+        network = tracked.signatures[contract.NETWORK]
+    assemble.save(lambda frames: network(frames=frames), metadata, output_saved_model_dir, tracked=tracked)
+
+    engine_bytes = saved_model.built_engine_bytes(output_saved_model_dir)
+    if machine.can_build_engines:
+        _check_engines(output_saved_model_dir, counts["engines"], engine_bytes, batch_sizes, metadata.image_size_hw)
+    return counts | {
+        "engines_built": machine.can_build_engines,
+        "why_not_built": machine.why_no_engines,
+        "engine_bytes": sum(engine_bytes.values()),
+        "tensorflow_version": machine.tensorflow_version,
+        "linked_tensorrt": machine.linked_tensorrt,
+        "loaded_tensorrt": machine.loaded_tensorrt,
+    }
+
+
+def no_engine_message(saved_model_dir: str, left_to_tensorflow: tuple[report.LeftOver, ...]) -> str:
+    """What to tell when TF-TRT made no engine."""
+    rows = "\n  ".join(map(str, left_to_tensorflow))
+    return (
+        f"TF-TRT made no engine of {saved_model_dir}. Expected at least one; lower minimum_segment_size, and look for "
+        f"TF_TRT_OP_DENYLIST in the environment. Left to TensorFlow:\n  {rows}"
+    )
+
+
+@contextlib.contextmanager
+def _partition_offline() -> Iterator[None]:
+    """Answers the two checks in TF-TRT's Python front that ask for TensorRT's library and for a GPU.
+
+    Neither is used by convert(): the partitioner runs its validators without both. The rest of TF-TRT is untouched.
+    """
+    check_version, array_ops = trt_convert._check_trt_version_compatibility, trt_convert.array_ops
+    trt_convert._check_trt_version_compatibility = lambda: None
+    trt_convert.array_ops = SimpleNamespace(zeros=lambda _: SimpleNamespace(device=_GPU))
+    try:
+        yield
+    finally:
+        trt_convert._check_trt_version_compatibility, trt_convert.array_ops = check_version, array_ops
+
+
+@contextlib.contextmanager
+def _native_segments_disallowed() -> Iterator[None]:
+    """Makes an engine that cannot be built or run an error instead of a quiet detour through TensorFlow."""
+    name = "TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION"
+    os.environ[name] = "false"
+    try:
+        yield
+    except tf.errors.AbortedError as error:
+        raise ConversionError(
+            f"TensorRT could not build or run an engine ({error.message}). Set TF_CPP_VMODULE=trt_engine_op=2 to see "
+            "its log, and check GPU memory and max_workspace_size_bytes."
+        ) from error
+    finally:
+        del os.environ[name]
+
+
+def _random_frames(batch_sizes: tuple[int, ...], size_hw: tuple[int, int]) -> Iterator[tuple[np.ndarray]]:
+    """One input for each batch size."""
+    rng = np.random.default_rng(0)
+    for batch_size in batch_sizes:
+        yield (rng.random((batch_size, *size_hw, 3), np.float32),)
+
+
+def _count(graph_def) -> dict:
+    """Counts what is inside and outside the engines of a converted `network`."""
+    engines = saved_model.engine_nodes(graph_def)
+    segments = {node.attr["segment_func"].func.name for node in engines.values()}
+    inside = sum(
+        report.count_nodes(function.node_def).total()
+        for function in graph_def.library.function
+        if function.signature.name in segments
+    )
+    outside = report.count_nodes(node for node in graph_def.node if node.op != saved_model.ENGINE_OP)
+    return {
+        "engines": len(engines),
+        "nodes_inside": inside,
+        "nodes_outside": outside.total(),
+        "left_to_tensorflow": report.left_over(outside, _REASONS_FILE),
+    }
+
+
+def _check_engines(
+    saved_model_dir: Path, expected: int, engine_bytes: dict, batch_sizes: tuple[int, ...], size_hw: tuple[int, int]
+) -> None:
+    """Loads what was written and runs every batch size with TensorFlow's detour closed."""
+    if len(engine_bytes) != expected:
+        raise ConversionError(f"{len(engine_bytes)} engines were saved and {expected} expected. Convert once more.")
+    network = tf.saved_model.load(str(saved_model_dir)).signatures[contract.NETWORK]
+    with _native_segments_disallowed():
+        for (frames,) in _random_frames(batch_sizes, size_hw):
+            boxes = network(frames=tf.constant(frames))["boxes"]
+            if not np.isfinite(boxes.numpy()).all():
+                raise ConversionError(f"The engine gives boxes that are not finite for a batch of {len(frames)}.")

@@ -1,0 +1,253 @@
+"""Prediction: images in, supervision objects out, on whatever this machine has.
+
+    predictor = tftrt_yolo.Predictor("yolov8n_saved_model")
+    [detections] = predictor("bus.jpg")
+    print(predictor.backend, detections.xyxy, detections.data["class_name"])
+
+The third stage of the flow: it runs what `export` or `convert` wrote. `predict` is the same for files, with pictures.
+"""
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tftrt_yolo import contract, directories
+from tftrt_yolo.errors import ImageError
+
+BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
+_MAX_PADDED_PIXELS = 64_000_000  # pixels of one padded batch of different sizes, 192 MB
+_DETECTIONS_FILE = "detections.jsonl"
+
+
+class Predictor:
+    """A loaded SavedModel that takes images of any kind and size.
+
+    Attributes:
+      metadata: What the SavedModel knows about itself: names, sizes, thresholds.
+      backend: What runs the network and why.
+    """
+
+    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False):
+        """Loads a SavedModel; GPU memory grows on demand.
+
+        Args:
+          saved_model_dir: A SavedModel that `export` or `convert` wrote.
+          strict: Whether to refuse a converted model that TensorRT cannot run here. Without it the engines' native
+            segments run in TensorFlow, and `backend` says so.
+
+        Raises:
+          SavedModelError: If the SavedModel is damaged or not ours.
+          TensorRTUnavailableError: If strict, and the engines cannot run here.
+        """
+        from tftrt_yolo.predictor import native
+
+        self.metadata = contract.read_metadata(saved_model_dir)
+        self._signatures, self.backend = native.load(saved_model_dir, strict=strict)
+
+    def __call__(self, images, *, batch_size: int = BATCH_SIZE) -> list:
+        """Detects objects.
+
+        Args:
+          images: One image or several. One: a path, bytes of an image file, a Pillow image, or an RGB uint8 array
+            (height, width, 3). Several: a list of these, of mixed sizes, or an array or tf.Tensor
+            (batch, height, width, 3) uint8.
+          batch_size: At most this many images a call of the network.
+
+        Returns:
+          One `supervision.Detections` for each image, in order: `xyxy` in that image's pixels, `confidence`,
+          `class_id`, and the class names in `data["class_name"]`, best first.
+
+        Raises:
+          ImageError: If an image cannot be read or is none.
+          ValueError: If batch_size is less than 1.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1.")
+        arrays = _as_arrays(images)
+        return [detections for batch in _batches(arrays, batch_size) for detections in self._detect(batch)]
+
+    def _detect(self, images: list[np.ndarray]) -> Iterator:
+        """Runs one batch and unpacks its detections."""
+        import tensorflow as tf
+
+        sizes_hw = np.array([image.shape[:2] for image in images], np.int32)
+        height, width = sizes_hw.max(axis=0)
+        if (sizes_hw == (height, width)).all():
+            outputs = self._signatures[contract.SERVING](images=tf.constant(np.stack(images)))
+        else:
+            canvas = np.zeros((len(images), height, width, 3), np.uint8)
+            for place, image in zip(canvas, images, strict=True):
+                place[: image.shape[0], : image.shape[1]] = image
+            outputs = self._signatures[contract.PADDED](images=tf.constant(canvas), sizes=tf.constant(sizes_hw))
+        outputs = {name: value.numpy() for name, value in outputs.items()}
+        for index, count in enumerate(outputs["num_detections"]):
+            yield self._to_supervision(*(outputs[name][index, :count] for name in ("boxes", "scores", "classes")))
+
+    def _to_supervision(self, boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray):
+        """One image's detections as supervision's."""
+        import supervision as sv
+
+        names = np.array([self.metadata.names[index] for index in classes], dtype=str)
+        return sv.Detections(
+            xyxy=boxes_xyxy, confidence=scores, class_id=classes.astype(int), data={"class_name": names}
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionReport:
+    """What `predict` did.
+
+    Attributes:
+      output_dir: Where the pictures and detections.jsonl are.
+      backend: What ran the network and why.
+      num_images: Images that were read.
+      num_detections: Detections on all of them.
+      class_counts: Class name to detections.
+      unreadable: Images that were skipped, each with the reason.
+      seconds: Wall time without loading the model.
+    """
+
+    output_dir: Path
+    backend: str
+    num_images: int
+    num_detections: int
+    class_counts: dict[str, int]
+    unreadable: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        counts = ", ".join(f"{count} x {name}" for name, count in sorted(self.class_counts.items())) or "none"
+        lines = [
+            f"Found {self.num_detections} objects on {self.num_images} images in {self.seconds:.1f} s",
+            f"  classes      {counts}",
+            f"  backend      {self.backend}",
+            f"  written      {self.output_dir} (pictures and {_DETECTIONS_FILE})",
+        ]
+        lines += [f"  skipped      {reason}" for reason in self.unreadable]
+        return "\n".join(lines)
+
+
+def predict(
+    saved_model_dir: str | Path,
+    source: str | Path,
+    output_dir: str | Path,
+    *,
+    batch_size: int = BATCH_SIZE,
+    strict: bool = False,
+    skip_unreadable: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PredictionReport:
+    """Detects objects on files and writes annotated pictures and detections.jsonl.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` or `convert` wrote.
+      source: An image, a folder of images, or a glob.
+      output_dir: Directory to write: a picture for each image, and a line of JSON for each image in detections.jsonl.
+      batch_size: At most this many images a call of the network.
+      strict: Whether to refuse a converted model that TensorRT cannot run here.
+      skip_unreadable: Whether to go on without an image that cannot be read; it is listed in the report.
+      overwrite: Replace the output of an earlier run.
+      on_progress: Called with the images that are done and the number of images.
+
+    Returns:
+      Counts, and what ran.
+
+    Raises:
+      ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
+      FileExistsError: If output_dir exists and overwrite is false.
+      SavedModelError: If the SavedModel is damaged or not ours.
+    """
+    from tftrt_yolo.predictor import pictures, sources
+
+    output_dir = Path(output_dir)
+    directories.check_free(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE)
+    paths = sources.find_images(source)
+    predictor = Predictor(saved_model_dir, strict=strict)
+
+    start = time.perf_counter()
+    unreadable, class_counts, num_images = [], Counter(), 0
+    with (
+        directories.written_whole(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE) as partial_dir,
+        open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
+    ):
+        for first in range(0, len(paths), batch_size):
+            batch = _read(paths[first : first + batch_size], unreadable if skip_unreadable else None)
+            for (path, image), detections in zip(batch, predictor([image for _, image in batch]), strict=True):
+                picture_path = pictures.free_path(partial_dir / path.name)
+                pictures.write(pictures.draw(image, detections), picture_path)
+                lines.write(json.dumps(_as_json(path, picture_path.name, image, detections)) + "\n")
+                class_counts.update(detections.data["class_name"].tolist())
+                num_images += 1
+            if on_progress:
+                on_progress(min(first + batch_size, len(paths)), len(paths))
+    return PredictionReport(
+        output_dir=output_dir,
+        backend=str(predictor.backend),
+        num_images=num_images,
+        num_detections=class_counts.total(),
+        class_counts=dict(class_counts),
+        unreadable=tuple(unreadable),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _as_arrays(images) -> list[np.ndarray]:
+    """One image or several of any kind as a list of arrays."""
+    from tftrt_yolo.predictor import sources
+
+    if isinstance(images, (list, tuple)):
+        return [sources.read_image(image) for image in images]
+    if getattr(images, "ndim", None) == 4:
+        return [sources.read_image(image) for image in np.asarray(images)]
+    return [sources.read_image(images)]
+
+
+def _batches(images: list[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
+    """Cuts a list of images into batches, in order, so that padding different sizes stays within memory."""
+    batch, height, width = [], 0, 0
+    for image in images:
+        height, width = max(height, image.shape[0]), max(width, image.shape[1])
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * height * width > _MAX_PADDED_PIXELS):
+            yield batch
+            batch, (height, width) = [], image.shape[:2]
+        batch.append(image)
+    if batch:
+        yield batch
+
+
+def _read(paths: list[Path], unreadable: list[str] | None) -> list[tuple[Path, np.ndarray]]:
+    """Reads a batch of files; where `unreadable` is a list, reasons go there instead of raising."""
+    from tftrt_yolo.predictor import sources
+
+    images = []
+    for path in paths:
+        try:
+            images.append((path, sources.read_image(path)))
+        except ImageError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+    return images
+
+
+def _as_json(path: Path, picture: str, image: np.ndarray, detections) -> dict:
+    """One image's line of detections.jsonl."""
+    return {
+        "image": str(path),
+        "picture": picture,
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "detections": [
+            {"xyxy": [round(float(edge), 2) for edge in xyxy], "score": round(float(score), 5), "class": int(index), "name": str(name)}
+            for xyxy, score, index, name in zip(
+                detections.xyxy, detections.confidence, detections.class_id, detections.data["class_name"], strict=True
+            )
+        ],
+    }

@@ -1,0 +1,117 @@
+"""Loading a SavedModel so that it runs here, whatever is missing: TensorRT where it is, TensorFlow elsewhere.
+
+    signatures, backend = load("yolov8n_tensorrt_saved_model", strict=False)
+    print(backend)
+
+TensorFlow has no kernel for a TRTEngineOp on a CPU, and on a GPU without TensorRT it ends the process. So this looks
+first, and where TensorRT cannot run, the engines' native segments take their place before TensorFlow sees the graph.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+from absl import logging
+
+from tftrt_yolo import contract, environment, saved_model
+from tftrt_yolo.errors import SavedModelError, TensorRTUnavailableError
+
+_load_count = itertools.count()
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """What runs the network, and why.
+
+    Attributes:
+      name: "TensorRT" or "TensorFlow".
+      device: The device in TensorFlow's words.
+      reason: Why it is this one.
+    """
+
+    name: str
+    device: str
+    reason: str
+
+    def __str__(self) -> str:
+        """One line for a reader."""
+        return f"{self.name} on {self.device}: {self.reason}"
+
+
+def load(saved_model_dir: str | Path, *, strict: bool) -> tuple[dict[str, Callable], Backend]:
+    """Loads the signatures.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` or `convert` wrote.
+      strict: Whether to refuse a converted model that TensorRT cannot run here.
+
+    Returns:
+      Signature key to function, and what runs them.
+
+    Raises:
+      SavedModelError: If the SavedModel is damaged or not ours.
+      TensorRTUnavailableError: If strict, and the engines cannot run here.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            logging.info("%s is in use already; its memory is not set to grow on demand", gpu.name)
+    device = "GPU" if gpus else "CPU"
+    proto = saved_model.read(saved_model_dir)
+    engines = saved_model.engine_nodes(proto.meta_graphs[0].graph_def)
+    if not engines:
+        return _load_whole(saved_model_dir), Backend("TensorFlow", device, "the model was not converted")
+
+    machine = environment.check()
+    if machine.can_build_engines:
+        built = set(saved_model.built_engine_bytes(Path(saved_model_dir)))
+        reason = "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
+        return _load_whole(saved_model_dir), Backend("TensorRT", device, reason)
+    if strict:
+        raise TensorRTUnavailableError(
+            f"{saved_model_dir} holds {len(engines)} TensorRT engine(s), which cannot run here: {machine.why_no_engines}. "
+            "`tftrt-yolo check` says how to mend it; strict=False runs their native segments in TensorFlow."
+        )
+    reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
+    return _load_native(proto.meta_graphs[0]), Backend("TensorFlow", device, reason)
+
+
+def _load_whole(saved_model_dir: str | Path) -> dict[str, Callable]:
+    """Loads a SavedModel with TensorFlow's own loader."""
+    try:
+        return _Signatures(tf.saved_model.load(str(saved_model_dir)))
+    except (tf.errors.OpError, OSError, ValueError, KeyError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SavedModelError(
+            f"TensorFlow cannot load {saved_model_dir}: {first_line}. Copy or export it again."
+        ) from error
+
+
+class _Signatures(dict):
+    """The signatures of a loaded SavedModel, which keeps its variables alive."""
+
+    def __init__(self, loaded):
+        super().__init__({key: loaded.signatures[key] for key in contract.SIGNATURES})
+        self._loaded = loaded
+
+
+def _load_native(meta_graph) -> dict[str, Callable]:
+    """Loads a converted SavedModel with native segments in place of its engines; it has no variables."""
+    saved_model.replace_engines(meta_graph.graph_def)
+    saved_model.rename_functions(meta_graph.graph_def, f"_native_{next(_load_count)}")
+    whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), [])
+
+    def signature(key: str) -> Callable:
+        inputs = meta_graph.signature_def[key].inputs
+        outputs = meta_graph.signature_def[key].outputs
+        names = list(inputs)
+        function = whole.prune(
+            [inputs[name].name for name in names], {name: tensor.name for name, tensor in outputs.items()}
+        )
+        return lambda **tensors: function(*(tensors[name] for name in names))
+
+    return {key: signature(key) for key in contract.SIGNATURES}
