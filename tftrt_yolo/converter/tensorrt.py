@@ -8,7 +8,9 @@ Source: tensorflow/python/compiler/tensorrt/trt_convert.py of TensorFlow 2.17.
 
 import contextlib
 import os
+import re
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,9 +78,9 @@ def work(
             minimum_segment_size=minimum_segment_size,
             allow_build_at_runtime=allow_build_at_runtime,
         )
-        network = converter.convert()
-    graph_def = network.graph.as_graph_def()
-    counts = _count(graph_def)
+        converter.convert()
+        network = _name_engines_uniquely(converter)
+    counts = _count(network.graph.as_graph_def())
     if not counts["engines"]:
         raise ConversionError(no_engine_message(saved_model_dir, counts["left_to_tensorflow"]))
 
@@ -128,6 +130,31 @@ def _partition_offline() -> Iterator[None]:
         yield
     finally:
         trt_convert._check_trt_version_compatibility, trt_convert.array_ops = check_version, array_ops
+
+
+def _name_engines_uniquely(converter: trt_convert.TrtGraphConverterV2):
+    """Gives the engines names that no other model has.
+
+    A process keeps its engines in one table by the op's name, and every conversion calls its first TRTEngineOp_000_000:
+    of two models in one server, the second would run the first one's engine.
+
+    Args:
+      converter: After convert(), before build(); its function is replaced.
+
+    Returns:
+      The converted function.
+    """
+    graph_def, suffix = converter._converted_graph_def, f"_{uuid.uuid4().hex[:8]}"
+    names = {node.name for node in graph_def.node if node.op == saved_model.ENGINE_OP}
+    for node in graph_def.node:
+        if node.name in names:
+            node.name += suffix
+        for index, reference in enumerate(node.input):
+            control, name, colon, output = re.fullmatch(r"(\^?)([^:]*)(:?)(\d*)", reference).groups()
+            if name in names:
+                node.input[index] = f"{control}{name}{suffix}{colon}{output}"
+    converter._converted_func = trt_convert._construct_function_from_graph_def(converter._converted_func, graph_def)
+    return converter._converted_func
 
 
 @contextlib.contextmanager

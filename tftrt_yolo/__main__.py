@@ -1,0 +1,5 @@
+"""`python -m tftrt_yolo` is `tftrt-yolo`."""
+
+from tftrt_yolo.cli import run
+
+run()

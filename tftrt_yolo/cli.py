@@ -1,0 +1,255 @@
+"""The command line: `tftrt-yolo COMMAND --flag=value ...`.
+
+Each command calls one public function and prints its report. The flags of a command are the function's arguments, under
+the same names, with the descriptions of its docstring; a section of a `--config` file holds the same names.
+
+    tftrt-yolo export --weights=yolov8n.pt --saved_model_dir=yolov8n_saved_model
+    tftrt-yolo convert --config=configs/yolov8n_fp16.py --precision_mode=FP32
+"""
+
+import dataclasses
+import inspect
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable
+
+_COMMANDS = {
+    "export": "export a checkpoint to a SavedModel",
+    "convert": "convert a SavedModel with TF-TRT",
+    "predict": "detect objects on files and draw them",
+    "inspect": "show what is inside a SavedModel",
+    "check": "show what this machine has, and what to do about what it lacks",
+    "demo": "run export, convert and predict on a packaged model and photo",
+}
+_USAGE = (
+    "Usage: tftrt-yolo COMMAND [--flag=value ...]\n\n"
+    + "\n".join(f"  {name:<9}{text}" for name, text in _COMMANDS.items())
+    + "\n\n`tftrt-yolo COMMAND --help` lists a command's flags. --config=FILE.py gives them from a file's section."
+)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: runs a command and ends the process with its exit status.
+
+    Args:
+      arguments: What stands behind `tftrt-yolo`; None for the process's own.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(main(arguments))
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command.
+
+    Args:
+      arguments: The command and its flags.
+
+    Returns:
+      0 if it succeeded, 1 if it failed, 2 if the command line is wrong.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_USAGE)
+        return 0 if arguments else 2
+    name, *flag_arguments = arguments
+    if name not in _COMMANDS:
+        return _fail(f"has no command '{name}'; known are {', '.join(_COMMANDS)}.\n\n{_USAGE}", 2)
+    _silence_tensorflow()
+
+    import absl.flags
+
+    import tftrt_yolo
+    from tftrt_yolo.errors import TftrtYoloError
+
+    function = getattr(tftrt_yolo, name)
+    try:
+        keywords = _parse(name, function, flag_arguments)
+    except _HelpAsked as help_text:
+        print(help_text)
+        return 0
+    except (absl.flags.Error, OSError, ValueError) as error:
+        return _fail(f"{name}: {error}", 2)
+    try:
+        print(_call(name, function, keywords))
+    except (TftrtYoloError, ValueError, TypeError, OSError) as error:
+        if os.environ.get("TFTRT_YOLO_TRACEBACK"):
+            raise
+        return _fail(f"{name}: {error}", 1)
+    except KeyboardInterrupt:
+        return _fail(f"{name}: interrupted; nothing half written is left", 130)
+    return 0
+
+
+class _HelpAsked(Exception):
+    """--help was given; the message is the help."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Argument:
+    """One argument of a public function, as a flag."""
+
+    name: str
+    annotation: object
+    default: object
+    help: str
+
+
+def _arguments(function: Callable) -> list[_Argument]:
+    """A function's arguments that can be flags, with the descriptions of its docstring."""
+    section = re.search(r"\n\s*Args:\n(.*?)(\n\s*\n|$)", inspect.getdoc(function) + "\n\n", re.DOTALL)
+    descriptions = {
+        match[1]: " ".join(match[2].split())
+        for match in re.finditer(r"^  (\w+): (.*?)(?=^  \w+: |\Z)", section[1] + "\n", re.DOTALL | re.MULTILINE)
+    }
+    annotations = typing.get_type_hints(function)
+    return [
+        _Argument(name, annotations[name], parameter.default, descriptions[name])
+        for name, parameter in inspect.signature(function).parameters.items()
+        if not name.startswith("on_")  # callbacks are the command line's own
+    ]
+
+
+def _parse(command: str, function: Callable, arguments: list[str]) -> dict:
+    """Turns flags, over a config file's section, into keyword arguments.
+
+    Raises:
+      _HelpAsked: If --help is among the arguments.
+      absl.flags.Error: If a flag is unknown, malformed or missing.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    values = flags.FlagValues()
+    known = _arguments(function)
+    for argument in known:
+        _define_flag(argument, values)
+    config_flags.DEFINE_config_file(
+        "config", None, f"A Python file with get_config(); its section '{command}' gives flags.", flag_values=values
+    )
+    flags.DEFINE_boolean("help", False, "Shows this text.", short_name="h", flag_values=values)
+    rest = values([command, *arguments], known_only=False)[1:]
+    if values.help:
+        raise _HelpAsked(_help(command, function, known))
+    if rest:
+        raise flags.UnrecognizedFlagError("", rest[0], f"'{rest[0]}' is no flag; write --name=value.")
+
+    keywords = {}
+    if values.config is not None:
+        section = values.config.to_dict().get(command, {})
+        unknown = sorted(set(section) - {argument.name for argument in known})
+        if unknown:
+            raise flags.Error(f"the config's section '{command}' has {unknown[0]!r}, which is no argument of {command}.")
+        keywords |= section
+    keywords |= {argument.name: values[argument.name].value for argument in known if values[argument.name].present}
+    for argument in known:
+        if argument.default is inspect.Parameter.empty and argument.name not in keywords:
+            raise flags.Error(f"--{argument.name} is missing: {argument.help}")
+        if isinstance(keywords.get(argument.name), list):
+            whole = keywords[argument.name]
+            # One number for an argument that is a number or a pair; a tuple for one that is always several.
+            keywords[argument.name] = whole[0] if len(whole) == 1 and not _is_tuple(argument.annotation) else tuple(whole)
+    return keywords
+
+
+def _define_flag(argument: _Argument, values) -> None:
+    """Defines the flag whose type is the argument's annotation."""
+    from absl import flags
+
+    default = None if argument.default is inspect.Parameter.empty else argument.default
+    kinds = typing.get_args(argument.annotation) if _is_union(argument.annotation) else (argument.annotation,)
+    if any(map(_is_tuple, kinds)):
+        default = [str(item) for item in (default if isinstance(default, tuple) else (default,))]
+        flag = _WholeNumbersFlag(argument.name, default, argument.help)
+        flags.DEFINE_flag(flag, flag_values=values)
+    elif bool in kinds:
+        flags.DEFINE_boolean(argument.name, default, argument.help, flag_values=values)
+    elif int in kinds:
+        flags.DEFINE_integer(argument.name, default, argument.help, flag_values=values)
+    elif float in kinds:
+        flags.DEFINE_float(argument.name, default, argument.help, flag_values=values)
+    else:
+        flags.DEFINE_string(argument.name, None if default is None else str(default), argument.help, flag_values=values)
+
+
+def _WholeNumbersFlag(name: str, default: list[str], help_text: str):  # noqa: N802 - it stands for a class
+    """A flag of whole numbers, separated by commas: --batch_sizes=1,8 or --image_size=480,640."""
+    from absl import flags
+
+    class Parser(flags.ListParser):
+        def parse(self, argument):
+            try:
+                return [int(item) for item in super().parse(argument)]
+            except ValueError as error:
+                raise ValueError(f"{argument!r} is not a list of whole numbers such as 1,8") from error
+
+    return flags.Flag(Parser(), flags.CsvListSerializer(","), name, default, help_text)
+
+
+def _is_union(annotation) -> bool:
+    """Whether a type is a union, in either spelling."""
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _is_tuple(annotation) -> bool:
+    """Whether a type is a tuple."""
+    return typing.get_origin(annotation) is tuple
+
+
+def _help(command: str, function: Callable, known: list[_Argument]) -> str:
+    """The help of a command, from the function's own docstring."""
+    import textwrap
+
+    lines = [f"tftrt-yolo {command}: {inspect.getdoc(function).splitlines()[0]}", "", "Flags:"]
+    for argument in known:
+        if argument.default is inspect.Parameter.empty:
+            default = "required"
+        else:
+            shown = argument.default
+            shown = ",".join(map(str, shown)) if isinstance(shown, tuple) else shown
+            default = "default: none" if shown is None else f"default: {shown}"
+        lines.append(f"  --{argument.name} ({default})")
+        lines += textwrap.wrap(argument.help, 96, initial_indent="      ", subsequent_indent="      ")
+    lines += ["  --config", f"      A Python file with get_config(); its section '{command}' gives these flags; flags given here win."]
+    return "\n".join(lines)
+
+
+def _call(command: str, function: Callable, keywords: dict) -> object:
+    """Calls the function, with a progress bar where it reports progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if command == "predict":
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("predict", total=None)
+            return function(
+                **keywords, on_progress=lambda done, total: progress.update(task, completed=done, total=total)
+            )
+    with console.status(f"{command} ...") as status:
+        if command == "demo":
+            keywords["on_stage"] = lambda stage: status.update(f"{stage} ...")
+        return function(**keywords)
+
+
+def _silence_tensorflow() -> None:
+    """Keeps TensorFlow's and absl's start-up messages off the terminal; a user's own setting stays."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+
+    from absl import logging
+
+    logging.set_verbosity(logging.WARNING)
+    logging.use_absl_handler()
+
+
+def _fail(message: str, status: int) -> int:
+    """Prints an error and returns the exit status."""
+    print(f"tftrt-yolo {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    run()
