@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import os
 import re
+import runpy
 import sys
 import types
 import typing
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
     function = getattr(tftrt_yolo, name)
     try:
         keywords = _parse(name, function, flag_arguments)
-    except _HelpAsked as help_text:
+    except _HelpRequestedError as help_text:
         print(help_text)
         return 0
     except (absl.flags.Error, OSError, ValueError) as error:
@@ -82,7 +83,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-class _HelpAsked(Exception):
+class _HelpRequestedError(Exception):
     """--help was given; the message is the help."""
 
 
@@ -115,32 +116,31 @@ def _parse(command: str, function: Callable, arguments: list[str]) -> dict:
     """Turns flags, over a config file's section, into keyword arguments.
 
     Raises:
-      _HelpAsked: If --help is among the arguments.
+      _HelpRequestedError: If --help is among the arguments.
       absl.flags.Error: If a flag is unknown, malformed or missing.
     """
     from absl import flags
-    from ml_collections import config_flags
 
     values = flags.FlagValues()
     known = _arguments(function)
     for argument in known:
         _define_flag(argument, values)
-    config_flags.DEFINE_config_file(
-        "config", None, f"A Python file with get_config(); its section '{command}' gives flags.", flag_values=values
-    )
+    flags.DEFINE_string("config", None, "A Python file with get_config().", flag_values=values)
     flags.DEFINE_boolean("help", False, "Shows this text.", short_name="h", flag_values=values)
     rest = values([command, *arguments], known_only=False)[1:]
     if values.help:
-        raise _HelpAsked(_help(command, function, known))
+        raise _HelpRequestedError(_help(command, function, known))
     if rest:
         raise flags.UnrecognizedFlagError("", rest[0], f"'{rest[0]}' is no flag; write --name=value.")
 
     keywords = {}
     if values.config is not None:
-        section = values.config.to_dict().get(command, {})
+        section = _load_config(values.config).get(command, {})
         unknown = sorted(set(section) - {argument.name for argument in known})
         if unknown:
-            raise flags.Error(f"the config's section '{command}' has {unknown[0]!r}, which is no argument of {command}.")
+            raise flags.Error(
+                f"the config's section '{command}' has {unknown[0]!r}, which is no argument of {command}."
+            )
         keywords |= section
     keywords |= {argument.name: values[argument.name].value for argument in known if values[argument.name].present}
     for argument in known:
@@ -149,8 +149,30 @@ def _parse(command: str, function: Callable, arguments: list[str]) -> dict:
         if isinstance(keywords.get(argument.name), list):
             whole = keywords[argument.name]
             # One number for an argument that is a number or a pair; a tuple for one that is always several.
-            keywords[argument.name] = whole[0] if len(whole) == 1 and not _is_tuple(argument.annotation) else tuple(whole)
+            keywords[argument.name] = (
+                whole[0] if len(whole) == 1 and not _is_tuple(argument.annotation) else tuple(whole)
+            )
     return keywords
+
+
+def _load_config(path: str) -> dict:
+    """Runs a config file's get_config(); the file may import others from its own folder.
+
+    Raises:
+      ValueError: If the file is missing, fails or has no get_config().
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"--config={path} does not exist. Expected a Python file such as configs/yolov8n_fp16.py.")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    try:
+        return runpy.run_path(path)["get_config"]().to_dict()
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"--config={path} cannot be used ({type(error).__name__}: {error}). Expected a Python file whose "
+            "get_config() returns an ml_collections.ConfigDict."
+        ) from error
+    finally:
+        del sys.path[0]
 
 
 def _define_flag(argument: _Argument, values) -> None:
@@ -211,7 +233,10 @@ def _help(command: str, function: Callable, known: list[_Argument]) -> str:
             default = "default: none" if shown is None else f"default: {shown}"
         lines.append(f"  --{argument.name} ({default})")
         lines += textwrap.wrap(argument.help, 96, initial_indent="      ", subsequent_indent="      ")
-    lines += ["  --config", f"      A Python file with get_config(); its section '{command}' gives these flags; flags given here win."]
+    lines += [
+        "  --config",
+        f"      A Python file with get_config(); its section '{command}' gives these flags; flags given here win.",
+    ]
     return "\n".join(lines)
 
 

@@ -92,7 +92,8 @@ class Environment:
                 )
             elif not _compatible(self.loaded_tensorrt, self.linked_tensorrt):
                 remedies.append(
-                    f"TensorRT: {self.loaded_tensorrt} was found under the name of {TENSORRT_VERSION}; install the real one"
+                    f"TensorRT: {self.loaded_tensorrt} was found under the name of {TENSORRT_VERSION}; "
+                    "install the real one"
                 )
             if not self.gpus:
                 remedies.append("GPU: pip install tensorflow[and-cuda]==2.17.1 on a machine with an NVIDIA driver")
@@ -117,7 +118,9 @@ class Environment:
         if self.can_build_engines:
             lines.append("Engines can be built and run here.")
         else:
-            lines.append(f"Engines are not built here ({self.why_no_engines}); conversion and prediction work all the same.")
+            lines.append(
+                f"Engines are not built here ({self.why_no_engines}); conversion and prediction work all the same."
+            )
         return "\n".join([*lines, *(f"To mend: {remedy}." for remedy in self.remedies)])
 
 
@@ -174,16 +177,16 @@ def no_tensorrt_in_tensorflow(tensorflow_version: str) -> str:
     """
     return (
         f"TensorFlow {tensorflow_version} was built without TensorRT; {_LAST_TENSORFLOW} is the last release that has "
-        "TF-TRT, in its builds for Linux on x86-64. Convert with tensorflow==2.17.1; export and prediction work with this "
-        "one"
+        "TF-TRT, in its builds for Linux on x86-64. Convert with tensorflow==2.17.1; export and prediction work with "
+        "this one"
     )
 
 
 def link_tensorrt_libraries(site_packages: Path | None = None) -> list[Path]:
     """Links the libraries of pip's tensorrt-libs under the names, and in the folder, that TensorFlow opens.
 
-    pip puts libnvinfer.so.8 into site-packages/tensorrt_libs; TensorFlow 2.15 to 2.17 open libnvinfer.so.8.6.1 and look,
-    by the run path of their own libraries, into site-packages/tensorrt.
+    pip puts libnvinfer.so.8 into site-packages/tensorrt_libs; TensorFlow 2.15 to 2.17 open libnvinfer.so.8.6.1 and
+    look, by the run path of their own libraries, into site-packages/tensorrt.
 
     Args:
       site_packages: The folder that holds tensorflow/ and tensorrt_libs/; None for where TensorFlow is.
@@ -203,11 +206,15 @@ def link_tensorrt_libraries(site_packages: Path | None = None) -> list[Path]:
         found = version.removesuffix(".dist-info") or "no tensorrt_libs"
         raise TensorRTUnavailableError(
             f"{site_packages} holds {found}; expected tensorrt_libs-{TENSORRT_VERSION}. Install "
-            f"tensorrt-libs=={TENSORRT_VERSION} from NVIDIA's own package index, then run `tftrt-yolo check --fix` again."
+            f"tensorrt-libs=={TENSORRT_VERSION} from NVIDIA's own package index, then run `tftrt-yolo check --fix` "
+            "again."
         )
     links = []
     for name in (*LIBRARIES, _BUILDER_LIBRARY):
-        source = next((path for path in (source_dir / name, source_dir / f"{name.partition('.so')[0]}.so.8") if path.exists()), None)
+        source = next(
+            (path for path in (source_dir / name, source_dir / f"{name.partition('.so')[0]}.so.8") if path.exists()),
+            None,
+        )
         if source is None:
             raise TensorRTUnavailableError(f"{source_dir} has no {name.partition('.so')[0]}. Reinstall tensorrt-libs.")
         link = target_dir / name
@@ -252,7 +259,9 @@ def _gpus() -> tuple[str, ...]:
     import tensorflow as tf
 
     devices = tf.config.list_physical_devices("GPU")
-    return tuple(tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices)
+    return tuple(
+        tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices
+    )
 
 
 def _site_packages() -> Path:

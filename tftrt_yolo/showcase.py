@@ -1,7 +1,7 @@
 """The three stages on a packaged model and photo.
 
-    report = tftrt_yolo.demo("demo")
-    print(report)
+report = tftrt_yolo.demo("demo")
+print(report)
 """
 
 import dataclasses

@@ -112,7 +112,7 @@ def _main() -> None:
         result = work(**pickle.loads(serialized))
     except TftrtYoloError as error:
         result = error
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the parent shows it
         traceback.print_exc()
         sys.exit(1)
     Path(_RESULT_FILE).write_bytes(pickle.dumps(result))

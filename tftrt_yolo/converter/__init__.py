@@ -42,8 +42,8 @@ def convert(
       precision_mode: "FP32" or "FP16", in TF-TRT's words.
       minimum_segment_size: Fewest nodes that make an engine.
       max_workspace_size_bytes: GPU memory that TensorRT may use while it builds; None for no limit but the GPU's.
-      batch_sizes: Batch sizes that engines are built for; every size between the least and the largest runs in TensorRT,
-        others run in TensorFlow.
+      batch_sizes: Batch sizes that engines are built for; sizes between the least and the largest run in
+        TensorRT, others in TensorFlow.
       allow_build_at_runtime: Whether an engine that was not built here may be built at first use, which takes minutes.
       minimum_coverage: Least share of the nodes of `network` that must be inside engines, in [0, 1].
       overwrite: Replace a SavedModel that is already there.
@@ -92,8 +92,8 @@ def convert(
         if report.coverage < minimum_coverage:
             rows = "\n  ".join(map(str, report.left_to_tensorflow))
             raise ConversionError(
-                f"{report.engines} engines hold {report.coverage:.1%} of the nodes; at least {minimum_coverage:.1%} was "
-                f"asked for. Lower minimum_coverage to accept it. Left to TensorFlow:\n  {rows}"
+                f"{report.engines} engines hold {report.coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
+                f"was asked for. Lower minimum_coverage to accept it. Left to TensorFlow:\n  {rows}"
             )
         report.write(partial_dir)
     return report

@@ -1,7 +1,7 @@
 """What a conversion did, and what is inside a SavedModel.
 
-    report = ConversionReport.read("yolov8n_tensorrt_saved_model")
-    report.engines, report.coverage, report.left_to_tensorflow
+report = ConversionReport.read("yolov8n_tensorrt_saved_model")
+report.engines, report.coverage, report.left_to_tensorflow
 """
 
 import csv
@@ -202,7 +202,9 @@ def left_over(outside: Counter, reasons_csv: Path) -> tuple[LeftOver, ...]:
         with open(reasons_csv, encoding="utf-8", newline="") as file:
             for row in csv.reader(file, delimiter="|"):
                 reasons[row[0]].append("|".join(row[1:-1]))
-    unexplained = "TF-TRT takes this op, but its segment is smaller than minimum_segment_size or not among the 20 largest"
+    unexplained = (
+        "TF-TRT takes this op, but its segment is smaller than minimum_segment_size or not among the 20 largest"
+    )
     return tuple(
         LeftOver(op, count, tuple(dict.fromkeys(reasons.get(op, [unexplained])))) for op, count in outside.most_common()
     )

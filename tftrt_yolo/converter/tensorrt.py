@@ -64,7 +64,9 @@ def work(
         raise TensorRTUnavailableError(environment.no_tensorrt_in_tensorflow(machine.tensorflow_version))
     metadata = contract.read_metadata(saved_model_dir)
     if saved_model.engine_nodes(saved_model.read(saved_model_dir).meta_graphs[0].graph_def):
-        raise ConversionError(f"{saved_model_dir} holds TensorRT engines already. Convert the export that it came from.")
+        raise ConversionError(
+            f"{saved_model_dir} holds TensorRT engines already. Convert the export that it came from."
+        )
 
     with contextlib.nullcontext() if machine.can_build_engines else _partition_offline():
         os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)

@@ -114,9 +114,7 @@ def export(
         frames = checkpoint.reference_frames(size_hw)
         onnx_path = worker.folder / "trunk.onnx"
         checkpoint.write_onnx_trunk(yolo, size_hw, onnx_path)
-        worker.start(
-            onnx_path=onnx_path, head=yolo.head, metadata=metadata, saved_model_dir=partial_dir, frames=frames
-        )
+        worker.start(onnx_path=onnx_path, head=yolo.head, metadata=metadata, saved_model_dir=partial_dir, frames=frames)
         reference = checkpoint.run(yolo, frames)
         box_difference, score_difference = _check_parity(_finish(worker), reference)
         size_bytes = sum(file.stat().st_size for file in partial_dir.rglob("*") if file.is_file())
@@ -139,7 +137,9 @@ def _size_hw(image_size) -> tuple[int, int]:
     sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
     if len(sides) != 2 or not whole:
-        raise ValueError(f"image_size is {image_size!r}; expected a positive whole number or (height, width), in pixels.")
+        raise ValueError(
+            f"image_size is {image_size!r}; expected a positive whole number or (height, width), in pixels."
+        )
     return tuple(sides)
 
 
@@ -149,8 +149,8 @@ def _check_stride(size_hw: tuple[int, int], stride: int) -> None:
         nearest = tuple(max(stride, round(side / stride) * stride) for side in size_hw)
         nearest = nearest[0] if nearest[0] == nearest[1] else nearest
         raise ValueError(
-            f"image_size is {size_hw[0]} x {size_hw[1]} (height x width); both must be multiples of the model's stride, "
-            f"{stride}. The nearest that is: {nearest}."
+            f"image_size is {size_hw[0]} x {size_hw[1]} (height x width); both must be multiples of the model's "
+            f"stride, {stride}. The nearest that is: {nearest}."
         )
 
 
@@ -193,6 +193,7 @@ def _check_parity(dense: dict, reference: dict) -> tuple[float, float]:
         raise ParityError(
             f"The exported model differs from PyTorch by up to {box_difference:.3g} px in boxes and "
             f"{score_difference:.3g} in scores; at most {MAX_BOX_DIFFERENCE_PX} px and {MAX_SCORE_DIFFERENCE} are "
-            "accepted. Nothing was written. Check with `tftrt-yolo check` that the export tools have the tested versions."
+            "accepted. Nothing was written. Check with `tftrt-yolo check` that the export tools have the tested "
+            "versions."
         )
     return box_difference, score_difference

@@ -154,8 +154,8 @@ def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
     left_over = sorted({node.op_type for node in model.graph.node} & _SHAPE_ARITHMETIC)
     if left_over:
         raise ExportError(
-            f"The ONNX network of {yolo.weights} still computes shapes ({', '.join(left_over)}), which TF-TRT would not "
-            "take into one engine. Expected a YOLOv8 network; check the model's custom layers."
+            f"The ONNX network of {yolo.weights} still computes shapes ({', '.join(left_over)}), which TF-TRT would "
+            "not take into one engine. Expected a YOLOv8 network; check the model's custom layers."
         )
     onnx.save(model, str(path))
 
@@ -187,7 +187,7 @@ def _load_checkpoint(weights: str) -> torch.nn.Module:
             f"{weights} does not exist, and it is no official name that could be downloaded from here. "
             "Expected a .pt checkpoint, a model YAML or an official name such as yolov8n."
         ) from error
-    except Exception as error:  # noqa: BLE001 - torch.load reports damage in a dozen ways
+    except Exception as error:
         raise CheckpointError(
             f"{weights} cannot be loaded: {_plain(error)} Expected a YOLOv8 checkpoint that Ultralytics saved; copy "
             "or download the file again."
@@ -210,12 +210,12 @@ def _build_from_yaml(weights: str) -> torch.nn.Module:
         raise CheckpointError(
             f"{weights} is neither a file nor an official model YAML. Expected for example yolov8n.yaml."
         ) from error
-    except Exception as error:  # noqa: BLE001 - the YAML may hold anything
+    except Exception as error:
         raise CheckpointError(f"{weights} does not describe a YOLO model: {_plain(error)}") from error
     _check_task(guess_model_task(document), weights)
     try:
         return DetectionModel(document, verbose=False)
-    except Exception as error:  # noqa: BLE001 - Ultralytics' parser reports mistakes in a dozen ways
+    except Exception as error:
         raise CheckpointError(f"{weights} does not describe a YOLO model: {_plain(error)}") from error
 
 

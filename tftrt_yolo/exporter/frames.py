@@ -84,9 +84,7 @@ def letterbox_padded_images(
     Returns:
       As `letterbox_images`.
     """
-    return _letterbox_each(
-        lambda element: element[0][: element[1][0], : element[1][1]], (images, sizes_hw), size_hw
-    )
+    return _letterbox_each(lambda element: element[0][: element[1][0], : element[1][1]], (images, sizes_hw), size_hw)
 
 
 def letterbox_encoded_images(image_bytes: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:

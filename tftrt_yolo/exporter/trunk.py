@@ -1,8 +1,8 @@
 """From an ONNX trunk to a TensorFlow network; the only place that knows onnx2tf, and it runs in the worker's process.
 
-    trunk = Trunk(Path("trunk.onnx"))
-    levels = trunk(frames)                 # inside a tf.function
-    trunk.variables                        # its weights
+trunk = Trunk(Path("trunk.onnx"))
+levels = trunk(frames)                 # inside a tf.function
+trunk.variables                        # its weights
 """
 
 import os

@@ -245,7 +245,12 @@ def _as_json(path: Path, picture: str, image: np.ndarray, detections) -> dict:
         "height": image.shape[0],
         "width": image.shape[1],
         "detections": [
-            {"xyxy": [round(float(edge), 2) for edge in xyxy], "score": round(float(score), 5), "class": int(index), "name": str(name)}
+            {
+                "xyxy": [round(float(edge), 2) for edge in xyxy],
+                "score": round(float(score), 5),
+                "class": int(index),
+                "name": str(name),
+            }
             for xyxy, score, index, name in zip(
                 detections.xyxy, detections.confidence, detections.class_id, detections.data["class_name"], strict=True
             )

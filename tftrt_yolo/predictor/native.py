@@ -69,12 +69,15 @@ def load(saved_model_dir: str | Path, *, strict: bool) -> tuple[dict[str, Callab
     machine = environment.check()
     if machine.can_build_engines:
         built = set(saved_model.built_engine_bytes(Path(saved_model_dir)))
-        reason = "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
+        reason = (
+            "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
+        )
         return _load_whole(saved_model_dir), Backend("TensorRT", device, reason)
     if strict:
         raise TensorRTUnavailableError(
-            f"{saved_model_dir} holds {len(engines)} TensorRT engine(s), which cannot run here: {machine.why_no_engines}. "
-            "`tftrt-yolo check` says how to mend it; strict=False runs their native segments in TensorFlow."
+            f"{saved_model_dir} holds {len(engines)} TensorRT engine(s), which cannot run here: "
+            f"{machine.why_no_engines}. `tftrt-yolo check` says how to mend it; strict=False runs their "
+            "native segments in TensorFlow."
         )
     reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
     return _load_native(proto.meta_graphs[0]), Backend("TensorFlow", device, reason)

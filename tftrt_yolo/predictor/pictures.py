@@ -1,7 +1,7 @@
 """Pictures with boxes and labels, drawn by supervision.
 
-    picture = draw(image, detections)
-    write(picture, Path("bus.jpg"))
+picture = draw(image, detections)
+write(picture, Path("bus.jpg"))
 """
 
 from pathlib import Path
@@ -28,7 +28,10 @@ def draw(image: np.ndarray, detections: sv.Detections) -> np.ndarray:
     ]
     picture = sv.BoxAnnotator(thickness=thickness).annotate(image.copy(), detections)
     label_annotator = sv.LabelAnnotator(
-        text_scale=sv.calculate_optimal_text_scale(size_wh), text_color=sv.Color.BLACK, text_padding=3, smart_position=True
+        text_scale=sv.calculate_optimal_text_scale(size_wh),
+        text_color=sv.Color.BLACK,
+        text_padding=3,
+        smart_position=True,
     )
     return label_annotator.annotate(picture, detections, labels=labels)
 

@@ -1,7 +1,7 @@
 """Images from wherever they come: paths, bytes, arrays, folders and globs, all as RGB uint8 arrays.
 
-    files = find_images("photos/*.jpg")
-    image = read_image(files[0])            # (height, width, 3) uint8, RGB, upright
+files = find_images("photos/*.jpg")
+image = read_image(files[0])            # (height, width, 3) uint8, RGB, upright
 """
 
 import glob
@@ -37,7 +37,9 @@ def find_images(source: str | Path) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
-            raise ImageError(f"The folder {source} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}.")
+            raise ImageError(
+                f"The folder {source} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}."
+            )
         return found
     found = sorted(Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file())
     if not found:
@@ -63,7 +65,9 @@ def read_image(image) -> np.ndarray:
         try:
             data = Path(image).read_bytes()
         except OSError as error:
-            raise ImageError(f"{image} cannot be read: {error.strerror}. Expected the path of an image file.") from error
+            raise ImageError(
+                f"{image} cannot be read: {error.strerror}. Expected the path of an image file."
+            ) from error
         return _decode(data, str(image))
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _decode(bytes(image), f"image of {len(image):,} bytes")
@@ -87,7 +91,8 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
         starts = data[:12]
         raise ImageError(
-            f"{name} cannot be decoded: it starts with {starts!r} ({error}). Expected an image file, such as JPEG or PNG."
+            f"{name} cannot be decoded: it starts with {starts!r} ({error}). Expected an image file, "
+            "such as JPEG or PNG."
         ) from error
 
 

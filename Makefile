@@ -1,0 +1,28 @@
+# make demo    sets up .venv and runs export, convert and predict on a packaged model and photo
+# make test    sets up .venv and runs the tests
+# make lint    runs the linter and the formatter as the hooks do
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: setup.cfg setup.py constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,notebooks,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs build *.egg-info
