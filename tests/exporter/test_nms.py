@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftrt_yolo.contract import Selection
+from tftrt_yolo.exporter import nms
+
+
+def _iou(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    intersection = max(width, 0) * max(height, 0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
+    return intersection / union if union else 0
+
+
+def _naive(boxes, scores, selection):
+    """Greedy suppression, one box after the other."""
+    best, classes = scores.max(-1), scores.argmax(-1)
+    order = sorted(np.flatnonzero(best > selection.score_threshold), key=lambda i: (-best[i], i))
+    kept = []
+    for i in order[: selection.max_candidates]:
+        if all(classes[i] != classes[j] or not _iou(boxes[j], boxes[i]) > selection.iou_threshold for j in kept):
+            kept.append(i)
+    return kept[: selection.max_detections]
+
+
+def _random_case(rng, anchors, classes, spread):
+    center = rng.uniform(0, spread, (anchors, 2))
+    size = rng.uniform(5, 60, (anchors, 2))
+    boxes = np.concatenate([center - size / 2, center + size / 2], -1).astype(np.float32)
+    return boxes, rng.uniform(0, 1, (anchors, classes)).astype(np.float32)
+
+
+def _select(boxes, scores, selection):
+    selected = nms.select(tf.constant(boxes), tf.constant(scores), selection)
+    gathered = selected.gather(tf.constant(boxes)).numpy()
+    return selected, gathered
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_select_equals_a_naive_loop(seed):
+    rng = np.random.default_rng(seed)
+    anchors, classes = int(rng.integers(1, 200)), int(rng.integers(1, 5))
+    selection = Selection(
+        score_threshold=float(rng.choice([0.0, 0.25, 0.9])),
+        iou_threshold=float(rng.choice([0.0, 0.3, 0.7, 1.0])),
+        max_detections=int(rng.choice([1, 7, 300])),
+        max_candidates=int(rng.choice([5, 1_024])),
+    )
+    cases = [_random_case(rng, anchors, classes, spread) for spread in (20, 100, 1_000)]  # crowded to scattered
+    boxes, scores = (np.stack(parts) for parts in zip(*cases, strict=True))
+    selected, gathered = _select(boxes, scores, selection)
+    for image in range(len(cases)):
+        kept = _naive(boxes[image], scores[image], selection)
+        count = int(selected.num_detections[image])
+        assert selected.anchors[image, :count].numpy().tolist() == kept
+        np.testing.assert_array_equal(gathered[image, :count], boxes[image][kept])
+        np.testing.assert_array_equal(selected.scores[image, :count], scores[image][kept].max(-1))
+        np.testing.assert_array_equal(selected.classes[image, :count], scores[image][kept].argmax(-1))
+        for padded in (gathered[image, count:], selected.scores[image, count:], selected.classes[image, count:]):
+            assert not np.any(padded)
+
+
+def test_a_long_chain_of_suppressions():
+    """Each box overlaps only its neighbours: every second one stays, whatever the chain's length."""
+    left = np.arange(0, 300 * 2, 2, dtype=np.float32)
+    boxes = np.stack([left, np.zeros_like(left), left + 10, np.full_like(left, 10)], -1)
+    scores = np.linspace(0.99, 0.5, len(left), dtype=np.float32)[:, None]
+    selection = Selection(iou_threshold=0.5, max_detections=300)  # neighbours overlap by 2/3, the next by 3/7
+    selected, _ = _select(boxes[None], scores[None], selection)
+    assert selected.anchors[0, : int(selected.num_detections[0])].numpy().tolist() == list(range(0, 300, 2))
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.9, 0.9, 0.9], [0]),  # duplicates with equal scores: the first stays
+        ([0.1, 0.2, 0.25], []),  # none passes: the threshold itself does not
+        ([np.nan, 0.8, 0.3], [1]),  # NaN passes nothing
+        ([0.3, 0.5, 0.4], [1]),
+    ],
+)
+def test_identical_boxes(scores, expected):
+    boxes = np.tile(np.float32([10, 10, 20, 20]), (1, 3, 1))
+    selected, _ = _select(boxes, np.float32(scores)[None, :, None], Selection())
+    assert selected.anchors[0, : int(selected.num_detections[0])].numpy().tolist() == expected
+
+
+def test_boxes_of_different_classes_do_not_suppress_each_other():
+    boxes = np.tile(np.float32([10, 10, 20, 20]), (1, 2, 1))
+    scores = np.float32([[[0.9, 0.1], [0.1, 0.8]]])
+    selected, _ = _select(boxes, scores, Selection())
+    assert selected.num_detections.numpy().tolist() == [2]
+    assert selected.classes[0, :2].numpy().tolist() == [0, 1]
+
+
+def test_boxes_without_area_are_all_kept():
+    boxes = np.zeros((1, 4, 4), np.float32)  # 0/0 is no overlap
+    selected, _ = _select(boxes, np.full((1, 4, 1), 0.9, np.float32), Selection())
+    assert selected.num_detections.numpy().tolist() == [4]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_select_equals_ultralytics(seed):
+    torch = pytest.importorskip("torch")
+    from ultralytics.utils.nms import non_max_suppression
+
+    boxes, scores = _random_case(np.random.default_rng(seed), 400, 3, 300)
+    center, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    rows = np.concatenate([center, size, scores], -1).T[None].copy()
+    [expected] = non_max_suppression(torch.from_numpy(rows), 0.5, 0.6, max_det=100)
+    selected, gathered = _select(boxes[None], scores[None], Selection(0.5, 0.6, 100))
+    count = int(selected.num_detections[0])
+    assert count == len(expected)
+    np.testing.assert_allclose(gathered[0, :count], expected[:, :4], atol=1e-3)
+    np.testing.assert_array_equal(selected.classes[0, :count], expected[:, 5])
+
+
+def test_compiles_into_a_graph_with_an_unknown_batch():
+    specs = [tf.TensorSpec((None, 50, 4)), tf.TensorSpec((None, 50, 2))]
+    function = tf.function(lambda boxes, scores: nms.select(boxes, scores, Selection()), input_signature=specs)
+    rng = np.random.default_rng(0)
+    boxes, scores = _random_case(rng, 50, 2, 100)
+    for batch in (0, 1, 3):
+        selected = function(
+            np.stack([boxes] * batch or [boxes])[:batch], np.stack([scores] * batch or [scores])[:batch]
+        )
+        assert selected.scores.shape == (batch, 300)
+        assert len(set(selected.num_detections.numpy().tolist())) <= 1
