@@ -96,6 +96,23 @@ class HeadSpec:
     reg_max: int
 
 
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What export learns from a checkpoint.
+
+    Attributes:
+      task: Ultralytics' name of the task.
+      names: Class index to class name.
+      head: Strides and bins of the head.
+      num_parameters: Weights of the fused network.
+    """
+
+    task: str
+    names: dict[int, str]
+    head: HeadSpec
+    num_parameters: int
+
+
 def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
     """Writes metadata.yaml with the keys that Ultralytics' loader reads, and ours.
 

@@ -1,16 +1,18 @@
-"""A process of its own for work that must not take the caller's process with it.
+"""A process of its own for work that must not touch the caller's process.
 
-onnx2tf prints, patches and exits as it likes; TF-TRT aborts the process where a library is missing or a version is
-wrong; both need gigabytes that a process which ends gives back. So both run in a child:
+Ultralytics patches Pillow and installs packages; onnx2tf prints and exits as it likes; TF-TRT aborts the process where
+a library is missing or has the wrong version; and all need gigabytes that a process which ends gives back. So they run
+in children:
 
-    with Worker("tftrt_yolo.exporter.tensorflow_half") as worker:   # starts importing the module
-        ...                                                         # meanwhile the caller prepares the input
-        worker.start(onnx_path=worker.folder / "trunk.onnx", ...)   # calls the module's work(**arguments)
-        result = worker.finish()                                    # what work() returned, or its error
+    with Worker("tftrt_yolo.converter.tensorrt") as worker:   # starts importing the module
+        ...                                                   # meanwhile the caller prepares the input
+        worker.start(saved_model_dir="yolov8n_saved_model")   # calls the module's work(**arguments)
+        result = worker.receive()                             # what work() returned or, if it is a generator, yielded
 """
 
 import contextlib
 import importlib
+import inspect
 import os
 import pickle
 import subprocess
@@ -22,7 +24,6 @@ from pathlib import Path
 from tftrt_yolo.errors import TftrtYoloError
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[1]
-_RESULT_FILE = "result.pickle"
 _LAST_LINES = 12
 # Graphs with their weights inside are copied dozens of times. Heap that is kept instead of given back to the system
 # between the copies need not be cleared again, which for yolov8x is half of the time (glibc; others ignore these).
@@ -37,17 +38,20 @@ class Worker:
     """One child process for one job.
 
     Attributes:
-      folder: A temporary folder, the child's working directory; it goes when the context ends.
+      folder: A temporary folder for the job's files; it goes when the context ends.
     """
 
-    def __init__(self, module: str, *, environment: dict[str, str] | None = None):
+    def __init__(
+        self, module: str, *, working_dir: str | Path | None = None, environment: dict[str, str] | None = None
+    ):
         """Prepares a process.
 
         Args:
           module: A module with a function `work`; its import is the first thing that the process does.
+          working_dir: Its working directory; None for `folder`.
           environment: Environment variables to set for it, beside the caller's own.
         """
-        self._module = module
+        self._module, self._working_dir = module, working_dir
         self._environment = environment or {}
 
     def __enter__(self) -> "Worker":
@@ -56,14 +60,18 @@ class Worker:
         self.folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="tftrt_yolo_")))
         self._log = self._resources.enter_context(open(self.folder / "log", "w+b"))
         python_path = os.pathsep.join([str(_PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        read_end, write_end = os.pipe()
+        self._results = self._resources.enter_context(open(read_end, "rb"))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tftrt_yolo.worker", self._module],
+            [sys.executable, "-m", "tftrt_yolo.worker", self._module, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            cwd=self.folder,
+            cwd=self._working_dir or self.folder,
+            pass_fds=(write_end,),
             env={**_KEEP_HEAP, **os.environ, "PYTHONPATH": python_path, **self._environment},
         )
+        os.close(write_end)  # the child has its own; now its end is the end of the results
         return self
 
     def __exit__(self, *_) -> None:
@@ -80,23 +88,25 @@ class Worker:
             pickle.dump(arguments, self._process.stdin)
             self._process.stdin.close()
 
-    def finish(self):
-        """Waits for the result.
+    def receive(self):
+        """Waits for the next result.
 
         Returns:
-          What `work` returned.
+          What `work` returned, or yielded next.
 
         Raises:
           TftrtYoloError: What `work` raised.
           WorkerCrashedError: If the process failed in any other way, or was killed.
         """
-        status = self._process.wait()
-        result_path = self.folder / _RESULT_FILE
-        if status or not result_path.is_file():
+        try:
+            result = pickle.load(self._results)
+        except (EOFError, pickle.UnpicklingError) as error:
+            status = self._process.wait()
             self._log.seek(0)
             last_lines = self._log.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-            raise WorkerCrashedError(f"ended with status {status}. Its last words:\n  " + "\n  ".join(last_lines))
-        result = pickle.loads(result_path.read_bytes())
+            raise WorkerCrashedError(
+                f"ended with status {status}. Its last words:\n  " + "\n  ".join(last_lines)
+            ) from error
         if isinstance(result, TftrtYoloError):
             raise result
         return result
@@ -104,18 +114,21 @@ class Worker:
 
 def _main() -> None:
     """Does one job from standard input; without one it ends quietly."""
-    work = importlib.import_module(sys.argv[1]).work
+    module, results = sys.argv[1:]
+    work = importlib.import_module(module).work
     serialized = sys.stdin.buffer.read()
     if not serialized:
         return
-    try:
-        result = work(**pickle.loads(serialized))
-    except TftrtYoloError as error:
-        result = error
-    except Exception:  # noqa: BLE001 - whatever it is, the parent shows it
-        traceback.print_exc()
-        sys.exit(1)
-    Path(_RESULT_FILE).write_bytes(pickle.dumps(result))
+    with open(int(results), "wb", buffering=0) as pipe:
+        try:
+            outcome = work(**pickle.loads(serialized))
+            for result in outcome if inspect.isgenerator(outcome) else (outcome,):
+                pipe.write(pickle.dumps(result))
+        except TftrtYoloError as error:
+            pipe.write(pickle.dumps(error))
+        except Exception:  # noqa: BLE001 - whatever it is, the parent shows it
+            traceback.print_exc()
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def _check_arguments(precision_mode, minimum_segment_size, max_workspace_size_by
 def _finish(worker: Worker) -> dict:
     """Waits for the conversion and says what a crash of it means."""
     try:
-        return worker.finish()
+        return worker.receive()
     except WorkerCrashedError as error:
         raise ConversionError(
             "TF-TRT did not come to an end. `tftrt-yolo check` shows what this machine has; a TensorRT of another "

@@ -78,7 +78,7 @@ def work(
             max_workspace_size_bytes=max_workspace_size_bytes or _UNLIMITED_WORKSPACE_BYTES,
             precision_mode=precision_mode,
             minimum_segment_size=minimum_segment_size,
-            allow_build_at_runtime=allow_build_at_runtime,
+            allow_build_at_runtime=True,  # build() needs it; _forbid_building comes later
         )
         converter.convert()
         network = _name_engines_uniquely(converter)
@@ -90,9 +90,10 @@ def work(
     if machine.can_build_engines:
         with _native_segments_disallowed():
             converter.build(lambda: _random_frames(batch_sizes, metadata.image_size_hw))
-    if machine.can_build_engines or not allow_build_at_runtime:
-        # TF-TRT writes engines, and the ban on building them later, only when it saves.
-        converter.save("converted")
+    if not allow_build_at_runtime:
+        network = _forbid_building(converter)
+    if machine.can_build_engines:
+        converter.save("converted")  # which alone writes the engines out
         tracked = tf.saved_model.load("converted")
         network = tracked.signatures[contract.NETWORK]
     assemble.save(lambda frames: network(frames=frames), metadata, output_saved_model_dir, tracked=tracked)
@@ -155,7 +156,29 @@ def _name_engines_uniquely(converter: trt_convert.TrtGraphConverterV2):
             control, name, colon, output = re.fullmatch(r"(\^?)([^:]*)(:?)(\d*)", reference).groups()
             if name in names:
                 node.input[index] = f"{control}{name}{suffix}{colon}{output}"
-    converter._converted_func = trt_convert._construct_function_from_graph_def(converter._converted_func, graph_def)
+    return _rebuild_function(converter)
+
+
+def _forbid_building(converter: trt_convert.TrtGraphConverterV2):
+    """Lets no engine be built at run time; TF-TRT's own option does it in save() and loses the outputs' names there.
+
+    Args:
+      converter: After build(), before save(); its function is replaced.
+
+    Returns:
+      The converted function.
+    """
+    for node in converter._converted_graph_def.node:
+        if node.op == saved_model.ENGINE_OP:
+            node.attr["_allow_build_at_runtime"].b = False
+    return _rebuild_function(converter)
+
+
+def _rebuild_function(converter: trt_convert.TrtGraphConverterV2):
+    """Makes the converter's function anew from its changed graph."""
+    converter._converted_func = trt_convert._construct_function_from_graph_def(
+        converter._converted_func, converter._converted_graph_def
+    )
     return converter._converted_func
 
 

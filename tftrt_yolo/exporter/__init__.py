@@ -8,18 +8,22 @@ PyTorch → ONNX (checkpoint) → onnx2tf (trunk) → decode and selection in Te
 """
 
 import dataclasses
+import importlib.util
 import time
 from pathlib import Path
+
+import numpy as np
 
 from tftrt_yolo import directories
 from tftrt_yolo.contract import Metadata, Selection
 from tftrt_yolo.errors import CheckpointError, ExportError, ParityError
 from tftrt_yolo.worker import Worker, WorkerCrashedError
 
+TOOLS = ("torch", "ultralytics", "onnx", "onnxslim", "onnx2tf", "tf_keras")
 MAX_BOX_DIFFERENCE_PX = 0.1
 MAX_SCORE_DIFFERENCE = 1e-3
 
-_WORKER_ENVIRONMENT = {
+_TENSORFLOW_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",  # an export needs no GPU and takes none of its memory
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_USE_LEGACY_KERAS": "1",  # onnx2tf imports tf_keras anyway; Keras 3 beside it costs a second
@@ -104,27 +108,35 @@ def export(
     size_hw = _size_hw(image_size)
     directories.check_free(saved_model_dir, overwrite=overwrite)
     _check_file(weights)
+    _check_tools()
 
-    worker = Worker("tftrt_yolo.exporter.tensorflow_half", environment=_WORKER_ENVIRONMENT)
-    with worker, directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir:
-        checkpoint = _import_checkpoint()
-        yolo = checkpoint.load(weights)
-        _check_stride(size_hw, max(yolo.head.strides))
-        metadata = Metadata(yolo.task, yolo.names, size_hw, max(yolo.head.strides), selection, yolo.weights)
-        frames = checkpoint.reference_frames(size_hw)
-        onnx_path = worker.folder / "trunk.onnx"
-        checkpoint.write_onnx_trunk(yolo, size_hw, onnx_path)
-        worker.start(onnx_path=onnx_path, head=yolo.head, metadata=metadata, saved_model_dir=partial_dir, frames=frames)
-        reference = checkpoint.run(yolo, frames)
-        box_difference, score_difference = _check_parity(_finish(worker), reference)
+    frames = _reference_frames(size_hw)
+    with (
+        Worker("tftrt_yolo.exporter.checkpoint", working_dir=Path.cwd()) as pytorch,
+        Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
+        directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir,
+    ):
+        pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx", frames=frames)
+        facts = _receive(pytorch)
+        _check_stride(size_hw, max(facts.head.strides))
+        metadata = Metadata(facts.task, facts.names, size_hw, max(facts.head.strides), selection, Path(weights).name)
+        tensorflow.start(
+            onnx_path=_receive(pytorch),
+            head=facts.head,
+            metadata=metadata,
+            saved_model_dir=partial_dir.resolve(),
+            frames=frames,
+        )
+        reference, dense = _receive(pytorch), _receive(tensorflow)
+        box_difference, score_difference = _check_parity(dense, reference)
         size_bytes = sum(file.stat().st_size for file in partial_dir.rglob("*") if file.is_file())
     return ExportReport(
         saved_model_dir=saved_model_dir,
         weights=weights,
-        task=yolo.task,
+        task=facts.task,
         image_size_hw=size_hw,
-        num_classes=len(yolo.names),
-        num_parameters=sum(parameter.numel() for parameter in yolo.module.parameters()),
+        num_classes=len(facts.names),
+        num_parameters=facts.num_parameters,
         largest_box_difference_px=box_difference,
         largest_score_difference=score_difference,
         size_bytes=size_bytes,
@@ -163,26 +175,43 @@ def _check_file(weights: str) -> None:
         raise CheckpointError(f"{weights} does not exist. Expected a .pt checkpoint or a model YAML at this path.")
 
 
-def _import_checkpoint():
-    """Imports the part that needs PyTorch, or says how to get it."""
-    try:
-        from tftrt_yolo.exporter import checkpoint
-    except ImportError as error:
+def _check_tools() -> None:
+    """Says which export tools are missing."""
+    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    if missing:
         raise ExportError(
-            f"The export tools are not complete here ({error}). Install them with `pip install tftrt_yolo[export]`; "
-            "prediction and conversion work without them."
-        ) from error
-    return checkpoint
+            f"The export tools are not complete here: {', '.join(missing)} cannot be imported. Install them with "
+            "`pip install tftrt_yolo[export]`; prediction and conversion work without them."
+        )
 
 
-def _finish(worker: Worker) -> dict:
-    """Waits for the TensorFlow half and says what a crash of it means."""
+def _reference_frames(size_hw: tuple[int, int]) -> np.ndarray:
+    """Frames for the parity check: two different ones, so that a batch that is not dynamic shows.
+
+    Args:
+      size_hw: Height and width in pixels.
+
+    Returns:
+      (2, height, width, 3) float32 in [0, 1]: random colours in patches of 1 to 32 pixels, which excite a network more
+      than white noise does.
+    """
+    rng = np.random.default_rng(0)
+    height, width = size_hw
+    frames = np.zeros((2, height, width, 3), np.float32)
+    for patch in (1, 4, 16, 32):
+        coarse = rng.random((2, -(-height // patch), -(-width // patch), 3), np.float32)
+        frames += coarse.repeat(patch, axis=1).repeat(patch, axis=2)[:, :height, :width] / 4
+    return frames
+
+
+def _receive(worker: Worker):
+    """Waits for a half's next result and says what a crash of it means."""
     try:
-        return worker.finish()
+        return worker.receive()
     except WorkerCrashedError as error:
         raise ExportError(
-            "The conversion from ONNX to TensorFlow wrote no SavedModel. Check with `tftrt-yolo check` that the export "
-            f"tools are there in the tested versions. The process {error}"
+            "A tool of the export chain failed. Check with `tftrt-yolo check` that the tools are there in the tested "
+            f"versions. The process {error}"
         ) from error
 
 

@@ -1,16 +1,18 @@
-"""From a checkpoint to an ONNX trunk: the only place that imports torch and ultralytics.
+"""Export's PyTorch half: from a checkpoint to an ONNX trunk; the only place that imports torch and ultralytics.
 
     yolo = load("yolov8n.pt")
     write_onnx_trunk(yolo, (640, 640), Path("trunk.onnx"))
-    reference = run(yolo, reference_frames((640, 640)))    # PyTorch's own boxes and scores, for the parity check
+    reference = run(yolo, frames)    # PyTorch's own boxes and scores, for the parity check
 
-A checkpoint is a pickle and may come from a stranger: only the known classes of PyTorch and Ultralytics are loaded from
+It runs in a worker's process (see `tftrt_yolo.worker`): importing ultralytics patches Pillow, OpenCV and PyTorch. A
+checkpoint is a pickle and may come from a stranger: only the known classes of PyTorch and Ultralytics are loaded from
 it, and a model YAML may only name Ultralytics' and PyTorch's layers.
 """
 
 import ast
 import dataclasses
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from ultralytics.nn import modules as ultralytics_modules
 from ultralytics.nn.tasks import DetectionModel, guess_model_task, torch_safe_load, yaml_model_load
 from ultralytics.utils import checks
 
-from tftrt_yolo.contract import HeadSpec
+from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.errors import CheckpointError, ExportError
 
 _HEAD_OF_TASK = {"detect": "Detect"}  # supported tasks, and Ultralytics' class of the head that ends the network
@@ -35,17 +37,30 @@ class Yolo:
 
     Attributes:
       module: The network, float32, in evaluation mode.
-      task: Ultralytics' name of the task.
-      names: Class index to class name.
-      head: Strides and bins of its head.
-      weights: File name that it came from.
+      facts: What export needs to know of it.
     """
 
     module: torch.nn.Module
-    task: str
-    names: dict[int, str]
-    head: HeadSpec
-    weights: str
+    facts: ModelFacts
+
+
+def work(*, weights: str, size_hw: tuple[int, int], onnx_path: Path, frames: np.ndarray) -> Iterator:
+    """Does the PyTorch half of an export, step by step.
+
+    Args:
+      weights: As `load`.
+      size_hw: Frame height and width in pixels.
+      onnx_path: Where the trunk goes.
+      frames: (batch, height, width, 3) float32, to run through PyTorch.
+
+    Yields:
+      The ModelFacts, as soon as they are known; the ONNX file's path, once it is complete; and what `run` gives.
+    """
+    yolo = load(weights)
+    yield yolo.facts
+    write_onnx_trunk(yolo, size_hw, onnx_path)
+    yield onnx_path
+    yield run(yolo, frames)
 
 
 def load(weights: str) -> Yolo:
@@ -75,32 +90,13 @@ def load(weights: str) -> Yolo:
     for block in module.modules():
         if isinstance(block, ultralytics_modules.C2f):
             block.forward = block.forward_split  # chunk() would export the channel count as shape arithmetic
-    return Yolo(
-        module=module,
+    facts = ModelFacts(
         task=task,
         names={int(index): str(name) for index, name in module.names.items()},
         head=HeadSpec(strides=tuple(int(stride) for stride in head.stride), reg_max=int(head.reg_max)),
-        weights=Path(weights).name,
+        num_parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
-
-
-def reference_frames(size_hw: tuple[int, int]) -> np.ndarray:
-    """Frames for the parity check: two different ones, so that a batch that is not dynamic shows.
-
-    Args:
-      size_hw: Height and width in pixels.
-
-    Returns:
-      (2, height, width, 3) float32 in [0, 1]: random colours in patches of 1 to 32 pixels, which excite a network more
-      than white noise does.
-    """
-    rng = np.random.default_rng(0)
-    height, width = size_hw
-    frames = np.zeros((2, height, width, 3), np.float32)
-    for patch in (1, 4, 16, 32):
-        coarse = rng.random((2, -(-height // patch), -(-width // patch), 3), np.float32)
-        frames += coarse.repeat(patch, axis=1).repeat(patch, axis=2)[:, :height, :width] / 4
-    return frames
+    return Yolo(module, facts)
 
 
 def run(yolo: Yolo, frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -133,7 +129,7 @@ def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
       ExportError: If shape arithmetic is left over after simplification: TF-TRT would cut the network there.
     """
     layers = yolo.module.model
-    output_names = [f"{part}_{level}" for level in range(len(yolo.head.strides)) for part in ("box", "class")]
+    output_names = [f"{part}_{level}" for level in range(len(yolo.facts.head.strides)) for part in ("box", "class")]
     head, layers[-1] = layers[-1], _HeadTaps(layers[-1])
     try:
         with torch.inference_mode(), warnings.catch_warnings():
@@ -154,7 +150,7 @@ def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
     left_over = sorted({node.op_type for node in model.graph.node} & _SHAPE_ARITHMETIC)
     if left_over:
         raise ExportError(
-            f"The ONNX network of {yolo.weights} still computes shapes ({', '.join(left_over)}), which TF-TRT would "
+            f"The ONNX network still computes shapes ({', '.join(left_over)}), which TF-TRT would "
             "not take into one engine. Expected a YOLOv8 network; check the model's custom layers."
         )
     onnx.save(model, str(path))

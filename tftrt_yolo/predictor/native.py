@@ -87,7 +87,7 @@ def _load_whole(saved_model_dir: str | Path) -> dict[str, Callable]:
     """Loads a SavedModel with TensorFlow's own loader."""
     try:
         return _Signatures(tf.saved_model.load(str(saved_model_dir)))
-    except (tf.errors.OpError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SavedModelError(
             f"TensorFlow cannot load {saved_model_dir}: {first_line}. Copy or export it again."

@@ -1,0 +1,165 @@
+import json
+
+import numpy as np
+import pytest
+
+import tftrt_yolo
+from tests.conftest import IMAGES
+from tftrt_yolo.converter.report import ConversionReport
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["n", "s", "m", pytest.param("l", marks=pytest.mark.slow), pytest.param("x", marks=pytest.mark.slow)],
+)
+def test_every_size_becomes_one_engine(tmp_path, size):
+    """TF-TRT's own partitioner takes all of `network` into one engine, with a dynamic batch."""
+    pytest.importorskip("torch")
+    tftrt_yolo.export(f"yolov8{size}.yaml", tmp_path / "a_saved_model", image_size=320)
+    report = tftrt_yolo.convert(tmp_path / "a_saved_model", tmp_path / "b_saved_model")
+    assert report.engines == 1
+    assert report.left_to_tensorflow == ()
+    assert report.nodes_outside == 0
+    assert report.coverage == 1.0
+    inside = tftrt_yolo.inspect(tmp_path / "b_saved_model")
+    assert list(inside.engines.values()) == [report.nodes_inside]
+    assert inside.signatures["network"][0] == {"frames": "float32 (?, 320, 320, 3)"}
+    assert inside.signatures["network"][1]["boxes"].startswith("float32 (?, ")
+
+
+def test_report(models, tiny_conversion):
+    report = ConversionReport.read(tiny_conversion)
+    assert report.engines == 1
+    assert report.precision_mode == "FP16"
+    assert report.linked_tensorrt == "8.6.1"
+    assert report.engines_built == (report.why_not_built == "")
+    assert json.loads((tiny_conversion / "conversion.json").read_text())["coverage"] == 1.0
+    if models.reports:  # made here, not elsewhere
+        assert report == models.reports["tiny_tensorrt_saved_model"]
+
+
+def test_everything_survives(tiny_export, tiny_conversion):
+    """Signatures, metadata and Ultralytics' attribute."""
+    import tensorflow as tf
+
+    before, after = tftrt_yolo.inspect(tiny_export), tftrt_yolo.inspect(tiny_conversion)
+    assert after.signatures == before.signatures
+    assert after.metadata == before.metadata
+    assert before.engines == {}
+    assert before.conversion is None
+    assert after.precision_modes == ("FP16",)
+    assert callable(tf.saved_model.load(str(tiny_conversion)).serving_default)
+
+
+def test_the_engine_holds_the_exports_network(tiny_export, tiny_conversion):
+    """Native segments and export agree on real pictures: nothing was lost on the way."""
+    before, after = (tftrt_yolo.Predictor(path)(IMAGES[:8]) for path in (tiny_export, tiny_conversion))
+    for expected, got in zip(before, after, strict=True):
+        np.testing.assert_allclose(got.xyxy, expected.xyxy, atol=0.01)
+        np.testing.assert_allclose(got.confidence, expected.confidence, atol=1e-4)
+
+
+def test_two_conversions_have_engines_of_different_names(tiny_export, tiny_conversion, tmp_path):
+    """Engines of one name would share a process' engine cache."""
+    tftrt_yolo.convert(
+        tiny_export, tmp_path / "b_saved_model", precision_mode="fp32", allow_build_at_runtime=False, batch_sizes=[1, 4]
+    )
+    other = tftrt_yolo.inspect(tmp_path / "b_saved_model")
+    assert other.precision_modes == ("FP32",)
+    assert other.conversion.batch_sizes == (1, 4)
+    assert set(other.engines).isdisjoint(tftrt_yolo.inspect(tiny_conversion).engines)
+    from tftrt_yolo import saved_model
+
+    [engine] = saved_model.engine_nodes(saved_model.read(tmp_path / "b_saved_model").meta_graphs[0].graph_def).values()
+    assert not engine.attr["_allow_build_at_runtime"].b
+    assert len(tftrt_yolo.Predictor(tmp_path / "b_saved_model")(IMAGES[0])) == 1
+
+
+def test_what_stays_in_tensorflow_is_named_with_tf_trts_reason(tiny_export, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_TRT_OP_DENYLIST", "MaxPool")
+    with pytest.raises(
+        tftrt_yolo.ConversionError, match=r"(?s)engines hold 9\d\.\d%.*MaxPool x 3: Denylisted"
+    ) as error:
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_coverage=1.0)
+    assert "TF_TRT_OP_DENYLIST" in str(error.value)
+    assert not list(tmp_path.iterdir())
+    report = tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_coverage=0.9)
+    assert report.engines > 1
+    assert [(row.op, row.count) for row in report.left_to_tensorflow if "Denylisted" in row.reasons[0]] == [
+        ("MaxPool", 3)
+    ]
+    assert len(tftrt_yolo.Predictor(tmp_path / "b_saved_model")(IMAGES[0])[0]) > 0
+
+
+def test_no_engine_at_all(tiny_export, tmp_path):
+    with pytest.raises(tftrt_yolo.ConversionError, match=r"(?s)made no engine.*minimum_segment_size.*Conv2D x 63"):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_segment_size=10_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_conversion_is_not_converted_again(tiny_conversion, tmp_path):
+    with pytest.raises(tftrt_yolo.ConversionError, match="holds TensorRT engines already"):
+        tftrt_yolo.convert(tiny_conversion, tmp_path / "b_saved_model")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"precision_mode": "INT8"}, "INT8, which is not supported yet. Use FP16 or FP32"),
+        ({"precision_mode": "FP8"}, "precision_mode is 'FP8'; known are FP32 and FP16"),
+        ({"batch_sizes": (0,)}, r"batch_sizes is \(0,\); expected one or more whole numbers of at least 1"),
+        ({"batch_sizes": ()}, "batch_sizes is"),
+        ({"batch_sizes": 4}, "batch_sizes is 4; expected whole numbers"),
+        ({"minimum_segment_size": 0}, "minimum_segment_size is 0"),
+        ({"max_workspace_size_bytes": -1}, "max_workspace_size_bytes is -1"),
+        ({"minimum_coverage": 95}, "minimum_coverage is 95; it must lie between 0 and 1"),
+    ],
+)
+def test_arguments_out_of_range(tiny_export, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_directories_in_the_way(tiny_export, tmp_path):
+    with pytest.raises(ValueError, match="output_saved_model_dir is saved_model_dir"):
+        tftrt_yolo.convert(tiny_export, tiny_export, overwrite=True)
+    with pytest.raises(FileExistsError, match="exists already"):
+        tftrt_yolo.convert(tiny_export, tmp_path)
+
+
+def test_a_tensorflow_without_tensorrt_is_explained(tmp_path, tiny_export):
+    """The worker answers for TensorFlow 2.18's own build information."""
+    code = (
+        "import tensorflow as tf, collections\n"
+        "tf.sysconfig.get_build_info = lambda: collections.OrderedDict(is_tensorrt_build=False)\n"
+        "tf.__version__ = '2.18.0'\n"
+        "import tftrt_yolo\n"
+        "from pathlib import Path\n"
+        "from tftrt_yolo.converter import tensorrt\n"
+        "print(tftrt_yolo.check())\n"
+        f"tensorrt.work(saved_model_dir={str(tiny_export)!r}, output_saved_model_dir=Path({str(tmp_path)!r}), "
+        "precision_mode='FP16', minimum_segment_size=3, max_workspace_size_bytes=None, batch_sizes=(1,), "
+        "allow_build_at_runtime=True)\n"
+    )
+    import subprocess
+    import sys
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT; 2.17 is the last" in result.stderr
+    assert "Convert with tensorflow==2.17.1" in result.stderr
+    assert "TF-TRT: TensorFlow 2.18.0 was built without TensorRT" in result.stdout
+
+
+@pytest.mark.tensorrt
+def test_engines_are_built_saved_and_run(tiny_export, tmp_path):
+    report = tftrt_yolo.convert(
+        tiny_export, tmp_path / "b_saved_model", batch_sizes=(1, 8), allow_build_at_runtime=False
+    )
+    assert report.engines_built
+    assert report.engine_bytes > 100_000
+    predictor = tftrt_yolo.Predictor(tmp_path / "b_saved_model", strict=True)
+    assert predictor.backend.name == "TensorRT"
+    for expected, got in zip(tftrt_yolo.Predictor(tiny_export)(IMAGES[:8]), predictor(IMAGES[:8]), strict=True):
+        strong = expected[expected.confidence > 0.4]
+        assert len(strong) <= len(got)

@@ -1,0 +1,278 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+import tftrt_yolo
+from tests.conftest import DATA, IMAGES, TINY_WEIGHTS
+from tftrt_yolo import contract, exporter
+
+torch = pytest.importorskip("torch")
+
+
+def test_report(models, tiny_export):
+    report = models.reports["tiny_saved_model"]
+    assert report.largest_box_difference_px < 0.1
+    assert report.largest_score_difference < 1e-3
+    assert report.num_classes == 10
+    assert report.size_bytes == sum(file.stat().st_size for file in tiny_export.rglob("*") if file.is_file())
+    assert "parity" in str(report)
+
+
+def test_leaves_nothing_beside_the_saved_model(tiny_export):
+    assert {path.name for path in tiny_export.iterdir()} <= {
+        "assets",
+        "fingerprint.pb",
+        "metadata.yaml",
+        "saved_model.pb",
+        "variables",
+    }
+    assert not list(tiny_export.parent.glob(".*"))
+
+
+def test_signatures_keep_the_contract(tiny_export):
+    signatures = tftrt_yolo.inspect(tiny_export).signatures
+    detections = {
+        "boxes": "float32 (?, 300, 4)",
+        "classes": "int32 (?, 300)",
+        "num_detections": "int32 (?)",
+        "scores": "float32 (?, 300)",
+    }
+    anchors = (320 // 8) ** 2 + (320 // 16) ** 2 + (320 // 32) ** 2
+    assert signatures == {
+        "serving_default": ({"images": "uint8 (?, ?, ?, 3)"}, detections),
+        "encoded": ({"image_bytes": "string (?)"}, detections),
+        "padded": ({"images": "uint8 (?, ?, ?, 3)", "sizes": "int32 (?, 2)"}, detections),
+        "network": (
+            {"frames": "float32 (?, 320, 320, 3)"},
+            {"boxes": f"float32 (?, {anchors}, 4)", "scores": f"float32 (?, {anchors}, 10)"},
+        ),
+    }
+
+
+def test_network_equals_pytorch_on_photos(tiny_export):
+    """Boxes within 0.1 px and scores within 1e-3 of PyTorch, batch 1 and 3, on real pictures."""
+    import tensorflow as tf
+
+    from tftrt_yolo.exporter import checkpoint, frames
+    from tftrt_yolo.predictor.sources import read_image
+
+    yolo = checkpoint.load(str(TINY_WEIGHTS))
+    loaded = tf.saved_model.load(str(tiny_export))
+    images = [frames.letterbox_images(tf.constant(read_image(path)[None]), (320, 320))[0] for path in IMAGES[:3]]
+    batch = tf.concat(images, 0)
+    expected = checkpoint.run(yolo, batch.numpy())
+    for first, last in ((0, 1), (0, 3)):
+        got = loaded.signatures["network"](frames=batch[first:last])
+        np.testing.assert_allclose(got["boxes"], expected["boxes"][first:last], atol=0.1)
+        np.testing.assert_allclose(got["scores"], expected["scores"][first:last], atol=1e-3)
+
+
+def test_encoded_gives_what_serving_default_gives(tiny_export):
+    import tensorflow as tf
+
+    from tftrt_yolo.predictor.sources import read_image
+
+    signatures = tf.saved_model.load(str(tiny_export)).signatures
+    encoded = signatures["encoded"](image_bytes=tf.constant([path.read_bytes() for path in IMAGES[:4]]))
+    for index, path in enumerate(IMAGES[:4]):
+        alone = signatures["serving_default"](images=tf.constant(read_image(path)[None]))
+        assert encoded["num_detections"][index] == alone["num_detections"][0]
+        np.testing.assert_allclose(encoded["boxes"][index], alone["boxes"][0], atol=0.2)
+
+
+def test_metadata_has_the_keys_that_ultralytics_reads(tiny_export):
+    document = yaml.safe_load((tiny_export / "metadata.yaml").read_text())
+    assert document["task"] == "detect"
+    assert document["stride"] == 32
+    assert document["imgsz"] == [320, 320]
+    assert document["names"] == {index: str(index) for index in range(10)}
+    metadata = contract.read_metadata(tiny_export)
+    assert metadata.selection == contract.Selection(0.25, 0.7, 300)
+    assert metadata.weights == TINY_WEIGHTS.name
+
+
+def test_options_reach_the_saved_model(tmp_path):
+    """Not square, few detections, another threshold; the directory of an earlier export is replaced."""
+    target = tmp_path / "wide_saved_model"
+    for _ in range(2):
+        tftrt_yolo.export(
+            TINY_WEIGHTS,
+            target,
+            image_size=(192, 320),
+            score_threshold=0.6,
+            iou_threshold=0.5,
+            max_detections=2,
+            overwrite=target.exists(),
+        )
+    assert tftrt_yolo.inspect(target).signatures["network"][0] == {"frames": "float32 (?, 192, 320, 3)"}
+    for detections in tftrt_yolo.Predictor(target)(IMAGES[:5]):
+        assert len(detections) <= 2
+        assert (detections.confidence > 0.6).all()
+
+
+def test_a_model_yaml_gives_random_weights(tmp_path):
+    report = tftrt_yolo.export("yolov8n.yaml", tmp_path / "random_saved_model", image_size=64)
+    assert report.num_classes == 80
+    assert report.num_parameters > 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_size": 100}, r"image_size is 100 x 100 .* multiples of the model's stride, 32.*nearest that is: 96"),
+        ({"image_size": (64, 70)}, r"64 x 70 .*nearest that is: 64"),
+        ({"image_size": 0}, "positive whole number"),
+        ({"image_size": (1, 2, 3)}, "positive whole number"),
+        ({"image_size": 64.0}, "positive whole number"),
+        ({"score_threshold": 1.5}, "score_threshold is 1.5; it must be a number between 0 and 1"),
+        ({"iou_threshold": -0.1}, "iou_threshold is -0.1"),
+        ({"max_detections": 0}, "max_detections is 0; it must be a whole number of at least 1"),
+    ],
+)
+def test_arguments_out_of_range(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tftrt_yolo.export(TINY_WEIGHTS, tmp_path / "x_saved_model", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def _bad_weights(folder, kind):
+    """One bad checkpoint of each kind."""
+    path = folder / f"{kind}.pt"
+    match kind:
+        case "truncated":
+            path.write_bytes(TINY_WEIGHTS.read_bytes()[:100_000])
+        case "empty":
+            path.touch()
+        case "text":
+            path.write_text("these are not the weights that you are looking for")
+        case "state_dict":
+            torch.save({"weight": torch.zeros(3)}, path)
+        case "other_network":
+            torch.save({"model": torch.nn.Linear(3, 3)}, path)
+        case "torchscript":
+            torch.jit.script(torch.nn.Linear(3, 3)).save(str(path))
+        case "evil":
+            torch.save({"model": _Evil(folder / "harm")}, path)
+        case "segment":
+            shutil.copy(DATA / "yolov8n-tiny-segment.pt", path)
+        case "end_to_end.yaml":
+            return "yolov10n.yaml"
+        case "evil.yaml":
+            path = folder / "evil.yaml"
+            path.write_text("nc: 1\nactivation: __import__('os').mkdir('harm')\nbackbone: []\nhead: []\n")
+        case "layer.yaml":
+            path = folder / "layer.yaml"
+            path.write_text("nc: 1\nbackbone:\n  - [-1, 1, torch_safe_load, [1]]\nhead: []\n")
+    return str(path)
+
+
+class _Evil:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "does not exist"),
+        ("truncated", "cannot be loaded"),
+        ("empty", "cannot be loaded"),
+        ("text", "cannot be loaded"),
+        ("state_dict", "no network"),
+        ("other_network", "a Linear and no YOLO network"),
+        ("torchscript", "TorchScript"),
+        ("evil", "outside the supported Ultralytics checkpoint format"),
+        ("segment", "task 'segment', which is not supported yet. Supported: detect"),
+        ("end_to_end.yaml", "the head v10Detect|end-to-end head"),
+        ("evil.yaml", "is not a torch.nn layer"),
+        ("layer.yaml", "'torch_safe_load' is not a layer"),
+    ],
+)
+def test_bad_weights(tmp_path, kind, message):
+    weights = _bad_weights(tmp_path, kind)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(tftrt_yolo.CheckpointError, match=message):
+        tftrt_yolo.export(weights, tmp_path / "x_saved_model")
+    assert sorted(tmp_path.iterdir()) == before  # no SavedModel, no temporary folder, no harm
+
+
+def test_an_existing_directory_is_not_touched(tmp_path):
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="exists already"):
+        tftrt_yolo.export(TINY_WEIGHTS, target)
+    with pytest.raises(FileExistsError, match="is not what this writes"):
+        tftrt_yolo.export(TINY_WEIGHTS, target, overwrite=True)
+    assert (target / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_model_that_differs_is_refused(tmp_path, monkeypatch):
+    """The parity check can fail: no difference at all is accepted."""
+    monkeypatch.setattr(exporter, "MAX_BOX_DIFFERENCE_PX", 0.0)
+    with pytest.raises(tftrt_yolo.ParityError, match=r"differs from PyTorch by up to .* at most 0.0 px"):
+        tftrt_yolo.export(TINY_WEIGHTS, tmp_path / "x_saved_model", image_size=64)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_crash_of_the_worker_is_reported(tmp_path):
+    """onnx2tf meets a file that is no ONNX, and its last words come back."""
+    from tftrt_yolo.worker import Worker, WorkerCrashedError
+
+    with Worker("tftrt_yolo.exporter.tensorflow_half") as worker:
+        (worker.folder / "trunk.onnx").write_bytes(b"no ONNX")
+        worker.start(
+            onnx_path=worker.folder / "trunk.onnx", head=None, metadata=None, saved_model_dir=tmp_path, frames=None
+        )
+        with pytest.raises(WorkerCrashedError, match=r"(?s)ended with status 1.*onnx_graph = onnx.load"):
+            worker.receive()
+    assert not worker.folder.exists()
+
+
+def test_the_worker_has_no_network():
+    """The hook that the TensorFlow half installs refuses a connection."""
+    code = (
+        "import sys, socket\n"
+        "from tftrt_yolo.exporter.tensorflow_half import _refuse_network\n"
+        "sys.addaudithook(_refuse_network)\n"
+        "socket.create_connection(('127.0.0.1', 9))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "PermissionError: the conversion runs without network access" in result.stderr
+
+
+def test_autobackend_gives_the_same_boxes(tiny_export):
+    """Ultralytics' own loader on our directory, against Ultralytics on the checkpoint."""
+    from ultralytics.nn.autobackend import AutoBackend
+
+    frames = exporter._reference_frames((320, 320))[:1]
+    images = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())
+    backend = AutoBackend(str(tiny_export))
+    assert backend.names == {index: str(index) for index in range(10)}
+    with torch.inference_mode():
+        expected = AutoBackend(str(TINY_WEIGHTS))(images)
+    expected = expected[0] if isinstance(expected, (list, tuple)) else expected
+    got = backend(images)
+    got = got[0] if isinstance(got, (list, tuple)) else got
+    np.testing.assert_allclose(got, expected, atol=0.1)
+    np.testing.assert_allclose(got[:, 4:], expected[:, 4:], atol=1e-3)
+
+
+@pytest.mark.torchvision
+def test_ultralytics_predicts_from_our_directory(tiny_export):
+    from ultralytics import YOLO
+
+    ours = YOLO(str(tiny_export), task="detect").predict(IMAGES[0], imgsz=320, rect=False, verbose=False)[0]
+    theirs = YOLO(str(TINY_WEIGHTS)).predict(IMAGES[0], imgsz=320, rect=False, verbose=False)[0]
+    np.testing.assert_allclose(ours.boxes.data.cpu(), theirs.boxes.data.cpu(), atol=0.1)

@@ -1,0 +1,93 @@
+import json
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import tftrt_yolo
+from tests.conftest import IMAGES
+from tftrt_yolo.predictor import sources
+
+
+def test_writes_pictures_and_detections(tiny_export, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for path in IMAGES[:5]:
+        shutil.copy(path, folder)
+    (folder / "notes.txt").write_text("no picture")
+    progress = []
+    report = tftrt_yolo.predict(
+        tiny_export, folder, tmp_path / "out", batch_size=2, on_progress=lambda *counts: progress.append(counts)
+    )
+    assert progress == [(2, 5), (4, 5), (5, 5)]
+    lines = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert [line["picture"] for line in lines] == [path.name for path in IMAGES[:5]]
+    assert report.num_images == 5
+    assert report.num_detections == sum(len(line["detections"]) for line in lines) == sum(report.class_counts.values())
+    for line, path, detections in zip(lines, IMAGES, tftrt_yolo.Predictor(tiny_export)(IMAGES[:5]), strict=False):
+        original, picture = (np.asarray(PIL.Image.open(file), int) for file in (path, tmp_path / "out" / path.name))
+        assert (line["height"], line["width"]) == original.shape[:2] == picture.shape[:2]
+        np.testing.assert_allclose([row["xyxy"] for row in line["detections"]], detections.xyxy, atol=0.01)
+        changed = np.abs(picture - original).max(-1) > 100
+        for x1, y1, x2, _ in detections.xyxy.astype(int):
+            edge = changed[max(y1 - 2, 0) : y1 + 3, x1:x2]  # the upper edge of each box is drawn
+            assert edge.any()
+
+
+def test_an_unreadable_picture_stops_the_run_or_is_listed(tiny_export, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(IMAGES[0], folder)
+    (folder / "broken.jpg").write_text("no picture")
+    with pytest.raises(tftrt_yolo.ImageError, match=r"broken\.jpg cannot be decoded"):
+        tftrt_yolo.predict(tiny_export, folder, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    report = tftrt_yolo.predict(tiny_export, folder, tmp_path / "out", skip_unreadable=True)
+    assert report.num_images == 1
+    assert "broken.jpg" in report.unreadable[0]
+    assert "skipped" in str(report)
+
+
+def test_the_output_of_an_earlier_run(tiny_export, tmp_path):
+    tftrt_yolo.predict(tiny_export, IMAGES[0], tmp_path / "out")
+    with pytest.raises(FileExistsError, match="exists already"):
+        tftrt_yolo.predict(tiny_export, IMAGES[1], tmp_path / "out")
+    tftrt_yolo.predict(tiny_export, IMAGES[1], tmp_path / "out", overwrite=True)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {IMAGES[1].name, "detections.jsonl"}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    with pytest.raises(FileExistsError, match=r"has no detections\.jsonl"):
+        tftrt_yolo.predict(tiny_export, IMAGES[1], tmp_path / "mine", overwrite=True)
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(tiny_export, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(IMAGES[0], tmp_path / folder / "same.jpg")
+    report = tftrt_yolo.predict(tiny_export, str(tmp_path / "*" / "same.jpg"), tmp_path / "out")
+    assert report.num_images == 2
+    assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {"same.jpg", "same_2.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nothing.jpg", "There is no file or folder nothing.jpg"),
+        ("nothing/*.jpg", r"No file matches the pattern nothing/\*.jpg"),
+        ("empty", "The folder .*empty holds no image"),
+    ],
+)
+def test_sources_without_images(tiny_export, tmp_path, monkeypatch, source, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(tftrt_yolo.ImageError, match=message):
+        tftrt_yolo.predict(tiny_export, source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_find_images_is_sorted_and_takes_globs(tmp_path):
+    for name in ("b.PNG", "a.jpg", "c.txt", "d.webp"):
+        (tmp_path / name).touch()
+    assert [path.name for path in sources.find_images(tmp_path)] == ["a.jpg", "b.PNG", "d.webp"]
+    assert [path.name for path in sources.find_images(str(tmp_path / "[ab].*"))] == ["a.jpg", "b.PNG"]
