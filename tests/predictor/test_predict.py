@@ -40,7 +40,7 @@ def test_an_unreadable_picture_stops_the_run_or_is_listed(tiny_export, tmp_path)
     folder.mkdir()
     shutil.copy(IMAGES[0], folder)
     (folder / "broken.jpg").write_text("no picture")
-    with pytest.raises(tftrt_yolo.ImageError, match=r"broken\.jpg cannot be decoded"):
+    with pytest.raises(tftrt_yolo.ImageError, match=r"broken\.jpg is no image"):
         tftrt_yolo.predict(tiny_export, folder, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     report = tftrt_yolo.predict(tiny_export, folder, tmp_path / "out", skip_unreadable=True)

@@ -143,7 +143,7 @@ def _bad_image(folder, kind):
     ("kind", "message"),
     [
         ("missing", "cannot be read: No such file"),
-        ("text", "cannot be decoded: it starts with b'not a pictur'"),
+        ("text", "is no image: it starts with b'not a pictur'"),
         ("empty", "is empty. Expected an image file"),
         ("truncated", "cannot be decoded"),
         ("folder", "cannot be read: Is a directory"),

@@ -16,6 +16,8 @@ from absl import logging
 
 from tftrt_yolo.errors import ImageError
 
+# Pillow also reads formats that run other programs (EPS) or that nobody expects; files may come from strangers.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -80,20 +82,20 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     """Decodes an image file; `name` is for messages."""
     if not data:
         raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
+    # Asked first, because where ultralytics was imported, its Pillow installs a package on meeting an unknown file.
+    PIL.Image.init()
+    if not any(PIL.Image.OPEN[known][1](data[:16]) for known in FORMATS):
+        raise ImageError(f"{name} is no image: it starts with {data[:12]!r}. Expected one of {', '.join(FORMATS)}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(io.BytesIO(data)) as image:
+            with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
                 return _to_rgb(image, name)
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
         raise ImageError(f"{name} is too large to be safe: {error} Scale it down first.") from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
-        starts = data[:12]
-        raise ImageError(
-            f"{name} cannot be decoded: it starts with {starts!r} ({error}). Expected an image file, "
-            "such as JPEG or PNG."
-        ) from error
+        raise ImageError(f"{name} cannot be decoded: {error}. Expected a whole image file; copy it again.") from error
 
 
 def _to_rgb(image: PIL.Image.Image, name: str) -> np.ndarray:
