@@ -7,15 +7,18 @@ the same names, with the descriptions of its docstring; a section of a `--config
     tftrt-yolo convert --config=configs/yolov8n_fp16.py --precision_mode=FP32
 """
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import re
 import runpy
+import subprocess
 import sys
 import types
 import typing
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 
 _COMMANDS = {
     "export": "export a checkpoint to a SavedModel",
@@ -30,6 +33,19 @@ _USAGE = (
     + "\n".join(f"  {name:<9}{text}" for name, text in _COMMANDS.items())
     + "\n\n`tftrt-yolo COMMAND --help` lists a command's flags. --config=FILE.py gives them from a file's section."
 )
+
+
+# Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...".
+_FILTER = r"""
+import re, sys
+chatter = re.compile(
+    rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log messages before absl|To enable the following"
+)
+for line in sys.stdin.buffer:
+    if not chatter.match(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -57,13 +73,25 @@ def main(arguments: list[str]) -> int:
     name, *flag_arguments = arguments
     if name not in _COMMANDS:
         return _fail(f"has no command '{name}'; known are {', '.join(_COMMANDS)}.\n\n{_USAGE}", 2)
-    _silence_tensorflow()
+    with _quiet():
+        return _run_command(name, flag_arguments)
+
+
+def _run_command(name: str, flag_arguments: list[str]) -> int:
+    """Parses a command's flags, calls its function and prints the report."""
+    import logging
 
     import absl.flags
+    import absl.logging
 
     import tftrt_yolo
     from tftrt_yolo.errors import TftrtYoloError
 
+    notes = logging.StreamHandler(sys.stderr)
+    notes.setFormatter(logging.Formatter("tftrt-yolo: %(message)s"))
+    absl.logging.get_absl_logger().handlers = [notes]
+    absl.logging.get_absl_logger().propagate = False
+    absl.logging.set_verbosity(absl.logging.WARNING)
     function = getattr(tftrt_yolo, name)
     try:
         keywords = _parse(name, function, flag_arguments)
@@ -73,13 +101,17 @@ def main(arguments: list[str]) -> int:
     except (absl.flags.Error, OSError, ValueError) as error:
         return _fail(f"{name}: {error}", 2)
     try:
-        print(_call(name, function, keywords))
+        report = _call(name, function, keywords)
     except (TftrtYoloError, ValueError, TypeError, OSError) as error:
         if os.environ.get("TFTRT_YOLO_TRACEBACK"):
             raise
         return _fail(f"{name}: {error}", 1)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted; nothing half written is left", 130)
+    try:
+        print(report, flush=True)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -259,15 +291,33 @@ def _call(command: str, function: Callable, keywords: dict) -> object:
         return function(**keywords)
 
 
-def _silence_tensorflow() -> None:
-    """Keeps TensorFlow's and absl's start-up messages off the terminal; a user's own setting stays."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TensorFlow's chatter off the terminal; a user's own TF_CPP_MIN_LOG_LEVEL and its fatal messages stay.
+
+    Much of it is written by C++ before any setting is read, straight to the standard error of the process. So that goes
+    through a filter, in a process of its own, which lives to print the last words of this one if TensorFlow aborts it.
+    """
+    warnings.filterwarnings("ignore", module="supervision")  # that it draws without OpenCV
     os.environ.setdefault("YOLO_VERBOSE", "false")
-
-    from absl import logging
-
-    logging.set_verbosity(logging.WARNING)
-    logging.use_absl_handler()
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    terminal, python_stderr = os.dup(2), sys.stderr
+    filtering = subprocess.Popen([sys.executable, "-S", "-E", "-c", _FILTER], stdin=subprocess.PIPE, stdout=terminal)
+    os.dup2(filtering.stdin.fileno(), 2)
+    sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = python_stderr
+        os.dup2(terminal, 2)
+        filtering.stdin.close()
+        filtering.wait()
+        os.close(terminal)
 
 
 def _fail(message: str, status: int) -> int:
