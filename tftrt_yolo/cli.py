@@ -163,7 +163,7 @@ def _parse(command: str, function: Callable, arguments: list[str]) -> dict:
     if values.help:
         raise _HelpRequestedError(_help(command, function, known))
     if rest:
-        raise flags.UnrecognizedFlagError("", rest[0], f"'{rest[0]}' is no flag; write --name=value.")
+        raise flags.Error(f"'{rest[0]}' is no flag; write --name=value.")
 
     keywords = {}
     if values.config is not None:
