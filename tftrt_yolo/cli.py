@@ -306,7 +306,12 @@ def _quiet() -> Iterator[None]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     terminal, python_stderr = os.dup(2), sys.stderr
-    filtering = subprocess.Popen([sys.executable, "-S", "-E", "-c", _FILTER], stdin=subprocess.PIPE, stdout=terminal)
+    filtering = subprocess.Popen(
+        [sys.executable, "-S", "-E", "-c", _FILTER],
+        stdin=subprocess.PIPE,
+        stdout=terminal,
+        start_new_session=True,  # it outlives an interrupt
+    )
     os.dup2(filtering.stdin.fileno(), 2)
     sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1)
     try:

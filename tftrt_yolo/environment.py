@@ -118,9 +118,8 @@ class Environment:
         if self.can_build_engines:
             lines.append("Engines can be built and run here.")
         else:
-            lines.append(
-                f"Engines are not built here ({self.why_no_engines}); conversion and prediction work all the same."
-            )
+            works = "conversion and prediction work" if self.built_with_tensorrt else "prediction works"
+            lines.append(f"Engines are not built here ({self.why_no_engines}); {works} all the same.")
         return "\n".join([*lines, *(f"To mend: {remedy}." for remedy in self.remedies)])
 
 

@@ -164,6 +164,11 @@ def _bad_weights(folder, kind):
         case "evil.yaml":
             path = folder / "evil.yaml"
             path.write_text("nc: 1\nactivation: __import__('os').mkdir('harm')\nbackbone: []\nhead: []\n")
+        case "grey.yaml":
+            from ultralytics.nn.tasks import yaml_model_load
+
+            path = folder / "yolov8n-grey.yaml"
+            path.write_text(yaml.safe_dump({**yaml_model_load("yolov8n.yaml"), "channels": 1}))
         case "layer.yaml":
             path = folder / "layer.yaml"
             path.write_text("nc: 1\nbackbone:\n  - [-1, 1, torch_safe_load, [1]]\nhead: []\n")
@@ -195,6 +200,7 @@ class _Evil:
         ("evil", "outside the supported Ultralytics checkpoint format"),
         ("segment", "task 'segment', which is not supported yet. Supported: detect"),
         ("end_to_end.yaml", "the head v10Detect|end-to-end head"),
+        ("grey.yaml", "takes images of 1 channels. Only RGB"),
         ("evil.yaml", "is not a torch.nn layer"),
         ("layer.yaml", "'torch_safe_load' is not a layer"),
     ],

@@ -61,7 +61,7 @@ def work(
     """
     machine = environment.check()
     if not machine.built_with_tensorrt:
-        raise TensorRTUnavailableError(environment.no_tensorrt_in_tensorflow(machine.tensorflow_version))
+        raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     metadata = contract.read_metadata(saved_model_dir)
     if saved_model.engine_nodes(saved_model.read(saved_model_dir).meta_graphs[0].graph_def):
         raise ConversionError(

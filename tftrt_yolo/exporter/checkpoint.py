@@ -86,6 +86,11 @@ def load(weights: str) -> Yolo:
             f"{weights} ends in {kind} head {type(head).__name__}, and only {_HEAD_OF_TASK[task]} with non-maximum "
             "suppression is supported. Use a YOLOv8 model."
         )
+    channels = module.yaml.get("channels", 3)
+    if channels != 3:
+        raise CheckpointError(
+            f"{weights} takes images of {channels} channels. Only RGB images, 3 channels, are supported."
+        )
     module = module.float().eval().fuse(verbose=False)
     for block in module.modules():
         if isinstance(block, ultralytics_modules.C2f):
@@ -210,7 +215,7 @@ def _build_from_yaml(weights: str) -> torch.nn.Module:
         raise CheckpointError(f"{weights} does not describe a YOLO model: {_plain(error)}") from error
     _check_task(guess_model_task(document), weights)
     try:
-        return DetectionModel(document, verbose=False)
+        return DetectionModel(document, ch=document.get("channels", 3), verbose=False)
     except Exception as error:
         raise CheckpointError(f"{weights} does not describe a YOLO model: {_plain(error)}") from error
 
