@@ -73,25 +73,17 @@ def main(arguments: list[str]) -> int:
     name, *flag_arguments = arguments
     if name not in _COMMANDS:
         return _fail(f"has no command '{name}'; known are {', '.join(_COMMANDS)}.\n\n{_USAGE}", 2)
-    with _quiet():
+    with _quiet(), _warnings_of_ours():
         return _run_command(name, flag_arguments)
 
 
 def _run_command(name: str, flag_arguments: list[str]) -> int:
     """Parses a command's flags, calls its function and prints the report."""
-    import logging
-
     import absl.flags
-    import absl.logging
 
     import tftrt_yolo
     from tftrt_yolo.errors import TftrtYoloError
 
-    notes = logging.StreamHandler(sys.stderr)
-    notes.setFormatter(logging.Formatter("tftrt-yolo: %(message)s"))
-    absl.logging.get_absl_logger().handlers = [notes]
-    absl.logging.get_absl_logger().propagate = False
-    absl.logging.set_verbosity(absl.logging.WARNING)
     function = getattr(tftrt_yolo, name)
     try:
         keywords = _parse(name, function, flag_arguments)
@@ -323,6 +315,26 @@ def _quiet() -> Iterator[None]:
         filtering.stdin.close()
         filtering.wait()
         os.close(terminal)
+
+
+@contextlib.contextmanager
+def _warnings_of_ours() -> Iterator[None]:
+    """Shows this package's own warnings, such as a picture that was converted to RGB, as a line each."""
+    import logging
+
+    import absl.logging
+
+    logger = absl.logging.get_absl_logger()
+    before = logger.handlers, logger.propagate, absl.logging.get_verbosity()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("tftrt-yolo: %(message)s"))
+    logger.handlers, logger.propagate = [handler], False
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before[:2]
+        absl.logging.set_verbosity(before[2])
 
 
 def _fail(message: str, status: int) -> int:

@@ -7,6 +7,7 @@ Source: tensorflow/python/compiler/tensorrt/trt_convert.py of TensorFlow 2.17.
 """
 
 import contextlib
+import gc
 import os
 import re
 import sys
@@ -70,7 +71,7 @@ def work(
 
     with contextlib.nullcontext() if machine.can_build_engines else _partition_offline():
         os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
-        converter = trt_convert.TrtGraphConverterV2(
+        converter = _Converter(
             input_saved_model_dir=saved_model_dir,
             input_saved_model_signature_key=contract.NETWORK,
             use_dynamic_shape=True,  # C2f's splits and a batch that is not fixed need explicit-batch engines
@@ -80,9 +81,8 @@ def work(
             minimum_segment_size=minimum_segment_size,
             allow_build_at_runtime=True,  # build() needs it; _forbid_building comes later
         )
-        converter.convert()
-        network = _name_engines_uniquely(converter)
-    counts = _count(network.graph.as_graph_def())
+        network = converter.convert()
+    counts = _count(converter._converted_graph_def)
     if not counts["engines"]:
         raise ConversionError(no_engine_message(saved_model_dir, counts["left_to_tensorflow"]))
 
@@ -96,6 +96,8 @@ def work(
         converter.save("converted")  # which alone writes the engines out
         tracked = tf.saved_model.load("converted")
         network = tracked.signatures[contract.NETWORK]
+    del converter  # and with it half a dozen copies of the weights
+    gc.collect()
     assemble.save(lambda frames: network(frames=frames), metadata, output_saved_model_dir, tracked=tracked)
 
     engine_bytes = saved_model.built_engine_bytes(output_saved_model_dir)
@@ -135,31 +137,28 @@ def _partition_offline() -> Iterator[None]:
         trt_convert._check_trt_version_compatibility, trt_convert.array_ops = check_version, array_ops
 
 
-def _name_engines_uniquely(converter: trt_convert.TrtGraphConverterV2):
-    """Gives the engines names that no other model has.
+class _Converter(trt_convert.TrtGraphConverterV2):
+    """TrtGraphConverterV2, whose engines get names that no other model has.
 
     A process keeps its engines in one table by the op's name, and every conversion calls its first TRTEngineOp_000_000:
     of two models in one server, the second would run the first one's engine.
-
-    Args:
-      converter: After convert(), before build(); its function is replaced.
-
-    Returns:
-      The converted function.
     """
-    graph_def, suffix = converter._converted_graph_def, f"_{uuid.uuid4().hex[:8]}"
-    names = {node.name for node in graph_def.node if node.op == saved_model.ENGINE_OP}
-    for node in graph_def.node:
-        if node.name in names:
-            node.name += suffix
-        for index, reference in enumerate(node.input):
-            control, name, colon, output = re.fullmatch(r"(\^?)([^:]*)(:?)(\d*)", reference).groups()
-            if name in names:
-                node.input[index] = f"{control}{name}{suffix}{colon}{output}"
-    return _rebuild_function(converter)
+
+    def _run_conversion(self, meta_graph_def):
+        gc.collect()  # freezing leaves copies of the weights in reference cycles
+        graph_def, suffix = super()._run_conversion(meta_graph_def), f"_{uuid.uuid4().hex[:8]}"
+        names = {node.name for node in graph_def.node if node.op == saved_model.ENGINE_OP}
+        for node in graph_def.node:
+            if node.name in names:
+                node.name += suffix
+            for index, reference in enumerate(node.input):
+                control, name, output = re.fullmatch(r"(\^?)([^:]*)(:?\d*)", reference).groups()
+                if name in names:
+                    node.input[index] = f"{control}{name}{suffix}{output}"
+        return graph_def
 
 
-def _forbid_building(converter: trt_convert.TrtGraphConverterV2):
+def _forbid_building(converter: _Converter):
     """Lets no engine be built at run time; TF-TRT's own option does it in save() and loses the outputs' names there.
 
     Args:
@@ -171,11 +170,6 @@ def _forbid_building(converter: trt_convert.TrtGraphConverterV2):
     for node in converter._converted_graph_def.node:
         if node.op == saved_model.ENGINE_OP:
             node.attr["_allow_build_at_runtime"].b = False
-    return _rebuild_function(converter)
-
-
-def _rebuild_function(converter: trt_convert.TrtGraphConverterV2):
-    """Makes the converter's function anew from its changed graph."""
     converter._converted_func = trt_convert._construct_function_from_graph_def(
         converter._converted_func, converter._converted_graph_def
     )
