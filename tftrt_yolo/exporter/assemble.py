@@ -44,7 +44,8 @@ def save(network: Network, metadata: Metadata, saved_model_dir: Path, *, tracked
 
     network_function = network_signature.get_concrete_function()
 
-    def detect(frames, letterbox):
+    @_graph_function(input_signature=[frames_spec, framing.LETTERBOX_SPEC])
+    def detect_signature(frames, letterbox):
         dense = network_function(frames)
         selected = nms.select(dense["boxes"], dense["scores"], metadata.selection)
         boxes_xyxy = letterbox.to_image_pixels(selected.gather(dense["boxes"]))
@@ -55,6 +56,8 @@ def save(network: Network, metadata: Metadata, saved_model_dir: Path, *, tracked
             "scores": selected.scores,
             "classes": selected.classes,
         }
+
+    detect = detect_signature.get_concrete_function()  # one function for three signatures
 
     @_graph_function(input_signature=[images_spec])
     def serving_default(images):

@@ -60,6 +60,7 @@ def work(*, weights: str, size_hw: tuple[int, int], onnx_path: Path, frames: np.
     yield yolo.facts
     write_onnx_trunk(yolo, size_hw, onnx_path)
     yield onnx_path
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # the other half works now, and it takes longer
     yield run(yolo, frames)
 
 

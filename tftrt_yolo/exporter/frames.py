@@ -43,6 +43,11 @@ class Letterbox(NamedTuple):
         return tf.clip_by_value((boxes_xyxy - padding) / gain, 0.0, limit)
 
 
+LETTERBOX_SPEC = Letterbox(
+    tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 2), tf.int32)
+)
+
+
 def letterbox_images(images: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
     """Resizes images of one size into a padded frame, keeping their aspect ratio.
 
