@@ -88,14 +88,10 @@ def work(
 
     tracked = None
     if machine.can_build_engines:
-        with _native_segments_disallowed():
-            converter.build(lambda: _random_frames(batch_sizes, metadata.image_size_hw))
-    if not allow_build_at_runtime:
-        network = _forbid_building(converter)
-    if machine.can_build_engines:
-        converter.save("converted")  # which alone writes the engines out
-        tracked = tf.saved_model.load("converted")
+        tracked = _build_engines(converter, batch_sizes, metadata.image_size_hw, allow_build_at_runtime)
         network = tracked.signatures[contract.NETWORK]
+    elif not allow_build_at_runtime:
+        network = _forbid_building(converter)
     del converter  # and with it half a dozen copies of the weights
     gc.collect()
     assemble.save(lambda frames: network(frames=frames), metadata, output_saved_model_dir, tracked=tracked)
@@ -156,6 +152,28 @@ class _Converter(trt_convert.TrtGraphConverterV2):
                 if name in names:
                     node.input[index] = f"{control}{name}{suffix}{output}"
         return graph_def
+
+
+def _build_engines(
+    converter: _Converter, batch_sizes: tuple[int, ...], size_hw: tuple[int, int], allow_build_at_runtime: bool
+):
+    """Builds the engines for every batch size and brings them into a form that can be saved.
+
+    Args:
+      converter: After convert().
+      batch_sizes: Batch sizes to build for.
+      size_hw: Frame height and width in pixels.
+      allow_build_at_runtime: Whether others may be built later.
+
+    Returns:
+      A loaded SavedModel that holds them: only TF-TRT's own save() writes engines out.
+    """
+    with _native_segments_disallowed():
+        converter.build(lambda: _random_frames(batch_sizes, size_hw))
+    if not allow_build_at_runtime:
+        _forbid_building(converter)
+    converter.save("converted")
+    return tf.saved_model.load("converted")
 
 
 def _forbid_building(converter: _Converter):
