@@ -291,7 +291,6 @@ def _quiet() -> Iterator[None]:
     through a filter, in a process of its own, which lives to print the last words of this one if TensorFlow aborts it.
     """
     warnings.filterwarnings("ignore", module="supervision")  # that it draws without OpenCV
-    os.environ.setdefault("YOLO_VERBOSE", "false")
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
         return
@@ -341,7 +340,3 @@ def _fail(message: str, status: int) -> int:
     """Prints an error and returns the exit status."""
     print(f"tftrt-yolo {message}", file=sys.stderr)
     return status
-
-
-if __name__ == "__main__":
-    run()

@@ -34,6 +34,20 @@ CONVERSION_FILE = "conversion.json"
 _OUR_SECTION = "tftrt_yolo"
 
 
+def check_at_least_one(name: str, value: object) -> None:
+    """Refuses an argument that is not a whole number of at least 1.
+
+    Args:
+      name: Name of the argument, for the message.
+      value: What was given.
+
+    Raises:
+      ValueError: If value is no int, a bool, or less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Selection:
     """How dense predictions become detections; the numbers are constants of the SavedModel.
@@ -57,9 +71,7 @@ class Selection:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value!r}; it must be a number between 0 and 1.")
         for name in ("max_detections", "max_candidates"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+            check_at_least_one(name, getattr(self, name))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,6 +37,11 @@ def check_free(path: Path, *, overwrite: bool, marker: str = "saved_model.pb") -
         )
 
 
+def size_bytes(path: Path) -> int:
+    """Adds up the sizes of the files below a directory."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
 @contextlib.contextmanager
 def written_whole(path: str | Path, *, overwrite: bool, marker: str = "saved_model.pb") -> Iterator[Path]:
     """Gives a temporary directory that becomes `path` if the block succeeds and vanishes if it fails.

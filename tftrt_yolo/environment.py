@@ -21,7 +21,7 @@ TENSORRT_VERSION = "8.6.1"
 LIBRARIES = (f"libnvinfer.so.{TENSORRT_VERSION}", f"libnvinfer_plugin.so.{TENSORRT_VERSION}")
 _BUILDER_LIBRARY = f"libnvinfer_builder_resource.so.{TENSORRT_VERSION}"  # libnvinfer opens it to build engines
 _LAST_TENSORFLOW = "2.17"
-_TESTED_EXPORT_TOOLS = {
+TESTED_EXPORT_TOOLS = {
     "torch": "2.13.0",
     "ultralytics": "8.4.190",
     "onnx": "1.18.0",
@@ -110,7 +110,7 @@ class Environment:
         rows.append(("  loaded TensorRT", self.loaded_tensorrt or "none"))
         rows.append(("  GPU", ", ".join(self.gpus) or "none"))
         for name, version in self.export_tools.items():
-            tested = _TESTED_EXPORT_TOOLS[name]
+            tested = TESTED_EXPORT_TOOLS[name]
             note = "" if version is None or version.partition("+")[0] == tested else f" (tested with {tested})"
             rows.append((name, (version or "missing") + note))
         width = max(len(name) for name, _ in rows)
@@ -137,7 +137,7 @@ def check(*, fix: bool = False) -> Environment:
     """
     if fix:
         link_tensorrt_libraries()
-    tools = {name: _installed(name) for name in _TESTED_EXPORT_TOOLS}
+    tools = {name: _installed(name) for name in TESTED_EXPORT_TOOLS}
     common = {"python_version": platform.python_version(), "export_tools": tools}
     if importlib.util.find_spec("tensorflow") is None:
         return Environment(

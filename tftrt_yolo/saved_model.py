@@ -78,16 +78,13 @@ def built_engine_bytes(saved_model_dir: Path) -> dict[str, int]:
     return sizes
 
 
-def replace_engines(graph_def: GraphDef) -> int:
+def replace_engines(graph_def: GraphDef) -> None:
     """Turns every TRTEngineOp into a call of its native segment, in place.
 
     What runs then is plain TensorFlow: the very nodes that TensorRT would have taken.
 
     Args:
       graph_def: A SavedModel's graph.
-
-    Returns:
-      How many engines were replaced.
 
     Raises:
       SavedModelError: If an engine has no native segment.
@@ -114,7 +111,6 @@ def replace_engines(graph_def: GraphDef) -> int:
             for key, reference in list(references.items() if references is function.ret else enumerate(references)):
                 if reference.partition(":")[0] in names:
                     references[key] = reference.replace(":out_tensor:", ":output:")
-    return len(engines)
 
 
 def rename_functions(graph_def: GraphDef, suffix: str) -> None:

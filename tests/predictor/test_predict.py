@@ -70,6 +70,13 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(tiny_export, tmp_path)
     assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {"same.jpg", "same_2.jpg"}
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0])
+def test_batch_size_is_checked(tiny_export, tmp_path, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size is {batch_size}; it must be a whole number of at least 1"):
+        tftrt_yolo.predict(tiny_export, IMAGES[0], tmp_path / "out", batch_size=batch_size)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tftrt_yolo import contract, directories
+from tftrt_yolo.converter import report
 from tftrt_yolo.converter.report import ConversionReport, SavedModelReport
 from tftrt_yolo.errors import ConversionError
 from tftrt_yolo.worker import Worker, WorkerCrashedError
@@ -43,7 +44,7 @@ def convert(
       minimum_segment_size: Fewest nodes that make an engine.
       max_workspace_size_bytes: GPU memory that TensorRT may use while it builds; None for no limit but the GPU's.
       batch_sizes: Batch sizes that engines are built for; sizes between the least and the largest run in
-        TensorRT, others in TensorFlow.
+        TensorRT, others in TensorFlow. Engines that are not built here are built for the first batch that they meet.
       allow_build_at_runtime: Whether an engine that was not built here may be built at first use, which takes minutes.
       minimum_coverage: Least share of the nodes of `network` that must be inside engines, in [0, 1].
       overwrite: Replace a SavedModel that is already there.
@@ -81,7 +82,7 @@ def convert(
             batch_sizes=batch_sizes,
             allow_build_at_runtime=allow_build_at_runtime,
         )
-        report = ConversionReport(
+        done = ConversionReport(
             saved_model_dir=str(saved_model_dir),
             output_saved_model_dir=str(output_saved_model_dir),
             precision_mode=precision_mode.upper(),
@@ -89,14 +90,14 @@ def convert(
             **_finish(worker),
             seconds=time.perf_counter() - start,
         )
-        if report.coverage < minimum_coverage:
-            rows = "\n  ".join(map(str, report.left_to_tensorflow))
+        if done.coverage < minimum_coverage:
+            rows = "\n  ".join(map(str, done.left_to_tensorflow))
             raise ConversionError(
-                f"{report.engines} engines hold {report.coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
+                f"{done.engines} engines hold {done.coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
                 f"was asked for. Lower minimum_coverage to accept it. Left to TensorFlow:\n  {rows}"
             )
-        report.write(partial_dir)
-    return report
+        done.write(partial_dir)
+    return done
 
 
 def inspect(saved_model_dir: str | Path) -> SavedModelReport:
@@ -112,7 +113,6 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
       SavedModelError: If it is no SavedModel of ours.
     """
     from tftrt_yolo import saved_model
-    from tftrt_yolo.converter import report
 
     saved_model_dir = Path(saved_model_dir)
     metadata = contract.read_metadata(saved_model_dir)
@@ -133,7 +133,7 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
         built_engine_bytes=saved_model.built_engine_bytes(saved_model_dir),
         precision_modes=tuple(sorted({node.attr["precision_mode"].s.decode() for node in engines.values()})),
         ops=dict(report.count_nodes(saved_model.all_nodes(meta_graph.graph_def)).most_common()),
-        size_bytes=sum(file.stat().st_size for file in saved_model_dir.rglob("*") if file.is_file()),
+        size_bytes=directories.size_bytes(saved_model_dir),
         conversion=ConversionReport.read(saved_model_dir) if engines else None,
     )
 
@@ -148,8 +148,8 @@ def _check_arguments(precision_mode, minimum_segment_size, max_workspace_size_by
         ("minimum_segment_size", minimum_segment_size),
         ("max_workspace_size_bytes", max_workspace_size_bytes),
     ):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+        if value is not None:
+            contract.check_at_least_one(name, value)
     try:
         sizes = tuple(operator.index(size) for size in batch_sizes)
     except TypeError as error:

@@ -47,7 +47,8 @@ class ConversionReport:
       engines: TRTEngineOps in signature `network`.
       engines_built: Whether they were built here and lie in the SavedModel. If not, TensorRT builds them at first use.
       why_not_built: What is missing here; empty if they were built.
-      batch_sizes: Batch sizes that the engines are or will be built for; empty if that is left to the first use.
+      batch_sizes: Batch sizes that were asked for. Engines that were not built here are built for the first batch
+        that they meet, and other sizes run in TensorFlow.
       engine_bytes: Size of the built engines.
       nodes_inside: Nodes that went into engines; constants and identities are not counted.
       nodes_outside: Nodes of `network` that stay in TensorFlow.

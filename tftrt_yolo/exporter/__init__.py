@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo import directories
+from tftrt_yolo import directories, environment
 from tftrt_yolo.contract import Metadata, Selection
 from tftrt_yolo.errors import CheckpointError, ExportError, ParityError
 from tftrt_yolo.worker import Worker, WorkerCrashedError
 
-TOOLS = ("torch", "ultralytics", "onnx", "onnxslim", "onnx2tf", "tf_keras")
 MAX_BOX_DIFFERENCE_PX = 0.1
 MAX_SCORE_DIFFERENCE = 1e-3
 
@@ -129,7 +128,7 @@ def export(
         )
         reference, dense = _receive(pytorch), _receive(tensorflow)
         box_difference, score_difference = _check_parity(dense, reference)
-        size_bytes = sum(file.stat().st_size for file in partial_dir.rglob("*") if file.is_file())
+        size_bytes = directories.size_bytes(partial_dir)
     return ExportReport(
         saved_model_dir=saved_model_dir,
         weights=weights,
@@ -177,7 +176,7 @@ def _check_file(weights: str) -> None:
 
 def _check_tools() -> None:
     """Says which export tools are missing."""
-    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    missing = [name for name in environment.TESTED_EXPORT_TOOLS if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(
             f"The export tools are not complete here: {', '.join(missing)} cannot be imported. Install them with "

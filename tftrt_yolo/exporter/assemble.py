@@ -48,11 +48,9 @@ def save(network: Network, metadata: Metadata, saved_model_dir: Path, *, tracked
     def detect_signature(frames, letterbox):
         dense = network_function(frames)
         selected = nms.select(dense["boxes"], dense["scores"], metadata.selection)
-        boxes_xyxy = letterbox.to_image_pixels(selected.gather(dense["boxes"]))
-        in_use = tf.sequence_mask(selected.num_detections, metadata.selection.max_detections)[..., tf.newaxis]
         return {
             "num_detections": selected.num_detections,
-            "boxes": tf.where(in_use, boxes_xyxy, 0.0),
+            "boxes": selected.gather(letterbox.to_image_pixels(dense["boxes"])),
             "scores": selected.scores,
             "classes": selected.classes,
         }

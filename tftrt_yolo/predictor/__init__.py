@@ -66,8 +66,7 @@ class Predictor:
           ImageError: If an image cannot be read or is none.
           ValueError: If batch_size is less than 1.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1.")
+        contract.check_at_least_one("batch_size", batch_size)
         arrays = _as_arrays(images)
         return [detections for batch in _batches(arrays, batch_size) for detections in self._detect(batch)]
 
@@ -160,12 +159,14 @@ def predict(
       Counts, and what ran.
 
     Raises:
+      ValueError: If batch_size is less than 1.
       ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If the SavedModel is damaged or not ours.
     """
     from tftrt_yolo.predictor import pictures, sources
 
+    contract.check_at_least_one("batch_size", batch_size)
     output_dir = Path(output_dir)
     directories.check_free(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE)
     paths = sources.find_images(source)
