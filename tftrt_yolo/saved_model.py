@@ -10,10 +10,12 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.python.framework import tensor_util
 
 from tftrt_yolo import contract
 from tftrt_yolo.errors import SavedModelError
@@ -62,6 +64,17 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
 def engine_nodes(graph_def: GraphDef) -> dict[str, NodeDef]:
     """The TensorRT engines of a graph: name to node; the same engine in several functions counts once."""
     return {node.name: node for node in all_nodes(graph_def) if node.op == ENGINE_OP}
+
+
+def constants(graph_def: GraphDef) -> dict[str, np.ndarray]:
+    """The constants of a frozen graph: name to value, under the names of the identities behind them as well."""
+    values = {
+        node.name: tensor_util.MakeNdarray(node.attr["value"].tensor) for node in graph_def.node if node.op == "Const"
+    }
+    for node in graph_def.node:
+        if node.op == "Identity" and node.input[0] in values:
+            values[node.name] = values[node.input[0]]
+    return values
 
 
 def built_engine_bytes(saved_model_dir: Path) -> dict[str, int]:

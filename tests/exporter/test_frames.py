@@ -20,6 +20,13 @@ SIZES = [
 ]
 
 
+def _assert_opencv(frame, expected):
+    """The same bytes; float32 holds 24 bits of a sum of 27, so one in a hundred thousand may be a level higher."""
+    difference = frame.astype(int) - expected
+    assert np.abs(difference).max() <= 1
+    assert np.count_nonzero(difference) <= 1e-5 * difference.size + 1
+
+
 @pytest.mark.parametrize(("size_hw", "image_hw"), SIZES)
 def test_letterbox_equals_ultralytics(size_hw, image_hw):
     from ultralytics.data.augment import LetterBox
@@ -28,20 +35,16 @@ def test_letterbox_equals_ultralytics(size_hw, image_hw):
     got, _ = frames.letterbox_images(tf.constant(images), size_hw)
     for image, frame in zip(images, got.numpy(), strict=True):
         expected = LetterBox(size_hw, auto=False)(image=image)
-        difference = np.abs(frame * 255 - expected)
-        assert difference.max() <= 1.01  # one grey level, where OpenCV's fixed-point arithmetic cuts otherwise
-        assert (difference > 0.5).mean() < 0.03  # exact bilinear interpolation: 0.13
+        _assert_opencv(frame, expected)
 
 
-def test_letterbox_of_photos_is_opencv_to_the_bit_almost_everywhere():
+def test_letterbox_of_photos_is_opencv_to_the_bit():
     from ultralytics.data.augment import LetterBox
 
     for path in IMAGES[:10]:
         image = read_image(path)
         frame, _ = frames.letterbox_images(tf.constant(image[None]), (640, 640))
-        difference = frame[0].numpy() * 255 - LetterBox((640, 640), auto=False)(image=image)
-        assert (np.abs(difference) > 0.5).mean() < 0.005
-        assert abs(difference.mean()) < 0.005  # exact bilinear interpolation would be 0.1 brighter
+        _assert_opencv(frame[0].numpy(), LetterBox((640, 640), auto=False)(image=image))
 
 
 @pytest.mark.parametrize(("size_hw", "image_hw"), SIZES)
@@ -74,7 +77,7 @@ def test_encoded_images_are_decoded_as_opencv_does():
     together, _ = frames.letterbox_encoded_images(tf.constant(data), (320, 320))
     for frame, path in zip(together, IMAGES, strict=False):
         alone, _ = frames.letterbox_images(tf.constant(read_image(path)[None]), (320, 320))
-        np.testing.assert_allclose(frame, alone[0], atol=1.01 / 255)
+        np.testing.assert_allclose(frame.numpy().astype(int), alone[0].numpy().astype(int), atol=1)
 
 
 def test_an_empty_batch_stays_empty():

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,9 +34,18 @@ def _random_case(rng, anchors, classes, spread):
     return boxes, rng.uniform(0, 1, (anchors, classes)).astype(np.float32)
 
 
+@functools.cache
+def _compiled(selection):
+    return tf.function(lambda boxes, scores: nms.select(boxes, scores, selection, static_shapes=True), jit_compile=True)
+
+
 def _select(boxes, scores, selection):
-    selected = nms.select(tf.constant(boxes), tf.constant(scores), selection)
-    gathered = selected.gather(tf.constant(boxes)).numpy()
+    """Both ways: shapes as the candidates need them, and static shapes compiled by XLA. They must agree to the bit."""
+    boxes, scores = tf.constant(boxes), tf.constant(scores)
+    selected = nms.select(boxes, scores, selection)
+    for value, compiled in zip(selected, _compiled(selection)(boxes, scores), strict=True):
+        np.testing.assert_array_equal(value, compiled)
+    gathered = selected.gather(boxes).numpy()
     return selected, gathered
 
 

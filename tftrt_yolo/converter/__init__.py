@@ -1,7 +1,9 @@
-"""Conversion: from a SavedModel to a SavedModel with TensorRT engines, by TF-TRT.
+"""Conversion: from a SavedModel to a faster one, by TF-TRT, XLA or oneDNN.
 
     report = tftrt_yolo.convert("yolov8n_saved_model", "yolov8n_tensorrt_saved_model")
     report.engines, report.coverage, report.engines_built
+    report = tftrt_yolo.convert("yolov8n_saved_model", "yolov8n_xla_saved_model", accelerator="xla")
+    report.parity
 
 The second stage of the flow: it reads what `export` wrote, and `Predictor` runs what it writes. Only signature
 `network` is converted; every other signature is built around the converted one (exporter.assemble).
@@ -11,91 +13,119 @@ import operator
 import time
 from pathlib import Path
 
-from tftrt_yolo import contract, directories
+from tftrt_yolo import contract, directories, environment
 from tftrt_yolo.converter import report
-from tftrt_yolo.converter.report import ConversionReport, SavedModelReport
+from tftrt_yolo.converter.report import BakedReport, ConversionReport, EngineReport, SavedModelReport
 from tftrt_yolo.errors import ConversionError
 from tftrt_yolo.worker import Worker, WorkerCrashedError
 
-PRECISION_MODES = ("FP32", "FP16")
+PRECISION_MODES = {"tensorrt": ("FP32", "FP16"), "xla": ("FP32", "FP16", "BF16"), "onednn": ("FP32", "BF16")}
+_WHY_NOT = {
+    ("tensorrt", "BF16"): "TensorRT 8.6 has no BF16 in TF-TRT",
+    ("onednn", "FP16"): "TensorFlow has no fast FP16 kernels for CPUs",
+}
+# TF-TRT's own options and their defaults; given with another accelerator they would do nothing.
+_TENSORRT_DEFAULTS = {
+    "minimum_segment_size": 3,
+    "max_workspace_size_bytes": None,
+    "batch_sizes": (1,),
+    "allow_build_at_runtime": True,
+    "minimum_coverage": 0.95,
+}
 
 
 def convert(
     saved_model_dir: str | Path,
     output_saved_model_dir: str | Path,
     *,
-    precision_mode: str = "FP16",
+    accelerator: str = "tensorrt",
+    precision_mode: str | None = None,
     minimum_segment_size: int = 3,
     max_workspace_size_bytes: int | None = None,
     batch_sizes: tuple[int, ...] = (1,),
     allow_build_at_runtime: bool = True,
     minimum_coverage: float = 0.95,
+    parity_images: str | Path | None = None,
     overwrite: bool = False,
 ) -> ConversionReport:
-    """Converts a SavedModel with TF-TRT's TrtGraphConverterV2.
+    """Converts a SavedModel for TensorRT, XLA or oneDNN.
 
-    With a GPU and TensorRT 8.6.1 the engines are built, saved, loaded again and run. Elsewhere the same conversion
-    is done without building; the report says so, and TensorRT builds the engines at first use.
+    "tensorrt" is TF-TRT's TrtGraphConverterV2. With a GPU and TensorRT 8.6.1 the engines are built, saved, loaded again
+    and run. Elsewhere the same conversion is done without building; the report says so, and TensorRT builds the engines
+    at first use. "xla" is for GPUs without TensorRT: the precision is baked into the graph, and XLA compiles network
+    and selection together, a few seconds for each batch size that it meets. "onednn" is for CPUs: the precision is
+    baked, and TensorFlow's own kernels run it. These two are compared with the export on images.
 
     Args:
       saved_model_dir: A SavedModel that `export` wrote.
       output_saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
-      precision_mode: "FP32" or "FP16", in TF-TRT's words.
-      minimum_segment_size: Fewest nodes that make an engine.
+      accelerator: "tensorrt", "xla" or "onednn".
+      precision_mode: "FP32" or "FP16" for tensorrt; "FP32", "FP16" or "BF16" for xla; "FP32" or "BF16" for onednn. None
+        for FP16, with onednn for FP32.
+      minimum_segment_size: Fewest nodes that make an engine; tensorrt only, as are the next four.
       max_workspace_size_bytes: GPU memory that TensorRT may use while it builds; None for no limit but the GPU's.
       batch_sizes: Batch sizes that engines are built for; sizes between the least and the largest run in
         TensorRT, others in TensorFlow. Engines that are not built here are built for the first batch that they meet.
       allow_build_at_runtime: Whether an engine that was not built here may be built at first use, which takes minutes.
       minimum_coverage: Least share of the nodes of `network` that must be inside engines, in [0, 1].
+      parity_images: An image, a folder of images, or a glob, on which xla and onednn are compared with the export; None
+        for a packaged photo of digits.
       overwrite: Replace a SavedModel that is already there.
 
     Returns:
-      Engines, coverage, what stayed in TensorFlow and why.
+      An EngineReport (engines, coverage, what stayed in TensorFlow and why) or a BakedReport (precision, parity).
 
     Raises:
-      ValueError: If an argument is out of its range.
+      ValueError: If an argument is out of its range, or makes no sense with this accelerator.
       FileExistsError: If output_saved_model_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
+      ImageError: If parity_images are none, or one cannot be read.
       TensorRTUnavailableError: If this TensorFlow has no TF-TRT: 2.18 or newer, or a build without TensorRT.
-      ConversionError: If there is no engine, the coverage is too small, or a built engine does not run.
+      ConversionError: If there is no engine, the coverage is too small, a built engine does not run, the precision was
+        not taken everywhere, or this CPU has no BF16 and onednn is asked for it.
     """
     start = time.perf_counter()
     saved_model_dir, output_saved_model_dir = Path(saved_model_dir), Path(output_saved_model_dir)
-    batch_sizes = _check_arguments(precision_mode, minimum_segment_size, max_workspace_size_bytes, batch_sizes)
-    if not 0 <= minimum_coverage <= 1:
-        raise ValueError(f"minimum_coverage is {minimum_coverage!r}; it must lie between 0 and 1.")
+    precision_mode = _check_precision(accelerator, precision_mode)
+    options = {
+        "minimum_segment_size": minimum_segment_size,
+        "max_workspace_size_bytes": max_workspace_size_bytes,
+        "batch_sizes": batch_sizes,
+        "allow_build_at_runtime": allow_build_at_runtime,
+        "minimum_coverage": minimum_coverage,
+    }
+    if accelerator == "tensorrt":
+        options = _check_tensorrt_options(options, parity_images)
+    else:
+        options = _check_other_options(accelerator, options, parity_images)
     if output_saved_model_dir.resolve() == saved_model_dir.resolve():
         raise ValueError(f"output_saved_model_dir is saved_model_dir, {saved_model_dir}. Choose another directory.")
     directories.check_free(output_saved_model_dir, overwrite=overwrite)
     contract.read_metadata(saved_model_dir)
+    if (saved_model_dir / contract.CONVERSION_FILE).exists():
+        raise ConversionError(f"{saved_model_dir} is a conversion already. Convert the export that it came from.")
 
+    module = "tftrt_yolo.converter." + ("tensorrt" if accelerator == "tensorrt" else "grappler")
     with (
-        Worker("tftrt_yolo.converter.tensorrt") as worker,
+        Worker(module, environment={} if accelerator == "tensorrt" else {"TF_ENABLE_ONEDNN_OPTS": "1"}) as worker,
         directories.written_whole(output_saved_model_dir, overwrite=overwrite) as partial_dir,
     ):
         worker.start(
             saved_model_dir=str(saved_model_dir.resolve()),
             output_saved_model_dir=partial_dir.resolve(),
-            precision_mode=precision_mode.upper(),
-            minimum_segment_size=minimum_segment_size,
-            max_workspace_size_bytes=max_workspace_size_bytes,
-            batch_sizes=batch_sizes,
-            allow_build_at_runtime=allow_build_at_runtime,
+            precision_mode=precision_mode,
+            **options,
         )
-        done = ConversionReport(
+        found = _finish(worker)
+        kind = EngineReport if accelerator == "tensorrt" else BakedReport
+        done = kind(
             saved_model_dir=str(saved_model_dir),
             output_saved_model_dir=str(output_saved_model_dir),
-            precision_mode=precision_mode.upper(),
-            batch_sizes=batch_sizes,
-            **_finish(worker),
+            accelerator=accelerator,
+            precision_mode=precision_mode,
+            **found,
             seconds=time.perf_counter() - start,
         )
-        if done.coverage < minimum_coverage:
-            rows = "\n  ".join(map(str, done.left_to_tensorflow))
-            raise ConversionError(
-                f"{done.engines} engines hold {done.coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
-                f"was asked for. Lower minimum_coverage to accept it. Left to TensorFlow:\n  {rows}"
-            )
         done.write(partial_dir)
     return done
 
@@ -118,6 +148,7 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
     metadata = contract.read_metadata(saved_model_dir)
     meta_graph = saved_model.read(saved_model_dir).meta_graphs[0]
     engines = saved_model.engine_nodes(meta_graph.graph_def)
+    is_converted = bool(engines) or (saved_model_dir / contract.CONVERSION_FILE).exists()
     segments = {function.signature.name: function for function in meta_graph.graph_def.library.function}
     return SavedModelReport(
         saved_model_dir=str(saved_model_dir),
@@ -134,29 +165,65 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
         precision_modes=tuple(sorted({node.attr["precision_mode"].s.decode() for node in engines.values()})),
         ops=dict(report.count_nodes(saved_model.all_nodes(meta_graph.graph_def)).most_common()),
         size_bytes=directories.size_bytes(saved_model_dir),
-        conversion=ConversionReport.read(saved_model_dir) if engines else None,
+        conversion=ConversionReport.read(saved_model_dir) if is_converted else None,
     )
 
 
-def _check_arguments(precision_mode, minimum_segment_size, max_workspace_size_bytes, batch_sizes) -> tuple[int, ...]:
-    """Checks what TF-TRT would notice late or not at all; returns the batch sizes as a tuple."""
-    if str(precision_mode).upper() == "INT8":
-        raise ValueError("precision_mode is INT8, which is not supported yet. Use FP16 or FP32.")
-    if str(precision_mode).upper() not in PRECISION_MODES:
-        raise ValueError(f"precision_mode is {precision_mode!r}; known are {' and '.join(PRECISION_MODES)}.")
-    for name, value in (
-        ("minimum_segment_size", minimum_segment_size),
-        ("max_workspace_size_bytes", max_workspace_size_bytes),
-    ):
-        if value is not None:
-            contract.check_at_least_one(name, value)
+def _check_precision(accelerator: str, precision_mode: str | None) -> str:
+    """Checks accelerator and precision against each other; returns the precision in capitals."""
+    if accelerator not in PRECISION_MODES:
+        raise ValueError(f"accelerator is {accelerator!r}; known are {', '.join(PRECISION_MODES)}.")
+    if precision_mode is None:
+        return "FP32" if accelerator == "onednn" else "FP16"
+    mode, known = str(precision_mode).upper(), PRECISION_MODES[accelerator]
+    if mode == "INT8":
+        raise ValueError(f"precision_mode is INT8, which is not supported yet. Use {' or '.join(known)}.")
+    if mode not in known:
+        why = _WHY_NOT.get((accelerator, mode))
+        raise ValueError(
+            f"precision_mode is {precision_mode!r}; with {accelerator} known are {' and '.join(known)}"
+            + (f": {why}." if why else ".")
+        )
+    if (accelerator, mode) == ("onednn", "BF16") and not environment.bfloat16_flags():
+        raise ConversionError(
+            "BF16 was asked for with onednn, and this CPU has none of the flags "
+            f"{', '.join(environment.BFLOAT16_FLAGS)}: it would be slower than FP32. Use FP32, or convert on the "
+            "machine that is to run it."
+        )
+    return mode
+
+
+def _check_tensorrt_options(options: dict, parity_images: str | Path | None) -> dict:
+    """Checks what TF-TRT would notice late or not at all; returns the options for its worker."""
+    if parity_images is not None:
+        raise ValueError("parity_images is for xla and onednn. With tensorrt, compare by predicting with both models.")
+    for name in ("minimum_segment_size", "max_workspace_size_bytes"):
+        if options[name] is not None:
+            contract.check_at_least_one(name, options[name])
+    batch_sizes, coverage = options["batch_sizes"], options["minimum_coverage"]
     try:
         sizes = tuple(operator.index(size) for size in batch_sizes)
     except TypeError as error:
         raise ValueError(f"batch_sizes is {batch_sizes!r}; expected whole numbers, such as (1, 8).") from error
     if not sizes or min(sizes) < 1:
         raise ValueError(f"batch_sizes is {batch_sizes!r}; expected one or more whole numbers of at least 1.")
-    return sizes
+    if not 0 <= coverage <= 1:
+        raise ValueError(f"minimum_coverage is {coverage!r}; it must lie between 0 and 1.")
+    return options | {"batch_sizes": sizes}
+
+
+def _check_other_options(accelerator: str, options: dict, parity_images: str | Path | None) -> dict:
+    """Refuses TF-TRT's options; returns the options for Grappler's worker."""
+    from tftrt_yolo.predictor import sources
+    from tftrt_yolo.showcase import PHOTO
+
+    for name, default in _TENSORRT_DEFAULTS.items():
+        if options[name] != default:
+            raise ValueError(
+                f"{name} is {options[name]!r}, which only tensorrt knows; accelerator is {accelerator!r}. Leave it out."
+            )
+    images = sources.find_images(PHOTO if parity_images is None else parity_images)
+    return {"accelerator": accelerator, "parity_images": [str(Path(path).resolve()) for path in images]}
 
 
 def _finish(worker: Worker) -> dict:
@@ -165,8 +232,8 @@ def _finish(worker: Worker) -> dict:
         return worker.receive()
     except WorkerCrashedError as error:
         raise ConversionError(
-            "TF-TRT did not come to an end. `tftrt-yolo check` shows what this machine has; a TensorRT of another "
-            f"version than the one that TensorFlow was built against ends the process. The process {error}"
+            "The conversion did not come to an end. `tftrt-yolo check` shows what this machine has; a TensorRT of "
+            f"another version than the one that TensorFlow was built against ends the process. The process {error}"
         ) from error
 
 

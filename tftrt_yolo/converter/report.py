@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from tftrt_yolo import contract
+from tftrt_yolo.converter.parity import Parity
 from tftrt_yolo.errors import SavedModelError
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
@@ -36,14 +37,64 @@ class LeftOver:
         return f"{self.op} x {self.count}: {'; '.join(self.reasons)}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ConversionReport:
     """What a conversion did; also written as conversion.json into the SavedModel.
 
     Attributes:
       saved_model_dir: The SavedModel that was converted.
       output_saved_model_dir: The converted SavedModel.
-      precision_mode: FP32 or FP16.
+      accelerator: "tensorrt", "xla" or "onednn".
+      precision_mode: "FP32", "FP16" or "BF16".
+      tensorflow_version: Version of TensorFlow.
+      seconds: Wall time.
+    """
+
+    saved_model_dir: str
+    output_saved_model_dir: str
+    accelerator: str
+    precision_mode: str
+    tensorflow_version: str
+    seconds: float
+
+    def write(self, saved_model_dir: Path) -> None:
+        """Writes conversion.json into a directory."""
+        text = json.dumps(self._document(), indent=2) + "\n"
+        (saved_model_dir / contract.CONVERSION_FILE).write_text(text, encoding="utf-8")
+
+    def _document(self) -> dict:
+        """What conversion.json holds."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def read(saved_model_dir: str | Path) -> "ConversionReport":
+        """Reads conversion.json back.
+
+        Args:
+          saved_model_dir: A converted SavedModel.
+
+        Returns:
+          An EngineReport or a BakedReport.
+
+        Raises:
+          SavedModelError: If the file is missing or damaged.
+        """
+        path = Path(saved_model_dir) / contract.CONVERSION_FILE
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            kind = EngineReport if document["accelerator"] == "tensorrt" else BakedReport
+            return kind._from_document(document)
+        except FileNotFoundError as error:
+            raise SavedModelError(f"{saved_model_dir} has no {path.name}: it was not converted.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineReport(ConversionReport):
+    """What TF-TRT did.
+
+    Attributes:
       engines: TRTEngineOps in signature `network`.
       engines_built: Whether they were built here and lie in the SavedModel. If not, TensorRT builds them at first use.
       why_not_built: What is missing here; empty if they were built.
@@ -53,15 +104,10 @@ class ConversionReport:
       nodes_inside: Nodes that went into engines; constants and identities are not counted.
       nodes_outside: Nodes of `network` that stay in TensorFlow.
       left_to_tensorflow: The same by op type, with TF-TRT's reasons.
-      tensorflow_version: Version of TensorFlow.
       linked_tensorrt: TensorRT that TensorFlow was built against.
       loaded_tensorrt: TensorRT that was found here; None if there is none.
-      seconds: Wall time.
     """
 
-    saved_model_dir: str
-    output_saved_model_dir: str
-    precision_mode: str
     engines: int
     engines_built: bool
     why_not_built: str
@@ -70,10 +116,8 @@ class ConversionReport:
     nodes_inside: int
     nodes_outside: int
     left_to_tensorflow: tuple[LeftOver, ...]
-    tensorflow_version: str
     linked_tensorrt: str
     loaded_tensorrt: str | None
-    seconds: float
 
     @property
     def coverage(self) -> float:
@@ -98,37 +142,46 @@ class ConversionReport:
             f"loaded TensorRT {self.loaded_tensorrt or 'none'}"
         )
 
-    def write(self, saved_model_dir: Path) -> None:
-        """Writes conversion.json into a directory."""
-        document = dataclasses.asdict(self) | {"coverage": self.coverage}
-        (saved_model_dir / contract.CONVERSION_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    def _document(self) -> dict:
+        return super()._document() | {"coverage": self.coverage}
 
     @classmethod
-    def read(cls, saved_model_dir: str | Path) -> "ConversionReport":
-        """Reads conversion.json back.
+    def _from_document(cls, document: dict) -> "EngineReport":
+        document.pop("coverage")
+        document["batch_sizes"] = tuple(document["batch_sizes"])
+        document["left_to_tensorflow"] = tuple(
+            LeftOver(row["op"], row["count"], tuple(row["reasons"])) for row in document["left_to_tensorflow"]
+        )
+        return cls(**document)
 
-        Args:
-          saved_model_dir: A converted SavedModel.
 
-        Returns:
-          The report.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BakedReport(ConversionReport):
+    """What Grappler baked into the graph.
 
-        Raises:
-          SavedModelError: If the file is missing or damaged.
-        """
-        path = Path(saved_model_dir) / contract.CONVERSION_FILE
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            document.pop("coverage")
-            document["batch_sizes"] = tuple(document["batch_sizes"])
-            document["left_to_tensorflow"] = tuple(
-                LeftOver(row["op"], row["count"], tuple(row["reasons"])) for row in document["left_to_tensorflow"]
-            )
-            return cls(**document)
-        except FileNotFoundError as error:
-            raise SavedModelError(f"{saved_model_dir} has no {path.name}: it was not converted.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
+    Attributes:
+      matrix_ops: Convolutions and matrix products of `network`, all in the precision that was asked for.
+      is_jitted: Whether the SavedModel says that XLA compiles the network and the selection.
+      parity: The conversion's detections against the export's.
+    """
+
+    matrix_ops: int
+    is_jitted: bool
+    parity: Parity
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        how = "XLA compiles it, once for each batch size" if self.is_jitted else "plain TensorFlow ops"
+        return (
+            f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
+            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; {how}\n"
+            f"  parity, export     {self.parity}\n"
+            f"  TensorFlow {self.tensorflow_version}"
+        )
+
+    @classmethod
+    def _from_document(cls, document: dict) -> "BakedReport":
+        return cls(**document | {"parity": Parity(**document["parity"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +228,7 @@ class SavedModelReport:
             size = self.built_engine_bytes.get(name)
             built = f"built, {size / 1e6:.1f} MB" if size else "not built; TensorRT builds it at first use"
             lines.append(f"  engine      {name}: {nodes} nodes, {'/'.join(self.precision_modes)}, {built}")
-        if not self.engines:
+        if not self.engines and not self.conversion:
             common = Counter(self.ops).most_common(6)
             lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")
         if self.conversion:

@@ -40,6 +40,7 @@ def work(
     max_workspace_size_bytes: int | None,
     batch_sizes: tuple[int, ...],
     allow_build_at_runtime: bool,
+    minimum_coverage: float,
 ) -> dict:
     """Converts a SavedModel.
 
@@ -51,23 +52,20 @@ def work(
       max_workspace_size_bytes: See there.
       batch_sizes: See there.
       allow_build_at_runtime: See there.
+      minimum_coverage: See there.
 
     Returns:
-      The fields of ConversionReport that are known here.
+      The fields of EngineReport that are known here.
 
     Raises:
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
-      ConversionError: If no engine was made, or an engine that was built does not run.
+      ConversionError: If no engine was made, too much is left over, or an engine that was built does not run.
       SavedModelError: If the SavedModel cannot be used.
     """
     machine = environment.check()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     metadata = contract.read_metadata(saved_model_dir)
-    if saved_model.engine_nodes(saved_model.read(saved_model_dir).meta_graphs[0].graph_def):
-        raise ConversionError(
-            f"{saved_model_dir} holds TensorRT engines already. Convert the export that it came from."
-        )
 
     with contextlib.nullcontext() if machine.can_build_engines else _partition_offline():
         os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
@@ -83,8 +81,7 @@ def work(
         )
         network = converter.convert()
     counts = _count(converter._converted_graph_def)
-    if not counts["engines"]:
-        raise ConversionError(no_engine_message(saved_model_dir, counts["left_to_tensorflow"]))
+    _check_coverage(counts, saved_model_dir, minimum_coverage)
 
     tracked = None
     if machine.can_build_engines:
@@ -100,6 +97,7 @@ def work(
     if machine.can_build_engines:
         _check_engines(output_saved_model_dir, counts["engines"], engine_bytes, batch_sizes, metadata.image_size_hw)
     return counts | {
+        "batch_sizes": batch_sizes,
         "engines_built": machine.can_build_engines,
         "why_not_built": machine.why_no_engines,
         "engine_bytes": sum(engine_bytes.values()),
@@ -109,13 +107,25 @@ def work(
     }
 
 
-def no_engine_message(saved_model_dir: str, left_to_tensorflow: tuple[report.LeftOver, ...]) -> str:
-    """What to tell when TF-TRT made no engine."""
-    rows = "\n  ".join(map(str, left_to_tensorflow))
-    return (
-        f"TF-TRT made no engine of {saved_model_dir}. Expected at least one; lower minimum_segment_size, and look for "
-        f"TF_TRT_OP_DENYLIST in the environment. Left to TensorFlow:\n  {rows}"
-    )
+def _check_coverage(counts: dict, saved_model_dir: str, minimum_coverage: float) -> None:
+    """Refuses a conversion that left too much to TensorFlow, before engines are built.
+
+    Raises:
+      ConversionError: If there is no engine, or less than minimum_coverage of the nodes is inside.
+    """
+    inside, outside = counts["nodes_inside"], counts["nodes_outside"]
+    coverage = inside / max(inside + outside, 1)
+    rows = "\n  ".join(map(str, counts["left_to_tensorflow"]))
+    if not counts["engines"]:
+        raise ConversionError(
+            f"TF-TRT made no engine of {saved_model_dir}. Expected at least one; lower minimum_segment_size, and look "
+            f"for TF_TRT_OP_DENYLIST in the environment. Left to TensorFlow:\n  {rows}"
+        )
+    if coverage < minimum_coverage:
+        raise ConversionError(
+            f"{counts['engines']} engines hold {coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
+            f"was asked for. Lower minimum_coverage to accept it. Left to TensorFlow:\n  {rows}"
+        )
 
 
 @contextlib.contextmanager

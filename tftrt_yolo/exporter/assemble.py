@@ -24,7 +24,14 @@ _graph_function = functools.partial(tf.function, autograph=False)
 Network = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
-def save(network: Network, metadata: Metadata, saved_model_dir: Path, *, tracked: object = None) -> None:
+def save(
+    network: Network,
+    metadata: Metadata,
+    saved_model_dir: Path,
+    *,
+    tracked: object = None,
+    jit_compile: bool | None = None,
+) -> None:
     """Writes a SavedModel with every signature, Ultralytics' attribute and metadata.yaml.
 
     Args:
@@ -32,22 +39,25 @@ def save(network: Network, metadata: Metadata, saved_model_dir: Path, *, tracked
       metadata: Describes the model; its selection goes into the graph.
       saved_model_dir: An empty directory.
       tracked: What the network needs and the SavedModel must hold: variables, or TensorRT engines.
+      jit_compile: Whether XLA compiles the network, and the network together with the selection; it is stored in the
+        SavedModel. Letterboxing stays outside, so that only a new batch size compiles anew and no new image size.
     """
     size_hw = metadata.image_size_hw
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
+    uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
     images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
-    @_graph_function(input_signature=[frames_spec])
+    @_graph_function(input_signature=[frames_spec], jit_compile=jit_compile)
     def network_signature(frames):
         dense = network(frames)
         return {name: tf.identity(dense[name], name=name) for name in ("boxes", "scores")}
 
     network_function = network_signature.get_concrete_function()
 
-    @_graph_function(input_signature=[frames_spec, framing.LETTERBOX_SPEC])
+    @_graph_function(input_signature=[uint8_frames_spec, framing.LETTERBOX_SPEC], jit_compile=jit_compile)
     def detect_signature(frames, letterbox):
-        dense = network_function(frames)
-        selected = nms.select(dense["boxes"], dense["scores"], metadata.selection)
+        dense = network_function(framing.to_unit_range(frames))
+        selected = nms.select(dense["boxes"], dense["scores"], metadata.selection, static_shapes=bool(jit_compile))
         return {
             "num_detections": selected.num_detections,
             "boxes": selected.gather(letterbox.to_image_pixels(dense["boxes"])),

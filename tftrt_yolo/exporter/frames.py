@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-PADDING_VALUE = 114.0  # grey, of 255; LetterBox.padding_value
+PADDING_VALUE = 114  # grey, of 255; LetterBox.padding_value
+_HOST = "/CPU:0"
 
 
 class Letterbox(NamedTuple):
@@ -52,28 +53,16 @@ def letterbox_images(images: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Te
     """Resizes images of one size into a padded frame, keeping their aspect ratio.
 
     Args:
-      images: (batch, height, width, 3) uint8, RGB, values in [0, 255].
+      images: (batch, height, width, 3) uint8, RGB.
       size_hw: Frame height and width in pixels; multiples of the model's stride.
 
     Returns:
-      Frames (batch, *size_hw, 3) float32 in [0, 1], padded with 114/255, and the transform back.
+      Frames (batch, *size_hw, 3) uint8, padded with 114, and the transform back.
     """
-    shape = tf.shape(images)
-    image_size_hw = shape[1:3]
-    scaled_hw, padding_hw, gain_hw = _placement(image_size_hw, size_hw)
-    scaled = _resize_as_opencv(images, scaled_hw)
-    rest_hw = tf.constant(size_hw) - scaled_hw - padding_hw
-    paddings = tf.pad(tf.stack([padding_hw, rest_hw], axis=1), [[1, 1], [0, 0]])
-    frames = tf.pad(scaled, paddings, constant_values=PADDING_VALUE) / 255.0
-    frames = tf.ensure_shape(frames, (images.shape[0], *size_hw, 3))
-
-    batch = shape[0]
-    letterbox = Letterbox(
-        gain_xy=tf.repeat(gain_hw[tf.newaxis, ::-1], batch, axis=0),
-        padding_xy=tf.repeat(tf.cast(padding_hw[tf.newaxis, ::-1], tf.float32), batch, axis=0),
-        image_sizes_hw=tf.repeat(image_size_hw[tf.newaxis], batch, axis=0),
-    )
-    return frames, letterbox
+    with tf.device(_HOST):
+        shape = tf.shape(images)
+        sizes_hw = tf.repeat(shape[tf.newaxis, 1:3], shape[0], axis=0)
+    return letterbox_padded_images(images, sizes_hw, size_hw)
 
 
 def letterbox_padded_images(
@@ -89,7 +78,17 @@ def letterbox_padded_images(
     Returns:
       As `letterbox_images`.
     """
-    return _letterbox_each(lambda element: element[0][: element[1][0], : element[1][1]], (images, sizes_hw), size_hw)
+    with tf.device(_HOST):  # a few numbers for each row and column, not worth a GPU's launches
+        letterbox, taps_y, taps_x = _placement(sizes_hw, size_hw)
+        are_frames = tf.reduce_all(
+            tf.concat([sizes_hw == size_hw, tf.shape(images)[tf.newaxis, 1:3] >= size_hw], axis=0)
+        )
+    frames = tf.cond(
+        are_frames,
+        lambda: images[:, : size_hw[0], : size_hw[1]],
+        lambda: _resize_as_opencv(images, taps_y, taps_x),
+    )
+    return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox
 
 
 def letterbox_encoded_images(image_bytes: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
@@ -102,69 +101,117 @@ def letterbox_encoded_images(image_bytes: tf.Tensor, size_hw: tuple[int, int]) -
     Returns:
       As `letterbox_images`.
     """
-    # decode_jpeg reads PNG as well, and unlike decode_image it lets us ask for the accurate DCT that OpenCV uses.
-    return _letterbox_each(
-        lambda element: tf.io.decode_jpeg(element, channels=3, dct_method="INTEGER_ACCURATE"), image_bytes, size_hw
-    )
 
-
-def _letterbox_each(read_image, elements, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
-    """Letterboxes one image after the other and stacks the frames."""
-
-    def letterbox_one(element):
-        frames, letterbox = letterbox_images(read_image(element)[tf.newaxis], size_hw)
+    def letterbox_one(file):
+        # decode_jpeg reads PNG as well, and unlike decode_image it lets us ask for the accurate DCT that OpenCV uses.
+        image = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
+        frames, letterbox = letterbox_images(image[tf.newaxis], size_hw)
         return frames[0], tuple(part[0] for part in letterbox)
 
+    specs = tuple(tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in LETTERBOX_SPEC)
     frames, parts = tf.map_fn(
-        letterbox_one,
-        elements,
-        fn_output_signature=(
-            tf.TensorSpec((*size_hw, 3), tf.float32),
-            (tf.TensorSpec((2,), tf.float32), tf.TensorSpec((2,), tf.float32), tf.TensorSpec((2,), tf.int32)),
-        ),
+        letterbox_one, image_bytes, fn_output_signature=(tf.TensorSpec((*size_hw, 3), tf.uint8), specs)
     )
     return frames, Letterbox(*parts)
 
 
-def _resize_as_opencv(images: tf.Tensor, scaled_hw: tf.Tensor) -> tf.Tensor:
-    """Resizes uint8 images bilinearly with the rounding of OpenCV's fixed-point arithmetic.
+def to_unit_range(frames: tf.Tensor) -> tf.Tensor:
+    """Takes uint8 frames in [0, 255] to what the network takes: float32 in [0, 1]."""
+    return tf.cast(frames, tf.float32) / 255.0
 
-    OpenCV weighs rows in steps of 1/2048 and cuts off bits twice, which makes it an eighth of a grey level darker on
-    average than exact bilinear interpolation: enough to move scores by 0.01. This differs in one pixel of a thousand.
+
+class _Taps(NamedTuple):
+    """Between which two source pixels each frame pixel of one axis lies; B images, n frame pixels.
+
+    Attributes:
+      first: (B, n) int32, index of the first.
+      second: (B, n) int32, index of the second.
+      first_weight: (B, n) float32, its share in 1/2048, a whole number.
+      second_weight: (B, n) float32, the second's.
+      inside: (B, n) bool, false where there is padding.
+    """
+
+    first: tf.Tensor
+    second: tf.Tensor
+    first_weight: tf.Tensor
+    second_weight: tf.Tensor
+    inside: tf.Tensor
+
+
+def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[Letterbox, _Taps, _Taps]:
+    """Where images go, and from where each row and column of the frame comes.
+
+    The arithmetic is float64, as Python's, so that halves round the same way.
+
+    Args:
+      sizes_hw: (batch, 2) int32.
+      size_hw: Frame height and width in pixels.
+
+    Returns:
+      The transform back, and the taps of the rows and of the columns.
+    """
+    image_hw = tf.cast(sizes_hw, tf.float64)
+    frame_hw = tf.constant(size_hw, tf.float64)
+    scaled_hw = tf.maximum(tf.round(image_hw * tf.reduce_min(frame_hw / image_hw, axis=1, keepdims=True)), 1.0)
+    padding_hw = tf.round((frame_hw - scaled_hw) / 2.0 - 0.1)
+    letterbox = Letterbox(
+        gain_xy=tf.cast(scaled_hw / image_hw, tf.float32)[:, ::-1],
+        padding_xy=tf.cast(padding_hw, tf.float32)[:, ::-1],
+        image_sizes_hw=sizes_hw,
+    )
+    rows, columns = (
+        _taps(image_hw[:, axis, tf.newaxis], scaled_hw[:, axis, tf.newaxis], padding_hw[:, axis, tf.newaxis], length)
+        for axis, length in enumerate(size_hw)
+    )
+    return letterbox, rows, columns
+
+
+def _taps(image: tf.Tensor, scaled: tf.Tensor, padding: tf.Tensor, length: int) -> _Taps:
+    """The taps of one axis from sizes (batch, 1) float64 and the frame's length."""
+    place = tf.range(length, dtype=tf.float64) - padding
+    position = tf.cast((place + 0.5) * (image / scaled) - 0.5, tf.float32)
+    first = tf.floor(position)
+    share = position - first
+    last = tf.cast(image, tf.float32) - 1.0
+    return _Taps(
+        first=tf.cast(tf.clip_by_value(first, 0.0, last), tf.int32),
+        second=tf.cast(tf.clip_by_value(first + 1.0, 0.0, last), tf.int32),
+        first_weight=tf.round((1.0 - share) * 2048.0),
+        second_weight=tf.round(share * 2048.0),
+        inside=(place >= 0.0) & (place < scaled),
+    )
+
+
+def _resize_as_opencv(images: tf.Tensor, rows: _Taps, columns: _Taps) -> tf.Tensor:
+    """Resizes uint8 images bilinearly with OpenCV's fixed-point arithmetic, and pads.
+
+    OpenCV weighs in steps of 1/2048 and cuts off bits twice, which makes it an eighth of a grey level darker on average
+    than exact bilinear interpolation: enough to move scores by 0.01.
 
     Args:
       images: (batch, height, width, 3) uint8.
-      scaled_hw: (2,) int32.
+      rows: Where the frame's rows come from.
+      columns: Where its columns come from.
 
     Returns:
-      (batch, *scaled_hw, 3) float32, whole numbers from 0 to 255.
+      (batch, *size_hw, 3) uint8.
 
     Source: modules/imgproc/src/resize.cpp of OpenCV: HResizeLinear, VResizeLinear for uchar.
     """
-    height = tf.shape(images)[1]
-    rows = tf.image.resize(images, tf.stack([height, scaled_hw[1]]), method="bilinear", antialias=False)
-    rows = tf.floor(rows * 128.0)  # its sums are in 1/2048, of which it drops four bits
 
-    step = tf.cast(height, tf.float32) / tf.cast(scaled_hw[0], tf.float32)
-    position = (tf.range(scaled_hw[0], dtype=tf.float32) + 0.5) * step - 0.5
-    position = tf.clip_by_value(position, 0.0, tf.cast(height - 1, tf.float32))
-    above = tf.cast(tf.floor(position), tf.int32)
-    below = tf.minimum(above + 1, height - 1)
-    share = (position - tf.floor(position))[:, tf.newaxis, tf.newaxis]
+    def weighted(taps, weight):
+        taken = tf.cast(tf.gather(images, taps, axis=2, batch_dims=1), tf.float32)
+        return taken * (weight / 16.0)[:, tf.newaxis, :, tf.newaxis]
 
-    def weighted(row_indices, weight):
-        return tf.floor(tf.gather(rows, row_indices, axis=1) * tf.round(weight * 2048.0) / 65536.0)
+    across = weighted(columns.first, columns.first_weight) + weighted(columns.second, columns.second_weight)
+    across = tf.floor(across)  # here it drops four bits
 
-    return tf.floor((weighted(above, 1.0 - share) + weighted(below, share) + 2.0) / 4.0)
+    def part(taps, weight):  # and here sixteen
+        return tf.floor(
+            tf.gather(across, taps, axis=1, batch_dims=1) * (weight / 65536.0)[:, :, tf.newaxis, tf.newaxis]
+        )
 
-
-def _placement(image_size_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Where one image goes: scaled size and padding at the top and left, (2,) int32 each; gain_hw (2,) float32.
-
-    The arithmetic is float64, as Python's, so that halves round the same way.
-    """
-    image_hw = tf.cast(image_size_hw, tf.float64)
-    frame_hw = tf.constant(size_hw, tf.float64)
-    scaled_hw = tf.maximum(tf.round(image_hw * tf.reduce_min(frame_hw / image_hw)), 1.0)
-    padding_hw = tf.round((frame_hw - scaled_hw) / 2.0 - 0.1)
-    return tf.cast(scaled_hw, tf.int32), tf.cast(padding_hw, tf.int32), tf.cast(scaled_hw / image_hw, tf.float32)
+    total = part(rows.first, rows.first_weight) + part(rows.second, rows.second_weight)
+    scaled = tf.cast((total + 2.0) * 0.25, tf.uint8)  # a cast rounds down
+    inside = rows.inside[:, :, tf.newaxis, tf.newaxis] & columns.inside[:, tf.newaxis, :, tf.newaxis]
+    return tf.where(inside, scaled, tf.constant(PADDING_VALUE, tf.uint8))

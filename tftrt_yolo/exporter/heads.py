@@ -28,8 +28,9 @@ def decode_detect(levels: Sequence[tf.Tensor], spec: HeadSpec) -> tuple[tf.Tenso
 
     Source: ultralytics.nn.modules.head.Detect and block.DFL; ultralytics.utils.tal.make_anchors and dist2bbox.
     """
-    distributions, logits = (_join_levels(levels[part::2]) for part in (0, 1))
-    distances = _expected_distances(distributions, spec.reg_max)
+    # Level by level, so that only four numbers an anchor are copied when the levels are joined, not 4 * reg_max.
+    distances = tf.concat([_expected_distances(_flat(level), spec.reg_max) for level in levels[::2]], axis=1)
+    logits = tf.concat([_flat(level) for level in levels[1::2]], axis=1)
     centers, strides = _anchors([level.shape[1:3] for level in levels[::2]], spec.strides)
     top_left = (centers - distances[..., :2]) * strides
     bottom_right = (centers + distances[..., 2:]) * strides
@@ -51,10 +52,9 @@ def ultralytics_layout(boxes_xyxy: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     return tf.transpose(rows, (0, 2, 1))
 
 
-def _join_levels(levels: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Flattens (batch, h, w, channels) level by level and joins the anchors: (batch, A, channels)."""
-    flat = [tf.reshape(level, (-1, level.shape[1] * level.shape[2], level.shape[3])) for level in levels]
-    return tf.concat(flat, axis=1)
+def _flat(level: tf.Tensor) -> tf.Tensor:
+    """Joins the rows of a level: (batch, h, w, channels) to (batch, h * w, channels)."""
+    return tf.reshape(level, (-1, level.shape[1] * level.shape[2], level.shape[3]))
 
 
 def _expected_distances(distributions: tf.Tensor, reg_max: int) -> tf.Tensor:

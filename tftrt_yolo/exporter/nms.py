@@ -13,6 +13,12 @@ import tensorflow as tf
 
 from tftrt_yolo.contract import Selection
 
+# Measured on an H200, batch 64, 43 candidates an image on average (85 at most), XLA: a competition of 1,024 takes 0.49
+# ms of device time, of 128 with 1,024 in reserve 0.14 ms, of 64, 256 and 1,024 in turn 0.17 ms.
+_FEW_CANDIDATES = 128
+# A check takes a GPU's answer back to the host. Measured as above, wall time: 0.58 ms with 2 rounds, 0.43 with 4.
+_ROUNDS_A_CHECK = 4
+
 
 class Selected(NamedTuple):
     """The anchors that were selected, best first, padded to N = max_detections.
@@ -44,13 +50,15 @@ class Selected(NamedTuple):
         return tf.where(kept, rows, tf.zeros_like(rows))
 
 
-def select(boxes_xyxy: tf.Tensor, scores: tf.Tensor, selection: Selection) -> Selected:
+def select(boxes_xyxy: tf.Tensor, scores: tf.Tensor, selection: Selection, *, static_shapes: bool = False) -> Selected:
     """Selects detections.
 
     Args:
       boxes_xyxy: (batch, anchors, 4) float32, pixels.
       scores: (batch, anchors, classes) float32 in [0, 1].
       selection: Thresholds and limits.
+      static_shapes: Whether every shape but the batch's must be known, as XLA wants it. Then one of two sizes of the
+        competition is chosen at run time; otherwise it is as large as the image with the most candidates needs.
 
     Returns:
       The selected anchors. It is exactly the result of greedy suppression whenever at most
@@ -61,29 +69,49 @@ def select(boxes_xyxy: tf.Tensor, scores: tf.Tensor, selection: Selection) -> Se
     best = tf.reduce_max(scores, axis=-1)
     passes = best > selection.score_threshold  # false for NaN
     most = tf.reduce_max(tf.math.count_nonzero(passes, axis=1, dtype=tf.int32))
-    num_candidates = tf.clip_by_value(most, 0, min(selection.max_candidates, scores.shape[1]))
-
+    limit = min(selection.max_candidates, scores.shape[1])
+    num_candidates = limit if static_shapes else tf.clip_by_value(most, 0, limit)
     candidate_scores, anchors = tf.math.top_k(tf.where(passes, best, -1.0), num_candidates)
-    classes = tf.argmax(tf.gather(scores, anchors, batch_dims=1), axis=-1, output_type=tf.int32)
-    boxes_xyxy = tf.gather(boxes_xyxy, anchors, batch_dims=1)
-    kept = _greedy(_suppresses(boxes_xyxy, classes, selection.iou_threshold), candidate_scores >= 0.0)
 
-    # Candidates are sorted by score, so a stable sort of "dropped" puts the detections first, in order.
-    order = tf.argsort(tf.cast(~kept, tf.int32), axis=1, stable=True)[:, : selection.max_detections]
-    num_detections = tf.minimum(tf.math.count_nonzero(kept, axis=1, dtype=tf.int32), selection.max_detections)
-    valid = tf.sequence_mask(num_detections, tf.shape(order)[1])
+    def compete(first: int | tf.Tensor) -> Selected:
+        places = anchors[:, :first]
+        classes = tf.argmax(tf.gather(scores, places, batch_dims=1), axis=-1, output_type=tf.int32)
+        boxes = tf.gather(boxes_xyxy, places, batch_dims=1)
+        kept = _greedy(_suppressed_by(boxes, classes, selection.iou_threshold), candidate_scores[:, :first] >= 0.0)
+        return _pick(kept, places, candidate_scores[:, :first], classes, selection.max_detections)
+
+    if not static_shapes or limit <= _FEW_CANDIDATES:
+        return compete(num_candidates)
+    return tf.cond(most <= _FEW_CANDIDATES, lambda: compete(_FEW_CANDIDATES), lambda: compete(limit))
+
+
+def _pick(kept: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, max_detections: int) -> Selected:
+    """Takes the candidates that stay, in their order, and pads.
+
+    Args:
+      kept: (batch, K) bool, the candidates that stay.
+      anchors: (batch, K) int32.
+      scores: (batch, K) float32.
+      classes: (batch, K) int32.
+      max_detections: N.
+
+    Returns:
+      The first N that stay.
+    """
+    rank = tf.cumsum(tf.cast(kept, tf.int32), axis=1)
+    slots = tf.range(1, max_detections + 1)
+    fits = kept[:, tf.newaxis] & (rank[:, tf.newaxis] == slots[:, tf.newaxis])  # (batch, N, K), at most one a row
+    valid = tf.reduce_any(fits, axis=-1)
 
     def pick(values):
-        values = tf.gather(values, order, batch_dims=1)
-        values = tf.where(valid, values, tf.zeros_like(values))
-        values = tf.pad(values, [[0, 0], [0, selection.max_detections - tf.shape(values)[1]]])
-        return tf.ensure_shape(values, (None, selection.max_detections))
+        return tf.reduce_sum(tf.where(fits, values[:, tf.newaxis], tf.zeros((), values.dtype)), axis=-1)
 
-    return Selected(num_detections, pick(anchors), pick(candidate_scores), pick(classes))
+    num_detections = tf.math.count_nonzero(valid, axis=1, dtype=tf.int32)
+    return Selected(num_detections, pick(anchors), pick(scores), pick(classes))
 
 
-def _suppresses(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: float) -> tf.Tensor:
-    """(batch, K, K) bool: whether the row's box, where it stays, removes the column's, which scores lower."""
+def _suppressed_by(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: float) -> tf.Tensor:
+    """(batch, K, K) bool: whether the row's box is removed by the column's, which scores higher, where that stays."""
     left, top, right, bottom = (tf.squeeze(edge, -1) for edge in tf.split(boxes_xyxy, 4, axis=-1))
     area = (right - left) * (bottom - top)
 
@@ -95,29 +123,28 @@ def _suppresses(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: float)
     intersection = width * height
     # Not multiplied out: the division is what Ultralytics compares, and 0/0 is NaN, which suppresses nothing.
     overlaps = intersection / (pairs(tf.add, area) - intersection) > iou_threshold
-    num_candidates = tf.shape(classes)[1]
-    precedes = tf.range(num_candidates)[:, tf.newaxis] < tf.range(num_candidates)[tf.newaxis, :]
-    return overlaps & pairs(tf.equal, classes) & precedes
+    index = tf.range(tf.shape(classes)[1])
+    return overlaps & pairs(tf.equal, classes) & (index[:, tf.newaxis] > index)
 
 
-def _greedy(suppresses: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def _greedy(suppressed_by: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """Greedy suppression as the fixpoint of "stays unless one that stays suppresses it".
 
     After n rounds every candidate whose fate hangs on a chain of at most n suppressions is settled, and the relation
     only points from better to worse, so the fixpoint is unique and equals the sequential result.
 
     Args:
-      suppresses: (batch, K, K) bool, strictly upper triangular.
+      suppressed_by: (batch, K, K) bool, strictly lower triangular.
       valid: (batch, K) bool, the candidates that count.
 
     Returns:
       (batch, K) bool, the candidates that stay.
     """
 
-    def round_(kept, _):
-        removed = tf.reduce_any(suppresses & kept[:, :, tf.newaxis], axis=1)
-        settled = valid & ~removed
-        return settled, tf.reduce_any(settled != kept)
+    def rounds(kept, _):
+        for _ in range(_ROUNDS_A_CHECK):
+            before, kept = kept, valid & ~tf.reduce_any(suppressed_by & kept[:, tf.newaxis], axis=-1)
+        return kept, tf.reduce_any(kept != before)
 
-    kept, _ = tf.while_loop(lambda _, changed: changed, round_, (valid, tf.constant(True)))
+    kept, _ = tf.while_loop(lambda _, changed: changed, rounds, (valid, tf.constant(True)))
     return kept
