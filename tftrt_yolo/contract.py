@@ -18,6 +18,7 @@ ours; this module writes and reads it:
 
 import dataclasses
 import datetime
+import json
 from pathlib import Path
 
 import tftrt_yolo
@@ -203,3 +204,27 @@ def read_metadata(saved_model_dir: str | Path) -> Metadata:
             f"'{_OUR_SECTION}'; a SavedModel that Ultralytics wrote itself lacks it. Export the checkpoint again with "
             "`tftrt-yolo export`."
         ) from error
+
+
+def read_conversion(saved_model_dir: str | Path) -> dict | None:
+    """Reads conversion.json, which `convert` writes.
+
+    Args:
+      saved_model_dir: Directory of a SavedModel.
+
+    Returns:
+      The document, with at least `accelerator` and `precision_mode`; None if the model was not converted.
+
+    Raises:
+      SavedModelError: If the file is damaged.
+    """
+    path = Path(saved_model_dir) / CONVERSION_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not {"accelerator", "precision_mode"} <= set(document):
+            raise ValueError("it names no accelerator or no precision_mode")
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
+    return document

@@ -79,14 +79,14 @@ class ConversionReport:
         Raises:
           SavedModelError: If the file is missing or damaged.
         """
-        path = Path(saved_model_dir) / contract.CONVERSION_FILE
+        document = contract.read_conversion(saved_model_dir)
+        if document is None:
+            raise SavedModelError(f"{saved_model_dir} has no {contract.CONVERSION_FILE}: it was not converted.")
+        kind = EngineReport if document["accelerator"] == "tensorrt" else BakedReport
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            kind = EngineReport if document["accelerator"] == "tensorrt" else BakedReport
             return kind._from_document(document)
-        except FileNotFoundError as error:
-            raise SavedModelError(f"{saved_model_dir} has no {path.name}: it was not converted.") from error
         except (ValueError, KeyError, TypeError) as error:
+            path = Path(saved_model_dir) / contract.CONVERSION_FILE
             raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
 
 

@@ -7,11 +7,12 @@
 The third stage of the flow: it runs what `export` or `convert` wrote. `predict` is the same for files, with pictures.
 """
 
+import collections
 import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from tftrt_yolo import contract, directories
 from tftrt_yolo.errors import ImageError
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
-_MAX_PADDED_PIXELS = 64_000_000  # pixels of one padded batch of different sizes, 192 MB
 _DETECTIONS_FILE = "detections.jsonl"
 
 
@@ -44,10 +44,38 @@ class Predictor:
           SavedModelError: If the SavedModel is damaged or not ours.
           TensorRTUnavailableError: If strict, and the engines cannot run here.
         """
-        from tftrt_yolo.predictor import native
+        from tftrt_yolo.predictor import native, pipeline
 
         self.metadata = contract.read_metadata(saved_model_dir)
-        self._signatures, self.backend = native.load(saved_model_dir, strict=strict)
+        signatures, self.backend = native.load(saved_model_dir, strict=strict)
+        self._pipeline = pipeline.Pipeline(
+            signatures,
+            frame_size_hw=self.metadata.image_size_hw,
+            is_compiled=self.backend.name == "XLA",
+            uses_gpu=self.backend.device == "GPU",
+        )
+        self._names = np.array([self.metadata.names[index] for index in sorted(self.metadata.names)], dtype=str)
+
+    @property
+    def compiled_batch_sizes(self) -> tuple[int, ...]:
+        """The batch sizes that XLA compiled so far; empty for a model that was not converted for XLA."""
+        return tuple(sorted(self._pipeline.compiled_batch_sizes))
+
+    def warm_up(self, batch_sizes: tuple[int, ...] = (1, BATCH_SIZE)) -> None:
+        """Runs each batch size once, so that no later call compiles, builds an engine or loads a library.
+
+        Batches of a model that was converted for XLA are filled up to one of these sizes from now on, and larger ones
+        are cut; without a warm-up they are filled up to the next power of two. Image sizes never compile anything.
+
+        Args:
+          batch_sizes: Images a batch.
+
+        Raises:
+          ValueError: If one is less than 1.
+        """
+        for batch_size in batch_sizes:
+            contract.check_at_least_one("batch_sizes", batch_size)
+        self._pipeline.warm_up(tuple(batch_sizes))
 
     def __call__(self, images, *, batch_size: int = BATCH_SIZE) -> list:
         """Detects objects.
@@ -66,34 +94,45 @@ class Predictor:
           ImageError: If an image cannot be read or is none.
           ValueError: If batch_size is less than 1.
         """
+        if getattr(images, "ndim", None) == 4:
+            images = list(np.asarray(images))
+        elif not isinstance(images, (list, tuple)):
+            images = [images]
+        return list(self.stream(images, batch_size=batch_size))
+
+    def stream(self, images: Iterable, *, batch_size: int = BATCH_SIZE) -> Iterator:
+        """Detects objects on images as they come; memory stays flat however many there are.
+
+        Files are decoded by threads ahead of the network, and while one batch computes the next is brought up.
+
+        Args:
+          images: Any iterable of what `__call__` takes as one image; a generator over a camera or a list of paths.
+          batch_size: At most this many images a call of the network.
+
+        Yields:
+          One `supervision.Detections` for each image, in order.
+
+        Raises:
+          ImageError: If an image cannot be read or is none.
+          ValueError: If batch_size is less than 1.
+        """
+        from tftrt_yolo.predictor import sources
+
         contract.check_at_least_one("batch_size", batch_size)
-        arrays = _as_arrays(images)
-        return [detections for batch in _batches(arrays, batch_size) for detections in self._detect(batch)]
+        arrays = (image for _, image in sources.read_ahead(images))
+        return (detections for _, detections in self._detect(arrays, batch_size))
 
-    def _detect(self, images: list[np.ndarray]) -> Iterator:
-        """Runs one batch and unpacks its detections."""
-        import tensorflow as tf
-
-        sizes_hw = np.array([image.shape[:2] for image in images], np.int32)
-        height, width = sizes_hw.max(axis=0)
-        if (sizes_hw == (height, width)).all():
-            outputs = self._signatures[contract.SERVING](images=tf.constant(np.stack(images)))
-        else:
-            canvas = np.zeros((len(images), height, width, 3), np.uint8)
-            for place, image in zip(canvas, images, strict=True):
-                place[: image.shape[0], : image.shape[1]] = image
-            outputs = self._signatures[contract.PADDED](images=tf.constant(canvas), sizes=tf.constant(sizes_hw))
-        outputs = {name: value.numpy() for name, value in outputs.items()}
-        for index, count in enumerate(outputs["num_detections"]):
-            yield self._to_supervision(*(outputs[name][index, :count] for name in ("boxes", "scores", "classes")))
+    def _detect(self, images: Iterable[np.ndarray], batch_size: int) -> Iterator[tuple[np.ndarray, object]]:
+        """Each array with its detections."""
+        for image, outputs in self._pipeline.run(images, batch_size):
+            yield image, self._to_supervision(outputs["boxes"], outputs["scores"], outputs["classes"])
 
     def _to_supervision(self, boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray):
         """One image's detections as supervision's."""
         import supervision as sv
 
-        names = np.array([self.metadata.names[index] for index in classes], dtype=str)
         return sv.Detections(
-            xyxy=boxes_xyxy, confidence=scores, class_id=classes.astype(int), data={"class_name": names}
+            xyxy=boxes_xyxy, confidence=scores, class_id=classes.astype(int), data={"class_name": self._names[classes]}
         )
 
 
@@ -178,16 +217,15 @@ def predict(
         directories.written_whole(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE) as partial_dir,
         open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
     ):
-        for first in range(0, len(paths), batch_size):
-            batch = _read(paths[first : first + batch_size], unreadable if skip_unreadable else None)
-            for (path, image), detections in zip(batch, predictor([image for _, image in batch]), strict=True):
-                picture_path = pictures.free_path(partial_dir / path.name)
-                pictures.write(pictures.draw(image, detections), picture_path)
-                lines.write(json.dumps(_as_json(path, picture_path.name, image, detections)) + "\n")
-                class_counts.update(detections.data["class_name"].tolist())
-                num_images += 1
+        results = _read_and_detect(predictor, paths, batch_size, unreadable if skip_unreadable else None)
+        for path, image, detections in results:
+            picture_path = pictures.free_path(partial_dir / path.name)
+            pictures.write(pictures.draw(image, detections), picture_path)
+            lines.write(json.dumps(_as_json(path, picture_path.name, image, detections)) + "\n")
+            class_counts.update(detections.data["class_name"].tolist())
+            num_images += 1
             if on_progress:
-                on_progress(min(first + batch_size, len(paths)), len(paths))
+                on_progress(num_images + len(unreadable), len(paths))
     return PredictionReport(
         output_dir=output_dir,
         backend=str(predictor.backend),
@@ -199,43 +237,24 @@ def predict(
     )
 
 
-def _as_arrays(images) -> list[np.ndarray]:
-    """One image or several of any kind as a list of arrays."""
+def _read_and_detect(
+    predictor: Predictor, paths: list[Path], batch_size: int, unreadable: list[str] | None
+) -> Iterator[tuple[Path, np.ndarray, object]]:
+    """Each file with its image and detections; where `unreadable` is a list, reasons go there instead of raising."""
     from tftrt_yolo.predictor import sources
 
-    if isinstance(images, (list, tuple)):
-        return [sources.read_image(image) for image in images]
-    if getattr(images, "ndim", None) == 4:
-        return [sources.read_image(image) for image in np.asarray(images)]
-    return [sources.read_image(images)]
+    read = collections.deque()
 
+    def images():
+        for path, image in sources.read_ahead(paths, raises=unreadable is None):
+            if isinstance(image, ImageError):
+                unreadable.append(str(image))
+            else:
+                read.append(path)
+                yield image
 
-def _batches(images: list[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
-    """Cuts a list of images into batches, in order, so that padding different sizes stays within memory."""
-    batch, height, width = [], 0, 0
-    for image in images:
-        height, width = max(height, image.shape[0]), max(width, image.shape[1])
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * height * width > _MAX_PADDED_PIXELS):
-            yield batch
-            batch, (height, width) = [], image.shape[:2]
-        batch.append(image)
-    if batch:
-        yield batch
-
-
-def _read(paths: list[Path], unreadable: list[str] | None) -> list[tuple[Path, np.ndarray]]:
-    """Reads a batch of files; where `unreadable` is a list, reasons go there instead of raising."""
-    from tftrt_yolo.predictor import sources
-
-    images = []
-    for path in paths:
-        try:
-            images.append((path, sources.read_image(path)))
-        except ImageError as error:
-            if unreadable is None:
-                raise
-            unreadable.append(str(error))
-    return images
+    for image, detections in predictor._detect(images(), batch_size):
+        yield read.popleft(), image, detections
 
 
 def _as_json(path: Path, picture: str, image: np.ndarray, detections) -> dict:

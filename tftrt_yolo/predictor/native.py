@@ -26,7 +26,7 @@ class Backend:
     """What runs the network, and why.
 
     Attributes:
-      name: "TensorRT" or "TensorFlow".
+      name: "TensorRT", "XLA" or "TensorFlow".
       device: The device in TensorFlow's words.
       reason: Why it is this one.
     """
@@ -64,7 +64,7 @@ def load(saved_model_dir: str | Path, *, strict: bool) -> tuple[dict[str, Callab
     proto = saved_model.read(saved_model_dir)
     engines = saved_model.engine_nodes(proto.meta_graphs[0].graph_def)
     if not engines:
-        return _load_whole(saved_model_dir), Backend("TensorFlow", device, "the model was not converted")
+        return _load_whole(saved_model_dir), _backend_without_engines(Path(saved_model_dir), device)
 
     machine = environment.check()
     if machine.can_build_engines:
@@ -81,6 +81,20 @@ def load(saved_model_dir: str | Path, *, strict: bool) -> tuple[dict[str, Callab
         )
     reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
     return _load_native(proto.meta_graphs[0]), Backend("TensorFlow", device, reason)
+
+
+def _backend_without_engines(saved_model_dir: Path, device: str) -> Backend:
+    """What runs a model without engines: XLA, or TensorFlow's own kernels."""
+    conversion = contract.read_conversion(saved_model_dir)
+    if conversion is None:
+        return Backend("TensorFlow", device, "the model was not converted")
+    accelerator, precision_mode = conversion["accelerator"], conversion["precision_mode"]
+    if accelerator != "xla":
+        return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}")
+    reason = f"{precision_mode}, compiled for each batch size"
+    if device == "CPU":
+        reason += "; on a CPU an export, or one converted for onednn, is faster"
+    return Backend("XLA", device, reason)
 
 
 def _load_whole(saved_model_dir: str | Path) -> dict[str, Callable]:

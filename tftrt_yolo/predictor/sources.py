@@ -4,9 +4,14 @@ files = find_images("photos/*.jpg")
 image = read_image(files[0])            # (height, width, 3) uint8, RGB, upright
 """
 
+import collections
+import functools
 import glob
 import io
+import os
 import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +53,43 @@ def find_images(source: str | Path) -> list[Path]:
         kind = "No file matches the pattern" if glob.has_magic(str(source)) else "There is no file or folder"
         raise ImageError(f"{kind} {source}. Expected an image, a folder of images or a glob such as 'photos/*.jpg'.")
     return found
+
+
+def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[object, np.ndarray | ImageError]]:
+    """Reads images in order, files by several threads and some of them ahead of the consumer.
+
+    Args:
+      images: What `read_image` takes, one by one.
+      raises: Whether an image that cannot be read raises; otherwise its error is yielded in its place.
+
+    Yields:
+      What was given, and its array or error.
+
+    Raises:
+      ImageError: If raises, and an image cannot be read.
+    """
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
+        pending = collections.deque()
+
+        def finish():
+            image, read = pending.popleft()
+            try:
+                return image, read()
+            except ImageError as error:
+                if raises:
+                    raise
+                return image, error
+
+        for image in images:
+            # An array needs no decoding, and a thread's round trip would cost more than looking at it.
+            is_array = isinstance(image, np.ndarray)
+            read = functools.partial(read_image, image) if is_array else pool.submit(read_image, image).result
+            pending.append((image, read))
+            if len(pending) > (0 if is_array else 2 * threads):
+                yield finish()
+        while pending:
+            yield finish()
 
 
 def read_image(image) -> np.ndarray:
