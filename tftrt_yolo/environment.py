@@ -19,6 +19,7 @@ from pathlib import Path
 # The full version is part of the name that TensorFlow 2.15 to 2.17 open (tsl/platform/default/dso_loader.cc).
 TENSORRT_VERSION = "8.6.1"
 LIBRARIES = (f"libnvinfer.so.{TENSORRT_VERSION}", f"libnvinfer_plugin.so.{TENSORRT_VERSION}")
+_CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # as the Linux kernel names them
 _BUILDER_LIBRARY = f"libnvinfer_builder_resource.so.{TENSORRT_VERSION}"  # libnvinfer opens it to build engines
 _LAST_TENSORFLOW = "2.17"
@@ -169,7 +170,7 @@ def check(*, fix: bool = False) -> Environment:
 def bfloat16_flags() -> tuple[str, ...]:
     """The flags of this CPU that say that it multiplies bfloat16 numbers; empty if it has none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return ()
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])

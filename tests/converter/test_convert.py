@@ -5,7 +5,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.converter.report import ConversionReport
+from tftrt_yolo.converter.report import ConversionReport, EngineReport
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ def test_every_size_becomes_one_engine(tmp_path, size):
 
 def test_report(models, tiny_conversion):
     report = ConversionReport.read(tiny_conversion)
+    assert isinstance(report, EngineReport)
     assert report.engines == 1
     assert report.precision_mode == "FP16"
     assert report.linked_tensorrt == "8.6.1"
@@ -92,27 +93,30 @@ def test_what_stays_in_tensorflow_is_named_with_tf_trts_reason(tiny_export, tmp_
 
 
 def test_no_engine_at_all(tiny_export, tmp_path):
-    with pytest.raises(tftrt_yolo.ConversionError, match=r"(?s)made no engine.*minimum_segment_size.*Conv2D x 63"):
+    with pytest.raises(tftrt_yolo.ConversionError, match=r"(?s)made no engine.*minimum_segment_size.*Conv2D x 71"):
         tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_segment_size=10_000)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_conversion_is_not_converted_again(tiny_conversion, tmp_path):
-    with pytest.raises(tftrt_yolo.ConversionError, match="holds TensorRT engines already"):
+    with pytest.raises(tftrt_yolo.ConversionError, match=r"is a conversion already\. Convert the export"):
         tftrt_yolo.convert(tiny_conversion, tmp_path / "b_saved_model")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"precision_mode": "INT8"}, "INT8, which is not supported yet. Use FP16 or FP32"),
-        ({"precision_mode": "FP8"}, "precision_mode is 'FP8'; known are FP32 and FP16"),
+        ({"precision_mode": "INT8"}, "INT8, which is not supported yet. Use FP32 or FP16"),
+        ({"precision_mode": "FP8"}, "precision_mode is 'FP8'; with tensorrt known are FP32 and FP16"),
         ({"batch_sizes": (0,)}, r"batch_sizes is \(0,\); expected one or more whole numbers of at least 1"),
         ({"batch_sizes": ()}, "batch_sizes is"),
         ({"batch_sizes": 4}, "batch_sizes is 4; expected whole numbers"),
         ({"minimum_segment_size": 0}, "minimum_segment_size is 0"),
         ({"max_workspace_size_bytes": -1}, "max_workspace_size_bytes is -1"),
         ({"minimum_coverage": 95}, "minimum_coverage is 95; it must lie between 0 and 1"),
+        ({"precision_mode": "BF16"}, "known are FP32 and FP16: TensorRT 8.6 has no BF16 in TF-TRT"),
+        ({"parity_images": "a.jpg"}, "parity_images is for xla and onednn"),
+        ({"accelerator": "cuda"}, "accelerator is 'cuda'; known are tensorrt, xla, onednn"),
     ],
 )
 def test_arguments_out_of_range(tiny_export, tmp_path, arguments, message):
@@ -140,7 +144,7 @@ def test_a_tensorflow_without_tensorrt_is_explained(tmp_path, tiny_export):
         "print(tftrt_yolo.check())\n"
         f"tensorrt.work(saved_model_dir={str(tiny_export)!r}, output_saved_model_dir=Path({str(tmp_path)!r}), "
         "precision_mode='FP16', minimum_segment_size=3, max_workspace_size_bytes=None, batch_sizes=(1,), "
-        "allow_build_at_runtime=True)\n"
+        "allow_build_at_runtime=True, minimum_coverage=0.95)\n"
     )
     import subprocess
     import sys

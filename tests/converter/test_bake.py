@@ -1,0 +1,204 @@
+"""Conversion for XLA and oneDNN, by the real Grappler; XLA compiles on the CPU here, as slowly as it does."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tftrt_yolo
+from tests.conftest import IMAGES, match, reference
+from tftrt_yolo import environment
+from tftrt_yolo.converter.report import BakedReport, ConversionReport
+
+SCORE_TOLERANCE = {"FP32": 1e-5, "FP16": 0.01, "BF16": 0.06}
+BOX_TOLERANCE_PX = {"FP32": 1e-3, "FP16": 0.6, "BF16": 4.0}
+needs_bfloat16 = pytest.mark.skipif(not environment.bfloat16_flags(), reason="this CPU has no bfloat16")
+
+
+@pytest.fixture(scope="module")
+def convert(tiny_export, tmp_path_factory):
+    """Converts the tiny model once for each accelerator and precision."""
+    folder, made = tmp_path_factory.mktemp("baked"), {}
+
+    def convert(accelerator, precision_mode):
+        path = folder / f"{accelerator}_{precision_mode}_saved_model"
+        if path not in made:
+            made[path] = tftrt_yolo.convert(
+                tiny_export,
+                path,
+                accelerator=accelerator,
+                precision_mode=precision_mode,
+                parity_images=IMAGES[0].parent / "*0.jpg",
+            )
+        return path, made[path]
+
+    return convert
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "precision_mode"),
+    [
+        ("xla", "FP16"),
+        ("xla", "FP32"),
+        pytest.param("xla", "BF16", marks=needs_bfloat16),
+        ("onednn", "FP32"),
+        pytest.param("onednn", "BF16", marks=needs_bfloat16),
+    ],
+)
+def test_precision_is_baked_and_parity_reported(convert, tiny_export, accelerator, precision_mode):
+    path, report = convert(accelerator, precision_mode)
+    assert (report.accelerator, report.precision_mode) == (accelerator, precision_mode)
+    assert report.is_jitted == (accelerator == "xla")
+    assert report.matrix_ops == 71
+    assert ConversionReport.read(path) == report
+    assert isinstance(report, BakedReport)
+
+    parity = report.parity
+    assert parity.images == len(list(IMAGES[0].parent.glob("*0.jpg")))
+    assert parity.detections > 10
+    assert parity.matched >= parity.detections - 1
+    assert parity.extra <= 1
+    assert parity.largest_score_difference <= SCORE_TOLERANCE[precision_mode]
+    assert parity.largest_box_difference_px <= BOX_TOLERANCE_PX[precision_mode]
+
+    inside = tftrt_yolo.inspect(path)
+    assert inside.signatures == tftrt_yolo.inspect(tiny_export).signatures
+    assert inside.metadata == tftrt_yolo.inspect(tiny_export).metadata
+    assert inside.conversion == report
+    assert "Conv2D" in inside.ops
+    assert f"{accelerator}, {precision_mode} in all 71" in str(inside)
+
+
+@pytest.mark.parametrize(("accelerator", "precision_mode"), [("xla", "FP16"), ("onednn", "FP32")])
+def test_the_graph_says_what_the_report_says(convert, accelerator, precision_mode):
+    """Types of the convolutions and XLA's attribute, read from the file."""
+    from tensorflow.core.framework import types_pb2
+
+    from tftrt_yolo import saved_model
+
+    path, _ = convert(accelerator, precision_mode)
+    graph_def = saved_model.read(path).meta_graphs[0].graph_def
+    types = {node.attr["T"].type for node in saved_model.all_nodes(graph_def) if node.op in ("Conv2D", "MatMul")}
+    assert types == {types_pb2.DT_HALF if precision_mode == "FP16" else types_pb2.DT_FLOAT}
+    compiled = [f for f in graph_def.library.function if f.attr["_XlaMustCompile"].b]
+    assert bool(compiled) == (accelerator == "xla")
+    assert not {"CombinedNonMaxSuppression"} & {node.op for node in saved_model.all_nodes(graph_def)}
+
+
+def test_detections_are_ultralytics_own(convert):
+    """Float16 under XLA against Ultralytics' predict, on every picture that the reference has."""
+    path, _ = convert("xla", "FP16")
+    predictor = tftrt_yolo.Predictor(path)
+    assert predictor.backend.name == "XLA"
+    assert "an export, or one converted for onednn, is faster" in str(predictor.backend)
+    expected = reference("yolov8n-tiny-detect")
+    matched = total = 0
+    names = sorted(path for path in IMAGES if path.name in expected)[:16]
+    for path, detections in zip(names, predictor(names, batch_size=4), strict=True):
+        count, missed, _ = match(detections, expected[path.name])
+        matched, total = matched + count, total + count + len(missed)
+    assert total > 40
+    assert matched >= 0.97 * total
+
+
+def test_only_a_new_batch_size_compiles(convert):
+    """Counted by what XLA itself dumps: image sizes, their mixture and odd batches compile nothing new."""
+    path, _ = convert("xla", "FP32")
+    code = (
+        "import glob, sys, numpy as np, tftrt_yolo\n"
+        "dump = sys.argv[2]\n"
+        "def compiled(): return len(glob.glob(dump + '/*detect*before_optimizations.txt'))\n"
+        "image = lambda h, w: np.random.default_rng(h).integers(0, 256, (h, w, 3), np.uint8)\n"
+        "predictor = tftrt_yolo.Predictor(sys.argv[1])\n"
+        "predictor.warm_up((1, 4))\n"
+        "counts = [compiled()]\n"
+        "for images in ([image(50, 70)], [image(h, 90) for h in range(20, 31)], [image(320, 320)] * 3,\n"
+        "               [image(640, 480), image(10, 10)]):\n"
+        "    assert len(predictor(images)) == len(images)\n"
+        "    counts.append(compiled())\n"
+        "assert len(list(predictor.stream((image(20 + i, 40) for i in range(30)), batch_size=32))) == 30\n"
+        "counts.append(compiled())\n"
+        "print(counts, predictor.compiled_batch_sizes)\n"
+    )
+    dump = path.parent / "dump"
+    environment = {"XLA_FLAGS": f"--xla_dump_to={dump} --xla_dump_hlo_as_text", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    import os
+
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(dump)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+    assert result.stdout.strip() == "[2, 2, 2, 2, 2, 2] (1, 4)", result.stderr[-2_000:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"accelerator": "onednn", "precision_mode": "FP16"}, "FP32 and BF16: TensorFlow has no fast FP16 kernels"),
+        (
+            {"accelerator": "xla", "precision_mode": "INT8"},
+            "INT8, which is not supported yet. Use FP32 or FP16 or BF16",
+        ),
+        ({"accelerator": "xla", "batch_sizes": (1, 8)}, r"batch_sizes is \(1, 8\), which only tensorrt knows"),
+        ({"accelerator": "onednn", "minimum_coverage": 0.5}, "minimum_coverage is 0.5, which only tensorrt knows"),
+    ],
+)
+def test_combinations_that_make_no_sense(tiny_export, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bfloat16_on_a_cpu_without_it(tiny_export, tmp_path, monkeypatch):
+    """The flags are read from /proc/cpuinfo; this one is of a CPU that has neither."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor : 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n")
+    monkeypatch.setattr(environment, "_CPU_INFO", cpuinfo)
+    assert environment.bfloat16_flags() == ()
+    with pytest.raises(tftrt_yolo.ConversionError, match="none of the flags avx512_bf16, amx_bf16"):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", accelerator="onednn", precision_mode="BF16")
+    cpuinfo.write_text("flags\t\t: fpu avx512_bf16\n")
+    assert environment.bfloat16_flags() == ("avx512_bf16",)
+
+
+def test_images_that_are_none(tiny_export, tmp_path):
+    with pytest.raises(tftrt_yolo.ImageError, match="There is no file or folder"):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b", accelerator="onednn", parity_images=tmp_path / "none.jpg")
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(tftrt_yolo.ImageError, match="is no image"):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b", accelerator="onednn", parity_images=tmp_path / "text.jpg")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_damaged_report(convert):
+    path, _ = convert("onednn", "FP32")
+    file = path / "conversion.json"
+    before = file.read_text()
+    try:
+        for text in ("{", "[]", "{}", json.dumps({"accelerator": "xla", "precision_mode": "FP16"})):
+            file.write_text(text)
+            with pytest.raises(tftrt_yolo.SavedModelError, match="is damaged"):
+                tftrt_yolo.inspect(path)
+    finally:
+        file.write_text(before)
+
+
+def test_match_pairs_each_detection_once():
+    import supervision as sv
+
+    from tftrt_yolo.converter.parity import match as pair
+
+    def detections(boxes, classes):
+        return sv.Detections(xyxy=np.float32(boxes).reshape(-1, 4), class_id=np.array(classes, int))
+
+    box, other = [0, 0, 10, 10], [50, 50, 60, 60]
+    assert pair(detections([box, box], [1, 1]), detections([box], [1])) == [(0, 0)]
+    assert pair(detections([box], [1]), detections([box], [2])) == []
+    assert pair(detections([box, other], [1, 1]), detections([other, box], [1, 1])) == [(0, 1), (1, 0)]
+    assert pair(detections([], []), detections([box], [1])) == []
+    assert pair(detections([box], [1]), detections([[0, 0, 10, 8]], [1])) == []  # IoU 0.8
