@@ -219,6 +219,24 @@ def test_runs_on_the_gpu(models):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("precision_mode", ["FP16", "BF16", "FP32"])
+def test_xla_on_the_gpu(models, tmp_path, precision_mode):
+    """Float16 and bfloat16 under XLA on a GPU against Ultralytics; every batch size runs, and few are compiled."""
+    report = tftrt_yolo.convert(
+        models.exported("digits"), tmp_path / "b_saved_model", accelerator="xla", precision_mode=precision_mode
+    )
+    predictor = tftrt_yolo.Predictor(tmp_path / "b_saved_model")
+    predictor.warm_up((1, 8))
+    matched, total, missed, unexpected = _agreement(predictor, "yolov8n-digits")
+    print(predictor.backend, f"{matched} of {total} matched", report.parity)  # noqa: T201 - the record of a run
+    assert report.parity.device == "GPU"
+    assert report.parity.matched >= report.parity.detections - 1
+    assert matched / total >= {"FP32": 0.99, "FP16": 0.99, "BF16": 0.9}[precision_mode], missed
+    assert not unexpected or precision_mode == "BF16"
+    assert predictor.compiled_batch_sizes == (1, 8)
+
+
+@pytest.mark.gpu
 def test_conversion_runs_by_itself_on_a_gpu_without_tensorrt(models, tmp_path):
     """TensorFlow's own loader, engines that may not be built: TF-TRT runs their native segments."""
     import tensorflow as tf
