@@ -1,11 +1,12 @@
-# make demo    sets up .venv and runs export, convert and predict on a packaged model and photo
-# make test    sets up .venv and runs the tests
-# make lint    runs the linter and the formatter as the hooks do
+# make demo        sets up .venv and runs export, convert and predict on a packaged model and photo
+# make test        sets up .venv and runs the tests
+# make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
+# make lint        runs the linter and the formatter as the hooks do
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test benchmarks lint clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -15,13 +16,16 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 
+benchmarks: .venv/installed
+	$(BIN)/python -m tftrt_yolo.measure.page
+
 lint: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .venv/installed: setup.cfg setup.py constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,notebooks,dev]'
 	touch $@
 
 clean:

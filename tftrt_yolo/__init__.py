@@ -22,12 +22,16 @@ _HOME_OF = {
     "convert": "converter",
     "inspect": "converter",
     "ConversionReport": "converter.report",
+    "EngineReport": "converter.report",
+    "BakedReport": "converter.report",
     "SavedModelReport": "converter.report",
     "Predictor": "predictor",
     "predict": "predictor",
     "PredictionReport": "predictor",
     "check": "environment",
     "Environment": "environment",
+    "benchmark": "measure",
+    "BenchmarkReport": "measure.report",
     "demo": "showcase",
     "DemoReport": "showcase",
     "TftrtYoloError": "errors",
@@ -38,6 +42,7 @@ _HOME_OF = {
     "ConversionError": "errors",
     "TensorRTUnavailableError": "errors",
     "ImageError": "errors",
+    "BenchmarkError": "errors",
 }
 
 __all__ = [*_HOME_OF, "__version__"]

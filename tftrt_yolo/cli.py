@@ -26,11 +26,12 @@ _COMMANDS = {
     "predict": "detect objects on files and draw them",
     "inspect": "show what is inside a SavedModel",
     "check": "show what this machine has, and what to do about what it lacks",
+    "benchmark": "measure an export, its conversions and its peers here",
     "demo": "run export, convert and predict on a packaged model and photo",
 }
 _USAGE = (
     "Usage: tftrt-yolo COMMAND [--flag=value ...]\n\n"
-    + "\n".join(f"  {name:<9}{text}" for name, text in _COMMANDS.items())
+    + "\n".join(f"  {name:<11}{text}" for name, text in _COMMANDS.items())
     + "\n\n`tftrt-yolo COMMAND --help` lists a command's flags. --config=FILE.py gives them from a file's section."
 )
 
@@ -171,11 +172,10 @@ def _parse(command: str, function: Callable, arguments: list[str]) -> dict:
         if argument.default is inspect.Parameter.empty and argument.name not in keywords:
             raise flags.Error(f"--{argument.name} is missing: {argument.help}")
         if isinstance(keywords.get(argument.name), list):
-            whole = keywords[argument.name]
+            several = keywords[argument.name]
             # One number for an argument that is a number or a pair; a tuple for one that is always several.
-            keywords[argument.name] = (
-                whole[0] if len(whole) == 1 and not _is_tuple(argument.annotation) else tuple(whole)
-            )
+            is_one = len(several) == 1 and int in _kinds(argument.annotation)
+            keywords[argument.name] = several[0] if is_one else tuple(several)
     return keywords
 
 
@@ -204,8 +204,10 @@ def _define_flag(argument: _Argument, values) -> None:
     from absl import flags
 
     default = None if argument.default is inspect.Parameter.empty else argument.default
-    kinds = typing.get_args(argument.annotation) if _is_union(argument.annotation) else (argument.annotation,)
-    if any(map(_is_tuple, kinds)):
+    kinds = _kinds(argument.annotation)
+    if tuple[str, ...] in kinds:
+        flags.DEFINE_list(argument.name, default, argument.help, flag_values=values)
+    elif any(map(_is_tuple, kinds)):
         default = [str(item) for item in (default if isinstance(default, tuple) else (default,))]
         flag = _WholeNumbersFlag(argument.name, default, argument.help)
         flags.DEFINE_flag(flag, flag_values=values)
@@ -233,9 +235,10 @@ def _WholeNumbersFlag(name: str, default: list[str], help_text: str):  # noqa: N
     return flags.Flag(Parser(), flags.CsvListSerializer(","), name, default, help_text)
 
 
-def _is_union(annotation) -> bool:
-    """Whether a type is a union, in either spelling."""
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+def _kinds(annotation) -> tuple:
+    """The members of a union, in either spelling; of another type, itself."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
 
 
 def _is_tuple(annotation) -> bool:
@@ -280,6 +283,8 @@ def _call(command: str, function: Callable, keywords: dict) -> object:
     with console.status(f"{command} ...") as status:
         if command == "demo":
             keywords["on_stage"] = lambda stage: status.update(f"{stage} ...")
+        if command == "benchmark":
+            keywords["on_progress"] = lambda line: status.update(f"{line} ...")
         return function(**keywords)
 
 

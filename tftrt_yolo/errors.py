@@ -41,3 +41,7 @@ class TensorRTUnavailableError(TftrtYoloError):
 
 class ImageError(TftrtYoloError):
     """An image cannot be read or has a type or shape that is not an image's."""
+
+
+class BenchmarkError(TftrtYoloError):
+    """No contestant could be measured, or the file of an earlier benchmark is missing or damaged."""

@@ -28,6 +28,9 @@ _LAST_LINES = 12
 # Graphs with their weights inside are copied dozens of times. Heap that is kept instead of given back to the system
 # between the copies need not be cleared again, which for yolov8x is half of the time (glibc; others ignore these).
 _KEEP_HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30), "MALLOC_TOP_PAD_": str(64 << 20)}
+# What tells an interpreter where its packages and libraries are, or how its XLA works: poison for another one.
+_OF_ONE_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "XLA_FLAGS")
+_PEER_PYTHONPATH = "TFTRT_YOLO_PEER_PYTHONPATH"
 
 
 class WorkerCrashedError(Exception):
@@ -42,34 +45,45 @@ class Worker:
     """
 
     def __init__(
-        self, module: str, *, working_dir: str | Path | None = None, environment: dict[str, str] | None = None
+        self,
+        module: str,
+        *,
+        python: str | Path | None = None,
+        working_dir: str | Path | None = None,
+        environment: dict[str, str] | None = None,
+        keep_heap: bool = True,
     ):
         """Prepares a process.
 
         Args:
           module: A module with a function `work`; its import is the first thing that the process does.
+          python: Its interpreter; None for the caller's. One that is named gets neither PYTHONPATH nor LD_LIBRARY_PATH
+            nor XLA_FLAGS of the caller, but TFTRT_YOLO_PEER_PYTHONPATH as its PYTHONPATH; of the caller's packages it
+            sees this one alone.
           working_dir: Its working directory; None for `folder`.
           environment: Environment variables to set for it, beside the caller's own.
+          keep_heap: Whether it keeps memory that it freed, which is quicker and takes more; false where either is
+            measured.
         """
         self._module, self._working_dir = module, working_dir
-        self._environment = environment or {}
+        self._python = None if python is None else str(python)
+        self._environment = {**(_KEEP_HEAP if keep_heap else {}), **os.environ} | (environment or {})
 
     def __enter__(self) -> "Worker":
         """Starts the process, which imports its module and waits for its job."""
         self._resources = contextlib.ExitStack()
         self.folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="tftrt_yolo_")))
         self._log = self._resources.enter_context(open(self.folder / "log", "w+b"))
-        python_path = os.pathsep.join([str(_PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
         read_end, write_end = os.pipe()
         self._results = self._resources.enter_context(open(read_end, "rb"))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tftrt_yolo.worker", self._module, str(write_end)],
+            [self._python or sys.executable, "-m", "tftrt_yolo.worker", self._module, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=self._working_dir or self.folder,
             pass_fds=(write_end,),
-            env={**_KEEP_HEAP, **os.environ, "PYTHONPATH": python_path, **self._environment},
+            env=self._foreign_environment() if self._python else self._own_environment(),
         )
         os.close(write_end)  # the child has its own; now its end is the end of the results
         return self
@@ -110,6 +124,23 @@ class Worker:
         if isinstance(result, TftrtYoloError):
             raise result
         return result
+
+    def _own_environment(self) -> dict[str, str]:
+        """Environment of a process of the caller's interpreter."""
+        return {**self._environment, "PYTHONPATH": _join_paths(str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH"))}
+
+    def _foreign_environment(self) -> dict[str, str]:
+        """Environment of a process of another interpreter; a link in `folder` leads it to this package alone."""
+        import_dir = self.folder / "import"
+        import_dir.mkdir()
+        (import_dir / __package__).symlink_to(Path(__file__).resolve().parent)
+        kept = {name: value for name, value in self._environment.items() if name not in _OF_ONE_INTERPRETER}
+        return {**kept, "PYTHONPATH": _join_paths(str(import_dir), os.environ.get(_PEER_PYTHONPATH))}
+
+
+def _join_paths(*paths: str | None) -> str:
+    """Joins search paths; None and "" are left out, for an empty entry means the working directory."""
+    return os.pathsep.join(filter(None, paths))
 
 
 def _main() -> None:

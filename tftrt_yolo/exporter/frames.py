@@ -78,16 +78,20 @@ def letterbox_padded_images(
     Returns:
       As `letterbox_images`.
     """
-    with tf.device(_HOST):  # a few numbers for each row and column, not worth a GPU's launches
-        letterbox, taps_y, taps_x = _placement(sizes_hw, size_hw)
-        are_frames = tf.reduce_all(
-            tf.concat([sizes_hw == size_hw, tf.shape(images)[tf.newaxis, 1:3] >= size_hw], axis=0)
-        )
-    frames = tf.cond(
-        are_frames,
-        lambda: images[:, : size_hw[0], : size_hw[1]],
-        lambda: _resize_as_opencv(images, taps_y, taps_x),
-    )
+    with tf.device(_HOST):
+        fits = tf.shape(images)[tf.newaxis, 1:3] >= size_hw
+        are_frames = tf.reduce_all(tf.concat([sizes_hw == size_hw, fits], axis=0))
+
+    def as_they_are():
+        ones = tf.ones_like(sizes_hw, tf.float32)
+        return images[:, : size_hw[0], : size_hw[1]], Letterbox(ones, 0.0 * ones, sizes_hw)
+
+    def resized():
+        with tf.device(_HOST):  # a few numbers for each row and column, not worth a GPU's launches
+            letterbox, rows, columns = _placement(sizes_hw, size_hw)
+        return _resize_as_opencv(images, rows, columns), letterbox
+
+    frames, letterbox = tf.cond(are_frames, as_they_are, resized)
     return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox
 
 

@@ -11,6 +11,7 @@ detections come back. While one batch computes, the next is laid into memory tha
 import collections
 import ctypes
 import functools
+import itertools
 import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,14 +78,23 @@ class Pipeline:
         """
         if self._is_compiled and self._warm_batch_sizes:
             batch_size = min(batch_size, max(self._warm_batch_sizes))
+        batches = _batches(images, batch_size)
+        batch = next(batches, None)
+        following = next(batches, None)
+        if following is None:  # nothing to overlap with, and a thread's round trip costs a tenth of a small batch
+            if batch is not None:
+                yield from _unpack(batch, self._run(batch, self._padded_size(len(batch))))
+            return
         pending: collections.deque[tuple[list, Future]] = collections.deque()
         try:
-            for batch in _batches(images, batch_size):
-                pending.append((batch, self._launchers.submit(self._run, batch, self._padded_size(len(batch)))))
+            for next_batch in itertools.chain((batch, following), batches):
+                future = self._launchers.submit(self._run, next_batch, self._padded_size(len(next_batch)))
+                pending.append((next_batch, future))
                 if len(pending) > 2:
-                    yield from _unpack(*pending.popleft())
-            while pending:
-                yield from _unpack(*pending.popleft())
+                    images, future = pending.popleft()
+                    yield from _unpack(images, future.result())
+            for images, future in pending:
+                yield from _unpack(images, future.result())
         finally:
             for _, future in pending:
                 future.cancel()
@@ -121,14 +131,15 @@ class Pipeline:
     def _lay_out(self, images: list[np.ndarray], canvas: np.ndarray) -> None:
         """Copies images into a batch, each at the top left."""
 
-        def copy(index):
-            image = images[index]
-            np.copyto(canvas[index, : image.shape[0], : image.shape[1]], image)
+        def copy(first: int, step: int) -> None:
+            for place, image in zip(canvas[first::step], images[first::step], strict=False):
+                np.copyto(place[: image.shape[0], : image.shape[1]], image)
 
         if canvas.nbytes < _PARALLEL_COPY_BYTES:
-            collections.deque(map(copy, range(len(images))), maxlen=0)
+            copy(0, 1)
         else:
-            collections.deque(self._copiers.map(copy, range(len(images))), maxlen=0)
+            for share in [self._copiers.submit(copy, first, _COPY_THREADS) for first in range(_COPY_THREADS)]:
+                share.result()
 
     def _take_memory(self, num_bytes: int) -> np.ndarray:
         """Memory of at least this size that no batch uses, from an earlier batch if it is large enough."""
@@ -155,12 +166,14 @@ def _batches(images: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.
         yield batch
 
 
-def _unpack(images: list[np.ndarray], future: Future) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+def _unpack(
+    images: list[np.ndarray], outputs: dict[str, np.ndarray]
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Each image of a batch with its own outputs, without padding."""
-    outputs = dict(future.result())
-    counts = outputs.pop("num_detections")
+    counts = outputs["num_detections"]
+    others = {name: value for name, value in outputs.items() if name != "num_detections"}
     for index, image in enumerate(images):
-        yield image, {name: value[index, : counts[index]] for name, value in outputs.items()}
+        yield image, {name: value[index, : counts[index]] for name, value in others.items()}
 
 
 def _allocate(num_bytes: int, *, pin: bool) -> np.ndarray:
