@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tftrt_yolo.errors import BenchmarkError
-from tftrt_yolo.measure import chart, protocol, tables
+from tftrt_yolo.measure import chart, profile, protocol, tables
 from tftrt_yolo.measure.contestants import DENSE, END_TO_END, MODES
 from tftrt_yolo.measure.report import FILE, BenchmarkReport, Measurement
 
@@ -108,6 +108,8 @@ def _section(folder: Path, name: str, report: BenchmarkReport) -> str:
     if any(measurement.is_unstable for measurement in report.measurements):
         parts.append(tables.UNSTABLE_NOTE)
     parts += ["### Getting ready, memory, clock and versions", _runs_table(report)]
+    if (folder / name / profile.FILE).is_file():
+        parts += ["### What the time goes into", _profile_table(profile.read(folder / name / profile.FILE))]
     for title, rows in (("Absent", report.absent), ("Crashed", report.crashed)):
         if rows:
             parts += [f"### {title}", "".join(f"- {row}\n" for row in rows)]
@@ -153,6 +155,23 @@ def _runs_table(report: BenchmarkReport) -> str:
             ]
         )
     return _table(header, rows, num_names=3)
+
+
+def _profile_table(rows: list[profile.Profile]) -> str:
+    """A row a signature and batch size: wall time, the time of all kernels, and the kinds that take most of it."""
+    cells = [
+        [
+            row.signature,
+            ", ".join(f"{kind} {tables.milliseconds(value)}" for kind, value in list(row.kinds.items())[:6]),
+            str(row.batch_size),
+            tables.milliseconds(row.wall_ms),
+            tables.milliseconds(row.busy_ms),
+            str(row.launches),
+        ]
+        for row in rows
+    ]
+    header = ["signature", "kinds of kernel, ms", "batch", "wall ms", "kernels ms", "launches"]
+    return _table(header, cells, num_names=2)
 
 
 def _best(report: BenchmarkReport, mode: str, batch_size: int, *, is_ours: bool) -> Measurement | None:
