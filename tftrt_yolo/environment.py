@@ -167,6 +167,24 @@ def check(*, fix: bool = False) -> Environment:
     )
 
 
+def grow_gpu_memory() -> bool:
+    """Lets TensorFlow take GPU memory on demand instead of all at once; before anything else uses the GPU.
+
+    Returns:
+      Whether there is a GPU.
+    """
+    import tensorflow as tf
+    from absl import logging
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            logging.info("%s is in use already; its memory is not set to grow on demand", gpu.name)
+    return bool(gpus)
+
+
 def bfloat16_flags() -> tuple[str, ...]:
     """The flags of this CPU that say that it multiplies bfloat16 numbers; empty if it has none."""
     try:

@@ -114,6 +114,11 @@ class Worker:
         """
         try:
             result = pickle.load(self._results)
+        except ImportError as error:
+            raise WorkerCrashedError(
+                f"gave a result that holds an object of a package which is not here ({error}). Its interpreter has "
+                "other packages than this one; it must give plain values."
+            ) from error
         except (EOFError, pickle.UnpicklingError) as error:
             status = self._process.wait()
             self._log.seek(0)

@@ -18,7 +18,7 @@ from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.grappler import cluster, tf_optimizer
 
-from tftrt_yolo import contract, saved_model
+from tftrt_yolo import contract, environment, saved_model
 from tftrt_yolo.converter import parity
 from tftrt_yolo.errors import ConversionError
 from tftrt_yolo.exporter import assemble
@@ -52,6 +52,7 @@ def work(
       ConversionError: If the pass left a convolution in float32, or the model was converted before.
       SavedModelError: If the SavedModel cannot be used.
     """
+    environment.grow_gpu_memory()
     metadata = contract.read_metadata(saved_model_dir)
     loaded = tf.saved_model.load(saved_model_dir)  # it must live as long as the signature
     signature = loaded.signatures[contract.NETWORK]

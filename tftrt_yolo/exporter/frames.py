@@ -79,12 +79,14 @@ def letterbox_padded_images(
       As `letterbox_images`.
     """
     with tf.device(_HOST):
-        fits = tf.shape(images)[tf.newaxis, 1:3] >= size_hw
+        fits = tf.shape(images)[tf.newaxis, 1:3] == size_hw
         are_frames = tf.reduce_all(tf.concat([sizes_hw == size_hw, fits], axis=0))
 
     def as_they_are():
-        ones = tf.ones_like(sizes_hw, tf.float32)
-        return images[:, : size_hw[0], : size_hw[1]], Letterbox(ones, 0.0 * ones, sizes_hw)
+        with tf.device(_HOST):
+            ones = tf.ones_like(sizes_hw, tf.float32)
+            letterbox = Letterbox(ones, 0.0 * ones, sizes_hw)
+        return tf.identity(images), letterbox
 
     def resized():
         with tf.device(_HOST):  # a few numbers for each row and column, not worth a GPU's launches
@@ -202,6 +204,7 @@ def _resize_as_opencv(images: tf.Tensor, rows: _Taps, columns: _Taps) -> tf.Tens
 
     Source: modules/imgproc/src/resize.cpp of OpenCV: HResizeLinear, VResizeLinear for uchar.
     """
+    images = tf.cast(images, tf.bfloat16)  # exact up to 256; no GPU kernel gathers uint8
 
     def weighted(taps, weight):
         taken = tf.cast(tf.gather(images, taps, axis=2, batch_dims=1), tf.float32)

@@ -5,6 +5,9 @@
 
 The best class of each anchor counts, the best `max_candidates` of those above the threshold compete, and non-maximum
 suppression is greedy and class by class: Ultralytics' predict semantics.
+
+Indices and classes are compared and added as float32, where they are exact: TensorFlow keeps int32 tensors of a GPU's
+graph in the host's memory, and its kernels there would drag whole suppression matrices over.
 """
 
 from typing import NamedTuple
@@ -68,7 +71,7 @@ def select(boxes_xyxy: tf.Tensor, scores: tf.Tensor, selection: Selection, *, st
     """
     best = tf.reduce_max(scores, axis=-1)
     passes = best > selection.score_threshold  # false for NaN
-    most = tf.reduce_max(tf.math.count_nonzero(passes, axis=1, dtype=tf.int32))
+    most = tf.cast(tf.reduce_max(_count(passes)), tf.int32)
     limit = min(selection.max_candidates, scores.shape[1])
     num_candidates = limit if static_shapes else tf.clip_by_value(most, 0, limit)
     candidate_scores, anchors = tf.math.top_k(tf.where(passes, best, -1.0), num_candidates)
@@ -76,9 +79,11 @@ def select(boxes_xyxy: tf.Tensor, scores: tf.Tensor, selection: Selection, *, st
     def compete(first: int | tf.Tensor) -> Selected:
         places = anchors[:, :first]
         classes = tf.argmax(tf.gather(scores, places, batch_dims=1), axis=-1, output_type=tf.int32)
+        classes = tf.cast(classes, tf.float32)
         boxes = tf.gather(boxes_xyxy, places, batch_dims=1)
         kept = _greedy(_suppressed_by(boxes, classes, selection.iou_threshold), candidate_scores[:, :first] >= 0.0)
-        return _pick(kept, places, candidate_scores[:, :first], classes, selection.max_detections)
+        anchors_kept = tf.cast(places, tf.float32)
+        return _pick(kept, anchors_kept, candidate_scores[:, :first], classes, selection.max_detections)
 
     if not static_shapes or limit <= _FEW_CANDIDATES:
         return compete(num_candidates)
@@ -90,24 +95,32 @@ def _pick(kept: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor, classes: tf.Te
 
     Args:
       kept: (batch, K) bool, the candidates that stay.
-      anchors: (batch, K) int32.
+      anchors: (batch, K) float32, whole numbers.
       scores: (batch, K) float32.
-      classes: (batch, K) int32.
+      classes: (batch, K) float32, whole numbers.
       max_detections: N.
 
     Returns:
       The first N that stay.
     """
-    rank = tf.cumsum(tf.cast(kept, tf.int32), axis=1)
-    slots = tf.range(1, max_detections + 1)
+    rank = tf.cumsum(tf.cast(kept, tf.float32), axis=1)
+    slots = tf.range(1.0, max_detections + 1.0)
     fits = kept[:, tf.newaxis] & (rank[:, tf.newaxis] == slots[:, tf.newaxis])  # (batch, N, K), at most one a row
-    valid = tf.reduce_any(fits, axis=-1)
 
     def pick(values):
-        return tf.reduce_sum(tf.where(fits, values[:, tf.newaxis], tf.zeros((), values.dtype)), axis=-1)
+        return tf.reduce_sum(tf.where(fits, values[:, tf.newaxis], 0.0), axis=-1)
 
-    num_detections = tf.math.count_nonzero(valid, axis=1, dtype=tf.int32)
-    return Selected(num_detections, pick(anchors), pick(scores), pick(classes))
+    return Selected(
+        num_detections=tf.cast(tf.minimum(_count(kept), max_detections), tf.int32),
+        anchors=tf.cast(pick(anchors), tf.int32),
+        scores=pick(scores),
+        classes=tf.cast(pick(classes), tf.int32),
+    )
+
+
+def _count(mask: tf.Tensor) -> tf.Tensor:
+    """How many of each row are true, (batch,) float32."""
+    return tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
 
 
 def _suppressed_by(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: float) -> tf.Tensor:
@@ -123,7 +136,7 @@ def _suppressed_by(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: flo
     intersection = width * height
     # Not multiplied out: the division is what Ultralytics compares, and 0/0 is NaN, which suppresses nothing.
     overlaps = intersection / (pairs(tf.add, area) - intersection) > iou_threshold
-    index = tf.range(tf.shape(classes)[1])
+    index = tf.range(tf.cast(tf.shape(classes)[1], tf.float32))
     return overlaps & pairs(tf.equal, classes) & (index[:, tf.newaxis] > index)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tftrt_yolo import environment
 from tftrt_yolo.measure import protocol
 from tftrt_yolo.measure.floor import Ceilings
 
@@ -32,11 +33,9 @@ def work(*, seconds: float, precisions: tuple[str, ...]) -> Ceilings:
     Returns:
       The best that was seen.
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    rates = {precision: _matmul_rate(precision, bool(gpus), seconds) for precision in precisions}
-    return Ceilings(rates, _gpu_copy_rate(seconds) if gpus else _cpu_copy_rate(seconds))
+    on_gpu = environment.grow_gpu_memory()
+    rates = {precision: _matmul_rate(precision, on_gpu, seconds) for precision in precisions}
+    return Ceilings(rates, _gpu_copy_rate(seconds) if on_gpu else _cpu_copy_rate(seconds))
 
 
 def _matmul_rate(precision: str, on_gpu: bool, seconds: float) -> float:

@@ -119,7 +119,7 @@ def about(versions: dict[str, str], *, backend: str) -> dict:
     Returns:
       The event.
     """
-    return {"event": "about", "versions": {"python": platform.python_version(), **versions}, "backend": backend}
+    return {"event": "about", "versions": {"python": platform.python_version(), **versions}, "backend": str(backend)}
 
 
 def absent(reason: object, *, mode: str | None = None, batch_size: int | None = None) -> dict:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
-from absl import logging
 
 from tftrt_yolo import contract, environment, saved_model
 from tftrt_yolo.errors import SavedModelError, TensorRTUnavailableError
@@ -54,13 +53,7 @@ def load(saved_model_dir: str | Path, *, strict: bool) -> tuple[dict[str, Callab
       SavedModelError: If the SavedModel is damaged or not ours.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        try:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:
-            logging.info("%s is in use already; its memory is not set to grow on demand", gpu.name)
-    device = "GPU" if gpus else "CPU"
+    device = "GPU" if environment.grow_gpu_memory() else "CPU"
     proto = saved_model.read(saved_model_dir)
     engines = saved_model.engine_nodes(proto.meta_graphs[0].graph_def)
     if not engines:

@@ -88,7 +88,8 @@ def load(weights: str):
 
 def versions(torch, ultralytics) -> dict[str, str]:
     """Versions of PyTorch and Ultralytics and of the CUDA and cuDNN below."""
-    found = {"torch": torch.__version__, "ultralytics": ultralytics.__version__}
+    # torch's own is a class of torch, which the process that reads the events may not have.
+    found = {"torch": str(torch.__version__), "ultralytics": ultralytics.__version__}
     if torch.cuda.is_available():
         found |= {"CUDA": torch.version.cuda, "cuDNN": str(torch.backends.cudnn.version())}
     return found

@@ -67,7 +67,7 @@ def work(
         "device": 0 if on_gpu else "cpu",
         **(half if on_gpu else {}),
     }
-    found = pytorch.versions(torch, ultralytics) | {"torchvision": torchvision.__version__}
+    found = pytorch.versions(torch, ultralytics) | {"torchvision": str(torchvision.__version__)}
     yield protocol.about(found, backend=f"YOLO.predict on {torch.cuda.get_device_name() if on_gpu else 'CPU'}")
     for batch_size in batch_sizes:
         batch = [np.ascontiguousarray(image[..., ::-1]) for image in protocol.batch_of(images, batch_size)]  # BGR

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from tftrt_yolo import environment
 from tftrt_yolo.measure import protocol
 from tftrt_yolo.measure.contestants import DENSE
 from tftrt_yolo.measure.runners.tensorflow import versions
@@ -26,11 +27,9 @@ def work(*, saved_model_dir: str, frames_path: str, batch_sizes: tuple[int, ...]
     Yields:
       Events; sizes other than the exported one are absent.
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+    on_gpu = environment.grow_gpu_memory()
     function = tf.saved_model.load(saved_model_dir).signatures["serving_default"]
-    yield protocol.about(versions(), backend=f"TensorFlow on {'GPU' if gpus else 'CPU'}")
+    yield protocol.about(versions(), backend=f"TensorFlow on {'GPU' if on_gpu else 'CPU'}")
     [[name, spec]] = function.structured_input_signature[1].items()
     images = np.load(frames_path)
     for batch_size in batch_sizes:
@@ -40,7 +39,7 @@ def work(*, saved_model_dir: str, frames_path: str, batch_sizes: tuple[int, ...]
             reason = f"exported for batch {spec.shape[0]}" if same_size else f"exported for frames {spec.shape}"
             yield protocol.absent(reason, mode=DENSE, batch_size=batch_size)
             continue
-        with tf.device("GPU:0" if gpus else "CPU:0"):
+        with tf.device("GPU:0" if on_gpu else "CPU:0"):
             resident = tf.identity(tf.constant(batch.astype(np.float32) / np.float32(255)))
         yield from protocol.measure(
             DENSE,
