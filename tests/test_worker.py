@@ -13,5 +13,5 @@ def test_a_result_of_a_class_that_only_the_child_knows(tmp_path, monkeypatch):
     monkeypatch.setenv("TFTRT_YOLO_PEER_PYTHONPATH", str(tmp_path))
     with Worker("only_there", python=sys.executable) as worker:
         worker.start()
-        with pytest.raises(WorkerCrashedError, match="package which is not here.*only_there"):
+        with pytest.raises(WorkerCrashedError, match=r"package which is not here.*only_there"):
             worker.receive()
