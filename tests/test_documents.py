@@ -72,8 +72,10 @@ def test_the_readmes_commands(checkout):
     for command in "".join(_blocks("bash")).strip().splitlines():
         result = _run(["bash", "-c", command], checkout)
         assert result.returncode == 0, f"{command}\n{result.stderr}"
-        outputs[" ".join(command.split()[:2])] = result.stdout
+        name = " ".join(command.split()[:2])
+        outputs[name] = outputs.get(name, "") + result.stdout
     assert "1 TensorRT engine" in outputs["tftrt-yolo convert"]
+    assert "xla, FP16 in all 71" in outputs["tftrt-yolo convert"]
     assert "Found 10 objects" in outputs["tftrt-yolo predict"]
     assert "num_detections" in outputs["saved_model_cli show"]
     assert re.search(r"num_detections:\s*\[10\]", outputs["saved_model_cli run"])

@@ -59,6 +59,8 @@ def render(root: Path) -> dict[Path, str]:
     findings = folder / "findings.md"
     prose = findings.read_text(encoding="utf-8").strip() + "\n\n" if findings.is_file() else ""
     sections = [_section(folder, name, report) for name, report in reports.items()] or ["No benchmark yet.\n"]
+    lone_profiles = [path for path in sorted(folder.glob(f"*/{profile.FILE}")) if path.parent.name not in reports]
+    sections += [f"## Profile: {path.parent.name}\n\n{_profile_table(profile.read(path))}" for path in lone_profiles]
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise BenchmarkError(f"{readme} must have the lines {BEGIN} and {END} once each, in this order. Put them back.")

@@ -103,10 +103,12 @@ class Predictor:
     def stream(self, images: Iterable, *, batch_size: int = BATCH_SIZE) -> Iterator:
         """Detects objects on images as they come; memory stays flat however many there are.
 
-        Files are decoded by threads ahead of the network, and while one batch computes the next is brought up.
+        Files are decoded by threads ahead of the network, and while one batch computes the next is brought up. So
+        results come up to three batches after their images; where each must come at once, call the predictor.
 
         Args:
-          images: Any iterable of what `__call__` takes as one image; a generator over a camera or a list of paths.
+          images: Any iterable of what `__call__` takes as one image: a list of paths, a generator over a video. It must
+            give arrays that it does not change afterwards.
           batch_size: At most this many images a call of the network.
 
         Yields:
