@@ -1,8 +1,11 @@
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -145,6 +148,32 @@ def test_the_projects_own_configs_fit(capfd):
     for path in paths:
         for section, values in cli._load_config(str(path)).items():
             assert set(values) <= set(inspect.signature(getattr(tftrt_yolo, section)).parameters)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_ended_command_leaves_nothing(tiny_export, tmp_path, name):
+    """Neither files nor processes."""
+    psutil = pytest.importorskip("psutil")
+    arguments = [
+        f"--saved_model_dir={tiny_export}",
+        f"--output_saved_model_dir={tmp_path / 'out'}",
+        "--accelerator=xla",
+    ]
+    command = [sys.executable, "-m", "tftrt_yolo", "convert", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    deadline, workers = time.monotonic() + 60, []
+    while not (workers and list(tmp_path.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with contextlib.suppress(psutil.Error):  # one of them may just have ended
+            children = psutil.Process(process.pid).children(recursive=True)
+            workers = [child for child in children if "tftrt_yolo.worker" in child.cmdline()]
+    assert workers
+    process.send_signal(getattr(signal, name))
+    assert "interrupted; nothing half written is left" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert not list(tmp_path.iterdir())
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_output_into_a_closed_pipe(tiny_export):

@@ -13,6 +13,7 @@ import inspect
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 import types
@@ -56,6 +57,8 @@ def run(arguments: list[str] | None = None) -> None:
       arguments: What stands behind `tftrt-yolo`; None for the process's own.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    # A job that is ended, by `timeout` or a scheduler, cleans up after itself as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     sys.exit(main(arguments))
 
 
