@@ -9,6 +9,7 @@ the same names, with the descriptions of its docstring; a section of a `--config
 
 import contextlib
 import dataclasses
+import errno
 import inspect
 import os
 import re
@@ -101,7 +102,9 @@ def _run_command(name: str, flag_arguments: list[str]) -> int:
     except (TftrtYoloError, ValueError, TypeError, OSError) as error:
         if os.environ.get("TFTRT_YOLO_TRACEBACK"):
             raise
-        return _fail(f"{name}: {error}", 1)
+        is_full = getattr(error, "errno", None) == errno.ENOSPC
+        hint = ". Free some space, or write to another disk; nothing half written is left." if is_full else ""
+        return _fail(f"{name}: {error}{hint}", 1)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted; nothing half written is left", 130)
     try:

@@ -116,7 +116,7 @@ def convert(
             precision_mode=precision_mode,
             **options,
         )
-        found = _finish(worker)
+        found = _finish(worker, accelerator)
         kind = EngineReport if accelerator == "tensorrt" else BakedReport
         done = kind(
             saved_model_dir=str(saved_model_dir),
@@ -226,15 +226,21 @@ def _check_other_options(accelerator: str, options: dict, parity_images: str | P
     return {"accelerator": accelerator, "parity_images": [str(Path(path).resolve()) for path in images]}
 
 
-def _finish(worker: Worker) -> dict:
+def _finish(worker: Worker, accelerator: str) -> dict:
     """Waits for the conversion and says what a crash of it means."""
     try:
         return worker.receive()
     except WorkerCrashedError as error:
-        raise ConversionError(
-            "The conversion did not come to an end. `tftrt-yolo check` shows what this machine has; a TensorRT of "
-            f"another version than the one that TensorFlow was built against ends the process. The process {error}"
-        ) from error
+        if "No space left on device" in str(error):
+            hint = "Free some space, or write to another disk"
+        elif accelerator == "tensorrt":
+            hint = (
+                "`tftrt-yolo check` shows what this machine has; a TensorRT of another version than the one that "
+                "TensorFlow was built against ends the process"
+            )
+        else:
+            hint = "On a GPU, XLA needs ptxas and libdevice: pip install tftrt_yolo[gpu]"
+        raise ConversionError(f"The conversion did not come to an end. {hint}. The process {error}") from error
 
 
 def _specs(tensors) -> dict[str, str]:
