@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -93,6 +94,11 @@ def photo():
     from tftrt_yolo.predictor.sources import read_image
 
     return read_image(IMAGES[0])
+
+
+def heed_interrupts():
+    """For a child's `preexec_fn`: a shell's background jobs ignore interrupts, and so would all their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def reference(model):

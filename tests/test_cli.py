@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.conftest import IMAGES, TINY_WEIGHTS
+from tests.conftest import IMAGES, TINY_WEIGHTS, heed_interrupts
 from tftrt_yolo import cli
 
 
@@ -160,7 +160,7 @@ def test_an_ended_command_leaves_nothing(tiny_export, tmp_path, name):
         "--accelerator=xla",
     ]
     command = [sys.executable, "-m", "tftrt_yolo", "convert", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
 
     deadline, workers = time.monotonic() + 60, []
     while not (workers and list(tmp_path.iterdir())) and time.monotonic() < deadline:

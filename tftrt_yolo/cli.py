@@ -59,7 +59,7 @@ def run(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     # A job that is ended, by `timeout` or a scheduler, cleans up after itself as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(arguments))
 
 

@@ -62,7 +62,8 @@ def test_network_equals_pytorch_on_photos(tiny_export):
 
     yolo = checkpoint.load(str(TINY_WEIGHTS))
     loaded = tf.saved_model.load(str(tiny_export))
-    images = [frames.letterbox_images(tf.constant(read_image(path)[None]), (320, 320))[0] for path in IMAGES[:3]]
+    images = [tf.constant(read_image(path)[None]) for path in IMAGES[:3]]
+    images = [frames.to_unit_range(frames.letterbox_images(image, (320, 320))[0]) for image in images]
     batch = tf.concat(images, 0)
     expected = checkpoint.run(yolo, batch.numpy())
     for first, last in ((0, 1), (0, 3)):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import tftrt_yolo
-from tests.conftest import TINY_WEIGHTS
+from tests.conftest import TINY_WEIGHTS, heed_interrupts
 from tftrt_yolo import cli
 from tftrt_yolo.showcase import WEIGHTS
 from tftrt_yolo.worker import Worker
@@ -208,6 +208,7 @@ def test_an_interrupt_ends_the_children_and_leaves_nothing(tiny_export, tmp_path
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
 

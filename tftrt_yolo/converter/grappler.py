@@ -54,6 +54,7 @@ def work(
     """
     environment.grow_gpu_memory()
     metadata = contract.read_metadata(saved_model_dir)
+    saved_model.read(saved_model_dir)  # says what is damaged better than TensorFlow's loader does
     loaded = tf.saved_model.load(saved_model_dir)  # it must live as long as the signature
     signature = loaded.signatures[contract.NETWORK]
     frozen = convert_variables_to_constants_v2(signature)

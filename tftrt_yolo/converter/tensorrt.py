@@ -66,6 +66,7 @@ def work(
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     metadata = contract.read_metadata(saved_model_dir)
+    saved_model.read(saved_model_dir)  # says what is damaged better than TensorFlow's loader does
 
     with contextlib.nullcontext() if machine.can_build_engines else _partition_offline():
         os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
