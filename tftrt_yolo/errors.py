@@ -32,7 +32,7 @@ class SavedModelError(TftrtYoloError):
 
 
 class ConversionError(TftrtYoloError):
-    """TF-TRT made no engine, left too much to TensorFlow, or built engines that do not run."""
+    """No engine was made, too much is left to TensorFlow, an engine does not run, or a precision was not taken."""
 
 
 class TensorRTUnavailableError(TftrtYoloError):

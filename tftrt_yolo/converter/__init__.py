@@ -24,14 +24,6 @@ _WHY_NOT = {
     ("tensorrt", "BF16"): "TensorRT 8.6 has no BF16 in TF-TRT",
     ("onednn", "FP16"): "TensorFlow has no fast FP16 kernels for CPUs",
 }
-# TF-TRT's own options and their defaults; given with another accelerator they would do nothing.
-_TENSORRT_DEFAULTS = {
-    "minimum_segment_size": 3,
-    "max_workspace_size_bytes": None,
-    "batch_sizes": (1,),
-    "allow_build_at_runtime": True,
-    "minimum_coverage": 0.95,
-}
 
 
 def convert(
@@ -217,10 +209,10 @@ def _check_other_options(accelerator: str, options: dict, parity_images: str | P
     from tftrt_yolo.predictor import sources
     from tftrt_yolo.showcase import PHOTO
 
-    for name, default in _TENSORRT_DEFAULTS.items():
-        if options[name] != default:
+    for name, value in options.items():
+        if value != convert.__kwdefaults__[name]:
             raise ValueError(
-                f"{name} is {options[name]!r}, which only tensorrt knows; accelerator is {accelerator!r}. Leave it out."
+                f"{name} is {value!r}, which only tensorrt knows; accelerator is {accelerator!r}. Leave it out."
             )
     images = sources.find_images(PHOTO if parity_images is None else parity_images)
     return {"accelerator": accelerator, "parity_images": [str(Path(path).resolve()) for path in images]}

@@ -73,7 +73,7 @@ def work(
         converter = _Converter(
             input_saved_model_dir=saved_model_dir,
             input_saved_model_signature_key=contract.NETWORK,
-            use_dynamic_shape=True,  # C2f's splits and a batch that is not fixed need explicit-batch engines
+            use_dynamic_shape=True,  # a batch that is not fixed needs explicit-batch engines
             dynamic_shape_profile_strategy="Range",
             max_workspace_size_bytes=max_workspace_size_bytes or _UNLIMITED_WORKSPACE_BYTES,
             precision_mode=precision_mode,

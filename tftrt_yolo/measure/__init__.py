@@ -22,9 +22,9 @@ from tftrt_yolo.measure.artifacts import Artifacts, Plan
 from tftrt_yolo.measure.contestants import Circumstances, Contestant, choose, why_absent
 from tftrt_yolo.measure.floor import Ceilings, Cost
 from tftrt_yolo.measure.report import FILE, Absence, BenchmarkReport, Model
+from tftrt_yolo.showcase import PHOTO
 from tftrt_yolo.worker import Worker, WorkerCrashedError
 
-_PHOTO = Path(__file__).parents[1] / "assets" / "digits.jpg"
 _CEILING_SECONDS = 2.0
 _YAML = (".yaml", ".yml")
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -100,7 +100,7 @@ def benchmark(
             artifacts_dir=Path(artifacts_dir) if artifacts_dir else folder / "artifacts",
             peer_python=peer_python,
         )
-        num_images = _write_frames(plan, images or _PHOTO)
+        num_images = _write_frames(plan, images or PHOTO)
         report = _measure_all(plan, chosen, num_images, on_progress)
         _write(report, output_dir)
     return report
