@@ -2,11 +2,12 @@
 # make test        sets up .venv and runs the tests
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
 # make lint        runs the linter and the formatter as the hooks do
+# make shape       counts rooms, lines, bodies, parameters, import circles and repeated blocks of the package
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test benchmarks lint clean
+.PHONY: demo test benchmarks lint shape clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -22,6 +23,9 @@ benchmarks: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+shape: .venv/installed
+	$(BIN)/python -m tests.house.shape
 
 .venv/installed: setup.cfg setup.py constraints.txt
 	$(PYTHON) -m venv .venv
