@@ -18,7 +18,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 benchmarks: .venv/installed
-	$(BIN)/python -m tftrt_yolo.measure.page
+	$(BIN)/python -m tftrt_yolo.benchmarking.results.page
 
 lint: .venv/installed
 	$(BIN)/ruff check --fix .

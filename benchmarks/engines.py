@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import tftrt_yolo
-from tftrt_yolo.exporter import parity
+from tftrt_yolo.exporter import pytorch_parity
 
 TABLE = Path(__file__).parent / "engines.md"
 TASK_SUFFIXES = ("", "-seg", "-pose", "-obb", "-cls")
@@ -58,7 +58,7 @@ def make_weights(name: str, path: Path) -> None:
     normalisations = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for module in normalisations:
         module.momentum = 1.0
-    frames = torch.from_numpy(parity.reference_frames((size, size)).transpose(0, 3, 1, 2).copy())
+    frames = torch.from_numpy(pytorch_parity.reference_frames((size, size)).transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
         model.train()(frames)
         for branch in (

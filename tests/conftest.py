@@ -11,7 +11,7 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 import pytest
 
 import tftrt_yolo
-from tftrt_yolo.showcase import WEIGHTS
+from tftrt_yolo.workflows.demo import WEIGHTS
 
 DATA = Path(__file__).parent / "data"
 TINY_WEIGHTS = DATA / "yolov8n-tiny-detect.pt"
@@ -102,7 +102,7 @@ def tiny_conversion(models):
 @pytest.fixture
 def photo():
     """(404, 401, 3) or so: one of the pictures as an array."""
-    from tftrt_yolo.predictor.sources import read_image
+    from tftrt_yolo.ground.image_files import read_image
 
     return read_image(IMAGES[0])
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import tftrt_yolo
-from tftrt_yolo import contract, directories, environment
+from tftrt_yolo import contract
+from tftrt_yolo.ground import directories, environment
 
 PACKAGE = Path(tftrt_yolo.__file__).parent
 HEAVY = ("tensorflow", "torch", "ultralytics", "onnx", "supervision", "PIL", "yaml", "numpy")

@@ -7,49 +7,54 @@ One artefact, a SavedModel directory, goes from stage to stage:
     tftrt_yolo.export("yolov8n.pt", "yolov8n_saved_model")
     tftrt_yolo.convert("yolov8n_saved_model", "yolov8n_tensorrt_saved_model")
     predictor = tftrt_yolo.Predictor("yolov8n_tensorrt_saved_model")
-    detections = predictor("bus.jpg")
+    [detections] = predictor("bus.jpg")
 
 Importing this package loads neither TensorFlow nor PyTorch: the names below are looked up when they are first used.
 """
 
 import importlib
 
-__version__ = "0.1.0"
+from tftrt_yolo.ground.version import __version__
 
 _HOME_OF = {
-    "export": "exporter",
-    "ExportReport": "exporter",
-    "convert": "converter",
-    "inspect": "converter",
-    "ConversionReport": "converter.report",
-    "EngineReport": "converter.report",
-    "BakedReport": "converter.report",
-    "SavedModelReport": "converter.report",
-    "sensitivity": "converter.sensitivity",
-    "SensitivityReport": "converter.sensitivity_report",
-    "Predictor": "predictor",
-    "predict": "predictor",
-    "PredictionReport": "predictor",
-    "check": "environment",
-    "Environment": "environment",
-    "benchmark": "measure",
-    "BenchmarkReport": "measure.report",
-    "evaluate": "measure.evaluation",
-    "EvaluationReport": "measure.evaluation.report",
-    "demo": "showcase",
-    "DemoReport": "showcase",
-    "TftrtYoloError": "errors",
-    "CheckpointError": "errors",
-    "ExportError": "errors",
-    "ParityError": "errors",
-    "SavedModelError": "errors",
-    "ConversionError": "errors",
-    "TensorRTUnavailableError": "errors",
-    "SensitivityError": "errors",
-    "ImageError": "errors",
-    "BenchmarkError": "errors",
-    "DatasetError": "errors",
-    "EvaluationError": "errors",
+    "export": "exporter.export",
+    "ExportReport": "exporter.export",
+    "convert": "converter.convert",
+    "TensorRTOptions": "converter.options",
+    "Int8Options": "converter.int8.options",
+    "ConversionReport": "converter.conversion_report",
+    "EngineReport": "converter.conversion_report",
+    "BakedReport": "converter.conversion_report",
+    "inspect": "converter.inspect",
+    "SavedModelReport": "converter.inspect",
+    "sensitivity": "layer_sensitivity.sensitivity",
+    "SensitivityReport": "layer_sensitivity.sensitivity_report",
+    "Predictor": "predictor.predictor",
+    "predict": "predictor.predict",
+    "PredictionReport": "predictor.predict",
+    "check": "ground.environment",
+    "Environment": "ground.environment",
+    "benchmark": "workflows.benchmark",
+    "BenchmarkOptions": "benchmarking.options",
+    "BenchmarkReport": "benchmarking.results.benchmark_report",
+    "evaluate": "evaluation.evaluate",
+    "DataOptions": "evaluation.datasets.options",
+    "EvaluationReport": "evaluation.evaluation_report",
+    "demo": "workflows.demo",
+    "DemoReport": "workflows.demo",
+    "TftrtYoloError": "ground.errors",
+    "CheckpointError": "ground.errors",
+    "ExportError": "ground.errors",
+    "ParityError": "ground.errors",
+    "SavedModelError": "ground.errors",
+    "ConversionError": "ground.errors",
+    "NotAnExportError": "ground.errors",
+    "TensorRTUnavailableError": "ground.errors",
+    "SensitivityError": "ground.errors",
+    "ImageError": "ground.errors",
+    "BenchmarkError": "ground.errors",
+    "DatasetError": "ground.errors",
+    "EvaluationError": "ground.errors",
 }
 
 __all__ = [*_HOME_OF, "__version__"]

@@ -1,5 +1,5 @@
 """`python -m tftrt_yolo` is `tftrt-yolo`."""
 
-from tftrt_yolo.cli import run
+from tftrt_yolo.cli.command_line import run
 
 run()

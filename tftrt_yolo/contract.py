@@ -23,8 +23,9 @@ import datetime
 import json
 from pathlib import Path
 
-import tftrt_yolo
-from tftrt_yolo.errors import SavedModelError
+from tftrt_yolo.ground.arguments import check_at_least_one, check_share
+from tftrt_yolo.ground.errors import SavedModelError
+from tftrt_yolo.ground.version import __version__
 
 SERVING = "serving_default"
 ENCODED = "encoded"
@@ -32,23 +33,16 @@ PADDED = "padded"
 NETWORK = "network"
 SIGNATURES = (SERVING, ENCODED, PADDED, NETWORK)
 
+DETECT = "detect"
+SEGMENT = "segment"
+POSE = "pose"
+OBB = "obb"
+CLASSIFY = "classify"
+TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
+
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
 _OUR_SECTION = "tftrt_yolo"
-
-
-def check_at_least_one(name: str, value: object) -> None:
-    """Refuses an argument that is not a whole number of at least 1.
-
-    Args:
-      name: Name of the argument, for the message.
-      value: What was given.
-
-    Raises:
-      ValueError: If value is no int, a bool, or less than 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +64,7 @@ class Selection:
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
         for name in ("score_threshold", "iou_threshold"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value!r}; it must be a number between 0 and 1.")
+            check_share(name, getattr(self, name))
         for name in ("max_detections", "max_candidates"):
             check_at_least_one(name, getattr(self, name))
 
@@ -158,7 +150,7 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
         "description": f"{Path(metadata.weights).stem} as a TensorFlow SavedModel",
         "author": "tftrt_yolo",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "version": tftrt_yolo.__version__,
+        "version": __version__,
         "license": "AGPL-3.0-or-later",
         "stride": metadata.stride,
         "task": metadata.task,
@@ -216,10 +208,8 @@ def read_metadata(saved_model_dir: str | Path) -> Metadata:
 
 def _parse_metadata(document: dict) -> Metadata:
     """Metadata from what metadata.yaml holds."""
-    from tftrt_yolo.tasks import TASKS  # which builds on this module
-
-    if document["task"] not in TASKS:
-        raise ValueError(f"its task is {document['task']!r}; known are {', '.join(TASKS)}")
+    if document["task"] not in TASK_NAMES:
+        raise ValueError(f"its task is {document['task']!r}; known are {', '.join(TASK_NAMES)}")
     ours = document[_OUR_SECTION]
     height, width = (int(side) for side in document["imgsz"])
     return Metadata(

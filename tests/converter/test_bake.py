@@ -9,8 +9,8 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import DATA, IMAGES, match, reference
-from tftrt_yolo import environment
-from tftrt_yolo.converter.report import BakedReport, ConversionReport
+from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport
+from tftrt_yolo.ground import environment
 
 SCORE_TOLERANCE = {"FP32": 1e-5, "FP16": 0.01, "BF16": 0.06}
 BOX_TOLERANCE_PX = {"FP32": 1e-3, "FP16": 0.6, "BF16": 4.0}
@@ -83,15 +83,15 @@ def test_the_graph_says_what_the_report_says(convert, accelerator, precision_mod
     """Types of the convolutions and XLA's attribute, read from the file."""
     from tensorflow.core.framework import types_pb2
 
-    from tftrt_yolo import saved_model
+    from tftrt_yolo.saved_model import saved_model_pb
 
     path, _ = convert(accelerator, precision_mode)
-    graph_def = saved_model.read(path).meta_graphs[0].graph_def
-    types = {node.attr["T"].type for node in saved_model.all_nodes(graph_def) if node.op in ("Conv2D", "MatMul")}
+    graph_def = saved_model_pb.read(path).meta_graphs[0].graph_def
+    types = {node.attr["T"].type for node in saved_model_pb.all_nodes(graph_def) if node.op in ("Conv2D", "MatMul")}
     assert types == {types_pb2.DT_HALF if precision_mode == "FP16" else types_pb2.DT_FLOAT}
     compiled = [f for f in graph_def.library.function if f.attr["_XlaMustCompile"].b]
     assert bool(compiled) == (accelerator == "xla")
-    assert not {"CombinedNonMaxSuppression"} & {node.op for node in saved_model.all_nodes(graph_def)}
+    assert not {"CombinedNonMaxSuppression"} & {node.op for node in saved_model_pb.all_nodes(graph_def)}
 
 
 def test_detections_are_ultralytics_own(convert):
@@ -198,7 +198,7 @@ def test_a_damaged_report(convert):
 def test_match_pairs_each_detection_once():
     import supervision as sv
 
-    from tftrt_yolo.converter.parity import match as pair
+    from tftrt_yolo.converter.comparison import match as pair
 
     def detections(boxes, classes):
         return sv.Detections(xyxy=np.float32(boxes).reshape(-1, 4), class_id=np.array(classes, int))

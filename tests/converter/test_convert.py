@@ -5,7 +5,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.converter.report import ConversionReport, EngineReport
+from tftrt_yolo.converter.conversion_report import ConversionReport, EngineReport
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,11 @@ def test_two_conversions_have_engines_of_different_names(tiny_export, tiny_conve
     assert other.precision_modes == ("FP32",)
     assert other.conversion.batch_sizes == (1, 4)
     assert set(other.engines).isdisjoint(tftrt_yolo.inspect(tiny_conversion).engines)
-    from tftrt_yolo import saved_model
+    from tftrt_yolo.saved_model import saved_model_pb
 
-    [engine] = saved_model.engine_nodes(saved_model.read(tmp_path / "b_saved_model").meta_graphs[0].graph_def).values()
+    [engine] = saved_model_pb.engine_nodes(
+        saved_model_pb.read(tmp_path / "b_saved_model").meta_graphs[0].graph_def
+    ).values()
     assert not engine.attr["_allow_build_at_runtime"].b
     assert len(tftrt_yolo.Predictor(tmp_path / "b_saved_model")(IMAGES[0])) == 1
 

@@ -9,7 +9,7 @@ import yaml
 import tftrt_yolo
 from tests.conftest import IMAGES, TINY_WEIGHTS
 from tftrt_yolo import contract
-from tftrt_yolo.tasks import TASKS
+from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Quantity
 
 torch = pytest.importorskip("torch")
@@ -59,13 +59,14 @@ def test_network_equals_pytorch_on_photos(tiny_export):
     """Boxes within 0.1 px and scores within 1e-3 of PyTorch, batch 1 and 3, on real pictures."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import checkpoint, frames
-    from tftrt_yolo.predictor.sources import read_image
+    from tftrt_yolo.exporter import checkpoint
+    from tftrt_yolo.graph import letterbox
+    from tftrt_yolo.ground.image_files import read_image
 
     yolo = checkpoint.load(str(TINY_WEIGHTS))
     loaded = tf.saved_model.load(str(tiny_export))
     images = [tf.constant(read_image(path)[None]) for path in IMAGES[:3]]
-    images = [frames.to_unit_range(frames.letterbox_images(image, (320, 320))[0]) for image in images]
+    images = [letterbox.to_unit_range(letterbox.letterbox_images(image, (320, 320))[0]) for image in images]
     batch = tf.concat(images, 0)
     expected = checkpoint.run(yolo, batch.numpy())
     for first, last in ((0, 1), (0, 3)):
@@ -77,7 +78,7 @@ def test_network_equals_pytorch_on_photos(tiny_export):
 def test_encoded_gives_what_serving_default_gives(tiny_export):
     import tensorflow as tf
 
-    from tftrt_yolo.predictor.sources import read_image
+    from tftrt_yolo.ground.image_files import read_image
 
     signatures = tf.saved_model.load(str(tiny_export)).signatures
     encoded = signatures["encoded"](image_bytes=tf.constant([path.read_bytes() for path in IMAGES[:4]]))
@@ -245,7 +246,7 @@ def test_a_model_that_differs_is_refused(tmp_path, monkeypatch):
 
 def test_a_crash_of_the_worker_is_reported(tmp_path):
     """onnx2tf meets a file that is no ONNX, and its last words come back."""
-    from tftrt_yolo.worker import Worker, WorkerCrashedError
+    from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 
     with Worker("tftrt_yolo.exporter.tensorflow_half") as worker:
         (worker.folder / "trunk.onnx").write_bytes(b"no ONNX")

@@ -12,8 +12,9 @@ import yaml
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.exporter import frames, parity
-from tftrt_yolo.predictor.sources import read_image
+from tftrt_yolo.exporter import pytorch_parity
+from tftrt_yolo.graph import letterbox
+from tftrt_yolo.ground.image_files import read_image
 
 torch = pytest.importorskip("torch")
 
@@ -54,7 +55,7 @@ def test_end_to_end(narrow, tmp_path, name):
     weights, saved_model_dir, _ = narrow(name)
     metadata = tftrt_yolo.inspect(saved_model_dir).metadata
     assert metadata.is_end_to_end
-    images = torch.from_numpy(parity.reference_frames((160, 160)).transpose(0, 3, 1, 2).copy())
+    images = torch.from_numpy(pytorch_parity.reference_frames((160, 160)).transpose(0, 3, 1, 2).copy())
     ours, theirs = AutoBackend(str(saved_model_dir)), AutoBackend(str(weights), end2end=True)
     with torch.inference_mode():
         expected, got = theirs(images)[0], ours(images)
@@ -69,7 +70,7 @@ def test_end_to_end(narrow, tmp_path, name):
     predictor = tftrt_yolo.Predictor(saved_model_dir)
     [result] = predictor(IMAGES[0])
     image = read_image(IMAGES[0])[None]
-    frame, _ = frames.letterbox_images(image, (160, 160))
+    frame, _ = letterbox.letterbox_images(image, (160, 160))
     with torch.inference_mode():
         rows = theirs(torch.from_numpy(frame.numpy()).permute(0, 3, 1, 2) / 255)[0][0]
     scores = predictor.task.boxes(result).confidence

@@ -5,9 +5,9 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import DATA
-from tftrt_yolo.exporter import checkpoint, parity
+from tftrt_yolo.exporter import checkpoint, pytorch_parity
+from tftrt_yolo.ground.worker import Worker
 from tftrt_yolo.tasks import TASKS, obb
-from tftrt_yolo.worker import Worker
 
 torch = pytest.importorskip("torch")
 
@@ -22,7 +22,7 @@ def test_names_and_numbers_are_ultralytics_own(task):
     from ultralytics.utils import ops
 
     weights = str(DATA / f"yolov8n-tiny-{task}.pt")
-    frames = parity.reference_frames(_size(task))
+    frames = pytorch_parity.reference_frames(_size(task))
     yolo = checkpoint.load(weights)
     dense = checkpoint.run(yolo, frames)
     assert set(dense) == set(TASKS[task].dense)
@@ -52,7 +52,7 @@ def test_names_and_numbers_are_ultralytics_own(task):
 
 
 def test_a_worker_answers_batch_after_batch():
-    frames = parity.reference_frames((64, 96))
+    frames = pytorch_parity.reference_frames((64, 96))
     with Worker("tftrt_yolo.exporter.reference") as worker:
         worker.open(weights=str(DATA / "yolov8n-tiny-pose.pt"))
         facts = worker.receive()

@@ -5,8 +5,8 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import CROPS, DATA, IMAGES, OTHER_TASKS
-from tftrt_yolo.exporter import parity
-from tftrt_yolo.tasks import TASKS
+from tftrt_yolo.exporter import pytorch_parity
+from tftrt_yolo.tasks.table import TASKS
 
 torch = pytest.importorskip("torch")
 
@@ -76,26 +76,29 @@ def test_network_equals_pytorch_on_photos(models, task):
     """On real pictures, batch 1 and 3, within the tolerances of the task."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import checkpoint, crops, frames
-    from tftrt_yolo.predictor.sources import read_image
+    from tftrt_yolo.exporter import checkpoint
+    from tftrt_yolo.graph import crop, letterbox
+    from tftrt_yolo.ground.image_files import read_image
 
     saved_model_dir = models.exported(task)
-    fit = crops.crop_images if task == "classify" else frames.letterbox_padded_images
+    fit = crop.crop_images if task == "classify" else letterbox.letterbox_padded_images
     size_hw = (64, 64) if task == "classify" else (320, 320)
     images = [tf.constant(read_image(path)[None]) for path in _pictures(task)[:3]]
-    batch = tf.concat([frames.to_unit_range(fit(image, frames.sizes_of(image), size_hw)[0]) for image in images], 0)
+    batch = tf.concat(
+        [letterbox.to_unit_range(fit(image, letterbox.sizes_of(image), size_hw)[0]) for image in images], 0
+    )
     expected = checkpoint.run(checkpoint.load(str(DATA / f"yolov8n-tiny-{task}.pt")), batch.numpy())
     network = tf.saved_model.load(str(saved_model_dir)).signatures["network"]
     for first, last in ((0, 1), (0, 3)):
         got = {name: value.numpy() for name, value in network(frames=batch[first:last]).items()}
-        parity.check(TASKS[task], got, {name: value[first:last] for name, value in expected.items()})
+        pytorch_parity.check(TASKS[task], got, {name: value[first:last] for name, value in expected.items()})
 
 
 @pytest.mark.parametrize("task", OTHER_TASKS)
 def test_encoded_gives_what_serving_default_gives(models, task):
     import tensorflow as tf
 
-    from tftrt_yolo.predictor.sources import read_image
+    from tftrt_yolo.ground.image_files import read_image
 
     signatures = tf.saved_model.load(str(models.exported(task))).signatures
     pictures = _pictures(task)
@@ -112,7 +115,7 @@ def test_ultralytics_own_loader_gives_what_it_gives_for_the_checkpoint(models, t
     from ultralytics.nn.autobackend import AutoBackend
 
     exported = models.exported("tiny" if task == "detect" else task)
-    frames = parity.reference_frames((64, 64) if task == "classify" else (320, 320))
+    frames = pytorch_parity.reference_frames((64, 64) if task == "classify" else (320, 320))
     images = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())
     ours, theirs = AutoBackend(str(exported)), AutoBackend(str(DATA / f"yolov8n-tiny-{task}.pt"))
     assert (ours.task, ours.names) == (task, {index: str(index) for index in range(10)})

@@ -9,7 +9,8 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.predictor import pipeline, sources
+from tftrt_yolo.ground import image_files
+from tftrt_yolo.predictor import pipeline
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_memory_is_aligned_and_used_again():
 
 def test_files_are_read_ahead_and_in_order(monkeypatch):
     """The reader is as slow as it likes: order stays, and several files are read at a time."""
-    real, active, most = sources.read_image, [], []
+    real, active, most = image_files.read_image, [], []
 
     def slow(image):
         active.append(image)
@@ -121,13 +122,13 @@ def test_files_are_read_ahead_and_in_order(monkeypatch):
         active.remove(image)
         return real(image)
 
-    monkeypatch.setattr(sources, "read_image", slow)
-    read = list(sources.read_ahead(IMAGES[:9]))
+    monkeypatch.setattr(image_files, "read_image", slow)
+    read = list(image_files.read_ahead(IMAGES[:9]))
     assert [path for path, _ in read] == IMAGES[:9]
     np.testing.assert_array_equal(read[3][1], real(IMAGES[3]))
     assert max(most) > 1
 
 
 def test_unreadable_files_in_between():
-    read = list(sources.read_ahead([IMAGES[0], b"no image", IMAGES[1]], raises=False))
+    read = list(image_files.read_ahead([IMAGES[0], b"no image", IMAGES[1]], raises=False))
     assert [type(image).__name__ for _, image in read] == ["ndarray", "ImageError", "ndarray"]

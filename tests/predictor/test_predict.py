@@ -7,7 +7,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.predictor import sources
+from tftrt_yolo.ground import image_files
 
 
 def test_writes_pictures_and_detections(tiny_export, tmp_path):
@@ -96,5 +96,5 @@ def test_sources_without_images(tiny_export, tmp_path, monkeypatch, source, mess
 def test_find_images_is_sorted_and_takes_globs(tmp_path):
     for name in ("b.PNG", "a.jpg", "c.txt", "d.webp"):
         (tmp_path / name).touch()
-    assert [path.name for path in sources.find_images(tmp_path)] == ["a.jpg", "b.PNG", "d.webp"]
-    assert [path.name for path in sources.find_images(str(tmp_path / "[ab].*"))] == ["a.jpg", "b.PNG"]
+    assert [path.name for path in image_files.find_images(tmp_path)] == ["a.jpg", "b.PNG", "d.webp"]
+    assert [path.name for path in image_files.find_images(str(tmp_path / "[ab].*"))] == ["a.jpg", "b.PNG"]

@@ -10,7 +10,7 @@ import supervision as sv
 
 import tftrt_yolo
 from tests.conftest import CROPS, IMAGES, OTHER_TASKS, reference
-from tftrt_yolo.predictor.sources import read_image
+from tftrt_yolo.ground.image_files import read_image
 from tftrt_yolo.tasks import TASKS, masks, obb, pose, segment
 
 cv2 = pytest.importorskip("cv2")

@@ -18,10 +18,11 @@ from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_gra
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import cluster, tf_optimizer
 
-from tftrt_yolo import contract, environment, saved_model
-from tftrt_yolo.converter import parity, xla_forms
-from tftrt_yolo.errors import ConversionError
-from tftrt_yolo.exporter import assemble
+from tftrt_yolo.converter import comparison, xla_forms
+from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.saved_model import freeze, saved_model_pb, write
+from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _MIXED_PRECISION_PASS = {"FP16": "auto_mixed_precision", "BF16": "auto_mixed_precision_onednn_bfloat16"}
 _DTYPE = {"FP32": tf.float32, "FP16": tf.float16, "BF16": tf.bfloat16}
@@ -35,8 +36,8 @@ _MATRIX_OPS = frozenset({"Conv2D", "MatMul"})
 
 def work(
     *,
-    saved_model_dir: str,
-    output_saved_model_dir: Path,
+    source: SavedModelHandle,
+    output_dir: Path,
     accelerator: str,
     precision_mode: str,
     parity_images: list[str],
@@ -44,8 +45,8 @@ def work(
     """Converts a SavedModel.
 
     Args:
-      saved_model_dir: A SavedModel of ours.
-      output_saved_model_dir: An empty directory to fill.
+      source: An export.
+      output_dir: An empty directory to fill.
       accelerator: "xla" or "onednn".
       precision_mode: "FP32", "FP16" or "BF16".
       parity_images: Paths of the images on which the result is compared with the export.
@@ -58,9 +59,8 @@ def work(
       SavedModelError: If the SavedModel cannot be used.
     """
     environment.grow_gpu_memory()
-    metadata = contract.read_metadata(saved_model_dir)
-    saved_model.read(saved_model_dir)  # says what is damaged better than TensorFlow's loader does
-    graph_def, frames_name, outputs = saved_model.freeze_network(saved_model_dir)
+    saved_model_pb.read(source.directory)  # says what is damaged better than TensorFlow's loader does
+    graph_def, frames_name, outputs = freeze.freeze_network(source.directory)
     if precision_mode in _MIXED_PRECISION_PASS:
         graph_def = _optimize(graph_def, frames_name, list(outputs.values()), _MIXED_PRECISION_PASS[precision_mode])
     graph_def = _pruned(graph_def, list(outputs.values()))
@@ -68,12 +68,12 @@ def work(
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
     network = _as_network(variants, frames_name, outputs)
-    assemble.save(network, metadata, output_saved_model_dir, jit_compile=is_jitted or None)
+    write.save(network, source.metadata, output_dir, jit_compile=is_jitted or None)
     return {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,
-        "parity": parity.compare(saved_model_dir, output_saved_model_dir, parity_images),
+        "parity": comparison.compare(source, output_dir, parity_images),
     }
 
 

@@ -1,4 +1,4 @@
-"""TrtGraphConverterV2 on signature `network`. It runs in a worker's process; see `tftrt_yolo.worker`.
+"""TrtGraphConverterV2 on signature `network`. It runs in a worker's process; see `tftrt_yolo.ground.worker`.
 
 Where TensorRT and a GPU are, engines are built, saved and proven to run. Elsewhere the conversion is the same: TF-TRT's
 partitioner needs neither, only two checks in its Python front do, and those are answered here.
@@ -20,13 +20,18 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.compiler.tensorrt import trt_convert
 
-from tftrt_yolo import contract, environment, saved_model
-from tftrt_yolo.converter import accuracy, calibration, report
-from tftrt_yolo.converter.accuracy import Quantization, Ranges
-from tftrt_yolo.converter.calibration import Calibration, Images
-from tftrt_yolo.converter.events import Progress, Remark
-from tftrt_yolo.errors import ConversionError, TensorRTUnavailableError
-from tftrt_yolo.exporter import assemble
+from tftrt_yolo import contract
+from tftrt_yolo.converter import conversion_report
+from tftrt_yolo.converter.int8 import accuracy, calibration, calibration_images
+from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
+from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
+from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
+from tftrt_yolo.ground.progress import Progress, Remark
+from tftrt_yolo.saved_model import saved_model_pb, write
+from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 # TF-TRT's own default with TensorRT 8.4 and newer: as much as TensorRT likes. Without TensorRT it would put 1 GiB.
 _UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
@@ -36,27 +41,19 @@ _GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
 
 def work(
     *,
-    saved_model_dir: str,
-    output_saved_model_dir: Path,
+    source: SavedModelHandle,
+    output_dir: Path,
     precision_mode: str,
-    minimum_segment_size: int,
-    max_workspace_size_bytes: int | None,
-    batch_sizes: tuple[int, ...],
-    allow_build_at_runtime: bool,
-    minimum_coverage: float,
+    options: TensorRTOptions,
     quantization: Quantization | None = None,
 ) -> Iterator[Progress | Remark | dict]:
     """Converts a SavedModel.
 
     Args:
-      saved_model_dir: A SavedModel of ours.
-      output_saved_model_dir: An empty directory to fill.
-      precision_mode: As `tftrt_yolo.convert`; so are the others.
-      minimum_segment_size: See there.
-      max_workspace_size_bytes: See there.
-      batch_sizes: See there.
-      allow_build_at_runtime: See there.
-      minimum_coverage: See there.
+      source: An export.
+      output_dir: An empty directory to fill.
+      precision_mode: As `tftrt_yolo.convert`.
+      options: TF-TRT's.
       quantization: For INT8 what to calibrate with, and how accurate the result must be.
 
     Yields:
@@ -70,43 +67,31 @@ def work(
     machine = environment.check()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
-    metadata = contract.read_metadata(saved_model_dir)
-    saved_model.read(saved_model_dir)  # says what is damaged better than TensorFlow's loader does
+    saved_model_pb.read(source.directory)  # says what is damaged better than TensorFlow's loader does
 
-    source_dir, ranges, images = saved_model_dir, None, None
-    if quantization and quantization.calibration.method == calibration.TENSORRT:
-        images = Images(quantization.calibration.images, metadata)
+    ranges, images, quantized_dir = None, None, source.directory
+    if quantization and quantization.calibration.method == calibration_images.TENSORRT:
+        images = Images(quantization.calibration.images, source.metadata)
     elif quantization:
-        source_dir, ranges = yield from _quantized(saved_model_dir, quantization.calibration)
+        quantized_dir, ranges = yield from _quantized(source, quantization.calibration)
     with contextlib.nullcontext() if machine.can_build_engines else _partition_offline():
-        converter = _partitioned(
-            source_dir,
-            images,
-            precision_mode=precision_mode,
-            minimum_segment_size=minimum_segment_size,
-            max_workspace_size_bytes=max_workspace_size_bytes or _UNLIMITED_WORKSPACE_BYTES,
-        )
+        converter = _partitioned(quantized_dir, images, precision_mode, options)
     counts = _count(converter._converted_graph_def)
-    _check_coverage(counts, saved_model_dir, minimum_coverage)
-
-    tracked, network = None, converter._converted_func
-    if machine.can_build_engines:
-        tracked = _build_engines(converter, batch_sizes, metadata.image_size_hw, allow_build_at_runtime)
-        network = tracked.signatures[contract.NETWORK]
-    elif not allow_build_at_runtime:
-        network = _forbid_building(converter)
+    _check_coverage(counts, source.given, options.minimum_coverage)
+    network, tracked = _network_of(converter, source.metadata, options, builds=machine.can_build_engines)
     del converter  # and with it half a dozen copies of the weights
     gc.collect()
-    assemble.save(lambda frames: network(frames=frames), metadata, output_saved_model_dir, tracked=tracked)
+    write.save(lambda frames: network(frames=frames), source.metadata, output_dir, tracked=tracked)
 
-    engine_bytes = saved_model.built_engine_bytes(output_saved_model_dir)
+    engine_bytes = saved_model_pb.built_engine_bytes(output_dir)
     if machine.can_build_engines:
-        _check_engines(output_saved_model_dir, counts["engines"], engine_bytes, batch_sizes, metadata.image_size_hw)
+        _check_engines(output_dir, counts["engines"], engine_bytes, options.batch_sizes, source.metadata.image_size_hw)
     if quantization:
         ranges = ranges or Ranges(None, images.readable, images.unreadable)
-        counts["quantization"] = accuracy.measure(saved_model_dir, output_saved_model_dir, quantization, ranges)
+        counts["quantization"] = accuracy.measure(source, output_dir, quantization, ranges)
     yield counts | {
-        "batch_sizes": batch_sizes,
+        "batch_sizes": options.batch_sizes,
+        "dynamic_shape_profile_strategy": options.strategy,
         "engines_built": machine.can_build_engines,
         "why_not_built": machine.why_no_engines,
         "engine_bytes": sum(engine_bytes.values()),
@@ -116,38 +101,56 @@ def work(
     }
 
 
-def _quantized(saved_model_dir: str, options: Calibration) -> Generator[Progress | Remark, None, tuple[str, Ranges]]:
+def _quantized(
+    source: SavedModelHandle, calibration_options: Calibration
+) -> Generator[Progress | Remark, None, tuple[Path, Ranges]]:
     """Writes the quantised SavedModel that TF-TRT is to convert; returns its directory and what it was made with."""
-    calibrated = yield from calibration.calibrating(saved_model_dir, options)
-    calibration.write_quantized(saved_model_dir, Path("quantized"), calibrated)
+    calibrated = yield from calibration.calibrating(source, calibration_options)
+    quantized_dir = Path("quantized")
+    calibration.write_quantized(source, quantized_dir, calibrated)
     ranges = Ranges(len(calibrated.layers), calibrated.readable, calibrated.unreadable, calibrated.cache)
-    return "quantized", ranges
+    return quantized_dir, ranges
 
 
-def _partitioned(saved_model_dir: str, images: Images | None, **options) -> "_Converter":
+def _partitioned(
+    saved_model_dir: Path, images: Images | None, precision_mode: str, options: TensorRTOptions
+) -> "_Converter":
     """Has TF-TRT divide `network` into engines and the rest.
 
     Args:
       saved_model_dir: What to convert.
       images: What TF-TRT's own calibrator is to see when the engines are built; None if nothing is left to calibrate.
-      **options: Options of TrtGraphConverterV2 that the user gives.
+      precision_mode: "FP32", "FP16" or "INT8".
+      options: TF-TRT's.
 
     Returns:
       The converter, after convert().
     """
     os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
     converter = _Converter(
-        input_saved_model_dir=saved_model_dir,
+        input_saved_model_dir=str(saved_model_dir),
         input_saved_model_signature_key=contract.NETWORK,
+        precision_mode=precision_mode,
+        minimum_segment_size=options.minimum_segment_size,
+        max_workspace_size_bytes=options.max_workspace_size_bytes or _UNLIMITED_WORKSPACE_BYTES,
         use_dynamic_shape=True,  # a batch that is not fixed needs explicit-batch engines
-        dynamic_shape_profile_strategy="Range",
+        dynamic_shape_profile_strategy=options.strategy,
         use_calibration=images is not None,  # otherwise scales are in the graph, if it is INT8
         allow_build_at_runtime=True,  # build() needs it; _forbid_building comes later
-        **options,
     )
     # The function is called in build(): a batch that is not fixed has to wait for its profiles.
     converter.convert(calibration_input_fn=None if images is None else lambda: _calibration_frames(images))
     return converter
+
+
+def _network_of(converter: "_Converter", metadata: contract.Metadata, options: TensorRTOptions, *, builds: bool):
+    """The converted function, and what it needs to be saved with: the built engines, or None."""
+    if builds:
+        tracked = _build_engines(converter, metadata.image_size_hw, options)
+        return tracked.signatures[contract.NETWORK], tracked
+    if not options.allow_build_at_runtime:
+        return _forbid_building(converter), None
+    return converter._converted_func, None
 
 
 def _calibration_frames(images: Images) -> Iterator[tuple[np.ndarray]]:
@@ -176,13 +179,14 @@ def _check_coverage(counts: dict, saved_model_dir: str, minimum_coverage: float)
     rows = "\n  ".join(map(str, counts["left_to_tensorflow"]))
     if not counts["engines"]:
         raise ConversionError(
-            f"TF-TRT made no engine of {saved_model_dir}. Expected at least one; lower minimum_segment_size, and look "
-            f"for TF_TRT_OP_DENYLIST in the environment. Left to TensorFlow:\n  {rows}"
+            f"TF-TRT made no engine of {saved_model_dir}. Expected at least one; lower "
+            f"{argument('minimum_segment_size')}, and look for TF_TRT_OP_DENYLIST in the environment. Left to "
+            f"TensorFlow:\n  {rows}"
         )
     if coverage < minimum_coverage:
         raise ConversionError(
             f"{counts['engines']} engines hold {coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
-            f"was asked for. Lower minimum_coverage to accept it. Left to TensorFlow:\n  {rows}"
+            f"was asked for. Lower {argument('minimum_coverage')} to accept it. Left to TensorFlow:\n  {rows}"
         )
 
 
@@ -211,7 +215,7 @@ class _Converter(trt_convert.TrtGraphConverterV2):
     def _run_conversion(self, meta_graph_def):
         gc.collect()  # freezing leaves copies of the weights in reference cycles
         graph_def, suffix = super()._run_conversion(meta_graph_def), f"_{uuid.uuid4().hex[:8]}"
-        names = {node.name for node in graph_def.node if node.op == saved_model.ENGINE_OP}
+        names = {node.name for node in graph_def.node if node.op == saved_model_pb.ENGINE_OP}
         for node in graph_def.node:
             if node.name in names:
                 node.name += suffix
@@ -222,24 +226,21 @@ class _Converter(trt_convert.TrtGraphConverterV2):
         return graph_def
 
 
-def _build_engines(
-    converter: _Converter, batch_sizes: tuple[int, ...], size_hw: tuple[int, int], allow_build_at_runtime: bool
-):
+def _build_engines(converter: _Converter, size_hw: tuple[int, int], options: TensorRTOptions):
     """Builds the engines for every batch size and brings them into a form that can be saved.
 
     Args:
       converter: After convert().
-      batch_sizes: Batch sizes to build for.
       size_hw: Frame height and width in pixels.
-      allow_build_at_runtime: Whether others may be built later.
+      options: Says for which batch sizes, and whether others may be built later.
 
     Returns:
       A loaded SavedModel that holds them: only TF-TRT's own save() writes engines out.
     """
     with _native_segments_disallowed():
-        converter.build(lambda: _random_frames(batch_sizes, size_hw))
+        converter.build(lambda: _random_frames(options.batch_sizes, size_hw))
     _check_calibration(converter)
-    if not allow_build_at_runtime:
+    if not options.allow_build_at_runtime:
         _forbid_building(converter)
     converter.save("converted")
     return tf.saved_model.load("converted")
@@ -251,7 +252,8 @@ def _check_calibration(converter: _Converter) -> None:
     TF-TRT only logs that (trt_convert.py, _save_calibration_table).
     """
     for node in converter._converted_graph_def.node:
-        if node.op == saved_model.ENGINE_OP and node.attr["use_calibration"].b and not node.attr["calibration_data"].s:
+        is_engine = node.op == saved_model_pb.ENGINE_OP
+        if is_engine and node.attr["use_calibration"].b and not node.attr["calibration_data"].s:
             raise ConversionError(
                 f"TF-TRT's calibrator gave no table for the engine {node.name}. Leave calibration out: then the "
                 "quantisations are put into the graph."
@@ -268,7 +270,7 @@ def _forbid_building(converter: _Converter):
       The converted function.
     """
     for node in converter._converted_graph_def.node:
-        if node.op == saved_model.ENGINE_OP:
+        if node.op == saved_model_pb.ENGINE_OP:
             node.attr["_allow_build_at_runtime"].b = False
     converter._converted_func = trt_convert._construct_function_from_graph_def(
         converter._converted_func, converter._converted_graph_def
@@ -301,19 +303,19 @@ def _random_frames(batch_sizes: tuple[int, ...], size_hw: tuple[int, int]) -> It
 
 def _count(graph_def) -> dict:
     """Counts what is inside and outside the engines of a converted `network`."""
-    engines = saved_model.engine_nodes(graph_def)
+    engines = saved_model_pb.engine_nodes(graph_def)
     segments = {node.attr["segment_func"].func.name for node in engines.values()}
     inside = sum(
-        report.count_nodes(function.node_def).total()
+        conversion_report.count_nodes(function.node_def).total()
         for function in graph_def.library.function
         if function.signature.name in segments
     )
-    outside = report.count_nodes(node for node in graph_def.node if node.op != saved_model.ENGINE_OP)
+    outside = conversion_report.count_nodes(node for node in graph_def.node if node.op != saved_model_pb.ENGINE_OP)
     return {
         "engines": len(engines),
         "nodes_inside": inside,
         "nodes_outside": outside.total(),
-        "left_to_tensorflow": report.left_over(outside, _REASONS_FILE),
+        "left_to_tensorflow": conversion_report.left_over(outside, _REASONS_FILE),
     }
 
 

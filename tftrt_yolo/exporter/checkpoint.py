@@ -4,9 +4,9 @@
     write_onnx_trunk(yolo, (640, 640), Path("trunk.onnx"))
     reference = run(yolo, frames)    # PyTorch's own dense predictions, for the parity check
 
-It runs in a worker's process (see `tftrt_yolo.worker`): importing ultralytics patches Pillow, OpenCV and PyTorch. A
-checkpoint is a pickle and may come from a stranger: only the known classes of PyTorch and Ultralytics are loaded from
-it, and a model YAML may only name Ultralytics' and PyTorch's layers.
+It runs in a worker's process (see `tftrt_yolo.ground.worker`): importing ultralytics patches Pillow, OpenCV and
+PyTorch. A checkpoint is a pickle and may come from a stranger: only the known classes of PyTorch and Ultralytics are
+loaded from it, and a model YAML may only name Ultralytics' and PyTorch's layers.
 """
 
 import ast
@@ -25,9 +25,10 @@ from ultralytics.nn.tasks import ClassificationModel, DetectionModel, PoseModel,
 from ultralytics.utils import checks
 
 from tftrt_yolo.contract import HeadSpec, ModelFacts
-from tftrt_yolo.errors import CheckpointError, ExportError
-from tftrt_yolo.exporter import parity
-from tftrt_yolo.tasks import TASKS, Task
+from tftrt_yolo.exporter import pytorch_parity
+from tftrt_yolo.ground.errors import CheckpointError, ExportError
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
 
 _TASK_OF_HEAD = {head: task for task in TASKS.values() for head in task.heads}
 _MODEL_OF_TASK = {"pose": PoseModel, "classify": ClassificationModel}  # of the others, DetectionModel builds all
@@ -58,7 +59,7 @@ def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> I
 
     Yields:
       The ModelFacts, as soon as they are known; the ONNX file's path, once it is complete; and what `run` gives for
-      `parity.reference_frames`.
+      `pytorch_parity.reference_frames`.
     """
     yolo = load(weights)
     yield yolo.facts
@@ -66,7 +67,7 @@ def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> I
     write_onnx_trunk(yolo, size_hw, onnx_path)
     yield onnx_path
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # the other half works now, and it takes longer
-    yield run(yolo, parity.reference_frames(size_hw))
+    yield run(yolo, pytorch_parity.reference_frames(size_hw))
 
 
 def load(weights: str) -> Yolo:
@@ -228,7 +229,7 @@ def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
     """
     layers, task = yolo.module.model, TASKS[yolo.facts.task]
     output_names = [f"{part}_{level}" for part, level in task.part_names(len(yolo.facts.head.strides))]
-    head, layers[-1] = layers[-1], _HeadTaps(layers[-1], task)
+    head, layers[-1] = layers[-1], _RawHead(layers[-1], task)
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch announces another exporter, whose files onnx2tf cannot read
@@ -254,7 +255,7 @@ def write_onnx_trunk(yolo: Yolo, size_hw: tuple[int, int], path: Path) -> None:
     onnx.save(model, str(path))
 
 
-class _HeadTaps(torch.nn.Module):
+class _RawHead(torch.nn.Module):
     """Stands in for a head and returns the raw outputs of its last layers."""
 
     def __init__(self, head: torch.nn.Module, task: Task):
@@ -264,7 +265,7 @@ class _HeadTaps(torch.nn.Module):
 
     def forward(self, features: list[torch.Tensor] | torch.Tensor) -> list[torch.Tensor]:
         """Takes the features to the raw outputs, in the order of `Task.part_names`."""
-        parts = self._task.taps(self.head, features)
+        parts = self._task.raw_outputs(self.head, features)
         names = self._task.level_parts + self._task.whole_parts
         return [tensor for name in names for tensor in parts[name]]
 

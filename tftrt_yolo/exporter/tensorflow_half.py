@@ -1,4 +1,4 @@
-"""Export's TensorFlow half: ONNX in, SavedModel out. It runs in a worker's process; see `tftrt_yolo.worker`.
+"""Export's TensorFlow half: ONNX in, SavedModel out. It runs in a worker's process; see `tftrt_yolo.ground.worker`.
 
 All of it is there and not only onnx2tf, so that a process which exports never imports TensorFlow beside PyTorch.
 """
@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo import contract
-from tftrt_yolo.exporter import assemble, parity, trunk
-from tftrt_yolo.tasks import TASKS
+from tftrt_yolo.exporter import pytorch_parity, trunk
+from tftrt_yolo.saved_model import write
+from tftrt_yolo.tasks.table import TASKS
 
 
 def work(
@@ -30,7 +31,7 @@ def work(
       saved_model_dir: An empty directory to fill.
 
     Returns:
-      What the saved file's signature `network` gives for `parity.reference_frames`.
+      What the saved file's signature `network` gives for `pytorch_parity.reference_frames`.
     """
     sys.addaudithook(_refuse_network)
     network, task = trunk.Trunk(onnx_path), TASKS[metadata.task]
@@ -38,10 +39,10 @@ def work(
     def dense_predictions(frames: tf.Tensor) -> dict[str, tf.Tensor]:
         return task.decode(task.group(network(frames), len(head.strides)), head)
 
-    assemble.save(dense_predictions, metadata, saved_model_dir, tracked=network.variables)
+    write.save(dense_predictions, metadata, saved_model_dir, tracked=network.variables)
 
     saved_model = tf.saved_model.load(str(saved_model_dir))
-    frames = tf.constant(parity.reference_frames(metadata.image_size_hw))
+    frames = tf.constant(pytorch_parity.reference_frames(metadata.image_size_hw))
     dense = saved_model.signatures[contract.NETWORK](frames=frames)
     return {name: value.numpy() for name, value in dense.items()}
 

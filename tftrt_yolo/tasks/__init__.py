@@ -1,23 +1,5 @@
-"""The tasks: a module for each, and the table of them.
+"""The tasks: a module for each, the table of them, and how their results are drawn.
 
-    task = tasks.TASKS["pose"]
-    task.dense                  # what signature `network` gives
-    task.decode(parts, head)    # how, in ops that TF-TRT converts
-
-A new task is a module that ends with a `Task`, and a row here. Importing this loads no framework: the modules import
-TensorFlow and supervision where they use them, for export reads them in a process that has PyTorch instead.
+A new task is a module that ends with a `Task`, and a row in `table`. Importing them loads no framework: the modules
+import TensorFlow and supervision where they use them, for export reads them in a process that has PyTorch instead.
 """
-
-from tftrt_yolo.tasks import classify, detect, obb, pose, segment
-from tftrt_yolo.tasks.task import Task
-
-TASKS: dict[str, Task] = {
-    module.TASK.name: module.TASK
-    for module in (
-        detect,
-        segment,
-        pose,
-        obb,
-        classify,
-    )
-}

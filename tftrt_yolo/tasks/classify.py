@@ -9,7 +9,7 @@ from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
-def taps(head, features) -> dict[str, list]:
+def raw_outputs(head, features) -> dict[str, list]:
     """Raw outputs of a classification head: "logits" (batch, C), once.
 
     The mean over the pixels is written out, because pooling and flattening are exported with shape arithmetic.
@@ -57,10 +57,10 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 def draw(image: np.ndarray, classifications, names: np.ndarray) -> np.ndarray:
     """An image, small ones enlarged, with the best classes and their probabilities below it."""
-    from tftrt_yolo.predictor import pictures
+    from tftrt_yolo.tasks import drawing
 
     lines = [f"{row['name']} {row['probability']:.2f}" for row in rows(classifications, names)]
-    return pictures.with_caption(image, lines)
+    return drawing.with_caption(image, lines)
 
 
 def rows(classifications, names: np.ndarray) -> list[dict]:
@@ -88,7 +88,7 @@ TASK = Task(
     heads=("Classify",),
     level_parts=(),
     whole_parts=("logits",),
-    taps=taps,
+    raw_outputs=raw_outputs,
     reference=reference,
     quantities=(Quantity("probabilities", "probabilities", 1e-4),),
     decode=decode,

@@ -21,7 +21,7 @@ def branches(head) -> dict:
     return head.one2one if head.end2end else head.one2many
 
 
-def taps(head, features: list) -> dict[str, list]:
+def raw_outputs(head, features: list) -> dict[str, list]:
     """Raw outputs of a detection head.
 
     Args:
@@ -74,26 +74,23 @@ def decode(parts: dict[str, list], head: HeadSpec) -> dict:
       `boxes` (batch, A, 4) float32, xyxy in frame pixels, and `scores` (batch, A, C) float32 in [0, 1]; A anchors,
       level by level, row by row.
     """
-    return {"boxes": heads().boxes(parts["box"], head), "scores": scores(parts)}
+    from tftrt_yolo.graph import decoding
+
+    return {"boxes": decoding.boxes(parts["box"], head), "scores": scores(parts)}
 
 
 def scores(parts: dict[str, list]):
     """Scores (batch, A, C) of all levels."""
     import tensorflow as tf
 
-    return tf.sigmoid(heads().joined(parts["class"]))
+    from tftrt_yolo.graph import decoding
 
-
-def heads():
-    """The module of what decodes are made of; imported late, for it needs TensorFlow."""
-    from tftrt_yolo.exporter import heads
-
-    return heads
+    return tf.sigmoid(decoding.joined(parts["class"]))
 
 
 def select(dense: dict, metadata: Metadata, *, static_shapes: bool):
     """Selects detections: greedy suppression, or the best scores where the head gives each object once."""
-    from tftrt_yolo.exporter import nms
+    from tftrt_yolo.graph import nms
 
     if metadata.is_end_to_end:
         return nms.best(dense["scores"], metadata.selection)
@@ -130,7 +127,7 @@ def best_rows(boxes, scores, beside: tuple = ()):
     """What Ultralytics' end-to-end heads give: (batch, 300, 6 + n) of boxes, scores and what is beside them."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import nms
+    from tftrt_yolo.graph import nms
 
     everything = Selection(score_threshold=0.0, max_detections=min(_ULTRALYTICS_MAX_DETECTIONS, boxes.shape[1]))
     best = nms.best(scores, everything)
@@ -160,9 +157,9 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
     """Draws boxes and labels on a copy of an image."""
-    from tftrt_yolo.predictor import pictures
+    from tftrt_yolo.tasks import drawing
 
-    return pictures.draw_labels(pictures.draw_boxes(image.copy(), detections), detections)
+    return drawing.draw_labels(drawing.draw_boxes(image.copy(), detections), detections)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:
@@ -200,7 +197,7 @@ TASK = Task(
     heads=("Detect", "v10Detect"),
     level_parts=("box", "class"),
     whole_parts=(),
-    taps=taps,
+    raw_outputs=raw_outputs,
     reference=reference,
     quantities=(BOXES, SCORES),
     decode=decode,

@@ -9,21 +9,9 @@ each mask as runs within its box: three hundred masks of a large photo would fil
 Source: ultralytics.utils.ops.process_mask; ultralytics.models.yolo.segment.predict.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-
-class _Axis(NamedTuple):
-    """How an image lies along one axis of its frame.
-
-    Attributes:
-      gain: Frame pixels per image pixel.
-      padding: Frame pixels before the image.
-    """
-
-    gain: float
-    padding: float
+from tftrt_yolo.ground.placement import letterboxed
 
 
 def compute(
@@ -47,11 +35,12 @@ def compute(
       Which detections have a mask that is not empty, (n,) bool, for Ultralytics drops the others; and the masks of
       those as a `supervision.detection.compact_mask.CompactMask` of shape (kept, *image_size_hw).
     """
-    rows, columns = _letterbox(image_size_hw, frame_size_hw)
+    placement = letterboxed(image_size_hw, frame_size_hw)
+    columns, rows = zip(placement.gain_xy.tolist(), placement.padding_xy.tolist(), strict=True)
     logits = np.tensordot(coefficients, prototypes, axes=(1, 2))  # (n, h, w)
     row_of, column_of = (
-        np.floor((np.arange(length) + 0.5) * axis.gain + axis.padding).astype(int)
-        for length, axis in zip(image_size_hw, (rows, columns), strict=True)
+        np.floor((np.arange(length) + 0.5) * gain + padding).astype(int)
+        for length, (gain, padding) in zip(image_size_hw, (rows, columns), strict=True)
     )
     kept, crops, places = np.zeros(len(boxes_xyxy), bool), [], []
     for index, (left, top, right, bottom) in enumerate(boxes_xyxy.astype(np.float64)):
@@ -70,20 +59,10 @@ def compute(
     return kept, _compact(crops, places, image_size_hw)
 
 
-def _letterbox(image_size_hw: tuple[int, int], frame_size_hw: tuple[int, int]) -> tuple[_Axis, _Axis]:
-    """How an image lies in its frame, rows and columns; as `exporter.frames` places it."""
-    ratio = min(frame / image for frame, image in zip(frame_size_hw, image_size_hw, strict=True))
-    scaled_hw = [max(round(image * ratio), 1) for image in image_size_hw]
-    rows, columns = (
-        _Axis(scaled / image, round((frame - scaled) / 2 - 0.1))
-        for scaled, image, frame in zip(scaled_hw, image_size_hw, frame_size_hw, strict=True)
-    )
-    return rows, columns
-
-
-def _pixels_inside(first_edge: float, second_edge: float, axis: _Axis, length: int) -> range:
-    """The frame pixels whose index lies between a box's edges, which are in image pixels."""
-    first, second = (np.float32(edge * axis.gain + axis.padding) for edge in (first_edge, second_edge))
+def _pixels_inside(first_edge: float, second_edge: float, axis: tuple[float, float], length: int) -> range:
+    """The frame pixels between a box's edges, which are in image pixels; of the axis, gain and padding are given."""
+    gain, padding = axis
+    first, second = (np.float32(edge * gain + padding) for edge in (first_edge, second_edge))
     start = max(int(np.ceil(first)), 0)
     return range(start, max(start, min(int(np.ceil(second)), length)))
 
@@ -103,13 +82,13 @@ def _upsample(logits: np.ndarray, rows: range, columns: range, frame_size_hw: tu
     Source: torch.nn.functional.interpolate with mode="bilinear", align_corners=False.
     """
 
-    def taps(pixels: range, length: int, frame_length: int):
+    def neighbours(pixels: range, length: int, frame_length: int):
         position = np.maximum((np.asarray(pixels) + 0.5) * (length / frame_length) - 0.5, 0.0).astype(np.float32)
         first = position.astype(int)
         return first, np.minimum(first + 1, length - 1), position - first
 
-    upper, lower, share = taps(rows, logits.shape[0], frame_size_hw[0])
-    left, right, share_x = taps(columns, logits.shape[1], frame_size_hw[1])
+    upper, lower, share = neighbours(rows, logits.shape[0], frame_size_hw[0])
+    left, right, share_x = neighbours(columns, logits.shape[1], frame_size_hw[1])
     across = logits[:, left] * (1 - share_x) + logits[:, right] * share_x
     share = share[:, np.newaxis].astype(np.float32)
     return across[upper] * (1 - share) + across[lower] * share

@@ -12,10 +12,10 @@ from tftrt_yolo.tasks import detect
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
-def taps(head, features: list) -> dict[str, list]:
-    """Raw outputs of an oriented head: those of `detect.taps`, and "angle" (batch, 1, h, w)."""
+def raw_outputs(head, features: list) -> dict[str, list]:
+    """Raw outputs of an oriented head: those of `detect.raw_outputs`, and "angle" (batch, 1, h, w)."""
     angle = detect.each_level(detect.branches(head)["angle_head"], features)
-    return {**detect.taps(head, features), "angle": angle}
+    return {**detect.raw_outputs(head, features), "angle": angle}
 
 
 def reference(outputs: list[np.ndarray], head: HeadSpec) -> dict[str, np.ndarray]:
@@ -56,9 +56,10 @@ def decode(parts: dict[str, list], head: HeadSpec) -> dict:
     """
     import tensorflow as tf
 
-    heads = detect.heads()
-    sides, (centers, strides) = heads.distances(parts["box"], head), heads.anchors(parts["box"], head)
-    angle = heads.joined(parts["angle"])
+    from tftrt_yolo.graph import decoding
+
+    sides, (centers, strides) = decoding.distances(parts["box"], head), decoding.anchors(parts["box"], head)
+    angle = decoding.joined(parts["angle"])
     if head.kind != "OBB26":  # which regresses the angle itself
         angle = (tf.sigmoid(angle) - 0.25) * math.pi
     left_top, right_bottom = sides[..., :2], sides[..., 2:]
@@ -82,7 +83,7 @@ def _upright(boxes_xywhr):
 
 def select(dense: dict, metadata: Metadata, *, static_shapes: bool):
     """Selects detections by the probabilistic overlap of oriented boxes, as Ultralytics does."""
-    from tftrt_yolo.exporter import nms
+    from tftrt_yolo.graph import nms
 
     if metadata.is_end_to_end:
         return nms.best(dense["scores"], metadata.selection)
@@ -143,11 +144,11 @@ def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
     """Draws oriented boxes and labels on a copy of an image."""
     import supervision as sv
 
-    from tftrt_yolo.predictor import pictures
+    from tftrt_yolo.tasks import drawing
 
     thickness = sv.calculate_optimal_line_thickness((image.shape[1], image.shape[0]))
     picture = sv.OrientedBoxAnnotator(thickness=thickness).annotate(image.copy(), detections)
-    return pictures.draw_labels(picture, detections)
+    return drawing.draw_labels(picture, detections)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:
@@ -177,7 +178,7 @@ TASK = Task(
     heads=("OBB", "OBB26"),
     level_parts=("box", "class", "angle"),
     whole_parts=(),
-    taps=taps,
+    raw_outputs=raw_outputs,
     reference=reference,
     quantities=(
         detect.BOXES,

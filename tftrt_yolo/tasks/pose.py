@@ -12,13 +12,13 @@ from tftrt_yolo.tasks import detect
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
-def taps(head, features: list) -> dict[str, list]:
-    """Raw outputs of a pose head: those of `detect.taps`, and "keypoints" (batch, K * numbers, h, w)."""
+def raw_outputs(head, features: list) -> dict[str, list]:
+    """Raw outputs of a pose head: those of `detect.raw_outputs`, and "keypoints" (batch, K * numbers, h, w)."""
     branches = detect.branches(head)
     keypoints = detect.each_level(branches["pose_head"], features)
     if "kpts_head" in branches:  # Pose26 has a last layer of its own
         keypoints = detect.each_level(branches["kpts_head"], keypoints)
-    return {**detect.taps(head, features), "keypoints": keypoints}
+    return {**detect.raw_outputs(head, features), "keypoints": keypoints}
 
 
 def reference(outputs: list[np.ndarray], head: HeadSpec) -> dict[str, np.ndarray]:
@@ -37,9 +37,10 @@ def decode(parts: dict[str, list], head: HeadSpec) -> dict:
     """
     import tensorflow as tf
 
-    heads = detect.heads()
-    centers, strides = (values[:, :, np.newaxis] for values in heads.anchors(parts["keypoints"], head))
-    rows = heads.joined(parts["keypoints"])
+    from tftrt_yolo.graph import decoding
+
+    centers, strides = (values[:, :, np.newaxis] for values in decoding.anchors(parts["keypoints"], head))
+    rows = decoding.joined(parts["keypoints"])
     points = tf.reshape(rows, (-1, rows.shape[1], *head.keypoint_shape))
     if head.kind == "Pose26":
         xy = (points[..., :2] + centers) * strides
@@ -140,7 +141,7 @@ TASK = Task(
     heads=("Pose", "Pose26"),
     level_parts=("box", "class", "keypoints"),
     whole_parts=(),
-    taps=taps,
+    raw_outputs=raw_outputs,
     reference=reference,
     quantities=(
         detect.BOXES,

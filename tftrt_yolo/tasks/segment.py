@@ -10,11 +10,11 @@ from tftrt_yolo.tasks import detect, masks
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
-def taps(head, features: list) -> dict[str, list]:
-    """Raw outputs of a segmentation head: those of `detect.taps`, "coefficients" and, once, "prototypes"."""
+def raw_outputs(head, features: list) -> dict[str, list]:
+    """Raw outputs of a segmentation head: those of `detect.raw_outputs`, "coefficients" and, once, "prototypes"."""
     coefficients = detect.each_level(detect.branches(head)["mask_head"], features)
     prototypes = head.proto(features if type(head).__name__ == "Segment26" else features[0])
-    return {**detect.taps(head, features), "coefficients": coefficients, "prototypes": [prototypes]}
+    return {**detect.raw_outputs(head, features), "coefficients": coefficients, "prototypes": [prototypes]}
 
 
 def reference(outputs: list[np.ndarray], head: HeadSpec) -> dict[str, np.ndarray]:
@@ -26,7 +26,9 @@ def reference(outputs: list[np.ndarray], head: HeadSpec) -> dict[str, np.ndarray
 
 def decode(parts: dict[str, list], head: HeadSpec) -> dict:
     """Decodes boxes, scores, mask coefficients (batch, A, 32) and prototypes (batch, S/4, S/4, 32)."""
-    coefficients = detect.heads().joined(parts["coefficients"])
+    from tftrt_yolo.graph import decoding
+
+    coefficients = decoding.joined(parts["coefficients"])
     return {**detect.decode(parts, head), "mask_coefficients": coefficients, "prototypes": parts["prototypes"][0]}
 
 
@@ -88,7 +90,7 @@ TASK = Task(
     heads=("Segment", "Segment26"),
     level_parts=("box", "class", "coefficients"),
     whole_parts=("prototypes",),
-    taps=taps,
+    raw_outputs=raw_outputs,
     reference=reference,
     quantities=(
         detect.BOXES,

@@ -64,7 +64,8 @@ class Task:
       heads: Ultralytics' classes of the head, by name.
       level_parts: Names of what the head gives for each level.
       whole_parts: Names of what it gives once.
-      taps: Takes a head and its features, in PyTorch, to the raw outputs of its last layers, by part: what is exported.
+      raw_outputs: Takes a head and its features, in PyTorch, to the raw outputs of its last layers, by part: what is
+        exported.
       reference: Takes what Ultralytics' own network gives to the dense outputs, in NumPy: what parity is checked with.
       quantities: What an export must have in common with PyTorch.
       decode: Takes the parts and the HeadSpec to the outputs of signature `network`, in ops that TF-TRT converts.
@@ -88,7 +89,7 @@ class Task:
     heads: tuple[str, ...]
     level_parts: tuple[str, ...]
     whole_parts: tuple[str, ...]
-    taps: Callable[[object, object], dict[str, list]]
+    raw_outputs: Callable[[object, object], dict[str, list]]
     reference: Callable[[list[np.ndarray], HeadSpec], dict[str, np.ndarray]]
     quantities: tuple[Quantity, ...]
     decode: Callable[[dict[str, list], HeadSpec], dict]

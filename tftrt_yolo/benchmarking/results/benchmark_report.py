@@ -1,0 +1,253 @@
+"""What a benchmark found; printed as tables, written as benchmark.json and read back.
+
+report = BenchmarkReport.read("runs/benchmark")
+print(report)                                            # an unstable figure wears a tilde, a missing one is a dash
+report.measurement("xla-fp16", "dense", 8).images_per_second
+"""
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+from tftrt_yolo.benchmarking.contestants import CONTESTANTS, DENSE, END_TO_END, MODES, SELECTED
+from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost, floor_ms
+from tftrt_yolo.benchmarking.machine import Machine
+from tftrt_yolo.benchmarking.results import cells
+from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
+from tftrt_yolo.ground import documents
+from tftrt_yolo.ground.errors import BenchmarkError
+
+FILE = "benchmark.json"
+TITLES = {
+    DENSE: "The network alone: frames and dense outputs on the device",
+    SELECTED: "With selection: uint8 images on the device to detections on the device",
+    END_TO_END: "End to end: images on the host to detections on the host",
+}
+UNSTABLE_NOTE = "~ unstable: the three windows differ by more than 10 % of their median."
+_WIDTH = 120
+_BATCH_SIZES_A_TABLE = 3  # more do not fit the width
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkReport:
+    """What a benchmark found.
+
+    Attributes:
+      machine: Where.
+      model: What.
+      batch_sizes: Images a call.
+      seconds: Length of each measurement.
+      num_images: Different pictures that filled the batches.
+      contestants: Who came to run.
+      measurements: The numbers.
+      absent: What was not measured, and why.
+      crashed: Who did not come to its end; what it measured before is among the measurements.
+      costs: What a batch costs, for each batch size; none if it could not be counted.
+      ceilings: What the machine reaches; None if it could not be measured.
+      why_no_floor: Why there are neither costs nor ceilings; empty if there are.
+    """
+
+    machine: Machine
+    model: BenchmarkedModel
+    batch_sizes: tuple[int, ...]
+    seconds: float
+    num_images: int
+    contestants: tuple[ContestantRun, ...]
+    measurements: tuple[Measurement, ...]
+    absent: tuple[Absence, ...]
+    crashed: tuple[Crash, ...]
+    costs: tuple[Cost, ...]
+    ceilings: Ceilings | None
+    why_no_floor: str
+
+    def measurement(self, contestant: str, mode: str, batch_size: int) -> Measurement | None:
+        """Finds a measurement.
+
+        Args:
+          contestant: A contestant's name.
+          mode: "dense", "selected" or "end_to_end".
+          batch_size: Images a call.
+
+        Returns:
+          The measurement; None if there is none.
+        """
+        wanted = (contestant, mode, batch_size)
+        return next((m for m in self.measurements if (m.contestant, m.mode, m.batch_size) == wanted), None)
+
+    def floor_ms(self, contestant: str, batch_size: int) -> float | None:
+        """Least time of a batch of the network, in milliseconds; None if it is not known."""
+        cost = next((cost for cost in self.costs if cost.batch_size == batch_size), None)
+        known = self.ceilings and cost and contestant in CONTESTANTS
+        return floor_ms(cost, self.ceilings, CONTESTANTS[contestant]) if known else None
+
+    def share_of_floor(self, measurement: Measurement) -> float | None:
+        """Floor over measured time, for mode "dense"; 1 would be all that the machine has."""
+        floor = self.floor_ms(measurement.contestant, measurement.batch_size)
+        return floor / measurement.batch_ms if floor and measurement.mode == DENSE else None
+
+    def selection_share(self, contestant: str, batch_size: int) -> float | None:
+        """Share of mode "selected" that is not the network: 1 - dense / selected, in time."""
+        dense, selected = (self.measurement(contestant, mode, batch_size) for mode in (DENSE, SELECTED))
+        return 1 - dense.batch_ms / selected.batch_ms if dense and selected else None
+
+    def __str__(self) -> str:
+        """The tables."""
+        return _render(self)
+
+    def rows(self) -> list[dict]:
+        """The measurements with all that follows from them, one flat row each."""
+        return [
+            dataclasses.asdict(measurement)
+            | {
+                "windows_images_per_second": " ".join(f"{rate:.3f}" for rate in measurement.windows_images_per_second),
+                "images_per_second": measurement.images_per_second,
+                "is_unstable": measurement.is_unstable,
+                "floor_ms": self.floor_ms(measurement.contestant, measurement.batch_size)
+                if measurement.mode == DENSE
+                else None,
+                "share_of_floor": self.share_of_floor(measurement),
+                "selection_share": self.selection_share(measurement.contestant, measurement.batch_size)
+                if measurement.mode == SELECTED
+                else None,
+            }
+            for measurement in self.measurements
+        ]
+
+    def write_csv(self, output_dir: Path) -> None:
+        """Writes benchmark.csv into a directory: the rows, for a spreadsheet."""
+        rows = self.rows()
+        with open(output_dir / "benchmark.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def write(self, output_dir: Path) -> None:
+        """Writes benchmark.json into a directory."""
+        documents.write(self, output_dir / FILE)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "BenchmarkReport":
+        """Reads benchmark.json back.
+
+        Args:
+          path: The file, or the directory that `benchmark` wrote.
+
+        Returns:
+          The report.
+
+        Raises:
+          BenchmarkError: If the file is missing or damaged.
+        """
+        return documents.read(path, FILE, cls, BenchmarkError, origin="a benchmark", remedy="run the benchmark again")
+
+
+def _render(report: BenchmarkReport) -> str:
+    """Tables, a section a mode, and what was not measured."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
+    console.print(f"Benchmark of {report.model}\n  {report.machine}, {report.machine.date}", soft_wrap=True)
+    console.print(f"  {settings_note(report)}", soft_wrap=True)
+    console.print(f"  floor: {floor_note(report)}", soft_wrap=True)
+    for mode in MODES:
+        if any(measurement.mode == mode for measurement in report.measurements):
+            console.print(f"\n{TITLES[mode]}")
+            for first in range(0, len(report.batch_sizes), _BATCH_SIZES_A_TABLE):
+                batch_sizes = report.batch_sizes[first : first + _BATCH_SIZES_A_TABLE]
+                console.print(_mode_table(report, mode, batch_sizes))
+    console.print("\nGetting ready, memory and clock")
+    console.print(_runs_table(report))
+    if any(measurement.is_unstable for measurement in report.measurements):
+        console.print(UNSTABLE_NOTE)
+    for title, rows in (("Absent", report.absent), ("Crashed", report.crashed)):
+        if rows:
+            console.print(f"\n{title}")
+            for row in rows:
+                console.print(f"  {row}", soft_wrap=True)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())
+
+
+def settings_note(report: BenchmarkReport) -> str:
+    """How it was measured, in one line."""
+    pictures = "picture" if report.num_images == 1 else "pictures"
+    return (
+        f"{report.seconds:g} s a measurement, {report.num_images} {pictures}, load average before "
+        f"{report.machine.load_average:g}"
+    )
+
+
+def floor_note(report: BenchmarkReport) -> str:
+    """What the floor is made of, in one line."""
+    if not report.ceilings:
+        lines = report.why_no_floor.strip().splitlines()
+        return f"not measured: {lines[-1].strip() if lines else 'unknown'}"
+    gflops = report.costs[0].flops / report.costs[0].batch_size / 1e9
+    return f"{gflops:.2f} GFLOP an image over {report.ceilings}"
+
+
+def contestants_of(report: BenchmarkReport, mode: str) -> list[str]:
+    """Names of those that were measured in a mode, in the order in which they ran."""
+    return list(dict.fromkeys(m.contestant for m in report.measurements if m.mode == mode))
+
+
+def share_cell(report: BenchmarkReport, measurement: Measurement | None) -> str:
+    """The third figure of a mode: the floor's share of the network, the selection's share with it."""
+    if measurement is None:
+        return cells.MISSING
+    if measurement.mode == DENSE:
+        return cells.percent(report.share_of_floor(measurement))
+    return cells.percent(report.selection_share(measurement.contestant, measurement.batch_size))
+
+
+def third_column(mode: str) -> str | None:
+    """What `share_cell` shows in a mode; None where it shows nothing."""
+    return {DENSE: "of floor", SELECTED: "selection"}.get(mode)
+
+
+def first_call_seconds(report: BenchmarkReport, contestant: str) -> float | None:
+    """The longest first call of a contestant, compilation included."""
+    return max((m.first_call_seconds for m in report.measurements if m.contestant == contestant), default=None)
+
+
+def _mode_table(report: BenchmarkReport, mode: str, batch_sizes: tuple[int, ...]):
+    """A row a contestant, two or three columns a batch size."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("contestant", no_wrap=True)
+    third = third_column(mode)
+    for batch_size in batch_sizes:
+        for header in (f"batch {batch_size}\nimages/s", "p50\nms", *([third.replace(" ", "\n")] if third else [])):
+            table.add_column(header, justify="right", no_wrap=True)
+    for name in contestants_of(report, mode):
+        row = [name]
+        for batch_size in batch_sizes:
+            measurement = report.measurement(name, mode, batch_size)
+            row += [cells.rate(measurement), cells.milliseconds(measurement.p50_ms) if measurement else cells.MISSING]
+            row += [share_cell(report, measurement)] if third else []
+        table.add_row(*row)
+    return table
+
+
+def _runs_table(report: BenchmarkReport):
+    """What each contestant took to get ready, and how much memory."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("contestant", no_wrap=True)
+    for header in ("ready\ns", "first call\ns", "host\npeak MB", "device\npeak MB"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("SM clock,\nleast to median", overflow="fold")
+    for run in report.contestants:
+        table.add_row(
+            run.name,
+            cells.duration(run.preparation_seconds),
+            cells.duration(first_call_seconds(report, run.name)),
+            cells.memory(run.peak_host_bytes),
+            cells.memory(run.peak_device_bytes),
+            str(run.clock or cells.MISSING),
+        )
+    return table

@@ -1,0 +1,114 @@
+"""Ultralytics' network in PyTorch, eager or compiled; the network alone, decoded boxes and scores left on the device.
+
+    with Worker("tftrt_yolo.benchmarking.runners.pytorch", python=peer_python) as worker:
+        worker.start(weights="yolov8n.pt", precision="FP16", compile_mode="reduce-overhead", ...)
+
+The frames are uint8 (batch, height, width, 3) on the device, and the scaling to [0, 1] is part of what is compiled.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from tftrt_yolo.benchmarking import protocol
+from tftrt_yolo.benchmarking.contestants import DENSE
+
+
+def work(
+    *,
+    weights: str,
+    precision: str,
+    compile_mode: str | None,
+    frames_path: str,
+    batch_sizes: tuple[int, ...],
+    seconds: float,
+) -> Iterator[dict]:
+    """Measures a checkpoint in PyTorch.
+
+    Args:
+      weights: A .pt checkpoint or a model YAML.
+      precision: "FP32" on the CPU, "FP16" on the GPU.
+      compile_mode: torch.compile's mode; None for eager.
+      frames_path: As `runners.tensorflow.work`.
+      batch_sizes: Images a call.
+      seconds: As `protocol.measure`.
+
+    Yields:
+      Events.
+    """
+    try:
+        import torch
+        import ultralytics
+    except (ImportError, RuntimeError, OSError) as error:
+        yield protocol.absent(error)
+        return
+    if precision == "FP16" and not torch.cuda.is_available():
+        yield protocol.absent("PyTorch sees no GPU here")
+        return
+    on_gpu = precision == "FP16"
+    device, dtype = ("cuda", torch.float16) if on_gpu else ("cpu", torch.float32)
+    model = load(weights).fuse(verbose=False).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    mode = compile_mode or "eager"
+    backend = f"PyTorch {mode} on {torch.cuda.get_device_name() if on_gpu else 'CPU'}, channels_last, fused"
+    yield protocol.about(versions(torch, ultralytics), backend=backend)
+
+    images = np.load(frames_path)
+    for batch_size in batch_sizes:
+        frames = torch.from_numpy(protocol.batch_of(images, batch_size)).to(device)
+        yield from protocol.measure(
+            DENSE,
+            batch_size,
+            _launcher(model, frames, dtype, compile_mode),
+            lambda _: torch.cuda.synchronize() if on_gpu else None,
+            seconds=seconds,
+        )
+    yield protocol.end()
+
+
+def load(weights: str):
+    """Loads a checkpoint's network, or builds a model YAML with random weights.
+
+    Args:
+      weights: A .pt checkpoint, of which only the known classes of PyTorch and Ultralytics are loaded, or a YAML.
+
+    Returns:
+      The network, float32, in evaluation mode, as Ultralytics' `YOLO(weights).model` would be.
+
+    Raises:
+      Exception: Whatever Ultralytics says of a file that it cannot load.
+    """
+    from ultralytics import YOLO
+    from ultralytics.nn.tasks import torch_safe_load
+
+    if weights.endswith((".yaml", ".yml")):
+        return YOLO(weights).model.float().eval()
+    checkpoint, _ = torch_safe_load(weights, safe_only=True)
+    return (checkpoint.get("ema") or checkpoint["model"]).float().eval()
+
+
+def versions(torch, ultralytics) -> dict[str, str]:
+    """Versions of PyTorch and Ultralytics and of the CUDA and cuDNN below."""
+    # torch's own is a class of torch, which the process that reads the events may not have.
+    found = {"torch": str(torch.__version__), "ultralytics": ultralytics.__version__}
+    if torch.cuda.is_available():
+        found |= {"CUDA": torch.version.cuda, "cuDNN": str(torch.backends.cudnn.version())}
+    return found
+
+
+def _launcher(model, frames, dtype, compile_mode: str | None) -> Callable[[], object]:
+    """A call of the network on frames that are on the device, compiled for their shape alone."""
+    import torch
+
+    def predict(frames):
+        return model(frames.permute(0, 3, 1, 2).to(dtype) / 255)[0]
+
+    def launch() -> object:
+        with torch.inference_mode():
+            return function(frames)
+
+    function = predict
+    if compile_mode:
+        launch()  # the head computes its anchors when it meets a new shape, and keeps them: not a thing to compile
+        torch._dynamo.reset()
+        function = torch.compile(predict, mode=compile_mode, dynamic=False)
+    return launch

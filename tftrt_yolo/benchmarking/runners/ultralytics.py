@@ -1,0 +1,83 @@
+"""Ultralytics' own `YOLO(weights).predict`: pictures on the host in, detections on the host out.
+
+with Worker("tftrt_yolo.benchmarking.runners.ultralytics", python=peer_python) as worker:
+    worker.start(weights="yolov8n.pt", precision="FP16", score_threshold=0.25, iou_threshold=0.7, ...)
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tftrt_yolo.benchmarking import protocol
+from tftrt_yolo.benchmarking.contestants import END_TO_END
+
+
+def work(
+    *,
+    weights: str,
+    precision: str,
+    score_threshold: float,
+    iou_threshold: float,
+    max_detections: int,
+    frames_path: str,
+    batch_sizes: tuple[int, ...],
+    seconds: float,
+) -> Iterator[dict]:
+    """Measures `predict`.
+
+    Args:
+      weights: A .pt checkpoint or a model YAML.
+      precision: "FP32" on the CPU, "FP16" on the GPU.
+      score_threshold: Ultralytics' `conf`.
+      iou_threshold: Ultralytics' `iou`.
+      max_detections: Ultralytics' `max_det`.
+      frames_path: As `runners.tensorflow.work`; nothing is left to letterbox.
+      batch_sizes: Images a call.
+      seconds: As `protocol.measure`.
+
+    Yields:
+      Events.
+    """
+    try:
+        import torch
+        import torchvision
+        import ultralytics
+        from ultralytics.cfg import DEFAULT_CFG_DICT
+    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError: a torchvision of another build than torch
+        yield protocol.absent(error)
+        return
+    from tftrt_yolo.benchmarking.runners import pytorch
+
+    on_gpu = precision == "FP16"
+    if on_gpu and not torch.cuda.is_available():
+        yield protocol.absent("PyTorch sees no GPU here")
+        return
+    if not weights.endswith((".yaml", ".yml")):
+        pytorch.load(weights)  # refuses a checkpoint with classes in it that nobody knows; YOLO would run them
+    model = ultralytics.YOLO(weights)
+    images = np.load(frames_path)
+    half = {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}  # renamed; the old name warns
+    options = {
+        "imgsz": list(images.shape[1:3]),
+        "conf": score_threshold,
+        "iou": iou_threshold,
+        "max_det": max_detections,
+        "rect": False,
+        "verbose": False,
+        "device": 0 if on_gpu else "cpu",
+        **(half if on_gpu else {}),
+    }
+    found = pytorch.versions(torch, ultralytics) | {"torchvision": str(torchvision.__version__)}
+    yield protocol.about(found, backend=f"YOLO.predict on {torch.cuda.get_device_name() if on_gpu else 'CPU'}")
+    for batch_size in batch_sizes:
+        batch = [np.ascontiguousarray(image[..., ::-1]) for image in protocol.batch_of(images, batch_size)]  # BGR
+        yield from protocol.measure(
+            END_TO_END,
+            batch_size,
+            lambda batch=batch: [
+                result.boxes.data.cpu().numpy() for result in model.predict(batch, batch=len(batch), **options)
+            ],
+            lambda detections: detections,  # they are on the host already
+            seconds=seconds,
+        )
+    yield protocol.end()

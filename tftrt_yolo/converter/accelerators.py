@@ -1,0 +1,138 @@
+"""What a SavedModel can be converted for: the table of accelerators, with their precisions.
+
+    kind = ACCELERATORS["tensorrt"]
+    kind.module, kind.report                              # whose worker converts, and what it reports
+    precision_mode = check_precision("tensorrt", "int8")  # "INT8"
+    arguments = kind.check("tensorrt", options, None)     # for the worker
+
+A new accelerator is a row here and a worker's module.
+
+Every check refuses; none changes what was asked for.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport, EngineReport
+from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.ground import assets, environment
+from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.errors import ConversionError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """How a conversion is done.
+
+    Attributes:
+      module: Module of the worker.
+      report: Class of the report.
+      environment: Environment variables for the worker's process.
+      precision_modes: What it knows.
+      default_precision_mode: What None means.
+      why_not: Other precisions to why it does not know them.
+      check: Takes the accelerator's name, TF-TRT's options and parity_images, None where they were not given, and gives
+        the worker's arguments.
+      crash_hint: What to do when the worker's process ends.
+    """
+
+    module: str
+    report: type[ConversionReport]
+    environment: dict[str, str]
+    precision_modes: tuple[str, ...]
+    default_precision_mode: str
+    why_not: dict[str, str]
+    check: Callable[[str, TensorRTOptions | None, str | Path | None], dict]
+    crash_hint: str
+
+
+def check_precision(accelerator: str, precision_mode: str | None) -> str:
+    """Checks accelerator and precision against each other.
+
+    Args:
+      accelerator: As `convert`'s.
+      precision_mode: As `convert`'s, in upper or lower case.
+
+    Returns:
+      The precision in capitals.
+
+    Raises:
+      ValueError: If one is unknown.
+      ConversionError: If this CPU would only be slowed down by BF16.
+    """
+    if accelerator not in ACCELERATORS:
+        raise ValueError(f"{argument('accelerator')} is {accelerator!r}; known are {', '.join(ACCELERATORS)}.")
+    kind = ACCELERATORS[accelerator]
+    if precision_mode is None:
+        return kind.default_precision_mode
+    mode = str(precision_mode).upper()
+    if mode not in kind.precision_modes:
+        why = kind.why_not.get(mode)
+        raise ValueError(
+            f"{argument('precision_mode')} is {precision_mode!r}; with {accelerator} known are "
+            f"{' and '.join(kind.precision_modes)}" + (f": {why}." if why else ".")
+        )
+    if (accelerator, mode) == ("onednn", "BF16") and not environment.bfloat16_flags():
+        raise ConversionError(
+            "BF16 was asked for with onednn, and this CPU has none of the flags "
+            f"{', '.join(environment.BFLOAT16_FLAGS)}: it would be slower than FP32. Use FP32, or convert on the "
+            "machine that is to run it."
+        )
+    return mode
+
+
+def _check_tensorrt(_: str, options: TensorRTOptions | None, parity_images: str | Path | None) -> dict:
+    """The arguments of TF-TRT's worker."""
+    if parity_images is not None:
+        raise ValueError(
+            f"{argument('parity_images')} is for xla and onednn. With tensorrt, compare by predicting with both models."
+        )
+    return {"options": options or TensorRTOptions()}
+
+
+def _check_grappler(accelerator: str, options: TensorRTOptions | None, parity_images: str | Path | None) -> dict:
+    """Refuses TF-TRT's options, whatever their values; gives the arguments of Grappler's worker."""
+    from tftrt_yolo.ground import image_files
+
+    if options is not None:
+        options.refuse("tensorrt", f"{argument('accelerator')} is {accelerator!r}")
+    images = image_files.find_images(assets.PHOTO if parity_images is None else parity_images)
+    return {"accelerator": accelerator, "parity_images": [str(Path(path).resolve()) for path in images]}
+
+
+_GRAPPLER = {
+    "module": "tftrt_yolo.converter.grappler",
+    "report": BakedReport,
+    "environment": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "check": _check_grappler,
+    "crash_hint": "On a GPU, XLA needs ptxas and libdevice: pip install tftrt_yolo[gpu]",
+}
+ACCELERATORS = {
+    "tensorrt": Accelerator(
+        module="tftrt_yolo.converter.tensorrt",
+        report=EngineReport,
+        environment={},
+        precision_modes=("FP32", "FP16", "INT8"),
+        default_precision_mode="FP16",
+        why_not={"BF16": "TensorRT 8.6 has no BF16 in TF-TRT"},
+        check=_check_tensorrt,
+        crash_hint="`tftrt-yolo check` shows what this machine has; a TensorRT of another version than the one that "
+        "TensorFlow was built against ends the process",
+    ),
+    "xla": Accelerator(
+        precision_modes=("FP32", "FP16", "BF16"),
+        default_precision_mode="FP16",
+        why_not={"INT8": "XLA has no INT8 convolutions, and would only compute what quantisation costs"},
+        **_GRAPPLER,
+    ),
+    "onednn": Accelerator(
+        precision_modes=("FP32", "BF16"),
+        default_precision_mode="FP32",
+        why_not={
+            "INT8": "TensorFlow's oneDNN kernels do not take quantised convolutions from a SavedModel",
+            "FP16": "TensorFlow has no fast FP16 kernels for CPUs",
+        },
+        **_GRAPPLER,
+    ),
+}

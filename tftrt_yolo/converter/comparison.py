@@ -1,0 +1,140 @@
+"""How far a conversion is from its export, on real images: detections, and the dense outputs before selection.
+
+    found = compare("yolov8n_saved_model", "yolov8n_xla_saved_model", ["bus.jpg"])
+    print(found)     # 5 of 5 detections matched on 1 image, ...
+    compare_dense("yolov8n_saved_model", "yolov8n_int8_saved_model", ["bus.jpg"])["boxes"].mean
+
+Detections are those that users get, from `Predictor`. The dense outputs say something of a model that detects nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import supervision as sv
+
+from tftrt_yolo.converter.parity import DenseDifference, Parity
+from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.predictor.predictor import Predictor
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.network import SavedModelNetwork, frames_ahead
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
+
+_MINIMUM_IOU = 0.9
+_BATCH_SIZE = 4  # of the dense outputs
+
+
+def compare(source: SavedModelHandle, converted_dir: str | Path, images: Sequence[str]) -> Parity:
+    """Runs an export and its conversion on the same images.
+
+    Args:
+      source: The export.
+      converted_dir: The conversion.
+      images: Paths of images.
+
+    Returns:
+      What was matched, and the largest differences.
+
+    Raises:
+      ImageError: If an image cannot be read.
+    """
+    reference, converted = Predictor(source), Predictor(converted_dir)
+    task, largest = reference.task, {}
+    matched = extra = detections = 0
+    for path in images:  # one by one, so that a compiled model compiles one batch size
+        image = read_image(path)
+        [expected], [found] = reference(image), converted(image)
+        pairs = _pairs(task, expected, found)
+        detections += len(expected) if task.boxes else 1
+        matched += len(pairs)
+        extra += (len(found) if task.boxes else 1) - len(pairs)
+        for one, other in pairs:
+            for label, value in task.differences(expected, found, one, other).items():
+                largest[label] = max(largest.get(label, 0.0), float(value))
+    return Parity(
+        images=len(images),
+        detections=detections,
+        matched=matched,
+        extra=extra,
+        differences=largest,
+        device=converted.backend.device,
+    )
+
+
+def compare_dense(
+    source: SavedModelHandle, converted_dir: str | Path, images: Sequence[str]
+) -> dict[str, DenseDifference]:
+    """Compares the outputs of signature `network` of an export and of its conversion, at every anchor.
+
+    Args:
+      source: The export.
+      converted_dir: The conversion.
+      images: Paths of images.
+
+    Returns:
+      Label of each of the task's quantities to how far it moves.
+
+    Raises:
+      ImageError: If an image cannot be read.
+    """
+    reference, converted = (SavedModelNetwork(directory, strict=False) for directory in (source, converted_dir))
+    quantities = TASKS[source.metadata.task].quantities
+    # A row a quantity: numbers, sum of absolute differences, largest of these, largest magnitude, signal, noise.
+    sums = np.zeros((len(quantities), 6))
+    for frames in frames_ahead([Path(path) for path in images], source.metadata, _BATCH_SIZE):
+        (expected, _), (found, _) = (network.run(frames) for network in (reference, converted))
+        for row, quantity in zip(sums, quantities, strict=True):
+            columns = slice(*quantity.columns)
+            values = expected[quantity.output][..., columns].astype(np.float64)
+            differences = np.abs(found[quantity.output][..., columns] - values)
+            row[[0, 1, 4, 5]] += values.size, differences.sum(), np.square(values).sum(), np.square(differences).sum()
+            row[[2, 3]] = np.maximum(row[[2, 3]], (differences.max(), np.abs(values).max()))
+    return {
+        quantity.label: _dense_difference(quantity.unit, *row) for row, quantity in zip(sums, quantities, strict=True)
+    }
+
+
+def _dense_difference(
+    unit: str, count: float, total: float, largest: float, magnitude: float, signal: float, noise: float
+) -> DenseDifference:
+    """The figures of one quantity from what was summed up."""
+    scale = max(magnitude, 1e-6) if unit == "relative" else 1.0
+    return DenseDifference(float(total / count / scale), float(largest / scale), decibels(signal, noise), unit)
+
+
+def decibels(signal: float, noise: float) -> float | None:
+    """Ratio of two sums of squares in dB; None without signal or noise."""
+    return float(10 * np.log10(signal / noise)) if signal and noise else None
+
+
+def _pairs(task: Task, expected, found) -> list[tuple[int, int]]:
+    """Index in what the export gives and index in what the conversion gives of each pair."""
+    if task.boxes:
+        return match(task.boxes(expected), task.boxes(found))
+    best, other = int(expected.confidence.argmax()), int(found.confidence.argmax())
+    return [(best, other)] if best == other else []
+
+
+def match(expected, found, *, minimum_iou: float = _MINIMUM_IOU) -> list[tuple[int, int]]:
+    """Pairs two lists of detections, the best of the first list first, each with the free one that overlaps it most.
+
+    Args:
+      expected: `supervision.Detections`.
+      found: The same.
+      minimum_iou: Least IoU of a pair; the classes must be equal.
+
+    Returns:
+      Index in the first list and index in the second of each pair.
+    """
+    if not len(expected) or not len(found):
+        return []
+    overlaps = sv.box_iou_batch(expected.xyxy, found.xyxy)
+    overlaps[expected.class_id[:, np.newaxis] != found.class_id] = -1.0
+    pairs = []
+    for one, row in enumerate(overlaps):
+        other = int(row.argmax())
+        if row[other] >= minimum_iou:
+            pairs.append((one, other))
+            overlaps[:, other] = -1.0
+    return pairs

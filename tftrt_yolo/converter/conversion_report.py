@@ -1,0 +1,247 @@
+"""What a conversion did, and what is inside a SavedModel.
+
+report = ConversionReport.read("yolov8n_tensorrt_saved_model")
+report.engines, report.coverage, report.left_to_tensorflow
+"""
+
+import csv
+import dataclasses
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import ClassVar
+
+from tftrt_yolo import contract
+from tftrt_yolo.converter.parity import DenseDifference, Parity
+from tftrt_yolo.ground import documents
+from tftrt_yolo.ground.errors import SavedModelError
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+
+# Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
+PLUMBING_OPS = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "_Arg", "_Retval"})
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOver:
+    """An op type that stays in TensorFlow.
+
+    Attributes:
+      op: Type of the op.
+      count: How many nodes.
+      reasons: What TF-TRT says about them.
+    """
+
+    op: str
+    count: int
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The op, its count and the reasons."""
+        return f"{self.op} x {self.count}: {'; '.join(self.reasons)}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConversionReport:
+    """What a conversion did; also written as conversion.json into the SavedModel.
+
+    Attributes:
+      saved_model_dir: The SavedModel that was converted.
+      output_saved_model_dir: The converted SavedModel.
+      accelerator: "tensorrt", "xla" or "onednn".
+      precision_mode: "FP32", "FP16", "BF16" or "INT8".
+      tensorflow_version: Version of TensorFlow.
+      seconds: Wall time.
+    """
+
+    saved_model_dir: str
+    output_saved_model_dir: str
+    accelerator: str
+    precision_mode: str
+    tensorflow_version: str
+    seconds: float
+
+    def write(self, saved_model_dir: Path) -> None:
+        """Writes conversion.json into a directory."""
+        documents.write(self, saved_model_dir / contract.CONVERSION_FILE)
+
+    @staticmethod
+    def read(saved_model_dir: str | Path | SavedModelHandle) -> "ConversionReport":
+        """Reads conversion.json back.
+
+        Args:
+          saved_model_dir: A converted SavedModel, or its handle.
+
+        Returns:
+          An EngineReport or a BakedReport.
+
+        Raises:
+          SavedModelError: If the file is missing or damaged.
+        """
+        handle = open_saved_model(saved_model_dir)
+        document, path = handle.conversion, f"{handle.given}/{contract.CONVERSION_FILE}"
+        if document is None:
+            raise SavedModelError(f"{handle.given} has no {contract.CONVERSION_FILE}: it was not converted.")
+        kind = EngineReport if document["accelerator"] == "tensorrt" else BakedReport
+        try:
+            return documents.parse(document, kind)
+        except documents.FAULTS as error:
+            raise SavedModelError(
+                f"{path} {documents.fault(document, kind, error)}. Convert the model again."
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizationReport:
+    """How `network` was quantised and what it cost.
+
+    Attributes:
+      method: "max", "percentile", "mse" or "tensorrt".
+      layers: Convolutions, all quantised; None with "tensorrt", where TensorRT chooses what runs in INT8.
+      images: Calibration images that could be read.
+      unreadable: Why others could not.
+      cache: The file that the ranges were read from; None if the images were run.
+      parity: The INT8 model's detections against the export's, on some of the calibration images.
+      dense: Label of each quantity of the dense outputs to how far INT8 moves it, at every anchor of the same images.
+      evaluation_data: The labelled images; None without.
+      accuracy: Name of each figure, such as "box mAP50-95", to its value for the export and for INT8.
+    """
+
+    method: str
+    layers: int | None
+    images: int
+    unreadable: tuple[str, ...]
+    parity: Parity
+    dense: dict[str, DenseDifference]
+    cache: str | None = None
+    evaluation_data: str | None = None
+    accuracy: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        images = f"{self.images} calibration image{'' if self.images == 1 else 's'}"
+        if self.layers is None:
+            lines = [f"  calibrated by TF-TRT over {images}; TensorRT chose what runs in INT8"]
+        else:
+            lines = [f"  {self.layers} convolutions in INT8, ranges by {self.method} over {images}"]
+        if self.cache:
+            lines.append(f"  what the images measured was read from {self.cache}")
+        if self.unreadable:
+            lines += [f"  {len(self.unreadable)} could not be read:", *(f"    {reason}" for reason in self.unreadable)]
+        lines.append(f"  parity, export     {self.parity}")
+        lines += [f"  dense, {label:<11} {difference}" for label, difference in self.dense.items()]
+        for name, (before, after) in self.accuracy.items():
+            lines.append(f"  {name:<18} FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineReport(ConversionReport):
+    """What TF-TRT did.
+
+    Attributes:
+      engines: TRTEngineOps in signature `network`.
+      engines_built: Whether they were built here and lie in the SavedModel. If not, TensorRT builds them at first use.
+      why_not_built: What is missing here; empty if they were built.
+      batch_sizes: Batch sizes that were asked for. Engines that were not built here are built for the first batch
+        that they meet, and other sizes run in TensorFlow.
+      dynamic_shape_profile_strategy: How engines are tuned for these sizes; None in files of older versions.
+      engine_bytes: Size of the built engines.
+      nodes_inside: Nodes that went into engines; constants and identities are not counted.
+      nodes_outside: Nodes of `network` that stay in TensorFlow.
+      left_to_tensorflow: The same by op type, with TF-TRT's reasons.
+      linked_tensorrt: TensorRT that TensorFlow was built against.
+      loaded_tensorrt: TensorRT that was found here; None if there is none.
+      quantization: How it was quantised; None unless the precision is INT8.
+    """
+
+    engines: int
+    engines_built: bool
+    why_not_built: str
+    batch_sizes: tuple[int, ...]
+    engine_bytes: int
+    nodes_inside: int
+    nodes_outside: int
+    left_to_tensorflow: tuple[LeftOver, ...]
+    linked_tensorrt: str
+    loaded_tensorrt: str | None
+    quantization: QuantizationReport | None = None
+    dynamic_shape_profile_strategy: str | None = None
+
+    DERIVED: ClassVar = ("coverage",)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the nodes of `network` that are inside engines, in [0, 1]."""
+        total = self.nodes_inside + self.nodes_outside
+        return self.nodes_inside / total if total else 0.0
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        engine = "engine" if self.engines == 1 else "engines"
+        if self.engines_built:
+            sizes = f"batch sizes {', '.join(map(str, self.batch_sizes))}, {self.dynamic_shape_profile_strategy}"
+            built = f"built for {sizes} ({self.engine_bytes / 1e6:.1f} MB)"
+        else:
+            built = f"not built here: {self.why_not_built}"
+        left = "\n".join(f"    {left_over}" for left_over in self.left_to_tensorflow) or "    nothing"
+        return (
+            f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
+            f"  {self.engines} TensorRT {engine}, {self.precision_mode}, {built}\n"
+            f"  {self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside "
+            f"({self.coverage:.1%}); left to TensorFlow inside `network`:\n{left}\n"
+            + (f"{self.quantization}\n" if self.quantization else "")
+            + f"  TensorFlow {self.tensorflow_version}, linked TensorRT {self.linked_tensorrt}, "
+            f"loaded TensorRT {self.loaded_tensorrt or 'none'}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BakedReport(ConversionReport):
+    """What Grappler baked into the graph.
+
+    Attributes:
+      matrix_ops: Convolutions and matrix products of `network`, all in the precision that was asked for.
+      is_jitted: Whether the SavedModel says that XLA compiles the network and the selection.
+      parity: The conversion's detections against the export's.
+    """
+
+    matrix_ops: int
+    is_jitted: bool
+    parity: Parity
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        how = "XLA compiles it, once for each batch size" if self.is_jitted else "plain TensorFlow ops"
+        return (
+            f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
+            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; {how}\n"
+            f"  parity, export     {self.parity}\n"
+            f"  TensorFlow {self.tensorflow_version}"
+        )
+
+
+def count_nodes(nodes) -> Counter:
+    """Counts nodes by op type, plumbing left out."""
+    return Counter(node.op for node in nodes if node.op not in PLUMBING_OPS)
+
+
+def left_over(outside: Counter, reasons_csv: Path) -> tuple[LeftOver, ...]:
+    """Joins the op types that stayed in TensorFlow with TF-TRT's reasons.
+
+    Args:
+      outside: Op type to count in the converted graph.
+      reasons_csv: What TF-TRT wrote for TF_TRT_SHOW_DETAILED_REPORT: op, reason and count, separated by "|".
+
+    Returns:
+      One row per op type, the most frequent first.
+    """
+    reasons = defaultdict(list)
+    if reasons_csv.is_file():
+        with open(reasons_csv, encoding="utf-8", newline="") as file:
+            for row in csv.reader(file, delimiter="|"):
+                reasons[row[0]].append("|".join(row[1:-1]))
+    unexplained = (
+        "TF-TRT takes this op, but its segment is smaller than minimum_segment_size or not among the 20 largest"
+    )
+    return tuple(
+        LeftOver(op, count, tuple(dict.fromkeys(reasons.get(op, [unexplained])))) for op, count in outside.most_common()
+    )

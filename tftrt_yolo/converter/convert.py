@@ -1,0 +1,134 @@
+"""Conversion: from a SavedModel to a faster one, by TF-TRT, XLA or oneDNN.
+
+    report = tftrt_yolo.convert("yolov8n_saved_model", "yolov8n_tensorrt_saved_model")
+    report.engines, report.coverage, report.engines_built
+    report = tftrt_yolo.convert("yolov8n_saved_model", "yolov8n_xla_saved_model", accelerator="xla")
+    report.parity
+
+The second stage of the flow: it reads what `export` wrote, and `Predictor` runs what it writes. Only signature
+`network` is converted; every other signature is built around the converted one (saved_model.write).
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tftrt_yolo.converter.accelerators import ACCELERATORS, check_precision
+from tftrt_yolo.converter.conversion_report import ConversionReport
+from tftrt_yolo.converter.int8.options import Int8Options
+from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.ground import directories, progress
+from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+
+
+def convert(
+    saved_model_dir: str | Path,
+    output_saved_model_dir: str | Path,
+    *,
+    accelerator: str = "tensorrt",
+    precision_mode: str | None = None,
+    tensorrt: TensorRTOptions | None = None,
+    int8: Int8Options | None = None,
+    parity_images: str | Path | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ConversionReport:
+    """Converts a SavedModel for TensorRT, XLA or oneDNN.
+
+    "tensorrt" is TF-TRT's TrtGraphConverterV2. With a GPU and TensorRT 8.6.1 the engines are built, saved, loaded again
+    and run. Elsewhere the same conversion is done without building; the report says so, and TensorRT builds the engines
+    at first use. "xla" is for GPUs without TensorRT: the precision is baked into the graph, and XLA compiles network
+    and selection together, a few seconds for each batch size that it meets. "onednn" is for CPUs: the precision is
+    baked, and TensorFlow's own kernels run it. These two are compared with the export on images.
+
+    INT8 puts quantisations with scales from calibration images into the graph, for TensorRT to run in INT8 and for
+    TensorFlow to compute alike anywhere: `evaluate` gives its accuracy before there is a GPU.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` wrote.
+      output_saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
+      accelerator: "tensorrt", "xla" or "onednn".
+      precision_mode: "FP32", "FP16" or "INT8" for tensorrt; "FP32", "FP16" or "BF16" for xla; "FP32" or "BF16" for
+        onednn. None for FP16, with onednn for FP32.
+      tensorrt: Options of TF-TRT; with tensorrt only.
+      int8: What INT8 is calibrated with, and how accurate it must be; with INT8 only.
+      parity_images: An image, a folder of images, or a glob, on which xla and onednn are compared with the export; None
+        for a packaged photo of digits.
+      overwrite: Replace a SavedModel that is already there.
+      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
+        run twice. Other precisions report nothing, nor does calibration by "tensorrt".
+
+    Returns:
+      An EngineReport (engines, coverage, what stayed in TensorFlow and why) or a BakedReport (precision, parity).
+
+    Raises:
+      ValueError: If an argument is out of its range, or makes no sense with this accelerator, or an element of a data
+        set to calibrate with is no image.
+      TypeError: If calibration_data is neither a path nor a data set.
+      FileExistsError: If output_saved_model_dir exists and overwrite is false.
+      SavedModelError: If saved_model_dir is no SavedModel of ours.
+      ImageError: If parity_images are none, or one cannot be read, or no calibration image can.
+      DatasetError: If evaluation_data, or a data.yaml to calibrate with, cannot be used.
+      TensorRTUnavailableError: If this TensorFlow has no TF-TRT: 2.18 or newer, or a build without TensorRT; or
+        calibration is "tensorrt", and engines cannot be built here.
+      ConversionError: If there is no engine, the coverage is too small, a built engine does not run, the precision was
+        not taken everywhere, this CPU has no BF16 and onednn is asked for it, the calibration images say nothing about
+        a layer's range, or INT8 loses more than maximum_map_drop.
+    """
+    start = time.perf_counter()
+    precision_mode = check_precision(accelerator, precision_mode)
+    kind = ACCELERATORS[accelerator]
+    int8 = _check_int8(int8, precision_mode)
+    arguments = kind.check(accelerator, tensorrt, parity_images)
+    output_saved_model_dir = Path(output_saved_model_dir)
+    source = _check_directories(Path(saved_model_dir), output_saved_model_dir, overwrite=overwrite)
+    with Worker(kind.module, environment=kind.environment) as worker:
+        if int8:
+            arguments["quantization"] = int8.quantization(worker.folder)
+        with directories.written_whole(output_saved_model_dir, overwrite=overwrite) as partial_dir:
+            worker.start(source=source, output_dir=partial_dir.resolve(), precision_mode=precision_mode, **arguments)
+            found = _finish(worker, kind.crash_hint, on_progress)
+            report = kind.report(
+                saved_model_dir=str(saved_model_dir),
+                output_saved_model_dir=str(output_saved_model_dir),
+                accelerator=accelerator,
+                precision_mode=precision_mode,
+                **found,
+                seconds=time.perf_counter() - start,
+            )
+            report.write(partial_dir)
+    return report
+
+
+def _check_int8(options: Int8Options | None, precision_mode: str) -> Int8Options | None:
+    """INT8's options, checked; None for another precision, for which there must be none."""
+    if precision_mode == "INT8":
+        options = options or Int8Options()
+        options.check()
+    elif options is not None:
+        options.refuse("INT8", f"{argument('precision_mode')} is {precision_mode}")
+    return options
+
+
+def _check_directories(saved_model_dir: Path, output_saved_model_dir: Path, *, overwrite: bool) -> SavedModelHandle:
+    """Opens the source; refuses one that is no export, and an output that is in the way."""
+    if output_saved_model_dir.resolve() == saved_model_dir.resolve():
+        raise ValueError(
+            f"{argument('output_saved_model_dir')} is {argument('saved_model_dir')}, {saved_model_dir}. Choose another "
+            "directory."
+        )
+    directories.check_free(output_saved_model_dir, overwrite=overwrite)
+    return open_saved_model(saved_model_dir).require_export("convert")
+
+
+def _finish(worker: Worker, crash_hint: str, on_progress: Callable[[int, int], None] | None) -> dict:
+    """Waits for the conversion, passes its progress on, and says what a crash of it means."""
+    try:
+        return progress.result_of(worker, on_progress)
+    except WorkerCrashedError as error:
+        is_full = "No space left on device" in str(error)
+        hint = "Free some space, or write to another disk" if is_full else crash_hint
+        raise ConversionError(f"The conversion did not come to an end. {hint}. The process {error}") from error

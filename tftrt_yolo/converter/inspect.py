@@ -1,0 +1,115 @@
+"""Looking into a SavedModel without running it.
+
+report = tftrt_yolo.inspect("yolov8n_tensorrt_saved_model")
+report.engines, report.conversion.coverage
+print(report)
+"""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+from tftrt_yolo import contract
+from tftrt_yolo.converter.conversion_report import ConversionReport, count_nodes
+from tftrt_yolo.ground import directories
+from tftrt_yolo.saved_model.handle import open_saved_model
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModelReport:
+    """What is inside a SavedModel.
+
+    Attributes:
+      saved_model_dir: The directory.
+      metadata: Its metadata.
+      signatures: Signature key to its inputs and outputs, each name to "dtype (shape)".
+      engines: Name of each TRTEngineOp to the number of nodes in its native segment, without plumbing.
+      built_engine_bytes: Name of each built engine to its size.
+      precision_modes: The engines' precision modes.
+      ops: Op type to count over the whole file, without plumbing.
+      size_bytes: Size of the directory.
+      conversion: How it was converted; None for an export.
+    """
+
+    saved_model_dir: str
+    metadata: contract.Metadata
+    signatures: dict[str, tuple[dict[str, str], dict[str, str]]]
+    engines: dict[str, int]
+    built_engine_bytes: dict[str, int]
+    precision_modes: tuple[str, ...]
+    ops: dict[str, int]
+    size_bytes: int
+    conversion: ConversionReport | None
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        metadata, selection = self.metadata, self.metadata.selection
+        height, width = metadata.image_size_hw
+        lines = [
+            f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
+            f"  model       {metadata.weights}, {metadata.task}, {len(metadata.names)} classes, {width} x {height} px",
+            f"  selection   score above {selection.score_threshold}, IoU threshold {selection.iou_threshold}, "
+            f"at most {selection.max_detections} of {selection.max_candidates:,} candidates",
+        ]
+        for key, (inputs, outputs) in self.signatures.items():
+            lines.append(f"  signature   {key}")
+            lines += [f"    in        {name}: {spec}" for name, spec in inputs.items()]
+            lines += [f"    out       {name}: {spec}" for name, spec in outputs.items()]
+        for name, nodes in self.engines.items():
+            size = self.built_engine_bytes.get(name)
+            built = f"built, {size / 1e6:.1f} MB" if size else "not built; TensorRT builds it at first use"
+            lines.append(f"  engine      {name}: {nodes} nodes, {'/'.join(self.precision_modes)}, {built}")
+        if not self.engines and not self.conversion:
+            common = Counter(self.ops).most_common(6)
+            lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")
+        if self.conversion:
+            lines += ["  conversion", *(f"    {line}" for line in str(self.conversion).splitlines())]
+        return "\n".join(lines)
+
+
+def inspect(saved_model_dir: str | Path) -> SavedModelReport:
+    """Looks into a SavedModel without running it.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` or `convert` wrote.
+
+    Returns:
+      Signatures, engines, op counts, metadata, and how it was converted.
+
+    Raises:
+      SavedModelError: If it is no SavedModel of ours.
+    """
+    from tftrt_yolo.saved_model import saved_model_pb  # with TensorFlow, which a command's help need not wait for
+
+    handle = open_saved_model(saved_model_dir)
+    meta_graph = saved_model_pb.read(handle.directory).meta_graphs[0]
+    engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
+    segments = {function.signature.name: function for function in meta_graph.graph_def.library.function}
+    return SavedModelReport(
+        saved_model_dir=handle.given,
+        metadata=handle.metadata,
+        signatures={
+            key: (_specs(meta_graph.signature_def[key].inputs), _specs(meta_graph.signature_def[key].outputs))
+            for key in contract.SIGNATURES
+        },
+        engines={
+            name: count_nodes(segments[node.attr["segment_func"].func.name].node_def).total()
+            for name, node in engines.items()
+        },
+        built_engine_bytes=saved_model_pb.built_engine_bytes(handle.directory),
+        precision_modes=tuple(sorted({node.attr["precision_mode"].s.decode() for node in engines.values()})),
+        ops=dict(count_nodes(saved_model_pb.all_nodes(meta_graph.graph_def)).most_common()),
+        size_bytes=directories.size_bytes(handle.directory),
+        conversion=ConversionReport.read(handle) if engines or handle.conversion else None,
+    )
+
+
+def _specs(tensors) -> dict[str, str]:
+    """A signature's tensors: name to dtype and shape."""
+    import tensorflow as tf
+
+    return {
+        name: f"{tf.dtypes.as_dtype(tensor.dtype).name} "
+        f"({', '.join('?' if dim.size < 0 else str(dim.size) for dim in tensor.tensor_shape.dim)})"
+        for name, tensor in sorted(tensors.items())
+    }

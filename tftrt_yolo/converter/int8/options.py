@@ -1,0 +1,136 @@
+"""What INT8 can be asked for.
+
+    options = Int8Options(calibration_data="coco8.yaml", calibration="mse")
+    options.check()
+    options.quantization(folder)               # for the worker: the images are found, a data set's written as files
+
+Every check refuses; none changes what was asked for.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from absl import logging
+
+from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.arguments import Options, argument, check_share, setting
+from tftrt_yolo.ground.errors import TensorRTUnavailableError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Int8Options(Options):
+    """What INT8 is calibrated with, and how accurate it must be.
+
+    Attributes:
+      calibration_data: For INT8, images like those that the model is to see: an image, a folder of images or of such
+        folders, a glob, or a data.yaml (its train, or else val); of more than 500, 500 are taken. From Python also a
+        tf.data.Dataset, of which the first 500 images are taken: its elements are images (H, W, 3), uint8 and RGB, or
+        batches (B, H, W, 3); tuples whose first component is that; or dicts with "image" or "images".
+      calibration: For INT8, how an activation's range is chosen: "max" (the largest value; what None means),
+        "percentile" (99.99 % of the values) or "mse" (least squared error). "tensorrt" is TF-TRT's own calibrator, with
+        no quantisation in the graph; only where engines can be built, and never run so far.
+      calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
+        images' contents, so that converting again needs no calibration, with another method too; None for
+        $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo.
+      evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on.
+      maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
+    """
+
+    calibration_data: str | Path | Iterable | None = None
+    calibration: str | None = None
+    calibration_cache_dir: str | Path | None = None
+    evaluation_data: str | Path | None = None
+    maximum_map_drop: float | None = None
+
+    def check(self) -> None:
+        """Checks all but the images.
+
+        Raises:
+          ValueError: If one is out of its range or missing.
+          TypeError: If calibration_data is neither a path nor a data set.
+          TensorRTUnavailableError: If TF-TRT is to calibrate, and engines cannot be built here.
+        """
+        self._check_calibration()
+        drop, data = self.maximum_map_drop, self.evaluation_data
+        if drop is not None:
+            check_share("maximum_map_drop", drop)
+            if data is None:
+                raise ValueError(
+                    f"{argument('maximum_map_drop')} needs {argument('evaluation_data')}: labelled images to measure "
+                    "mAP on."
+                )
+        if data is not None and not Path(data).exists():
+            raise ValueError(
+                f"{argument('evaluation_data')} is {data}, which does not exist. Expected what `evaluate` takes as "
+                "data."
+            )
+
+    def _check_calibration(self) -> None:
+        from tftrt_yolo.converter.int8 import calibration_dataset, calibration_images
+
+        data, method = self.calibration_data, self.calibration
+        if data is None:
+            raise ValueError(
+                f"{argument('precision_mode')} is INT8, which needs {argument('calibration_data')}: images like those "
+                "that the model is to see. Give a folder, a glob, a data.yaml or a tf.data.Dataset, 100 images or more."
+            )
+        if not isinstance(data, (str, Path)) and not calibration_dataset.is_dataset(data):
+            raise TypeError(
+                f"{argument('calibration_data')} is a {type(data).__name__}; expected a path, a glob or a "
+                "tf.data.Dataset. Images in memory become one with tf.data.Dataset.from_tensor_slices."
+            )
+        if method is not None and method not in calibration_images.ALL_METHODS:
+            raise ValueError(
+                f"{argument('calibration')} is {method!r}; known are {', '.join(calibration_images.ALL_METHODS)}."
+            )
+        if method != calibration_images.TENSORRT:
+            return
+        if self.calibration_cache_dir is not None:
+            raise ValueError(
+                f"{argument('calibration_cache_dir')} keeps what we measure, and with "
+                f"{setting('calibration', 'tensorrt')} TF-TRT measures. Leave one of them out."
+            )
+        machine = environment.check()
+        if not machine.can_build_engines:
+            raise TensorRTUnavailableError(
+                f"{argument('calibration')} is 'tensorrt', and TF-TRT's own calibrator runs while TensorRT builds the "
+                f"engine. That cannot be done here: {machine.why_no_engines}. Leave it out: then the quantisations are "
+                "in the graph, which works on any machine."
+            )
+
+    def quantization(self, folder: Path):
+        """Finds the images; to be called after `check`.
+
+        Args:
+          folder: A temporary folder, for the pictures of a data set.
+
+        Returns:
+          An `accuracy.Quantization` for the worker.
+
+        Raises:
+          ImageError: If there is no image.
+          ValueError: If an element of a data set is no image.
+          DatasetError: If a data.yaml is damaged or names what is not there.
+        """
+        from tftrt_yolo.converter.int8 import calibration_cache, calibration_dataset, calibration_images
+        from tftrt_yolo.converter.int8.accuracy import Quantization
+
+        data = self.calibration_data
+        if calibration_dataset.is_dataset(data):
+            pictures = folder / "calibration_images"
+            calibration_dataset.write_pictures(data, pictures, most=calibration_images.MOST_IMAGES)
+            data = pictures
+        images = calibration_images.find_images(data)
+        if len(images) < calibration_images.FEW_IMAGES:
+            logging.warning("%d calibration images are few for INT8; 100 or more give steadier ranges", len(images))
+        cache_dir = self.calibration_cache_dir or calibration_cache.default_dir()
+        return Quantization(
+            calibration_images.Calibration(
+                images,
+                self.calibration or calibration_images.DEFAULT_METHOD,
+                None if cache_dir is None else str(Path(cache_dir).resolve()),
+            ),
+            None if self.evaluation_data is None else str(Path(self.evaluation_data).resolve()),
+            self.maximum_map_drop,
+        )

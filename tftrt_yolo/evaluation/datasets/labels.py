@@ -1,0 +1,162 @@
+"""Labels in YOLO's text format, an object a line, checked: they come from strangers.
+
+    truth = read(Path("labels/000001.txt"), LabelFormat("detect", num_classes=80))
+
+Columns after the class, all as fractions of the image's sides: detect x, y, width, height of a box; pose the same and
+x, y and, if there are three values a keypoint, visibility of each; segment x, y of each corner of a polygon; obb of
+four corners.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.ground.errors import DatasetError
+
+_TOLERANCE = 0.01  # of a side, by which a coordinate may lie outside. Source: ultralytics.data.utils.verify_image_label
+_BOX = 4
+_CORNERS = 8
+_LEAST_POLYGON = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelFormat:
+    """What a line must look like.
+
+    Attributes:
+      task: Ultralytics' name of the model's task.
+      num_classes: Classes of the model.
+      keypoint_shape: Keypoints of an object and values of a keypoint (2 or 3); None where the data has none.
+      boxes_only: Whether a detect model takes the boxes around polygons, oriented boxes and pose labels.
+    """
+
+    task: str
+    num_classes: int
+    keypoint_shape: tuple[int, int] | None = None
+    boxes_only: bool = False
+
+
+def read(path: Path, label_format: LabelFormat) -> Truth:
+    """Reads a label file.
+
+    Args:
+      path: The file; if there is none, or nothing in it, the image is background.
+      label_format: What its lines must look like.
+
+    Returns:
+      The objects, as fractions of the image's sides; a line that stands there twice counts once.
+
+    Raises:
+      DatasetError: If the file cannot be read or a line is not what it must be; the message names file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        lines = []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}). Expected a label file in YOLO's text format.") from error
+    rows = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            rows.setdefault(tuple(_numbers(line, f"{path}, line {number}", label_format)), None)
+    num_lines = sum(bool(line.strip()) for line in lines)
+    if len(rows) < num_lines:
+        logging.warning("%s: %d lines stand there twice and count once", path, num_lines - len(rows))
+    return _truth([np.array(row) for row in rows], label_format)
+
+
+def _numbers(line: str, place: str, label_format: LabelFormat) -> list[float]:
+    """The checked values of a line."""
+    words = line.split()
+    try:
+        values = [float(word) for word in words]
+    except ValueError as error:
+        raise DatasetError(
+            f"{place}: {error}. Expected numbers between blanks: the class and its coordinates."
+        ) from error
+    if not np.isfinite(values).all():
+        raise DatasetError(f"{place}: a value is not finite. Expected fractions of the image's sides.")
+    if values[0] != int(values[0]) or not 0 <= values[0] < label_format.num_classes:
+        raise DatasetError(
+            f"{place}: class {words[0]}; the model has the classes 0 to {label_format.num_classes - 1}. Give the data "
+            "set that the model was trained for, or correct the label."
+        )
+    _check_columns(len(values) - 1, place, label_format)
+    coordinates = np.array(values[1:])
+    if len(coordinates) == _pose_columns(label_format) and label_format.keypoint_shape[1] == 3:  # no visibility
+        coordinates = np.concatenate([coordinates[:_BOX], np.delete(coordinates[_BOX:], np.s_[2::3])])
+    outside = (coordinates < -_TOLERANCE) | (coordinates > 1 + _TOLERANCE)
+    if outside.any():
+        raise DatasetError(
+            f"{place}: the coordinate {coordinates[outside][0]:g} lies outside of the image. Expected fractions of its "
+            "width and height, between 0 and 1, not pixels."
+        )
+    if _is_box(len(values) - 1, label_format) and min(values[3:5]) < 0:
+        raise DatasetError(f"{place}: a box's width or height is negative. Expected x, y, width, height.")
+    return values
+
+
+def _is_box(num_values: int, label_format: LabelFormat) -> bool:
+    """Whether the values behind the class begin with center, width and height of a box."""
+    return label_format.task == "pose" or num_values == _BOX or num_values == _pose_columns(label_format)
+
+
+def _pose_columns(label_format: LabelFormat) -> int | None:
+    """Values behind the class of a pose label; None where the data has no keypoints."""
+    return label_format.keypoint_shape and _BOX + label_format.keypoint_shape[0] * label_format.keypoint_shape[1]
+
+
+def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> None:
+    """Refuses a line of another task."""
+    task, pose = label_format.task, _pose_columns(label_format)
+    is_polygon = num_values >= _LEAST_POLYGON and num_values % 2 == 0
+    fits = {
+        "detect": num_values == _BOX or (label_format.boxes_only and (is_polygon or num_values == pose)),
+        "segment": is_polygon,
+        "obb": num_values == _CORNERS,
+        "pose": num_values == pose,
+    }
+    if fits[task]:
+        return
+    expected = {
+        "detect": "4, x, y, width and height of a box",
+        "segment": "at least 6 and an even number, the corners of a polygon",
+        "obb": "8, the corners of an oriented box",
+        "pose": f"{pose}, a box and {label_format.keypoint_shape} keypoint values",
+    }
+    looks_like = "a box" if num_values == _BOX else "a pose" if num_values == pose else None
+    if looks_like is None and is_polygon:
+        looks_like = "an oriented box or a polygon" if num_values == _CORNERS else "a polygon"
+    remedy = " boxes_only=True measures on the boxes around them." if task == "detect" and looks_like else ""
+    raise DatasetError(
+        f"{place}: {num_values} values behind the class{f', as of {looks_like}' if looks_like else ''}. A model for "
+        f"{task} needs {expected[task]}. Give labels for {task}.{remedy}"
+    )
+
+
+def _truth(rows: list[np.ndarray], label_format: LabelFormat) -> Truth:
+    """The arrays of checked lines."""
+    task, shape = label_format.task, label_format.keypoint_shape
+    classes = np.array([row[0] for row in rows], np.int64)
+    boxes = np.array([_box_of(row[1:], label_format) for row in rows]).reshape(-1, 4)
+    if task == "segment":
+        return Truth(classes, boxes, outlines=tuple([row[1:]] for row in rows))
+    if task == "obb":
+        return Truth(classes, boxes, corners=np.array([row[1:] for row in rows]).reshape(-1, 4, 2))
+    if task == "pose":
+        keypoints = np.array([row[1 + _BOX :] for row in rows]).reshape(-1, *shape)
+        if shape[1] == 2:  # without visibility: what lies outside is not labelled, as Ultralytics has it
+            keypoints = np.concatenate([keypoints, (keypoints >= 0).all(axis=-1, keepdims=True)], axis=-1)
+        return Truth(classes, boxes, keypoints=keypoints)
+    return Truth(classes, boxes)
+
+
+def _box_of(values: np.ndarray, label_format: LabelFormat) -> np.ndarray:
+    """(4,) the box of a line, or around its points, xyxy."""
+    if _is_box(len(values), label_format):
+        return np.concatenate([values[:2] - values[2:4] / 2, values[:2] + values[2:4] / 2])
+    points = values.reshape(-1, 2)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])

@@ -1,0 +1,109 @@
+"""Evaluation: how accurate a SavedModel is on labelled images, and how it compares to the weights it came from.
+
+    report = tftrt_yolo.evaluate("yolov8n_saved_model", "coco8.yaml", compare_to="yolov8n.pt")
+    print(report)
+    report.value("box mAP50-95"), report.difference("box mAP50-95")
+
+Beside the flow of export, convert and predict.
+
+How its figures differ from those of Ultralytics' validator, although both select alike:
+
+- Frames are letterboxed as the SavedModel and Ultralytics' predict do it; its validator rounds the sides of the scaled
+  image up where these round to the nearest pixel. On 40 images that is worth up to 0.008.
+- COCO's rules take the mean precision at 101 recalls, Ultralytics the area under lines between them: up to 0.002.
+- Masks are compared at the image's resolution and not at a quarter of the frame's, and labelled masks that overlap do
+  not cut pieces out of each other: 0.01 for objects of 30 pixels.
+- Boxes are clipped to the image. Objects without a visible keypoint are ignored, as COCO does, and not counted as
+  missed.
+
+Oriented boxes are compared by probabilistic IoU as Ultralytics does, and beside it by the exact IoU of the rectangles,
+which is far stricter.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+from tftrt_yolo.contract import CLASSIFY
+from tftrt_yolo.evaluation.datasets.dataset import open_dataset
+from tftrt_yolo.evaluation.datasets.options import DataOptions
+from tftrt_yolo.evaluation.evaluation_report import FILE, EvaluationReport
+from tftrt_yolo.ground import directories
+from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.errors import EvaluationError
+from tftrt_yolo.saved_model.handle import open_saved_model
+
+
+def evaluate(
+    saved_model_dir: str | Path,
+    data: str | Path,
+    *,
+    data_options: DataOptions | None = None,
+    output_dir: str | Path | None = None,
+    compare_to: str | Path | None = None,
+    batch_size: int = 16,
+    strict: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EvaluationReport:
+    """Measures a SavedModel's accuracy on labelled images, as Ultralytics' validator and COCO do.
+
+    Signature `network` gives every anchor's predictions, and what scores above 0.001 is selected: all classes of an
+    anchor, IoU 0.7, at most 300 an image. The thresholds that the SavedModel was exported with do not matter.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` or `convert` wrote.
+      data: An Ultralytics data.yaml; a COCO JSON of instances or person keypoints; for classify a folder of class
+        folders. Paths in a data.yaml count from its own folder.
+      data_options: What of the data is measured on.
+      output_dir: Directory to write: evaluation.json, precision_recall.png and confusion_matrix.png; none to write
+        nothing.
+      compare_to: The .pt checkpoint that was exported, to run in PyTorch on the very same frames.
+      batch_size: Images a call of the network.
+      strict: Whether to refuse a converted model that TensorRT cannot run here.
+      overwrite: Replace the output of an earlier evaluation.
+      on_progress: Called with the images that are done and the number of images.
+
+    Returns:
+      The figures, over all and class by class, with the time an image.
+
+    Raises:
+      ValueError: If an argument is out of its range, or compare_to is of another task or other classes.
+      FileExistsError: If output_dir exists and overwrite is false.
+      SavedModelError: If saved_model_dir is no SavedModel of ours.
+      DatasetError: If the data set is missing, damaged or empty, does not fit the model, or images are missing.
+      ImageError: If an image cannot be read.
+      CheckpointError: If compare_to cannot be used.
+      EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.
+    """
+    check_at_least_one("batch_size", batch_size)
+    if output_dir is not None:
+        directories.check_free(Path(output_dir), overwrite=overwrite, marker=FILE)
+    handle = open_saved_model(saved_model_dir)
+    if compare_to is not None and not Path(compare_to).is_file():
+        raise ValueError(
+            f"{argument('compare_to')} is {compare_to}, which is no file. Expected the .pt checkpoint that was "
+            "exported."
+        )
+    _check_library(handle.metadata.task)
+
+    from tftrt_yolo.evaluation import measurement, networks  # with TensorFlow, which a command's help need not wait for
+
+    spec = networks.describe(handle)
+    dataset = open_dataset(data, spec, data_options or DataOptions())
+    measured = measurement.measure(
+        handle, dataset, spec, compare_to=compare_to, batch_size=batch_size, strict=strict, on_progress=on_progress
+    )
+    if output_dir is not None:
+        with directories.written_whole(Path(output_dir), overwrite=overwrite, marker=FILE) as partial_dir:
+            measured.write(partial_dir)
+    return measured.report
+
+
+def _check_library(task: str) -> None:
+    """Says early that the library of the metrics is missing."""
+    if task != CLASSIFY and importlib.util.find_spec("faster_coco_eval") is None:
+        raise EvaluationError(
+            "faster-coco-eval cannot be imported; it computes average precision. Install it with "
+            "`pip install tftrt_yolo[evaluate]`."
+        )

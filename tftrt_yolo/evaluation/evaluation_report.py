@@ -1,0 +1,217 @@
+"""What an evaluation found; printed as tables, written as evaluation.json and read back.
+
+report = EvaluationReport.read("runs/evaluation")
+report.value("box mAP50-95"), report.difference("box mAP50-95")
+"""
+
+import dataclasses
+import io
+from pathlib import Path
+
+from tftrt_yolo.ground import documents
+from tftrt_yolo.ground.errors import EvaluationError
+
+FILE = "evaluation.json"
+_WIDTH = 120
+_ROWS = 100  # classes that a table shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One figure of one model.
+
+    Attributes:
+      name: "box mAP50-95", "mask mAP50", "keypoint ...", "oriented ...", "top-1" and so on.
+      value: The figure, between 0 and 1: for average precision the mean over the classes that have a label.
+      per_class: Class index to the class's own figure, of the classes that have a label.
+    """
+
+    name: str
+    value: float
+    per_class: dict[int, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Wall time an image, in milliseconds, of what happened one after the other.
+
+    Attributes:
+      waiting_ms: Waiting for frames, which threads decode and letterbox while the rest works.
+      network_ms: Signature `network`, from frames to dense outputs in the host's memory; for PyTorch with the way to
+        its process and back. The first batch, which warms up, is left out where there are more. On a CPU the threads
+        that prepare frames slow it down; `benchmark` measures it alone.
+      selection_ms: From dense outputs to matches: selection, masks, comparison with the labels.
+    """
+
+    waiting_ms: float
+    network_ms: float
+    selection_ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelResult:
+    """One model on the data.
+
+    Attributes:
+      name: The SavedModel's directory or the checkpoint's file, without folders.
+      backend: What ran its network and why.
+      metrics: The figures.
+      speed: Time an image.
+    """
+
+    name: str
+    backend: str
+    metrics: tuple[Metric, ...]
+    speed: Speed
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCount:
+    """How often a class is labelled.
+
+    Attributes:
+      index: Class index.
+      name: Class name.
+      num_images: Images with at least one object of it.
+      num_objects: Objects.
+    """
+
+    index: int
+    name: str
+    num_images: int
+    num_objects: int
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationReport:
+    """What an evaluation found.
+
+    Attributes:
+      data: What the data set was read from.
+      split: Which part of it; empty where there is one only.
+      task: Ultralytics' name of the task.
+      image_size_hw: Height and width of the network's frames in pixels.
+      num_images: Images that were measured on.
+      num_objects: Labelled objects on them; for classify, one an image.
+      num_backgrounds: Images without an object; whatever is found on them is wrong.
+      missing_images: Paths of the images that were skipped because they are not there.
+      classes: The classes that have a label.
+      models: The SavedModel, and what it was compared to.
+    """
+
+    data: str
+    split: str
+    task: str
+    image_size_hw: tuple[int, int]
+    num_images: int
+    num_objects: int
+    num_backgrounds: int
+    missing_images: tuple[str, ...]
+    classes: tuple[ClassCount, ...]
+    models: tuple[ModelResult, ...]
+
+    def value(self, name: str, *, model: int = 0) -> float:
+        """A figure.
+
+        Args:
+          name: A metric's name.
+          model: 0 for the SavedModel, 1 for what it was compared to.
+
+        Returns:
+          Its value.
+
+        Raises:
+          KeyError: If there is no such metric.
+        """
+        values = {metric.name: metric.value for metric in self.models[model].metrics}
+        if name not in values:
+            raise KeyError(f"{name!r} is no metric of {self.task}; known are {', '.join(values)}")
+        return values[name]
+
+    def difference(self, name: str) -> float | None:
+        """The SavedModel's figure less the other's; None where nothing was compared."""
+        return self.value(name) - self.value(name, model=1) if len(self.models) > 1 else None
+
+    def write(self, output_dir: Path) -> None:
+        """Writes evaluation.json into a directory."""
+        documents.write(self, output_dir / FILE)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "EvaluationReport":
+        """Reads evaluation.json back.
+
+        Args:
+          path: The file, or the directory that `evaluate` wrote.
+
+        Returns:
+          The report.
+
+        Raises:
+          EvaluationError: If the file is missing or damaged.
+        """
+        return documents.read(path, FILE, cls, EvaluationError, origin="an evaluation", remedy="evaluate again")
+
+    def __str__(self) -> str:
+        """The tables."""
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
+        height, width = self.image_size_hw
+        split = f" ({self.split})" if self.split else ""
+        console.print(
+            f"Evaluated on {self.data}{split}: {self.num_images:,} images, {self.num_objects:,} objects, "
+            f"{self.num_backgrounds:,} without any; {self.task}, {width} x {height} px",
+            soft_wrap=True,
+        )
+        if self.missing_images:
+            console.print(f"  {len(self.missing_images):,} missing images were skipped, {self.missing_images[0]} first")
+        for model in self.models:
+            console.print(f"  {model.name}: {model.backend}", soft_wrap=True)
+        console.print(_summary(self))
+        console.print(_speeds(self))
+        console.print(_classes(self))
+        return "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())
+
+
+def _table(*headers: str):
+    """A table whose first column is text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="right" if index else "left", overflow="fold")
+    return table
+
+
+def _summary(report: EvaluationReport):
+    """Metrics by model, and the difference."""
+    names = [model.name for model in report.models]
+    table = _table("metric", *names, *(["difference"] if len(names) > 1 else []))
+    for metric in report.models[0].metrics:
+        values = [f"{report.value(metric.name, model=place):.4f}" for place in range(len(names))]
+        difference = [f"{report.difference(metric.name):+.4f}"] if len(names) > 1 else []
+        table.add_row(metric.name, *values, *difference)
+    return table
+
+
+def _speeds(report: EvaluationReport):
+    """Milliseconds an image, step by step."""
+    steps = ("waiting", "network", "selection")
+    table = _table("ms an image", *steps)
+    for model in report.models:
+        table.add_row(model.name, *(f"{getattr(model.speed, f'{step}_ms'):.1f}" for step in steps))
+    return table
+
+
+def _classes(report: EvaluationReport):
+    """The first model's metrics, class by class."""
+    metrics = report.models[0].metrics
+    table = _table("class", "images", "objects", *(metric.name for metric in metrics))
+    for one in report.classes[:_ROWS]:
+        figures = (metric.per_class.get(one.index) for metric in metrics)  # none where no object has a keypoint
+        values = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
+        table.add_row(one.name, f"{one.num_images:,}", f"{one.num_objects:,}", *values)
+    if len(report.classes) > _ROWS:
+        table.add_row(f"... {len(report.classes) - _ROWS} more in {FILE}")
+    return table

@@ -1,0 +1,102 @@
+"""What is measured: a SavedModel's signature `network` (saved_model.network), and a checkpoint in PyTorch beside it.
+
+    with PyTorchNetwork("yolov8n.pt", model) as network:
+        dense, seconds = network.run(frames)      # (batch, S, S, 3) uint8 to the dense outputs
+
+Both take the same frames and give outputs of the same names, so one evaluation serves both.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tftrt_yolo import contract
+from tftrt_yolo.evaluation.datasets.examples import LabelSpec
+from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.errors import EvaluationError, SavedModelError
+from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.saved_model import saved_model_pb
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.network import in_unit_range
+from tftrt_yolo.tasks.table import TASKS
+
+# PyTorch's threads would spin while they wait, on cores that TensorFlow's threads need.
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class PyTorchNetwork:
+    """A checkpoint in PyTorch, in a process of its own."""
+
+    backend = "PyTorch on CPU, FP32"
+
+    def __init__(self, weights: str | Path, model: LabelSpec):
+        """Remembers what to run.
+
+        Args:
+          weights: A .pt checkpoint or model YAML.
+          model: What the SavedModel is; the checkpoint must be of the same task and classes.
+        """
+        self.name, self._weights, self._model = Path(weights).name, str(weights), model
+
+    def __enter__(self) -> "PyTorchNetwork":
+        """Starts the process and loads the checkpoint.
+
+        Raises:
+          CheckpointError: If the weights cannot be used.
+          ValueError: If they are of another task or other classes.
+          EvaluationError: If the process ends.
+        """
+        self._worker = Worker("tftrt_yolo.exporter.reference", working_dir=Path.cwd(), environment=_PATIENT)
+        self._worker.__enter__()
+        try:
+            self._worker.open(weights=self._weights)
+            facts = self._receive()
+            if (facts.task, facts.names) != (self._model.task, self._model.names):
+                raise ValueError(
+                    f"{argument('compare_to')} is {self._weights}, a model for {facts.task} of {len(facts.names)} "
+                    f"classes; the SavedModel is for {self._model.task} of {len(self._model.names)}, and task and "
+                    "names must be the same. Give the checkpoint that was exported."
+                )
+        except BaseException:
+            self._worker.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Ends the process."""
+        self._worker.__exit__()
+
+    def run(self, frames: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
+        """As `SavedModelNetwork.run`; the time is with the way to the process and back."""
+        start = time.perf_counter()
+        self._worker.send(in_unit_range(frames))
+        return self._receive(), time.perf_counter() - start
+
+    def _receive(self):
+        """The process's next result."""
+        try:
+            return self._worker.receive()
+        except WorkerCrashedError as error:
+            raise EvaluationError(
+                f"PyTorch could not run {self._weights}; comparing needs the export tools (`pip install "
+                f"tftrt_yolo[export]`). The process {error}"
+            ) from error
+
+
+def describe(handle: SavedModelHandle) -> LabelSpec:
+    """What a data set must fit, from a SavedModel's metadata and signature.
+
+    Raises:
+      SavedModelError: If signature `network` lacks an output that the task's metrics need.
+    """
+    metadata = handle.metadata
+    outputs = saved_model_pb.read(handle.directory).meta_graphs[0].signature_def[contract.NETWORK].outputs
+    missing = [name for name in TASKS[metadata.task].dense if name not in outputs]
+    if missing:
+        raise SavedModelError(
+            f"{handle.given} is a model for {metadata.task}, and its signature `network` lacks "
+            f"{', '.join(missing)}. Expected one of {', '.join(TASKS)}, exported by this version."
+        )
+    num_keypoints = metadata.keypoint_shape[0] if metadata.keypoint_shape else 0
+    return LabelSpec(metadata.task, metadata.names, num_keypoints, metadata.is_end_to_end)

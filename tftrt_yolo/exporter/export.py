@@ -1,0 +1,203 @@
+"""Export: from an Ultralytics checkpoint to a TensorFlow SavedModel.
+
+    report = tftrt_yolo.export("yolov8n.pt", "yolov8n_saved_model")
+    print(report)
+
+PyTorch → ONNX (checkpoint) → onnx2tf (trunk) → decode and selection in TensorFlow (heads, frames, nms) → signatures
+(assemble) → parity with PyTorch. The first stage of the flow: what it writes, `convert` and `Predictor` read.
+"""
+
+import dataclasses
+import importlib.util
+import time
+from pathlib import Path
+
+from tftrt_yolo.contract import Metadata, Selection
+from tftrt_yolo.exporter import pytorch_parity
+from tftrt_yolo.ground import directories, environment
+from tftrt_yolo.ground.errors import CheckpointError, ExportError
+from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.tasks.table import TASKS
+
+_TENSORFLOW_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",  # an export needs no GPU and takes none of its memory
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_USE_LEGACY_KERAS": "1",  # onnx2tf imports tf_keras anyway; Keras 3 beside it costs a second
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes:
+      saved_model_dir: The SavedModel.
+      weights: The checkpoint.
+      task: Ultralytics' name of the task.
+      image_size_hw: Frame height and width in pixels.
+      num_classes: Classes.
+      num_parameters: Weights of the fused network.
+      parity: The largest differences to PyTorch on the same frames, over every anchor: "boxes" in frame pixels,
+        "scores", and what else the task has (see `Task.quantities`).
+      size_bytes: Size of the directory.
+      seconds: Wall time of the whole export.
+    """
+
+    saved_model_dir: Path
+    weights: str
+    task: str
+    image_size_hw: tuple[int, int]
+    num_classes: int
+    num_parameters: int
+    parity: dict[str, float]
+    size_bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        height, width = self.image_size_hw
+        quantities = TASKS[self.task].quantities
+        parity = ", ".join(
+            f"{quantity.label} within {quantity.format(self.parity[quantity.label])}" for quantity in quantities
+        )
+        return (
+            f"Exported {self.weights} ({self.task}, {self.num_classes} classes, {self.num_parameters:,} parameters) "
+            f"at {width} x {height} px, dynamic batch, in {self.seconds:.1f} s\n"
+            f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)\n"
+            f"  parity, PyTorch    {parity}"
+        )
+
+
+def export(
+    weights: str | Path,
+    saved_model_dir: str | Path,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    score_threshold: float = 0.25,
+    iou_threshold: float = 0.7,
+    max_detections: int = 300,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Exports a YOLO checkpoint of any task to a SavedModel and checks the saved file against PyTorch.
+
+    Args:
+      weights: A .pt checkpoint, a model YAML (random weights) or an official name such as yolov8n, which Ultralytics
+        downloads where it can.
+      saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
+      image_size: Side of the network's frame in pixels, or height and width; multiples of the model's stride (32, of a
+        classifier 1). None for 640, of a classifier 224.
+      score_threshold: Detections score above this, in [0, 1].
+      iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
+      max_detections: At most this many detections an image.
+      overwrite: Replace a SavedModel that is already there.
+
+    Returns:
+      What was done, with the largest differences to PyTorch.
+
+    Raises:
+      ValueError: If an argument is out of its range.
+      FileExistsError: If saved_model_dir exists and overwrite is false.
+      CheckpointError: If the weights cannot be used.
+      ExportError: If a tool of the export chain is missing or fails.
+      ParityError: If boxes differ by more than 0.1 px, scores by more than 1e-3, or another output by more than its
+        task's tolerance. Nothing is left behind then.
+    """
+    start = time.perf_counter()
+    weights, saved_model_dir = str(weights), Path(saved_model_dir)
+    selection = Selection(score_threshold, iou_threshold, max_detections)
+    size_hw = None if image_size is None else _size_hw(image_size)
+    directories.check_free(saved_model_dir, overwrite=overwrite)
+    _check_file(weights)
+    _check_tools()
+
+    with (
+        Worker("tftrt_yolo.exporter.checkpoint", working_dir=Path.cwd()) as pytorch,
+        Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
+        directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir,
+    ):
+        pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
+        facts = _receive(pytorch)
+        size_hw = size_hw or (TASKS[facts.task].default_size,) * 2
+        _check_stride(size_hw, facts.stride)
+        metadata = Metadata(
+            task=facts.task,
+            names=facts.names,
+            image_size_hw=size_hw,
+            stride=facts.stride,
+            selection=selection,
+            weights=Path(weights).name,
+            keypoint_shape=facts.head.keypoint_shape,
+            is_end_to_end=facts.head.is_end_to_end,
+        )
+        tensorflow.start(
+            onnx_path=_receive(pytorch),
+            head=facts.head,
+            metadata=metadata,
+            saved_model_dir=partial_dir.resolve(),
+        )
+        reference, dense = _receive(pytorch), _receive(tensorflow)
+        largest = pytorch_parity.check(TASKS[facts.task], dense, reference)
+        size_bytes = directories.size_bytes(partial_dir)
+    return ExportReport(
+        saved_model_dir=saved_model_dir,
+        weights=weights,
+        task=facts.task,
+        image_size_hw=size_hw,
+        num_classes=len(facts.names),
+        num_parameters=facts.num_parameters,
+        parity=largest,
+        size_bytes=size_bytes,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _size_hw(image_size) -> tuple[int, int]:
+    """Frame height and width, checked."""
+    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    if len(sides) != 2 or not whole:
+        raise ValueError(
+            f"image_size is {image_size!r}; expected a positive whole number or (height, width), in pixels."
+        )
+    return tuple(sides)
+
+
+def _check_stride(size_hw: tuple[int, int], stride: int) -> None:
+    """Refuses a frame that the network's strides do not divide."""
+    if any(side % stride for side in size_hw):
+        nearest = tuple(max(stride, round(side / stride) * stride) for side in size_hw)
+        nearest = nearest[0] if nearest[0] == nearest[1] else nearest
+        raise ValueError(
+            f"image_size is {size_hw[0]} x {size_hw[1]} (height x width); both must be multiples of the model's "
+            f"stride, {stride}. The nearest that is: {nearest}."
+        )
+
+
+def _check_file(weights: str) -> None:
+    """Reports a missing file before anything heavy is imported."""
+    path = Path(weights)
+    if path.is_dir():
+        raise CheckpointError(f"{weights} is a directory. Expected a .pt checkpoint, a model YAML or an official name.")
+    if path.name != weights and not path.is_file():
+        raise CheckpointError(f"{weights} does not exist. Expected a .pt checkpoint or a model YAML at this path.")
+
+
+def _check_tools() -> None:
+    """Says which export tools are missing."""
+    missing = [name for name in environment.TESTED_EXPORT_TOOLS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(
+            f"The export tools are not complete here: {', '.join(missing)} cannot be imported. Install them with "
+            "`pip install tftrt_yolo[export]`; prediction and conversion work without them."
+        )
+
+
+def _receive(worker: Worker):
+    """Waits for a half's next result and says what a crash of it means."""
+    try:
+        return worker.receive()
+    except WorkerCrashedError as error:
+        raise ExportError(
+            "A tool of the export chain failed. Check with `tftrt-yolo check` that the tools are there in the tested "
+            f"versions. The process {error}"
+        ) from error

@@ -1,0 +1,4 @@
+"""TensorFlow ops inside every SavedModel: from images to frames, to boxes, to objects.
+
+`letterbox` and `crop` bring images into frames, `decoding` is what the tasks' decodes are made of, `nms` selects.
+"""

@@ -1,0 +1,114 @@
+"""Arguments of the public functions: how a message names them, and those that belong together.
+
+    raise ValueError(f"{argument('batch_size')} is 0; it must be a whole number of at least 1.")
+    raise FileExistsError(f"{path} exists already. Pass {setting('overwrite')} to replace it.")
+
+Python's users read `batch_size` and `overwrite=True`, those of the command line `--batch_size` and `--overwrite`.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+_AS_FLAGS = "TFTRT_YOLO_ARGUMENTS_AS_FLAGS"  # in the environment, so that workers' messages agree
+
+
+@contextlib.contextmanager
+def named_as_flags() -> Iterator[None]:
+    """Has messages name arguments as flags, here and in the processes that start meanwhile."""
+    before = os.environ.get(_AS_FLAGS)
+    os.environ[_AS_FLAGS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_AS_FLAGS]
+        else:
+            os.environ[_AS_FLAGS] = before
+
+
+def argument(name: str) -> str:
+    """An argument's name for a message.
+
+    Args:
+      name: The argument's, or the option's in a dataclass of options.
+
+    Returns:
+      The name, or the flag.
+    """
+    return f"--{name}" if os.environ.get(_AS_FLAGS) else name
+
+
+def setting(name: str, value: object = True) -> str:
+    """An argument with its value, for a message that advises it.
+
+    Args:
+      name: As `argument`.
+      value: The value.
+
+    Returns:
+      `overwrite=True` or `--overwrite`, `calibration='tensorrt'` or `--calibration=tensorrt`.
+    """
+    if not os.environ.get(_AS_FLAGS):
+        return f"{name}={value!r}"
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value}"
+
+
+def check_at_least_one(name: str, value: object) -> None:
+    """Refuses an argument that is not a whole number of at least 1.
+
+    Args:
+      name: Name of the argument, for the message.
+      value: What was given.
+
+    Raises:
+      ValueError: If value is no int, a bool, or less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{argument(name)} is {value!r}; it must be a whole number of at least 1.")
+
+
+def check_share(name: str, value: object) -> None:
+    """Refuses an argument that is not a number between 0 and 1.
+
+    Args:
+      name: Name of the argument, for the message.
+      value: What was given.
+
+    Raises:
+      ValueError: If value is no number, a bool, NaN, or lies outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{argument(name)} is {value!r}; it must be a number between 0 and 1.")
+
+
+class Options:
+    """Base of frozen, keyword-only dataclasses of options that belong together; on the command line each is a flag.
+
+    Attributes:
+      given: Names of those that the caller gave, whatever their values.
+    """
+
+    given: tuple[str, ...]
+
+    def __new__(cls, **given):
+        """Remembers what is given."""
+        options = super().__new__(cls)
+        object.__setattr__(options, "given", tuple(given))  # the dataclass is frozen
+        return options
+
+    def refuse(self, owner: str, found: str) -> None:
+        """Refuses what was given, by name and whatever its value.
+
+        Args:
+          owner: What alone they are for.
+          found: What they were given with.
+
+        Raises:
+          ValueError: Always.
+        """
+        names = [argument(name) for name in self.given] or [f"{type(self).__name__}()"]
+        verb, it = ("are", "them") if len(names) > 1 else ("is", "it")
+        raise ValueError(f"{' and '.join(names)} {verb} for {owner}, and {found}. Leave {it} out.")

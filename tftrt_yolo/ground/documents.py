@@ -1,0 +1,190 @@
+"""Reports as JSON: written from dataclasses, and read back by their type hints.
+
+    documents.write(report, Path("runs/benchmark/benchmark.json"))
+    documents.read("runs/benchmark", FILE, BenchmarkReport, BenchmarkError, origin="a benchmark", remedy="run it again")
+
+A dataclass may name properties in `DERIVED`: they are written for other readers, and not read back. `FORMAT_VERSION`
+is written too, so that a file which does not fit can be told from a damaged one.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from tftrt_yolo.ground.errors import TftrtYoloError
+
+Report = TypeVar("Report")
+_VERSION_KEY = "format_version"
+FORMAT_VERSION = 1  # of a report that names none of its own
+FAULTS = (ValueError, KeyError, TypeError, AttributeError)  # how a document that does not fit shows
+
+
+def to_json(report: object) -> str:
+    """A report as JSON.
+
+    Args:
+      report: A dataclass.
+
+    Returns:
+      An object on several lines, with a line break at its end.
+    """
+    document = {_VERSION_KEY: _version_of(type(report))} | _plain(report)
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def write(report: object, path: Path) -> None:
+    """Writes a report's JSON into a file.
+
+    Args:
+      report: A dataclass.
+      path: The file.
+    """
+    path.write_text(to_json(report), encoding="utf-8")
+
+
+def read(
+    path: str | Path, file: str, kind: type[Report], error_class: type[TftrtYoloError], *, origin: str, remedy: str
+) -> Report:
+    """Reads a report from its JSON.
+
+    Args:
+      path: The file, or the directory that holds it.
+      file: Name of the file in a directory.
+      kind: The report's dataclass.
+      error_class: What to raise.
+      origin: What the file is of, for the message: "a benchmark".
+      remedy: What to do if it cannot be used.
+
+    Returns:
+      The report.
+
+    Raises:
+      TftrtYoloError: error_class, if the file is missing, damaged, or of another version and does not fit.
+    """
+    path = Path(path) / file if Path(path).is_dir() else Path(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise error_class(f"{path} cannot be read: {error.strerror}. Expected a {file} of {origin}.") from error
+    except ValueError as error:
+        raise error_class(f"{path} {fault(None, kind, error)}. Expected a {file} of this version; {remedy}.") from error
+    try:
+        return parse(document, kind)
+    except FAULTS as error:
+        found = fault(document, kind, error)
+        raise error_class(f"{path} {found}. Expected a {file} of this version; {remedy}.") from error
+
+
+def fault(document: object, kind: type, error: Exception) -> str:
+    """What is wrong with a document that could not be parsed.
+
+    Args:
+      document: The document; None if it is no JSON.
+      kind: The dataclass that was expected.
+      error: What was raised.
+
+    Returns:
+      Half a sentence: that it is damaged, or of an older or a newer version.
+    """
+    detail = f"{type(error).__name__}: {error}"
+    version = document.get(_VERSION_KEY, 0) if isinstance(document, dict) else None
+    if isinstance(version, int) and version != _version_of(kind):
+        age = "an older" if version < _version_of(kind) else "a newer"
+        return f"was written by {age} version of tftrt_yolo and does not fit this one ({detail})"
+    return f"is damaged ({detail})"
+
+
+def parse(document: object, kind: type[Report]) -> Report:
+    """Turns JSON's dictionaries and lists into a dataclass, field by field.
+
+    Args:
+      document: What JSON holds.
+      kind: The dataclass.
+
+    Returns:
+      One of its kind.
+
+    Raises:
+      TypeError: If a value has another type than its field; the message names the field.
+      ValueError: If there is a field too many or too few, or the dataclass itself refuses a value.
+    """
+    if isinstance(document, dict):
+        document = {key: value for key, value in document.items() if key != _VERSION_KEY}
+    return _parsed(document, kind, kind.__name__)
+
+
+def _version_of(kind: type) -> int:
+    return getattr(kind, "FORMAT_VERSION", FORMAT_VERSION)
+
+
+def _plain(value: object) -> object:
+    """What JSON can hold, of dataclasses and all that is in them."""
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)] + list(getattr(value, "DERIVED", ()))
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _parsed(value: object, annotation: object, place: str) -> object:
+    """A value of JSON as its annotation wants it; `place` is for messages."""
+    origin, of = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return _parsed_union(value, of, place)
+    if dataclasses.is_dataclass(annotation):
+        return _parsed_dataclass(_checked(value, dict, place), annotation, place)
+    if origin is tuple:
+        items = _checked(value, list, place)
+        kinds = [of[0]] * len(items) if len(of) == 2 and of[1] is Ellipsis else of
+        if len(kinds) != len(items):
+            raise TypeError(f"{place} has {len(items)} values; expected {len(kinds)}")
+        pairs = enumerate(zip(items, kinds, strict=True))
+        return tuple(_parsed(item, kind, f"{place}[{at}]") for at, (item, kind) in pairs)
+    if origin is dict:
+        key_kind, value_kind = of
+        items = _checked(value, dict, place).items()
+        return {key_kind(key): _parsed(item, value_kind, f"{place}[{key!r}]") for key, item in items}
+    if annotation is Path:
+        return Path(_checked(value, str, place))
+    return _checked(value, annotation, place)
+
+
+def _parsed_union(value: object, kinds: tuple, place: str) -> object:
+    """The first member that a value fits; None fits None alone."""
+    others = [kind for kind in kinds if kind is not types.NoneType]
+    if value is None and len(others) < len(kinds):
+        return None
+    for kind in others[:-1]:
+        try:
+            return _parsed(value, kind, place)
+        except (TypeError, ValueError):
+            continue
+    return _parsed(value, others[-1], place)
+
+
+def _parsed_dataclass(document: dict, kind: type, place: str) -> object:
+    """A dataclass from its fields; what is derived is left out."""
+    fields, hints = dataclasses.fields(kind), typing.get_type_hints(kind)
+    unknown = set(document) - {field.name for field in fields} - set(getattr(kind, "DERIVED", ()))
+    if unknown:
+        raise ValueError(f"{place} has {sorted(unknown)[0]!r}, which is none of its fields")
+    missing = [f for f in fields if f.name not in document and f.default is f.default_factory is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{place} lacks {missing[0].name!r}")
+    given = [field.name for field in fields if field.name in document]
+    return kind(**{name: _parsed(document[name], hints[name], f"{place}.{name}") for name in given})
+
+
+def _checked(value: object, kind: type, place: str) -> object:
+    """The value, if it is of its kind; whole numbers are numbers, and true and false are none."""
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{place} is {value!r}; expected {kind.__name__}")
+    return value

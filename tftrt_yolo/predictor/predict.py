@@ -1,0 +1,152 @@
+"""Prediction on files: annotated pictures, and a line of JSON for each image.
+
+report = tftrt_yolo.predict("yolov8n_saved_model", "photos/*.jpg", "runs/pictures")
+print(report.class_counts)
+"""
+
+import collections
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tftrt_yolo.ground import directories, image_files
+from tftrt_yolo.ground.arguments import check_at_least_one
+from tftrt_yolo.ground.errors import ImageError
+from tftrt_yolo.predictor import pictures
+from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
+from tftrt_yolo.tasks.table import TASKS
+
+_DETECTIONS_FILE = "detections.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionReport:
+    """What `predict` did.
+
+    Attributes:
+      output_dir: Where the pictures and detections.jsonl are.
+      task: Ultralytics' name of the task.
+      backend: What ran the network and why.
+      num_images: Images that were read.
+      num_detections: Detections on all of them; a classifier's images count as one each.
+      class_counts: Class name to detections; to images, of a classifier.
+      unreadable: Images that were skipped, each with the reason.
+      seconds: Wall time without loading the model.
+    """
+
+    output_dir: Path
+    task: str
+    backend: str
+    num_images: int
+    num_detections: int
+    class_counts: dict[str, int]
+    unreadable: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        counts = ", ".join(f"{count} x {name}" for name, count in sorted(self.class_counts.items())) or "none"
+        found = f"Found {self.num_detections} objects on" if TASKS[self.task].select else "Classified"
+        lines = [
+            f"{found} {self.num_images} images in {self.seconds:.1f} s",
+            f"  classes      {counts}",
+            f"  backend      {self.backend}",
+            f"  written      {self.output_dir} (pictures and {_DETECTIONS_FILE})",
+        ]
+        lines += [f"  skipped      {reason}" for reason in self.unreadable]
+        return "\n".join(lines)
+
+
+def predict(
+    saved_model_dir: str | Path,
+    source: str | Path,
+    output_dir: str | Path,
+    *,
+    batch_size: int = BATCH_SIZE,
+    strict: bool = False,
+    skip_unreadable: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PredictionReport:
+    """Predicts on files and writes annotated pictures and detections.jsonl.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` or `convert` wrote.
+      source: An image, a folder of images, or a glob.
+      output_dir: Directory to write: a picture for each image, and a line of JSON for each image in detections.jsonl.
+      batch_size: At most this many images a call of the network.
+      strict: Whether to refuse a converted model that TensorRT cannot run here.
+      skip_unreadable: Whether to go on without an image that cannot be read; it is listed in the report.
+      overwrite: Replace the output of an earlier run.
+      on_progress: Called with the images that are done and the number of images.
+
+    Returns:
+      Counts, and what ran.
+
+    Raises:
+      ValueError: If batch_size is less than 1.
+      ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
+      FileExistsError: If output_dir exists and overwrite is false.
+      SavedModelError: If the SavedModel is damaged or not ours.
+    """
+    check_at_least_one("batch_size", batch_size)
+    output_dir = Path(output_dir)
+    directories.check_free(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE)
+    paths = image_files.find_images(source)
+    predictor = Predictor(saved_model_dir, strict=strict)
+
+    start = time.perf_counter()
+    unreadable, class_counts, num_images = [], Counter(), 0
+    with (
+        directories.written_whole(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE) as partial_dir,
+        open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
+    ):
+        task, names = predictor.task, predictor.names
+        results = _read_and_predict(predictor, paths, batch_size, unreadable if skip_unreadable else None)
+        for path, image, result in results:
+            picture_path, rows = pictures.free_path(partial_dir / path.name), task.rows(result, names)
+            pictures.write(task.draw(image, result, names), picture_path)
+            header = {
+                "image": str(path),
+                "picture": picture_path.name,
+                "height": image.shape[0],
+                "width": image.shape[1],
+            }
+            lines.write(json.dumps({**header, task.row_label: rows}) + "\n")
+            class_counts.update(row["name"] for row in (rows if task.select else rows[:1]))
+            num_images += 1
+            if on_progress:
+                on_progress(num_images + len(unreadable), len(paths))
+    return PredictionReport(
+        output_dir=output_dir,
+        task=task.name,
+        backend=str(predictor.backend),
+        num_images=num_images,
+        num_detections=class_counts.total(),
+        class_counts=dict(class_counts),
+        unreadable=tuple(unreadable),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _read_and_predict(
+    predictor: Predictor, paths: list[Path], batch_size: int, unreadable: list[str] | None
+) -> Iterator[tuple[Path, np.ndarray, object]]:
+    """Each file with its image and result; where `unreadable` is a list, reasons go there instead of raising."""
+    read = collections.deque()
+
+    def images():
+        for path, image in image_files.read_ahead(paths, raises=unreadable is None):
+            if isinstance(image, ImageError):
+                unreadable.append(str(image))
+            else:
+                read.append(path)
+                yield image
+
+    for image, result in predictor.with_images(images(), batch_size):
+        yield read.popleft(), image, result

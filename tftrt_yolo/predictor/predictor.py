@@ -1,0 +1,144 @@
+"""Prediction: images in, supervision objects out, on whatever this machine has.
+
+    predictor = tftrt_yolo.Predictor("yolov8n_saved_model")
+    [detections] = predictor("bus.jpg")
+    print(predictor.backend, detections.xyxy, detections.data["class_name"])
+
+The third stage of the flow: it runs what `export` or `convert` wrote. `predict` is the same for files, with pictures.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.arguments import check_at_least_one
+from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Scene
+
+BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
+
+
+class Predictor:
+    """A loaded SavedModel that takes images of any kind and size.
+
+    Attributes:
+      metadata: What the SavedModel knows about itself: names, sizes, thresholds.
+      task: What the task is made of.
+      names: (C,) str, the classes.
+      backend: What runs the network and why.
+    """
+
+    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False):
+        """Loads a SavedModel; GPU memory grows on demand.
+
+        Args:
+          saved_model_dir: A SavedModel that `export` or `convert` wrote.
+          strict: Whether to refuse a converted model that TensorRT cannot run here. Without it the engines' native
+            segments run in TensorFlow, and `backend` says so.
+
+        Raises:
+          SavedModelError: If the SavedModel is damaged or not ours.
+          TensorRTUnavailableError: If strict, and the engines cannot run here.
+        """
+        from tftrt_yolo.predictor import pipeline  # with TensorFlow, which a command's help need not wait for
+        from tftrt_yolo.saved_model import load
+
+        handle = open_saved_model(saved_model_dir)
+        self.metadata = handle.metadata
+        self.task = TASKS[self.metadata.task]
+        signatures, self.backend = load.load(handle, strict=strict)
+        self._pipeline = pipeline.Pipeline(
+            signatures,
+            frame_size_hw=self.metadata.image_size_hw,
+            is_compiled=self.backend.name == "XLA",
+            uses_gpu=self.backend.device == "GPU",
+            per_image=self.task.per_image,
+        )
+        self.names = np.array([self.metadata.names[index] for index in sorted(self.metadata.names)], dtype=str)
+
+    @property
+    def compiled_batch_sizes(self) -> tuple[int, ...]:
+        """The batch sizes that XLA compiled so far; empty for a model that was not converted for XLA."""
+        return tuple(sorted(self._pipeline.compiled_batch_sizes))
+
+    def warm_up(self, batch_sizes: tuple[int, ...] = (1, BATCH_SIZE)) -> None:
+        """Runs each batch size once, so that no later call compiles, builds an engine or loads a library.
+
+        Batches of a model that was converted for XLA are filled up to one of these sizes from now on, and larger ones
+        are cut; without a warm-up they are filled up to the next power of two. Image sizes never compile anything.
+
+        Args:
+          batch_sizes: Images a batch.
+
+        Raises:
+          ValueError: If one is less than 1.
+        """
+        for batch_size in batch_sizes:
+            check_at_least_one("batch_sizes", batch_size)
+        self._pipeline.warm_up(tuple(batch_sizes))
+
+    def __call__(self, images, *, batch_size: int = BATCH_SIZE) -> list:
+        """Predicts what the model was trained for.
+
+        Args:
+          images: One image or several. One: a path, bytes of an image file, a Pillow image, or an RGB uint8 array
+            (height, width, 3). Several: a list of these, of mixed sizes, or an array or tf.Tensor
+            (batch, height, width, 3) uint8.
+          batch_size: At most this many images a call of the network.
+
+        Returns:
+          One object of supervision's for each image, in order, all in that image's pixels and best first:
+          detect: `Detections` with `xyxy`, `confidence`, `class_id`, and the class names in `data["class_name"]`;
+          segment: the same with `mask` at the image's resolution;
+          obb: the same with the corners in `data["xyxyxyxy"]` and centre, size and angle in `data["xywhr"]`;
+          pose: `KeyPoints`, with the boxes in `data["xyxy"]`;
+          classify: `Classifications` of all classes in their order.
+
+        Raises:
+          ImageError: If an image cannot be read or is none.
+          ValueError: If batch_size is less than 1.
+        """
+        if getattr(images, "ndim", None) == 4:
+            images = list(np.asarray(images))
+        elif not isinstance(images, (list, tuple)):
+            images = [images]
+        return list(self.stream(images, batch_size=batch_size))
+
+    def stream(self, images: Iterable, *, batch_size: int = BATCH_SIZE) -> Iterator:
+        """Predicts on images as they come; memory stays flat however many there are.
+
+        Files are decoded by threads ahead of the network, and while one batch computes the next is brought up. So
+        results come up to three batches after their images; where each must come at once, call the predictor.
+
+        Args:
+          images: Any iterable of what `__call__` takes as one image: a list of paths, a generator over a video. It must
+            give arrays that it does not change afterwards.
+          batch_size: At most this many images a call of the network.
+
+        Yields:
+          One object of supervision's for each image, in order, as `__call__` returns them.
+
+        Raises:
+          ImageError: If an image cannot be read or is none.
+          ValueError: If batch_size is less than 1.
+        """
+        check_at_least_one("batch_size", batch_size)
+        arrays = (image for _, image in image_files.read_ahead(images))
+        return (result for _, result in self.with_images(arrays, batch_size))
+
+    def with_images(self, arrays: Iterable[np.ndarray], batch_size: int) -> Iterator[tuple[np.ndarray, object]]:
+        """Each image with what was found on it.
+
+        Args:
+          arrays: (height, width, 3) uint8 each, RGB.
+          batch_size: As `stream`.
+
+        Yields:
+          The array, and supervision's object.
+        """
+        for image, outputs in self._pipeline.run(arrays, batch_size):
+            scene = Scene(self.names, image.shape[:2], self.metadata.image_size_hw)
+            yield image, self.task.to_supervision(outputs, scene)

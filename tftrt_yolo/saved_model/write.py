@@ -1,0 +1,110 @@
+"""From a network to a SavedModel that keeps the contract.
+
+    network = tf.function(...)                                  # frames -> the task's dense outputs
+    save(network, metadata, Path("yolov8n_saved_model"))
+
+Export calls it with the decoded trunk, convert with what TF-TRT made of signature `network`: every other signature is
+built around that one function, so the weights are stored once and every signature runs the converted part.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from tftrt_yolo import contract
+from tftrt_yolo.contract import Metadata
+from tftrt_yolo.graph import crop
+from tftrt_yolo.graph import letterbox as framing
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
+
+# Nothing here is Python control flow over tensors; autograph would only take six seconds to find that out.
+_graph_function = functools.partial(tf.function, autograph=False)
+
+Network = Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
+def save(
+    network: Network,
+    metadata: Metadata,
+    saved_model_dir: Path,
+    *,
+    tracked: object = None,
+    jit_compile: bool | None = None,
+) -> None:
+    """Writes a SavedModel with every signature, Ultralytics' attribute and metadata.yaml.
+
+    Args:
+      network: Takes frames (batch, S, S, 3) float32 to the outputs that `Task.dense` names.
+      metadata: Describes the model; its selection goes into the graph.
+      saved_model_dir: An empty directory.
+      tracked: What the network needs and the SavedModel must hold: variables, or TensorRT engines.
+      jit_compile: Whether XLA compiles the network, and the network together with the selection; it is stored in the
+        SavedModel. Letterboxing stays outside, so that only a new batch size compiles anew and no new image size.
+    """
+    size_hw, task = metadata.image_size_hw, TASKS[metadata.task]
+    fit = crop.crop_images if task.is_cropped else framing.letterbox_padded_images
+    frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
+    uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
+    images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+
+    @_graph_function(input_signature=[frames_spec], jit_compile=jit_compile)
+    def network_signature(frames):
+        dense = network(frames)
+        return {name: tf.identity(dense[name], name=name) for name in task.dense}
+
+    network_function = network_signature.get_concrete_function()
+
+    @_graph_function(input_signature=[uint8_frames_spec, framing.LETTERBOX_SPEC], jit_compile=jit_compile)
+    def predict_signature(frames, letterbox):
+        dense = network_function(framing.to_unit_range(frames))
+        return _select(task, dense, letterbox, metadata, static_shapes=bool(jit_compile))
+
+    predict = predict_signature.get_concrete_function()  # one function for three signatures
+
+    @_graph_function(input_signature=[images_spec])
+    def serving_default(images):
+        return predict(*fit(images, framing.sizes_of(images), size_hw))
+
+    @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def encoded(image_bytes):
+        return predict(*framing.decode_each(image_bytes, size_hw, fit))
+
+    @_graph_function(input_signature=[images_spec, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
+    def padded(images, sizes):
+        return predict(*fit(images, sizes, size_hw))
+
+    @_graph_function(input_signature=[frames_spec])
+    def ultralytics_call(frames):
+        return task.ultralytics(network_function(frames), metadata)
+
+    root = tf.Module()
+    root.tracked = tracked
+    root.serving_default = ultralytics_call  # ultralytics.nn.backends.tensorflow calls an attribute of this name
+    signatures = {
+        contract.SERVING: serving_default,
+        contract.ENCODED: encoded,
+        contract.PADDED: padded,
+        contract.NETWORK: network_function,
+    }
+    tf.saved_model.save(root, str(saved_model_dir), signatures=signatures)
+    contract.write_metadata(saved_model_dir, metadata)
+
+
+def _select(
+    task: Task, dense: dict[str, tf.Tensor], letterbox: framing.Letterbox, metadata: Metadata, *, static_shapes: bool
+) -> dict[str, tf.Tensor]:
+    """The outputs of the signatures that take images, from those of `network`."""
+    outputs = {name: dense[name] for name in task.per_image}
+    if task.select:
+        selected = task.select(dense, metadata, static_shapes=static_shapes)
+        placed = task.place({name: selected.take(dense[name]) for name in task.per_anchor}, letterbox)
+        outputs |= {name: selected.blank(rows) for name, rows in placed.items()}
+        outputs |= {
+            "num_detections": selected.num_detections,
+            "scores": selected.scores,
+            "classes": selected.classes,
+        }
+    return outputs

@@ -1,0 +1,157 @@
+"""Benchmarks: how fast an export and its conversions are here, beside what else runs the same model.
+
+    report = tftrt_yolo.benchmark("yolov8n_saved_model", "runs/benchmark", weights="yolov8n.pt")
+    print(report)
+
+It converts the export and has `benchmarking` measure what comes of it, which itself knows no converter.
+"""
+
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import logging
+
+from tftrt_yolo.benchmarking.artifacts import Plan
+from tftrt_yolo.benchmarking.contestants import Contestant, choose
+from tftrt_yolo.benchmarking.measurement import YAML_SUFFIXES, measure
+from tftrt_yolo.benchmarking.options import BenchmarkOptions
+from tftrt_yolo.benchmarking.results import chart
+from tftrt_yolo.benchmarking.results.benchmark_report import FILE, BenchmarkReport
+from tftrt_yolo.converter.convert import convert
+from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.ground import assets, directories
+from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+
+
+def benchmark(
+    saved_model_dir: str | Path,
+    output_dir: str | Path,
+    *,
+    weights: str | Path | None = None,
+    contestants: tuple[str, ...] | None = None,
+    batch_sizes: tuple[int, ...] = (1, 8),
+    seconds: float = 2.0,
+    options: BenchmarkOptions | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[str], None] | None = None,
+) -> BenchmarkReport:
+    """Measures an exported SavedModel, its conversions and its peers, each in a process of its own.
+
+    A contestant that cannot run here is reported with the reason, one that crashes with its last words; the others
+    go on.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` wrote.
+      output_dir: Directory to write: benchmark.json, benchmark.csv and benchmark.png.
+      weights: The checkpoint or model YAML that was exported, for the peers: PyTorch, Ultralytics, ONNX Runtime and
+        OpenVINO. Without it they are absent.
+      contestants: Names of those to measure, such as xla-fp16,pytorch-compile-fp16; none for all.
+      batch_sizes: Images a call.
+      seconds: Length of each measurement: once for single calls, three times for calls without waiting.
+      options: What is seldom given: other pictures, the peers' interpreter, where conversions are kept.
+      overwrite: Replace the output of an earlier benchmark.
+      on_progress: Called with a line before each step.
+
+    Returns:
+      Images per second, latencies, memory, and what they leave to the machine's ceilings.
+
+    Raises:
+      ValueError: If an argument is out of its range, a contestant is unknown, or weights has another name than
+        what was exported.
+      NotAnExportError: If saved_model_dir is a conversion.
+      FileExistsError: If output_dir exists and overwrite is false.
+      SavedModelError: If saved_model_dir is no SavedModel of ours.
+      ImageError: If there is no image or one cannot be read.
+      BenchmarkError: If nothing could be measured. Nothing is written then.
+    """
+    options = options or BenchmarkOptions()
+    saved_model_dir, output_dir = Path(saved_model_dir), Path(output_dir)
+    chosen = choose(contestants)
+    batch_sizes = _check_numbers(batch_sizes, seconds)
+    peer_python = _check_interpreter(options.peer_python)
+    directories.check_free(output_dir, overwrite=overwrite, marker=FILE)
+    source = open_saved_model(saved_model_dir).require_export("benchmark")
+    weights = _check_weights(weights, source.metadata.weights)
+    with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
+        plan = Plan(
+            source=source,
+            weights=weights,
+            batch_sizes=batch_sizes,
+            seconds=seconds,
+            frames_path=Path(folder) / "frames.npy",
+            artifacts_dir=Path(options.artifacts_dir or Path(folder) / "artifacts"),
+            peer_python=peer_python,
+            convert=_convert,
+        )
+        report = measure(plan, chosen, options.images or assets.PHOTO, on_progress or (lambda line: None))
+    with directories.written_whole(output_dir, overwrite=overwrite, marker=FILE) as partial_dir:
+        _write(report, partial_dir)
+    return report
+
+
+def _write(report: BenchmarkReport, output_dir: Path) -> None:
+    """Writes the three files; without matplotlib there is no picture, and the log says so."""
+    report.write(output_dir)
+    report.write_csv(output_dir)
+    if importlib.util.find_spec("matplotlib"):
+        chart.write(report, output_dir / chart.FILE)
+    else:
+        logging.warning("benchmark.png is not drawn, for want of matplotlib: pip install tftrt_yolo[benchmark]")
+
+
+def _convert(source: SavedModelHandle, output_dir: Path, contestant: Contestant, batch_sizes: tuple[int, ...]) -> None:
+    """Converts an export as a contestant wants it."""
+    accelerator = contestant.options["accelerator"]
+    tensorrt = TensorRTOptions(batch_sizes=batch_sizes) if accelerator == "tensorrt" else None
+    convert(
+        source.directory, output_dir, accelerator=accelerator, precision_mode=contestant.precision, tensorrt=tensorrt
+    )
+
+
+def _check_numbers(batch_sizes: tuple[int, ...], seconds: float) -> tuple[int, ...]:
+    """Refuses batch sizes and a duration that cannot be measured; returns the batch sizes, each once."""
+    if isinstance(batch_sizes, (int, str)) or not batch_sizes:
+        raise ValueError(
+            f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers, such as (1, 8)."
+        )
+    for batch_size in batch_sizes:
+        check_at_least_one("batch_sizes", batch_size)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+        raise ValueError(f"{argument('seconds')} is {seconds!r}; it must be a number above 0.")
+    return tuple(dict.fromkeys(batch_sizes))
+
+
+def _check_weights(weights: str | Path | None, exported: str) -> str | None:
+    """Refuses weights that are no file and no name of a model YAML, or that were not exported."""
+    if weights is None:
+        return None
+    path = Path(weights)
+    is_official_name = path.suffix in YAML_SUFFIXES and path.name == str(weights)
+    if not path.is_file() and not is_official_name:
+        raise ValueError(
+            f"{argument('weights')} is {weights}, which is no file. Expected the .pt checkpoint or model YAML that "
+            "was exported, or the official name of a model YAML, such as yolov8n.yaml."
+        )
+    if path.stem != Path(exported).stem:
+        raise ValueError(
+            f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from {exported}. "
+            "Give the file that was exported, or export this one: the peers would run another model."
+        )
+    return str(path.resolve()) if path.is_file() else str(weights)
+
+
+def _check_interpreter(peer_python: str | Path | None) -> str | None:
+    """Finds the peers' interpreter; its links are not followed, for a virtual environment's is a link."""
+    if peer_python is None:
+        return None
+    found = shutil.which(str(peer_python))
+    if found is None:
+        raise ValueError(
+            f"{argument('peer_python')} is {peer_python}, which is no program. Expected a Python interpreter, such as "
+            "/opt/pytorch/bin/python."
+        )
+    return str(Path(found).absolute())
