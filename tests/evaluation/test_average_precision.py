@@ -173,7 +173,7 @@ def test_labelled_masks_in_runs():
         outlines=({"size": list(SIZE), "counts": counts}, crowd),
         are_crowds=np.array([False, True]),
     )
-    from tftrt_yolo.evaluation.masks import encode_runs
+    from tftrt_yolo.evaluation.mask_runs import encode_runs
 
     found = [encode_runs(np.ones((20, 20), bool), left, 10, SIZE) for left in (60, 10)]
     curves = _run(ap.MASKS, [(truth, detections([0, 0], [0.9, 0.8], [FAR, BOX], masks=found))])

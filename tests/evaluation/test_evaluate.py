@@ -12,7 +12,7 @@ import tftrt_yolo
 from tests.conftest import DATA, IMAGES, OTHER_TASKS, TINY_WEIGHTS, reference
 from tests.evaluation.digits import NAMES, data_yaml, metrics, model
 from tftrt_yolo import EvaluationReport
-from tftrt_yolo.benchmarking.measurement import evaluation
+from tftrt_yolo.benchmarking.contest import evaluation
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.evaluation import average_precision, charts, networks
 from tftrt_yolo.evaluation.datasets.dataset import DataOptions, open_dataset

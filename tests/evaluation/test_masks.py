@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from faster_coco_eval.core import mask as mask_api
 
-from tftrt_yolo.evaluation import masks
+from tftrt_yolo.evaluation import mask_runs
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.saved_model.network import Frame
 
@@ -27,7 +27,7 @@ def test_masks_as_ultralytics_native_ones(size_hw):
     corners = np.sort(rng.uniform(0, 1, (20, 2, 2)), axis=1) * size_hw[::-1]
     boxes = corners.reshape(20, 4).astype(np.float32)
     boxes[3] = 5.5
-    encoded = masks.encode(
+    encoded = mask_runs.encode(
         coefficients,
         prototypes.permute(1, 2, 0).numpy(),
         boxes,
@@ -49,7 +49,7 @@ def test_runs_decode_to_the_mask(place):
     mask[:, 2] = True
     whole = np.zeros((8, 10), bool)
     whole[place[1] : place[1] + 4, place[0] : place[0] + 5] = mask
-    runs = masks.encode_runs(mask, *place, (8, 10))
+    runs = mask_runs.encode_runs(mask, *place, (8, 10))
     np.testing.assert_array_equal(mask_api.decode([runs])[..., 0], whole)
     assert mask_api.area([runs])[0] == whole.sum()
 
@@ -57,6 +57,6 @@ def test_runs_decode_to_the_mask(place):
 def test_only_masks_that_can_match_are_computed():
     truth = Truth(np.array([1]), np.array([[0.0, 0, 50, 50]]), outlines=([[0, 0, 50, 0, 50, 50]],))
     boxes = np.array([[10, 10, 60, 60], [10, 10, 60, 60], [51, 51, 90, 90]], np.float32)
-    np.testing.assert_array_equal(masks.may_match(np.array([1, 2, 1]), boxes, truth), [True, False, False])
+    np.testing.assert_array_equal(mask_runs.may_match(np.array([1, 2, 1]), boxes, truth), [True, False, False])
     background = Truth(np.zeros(0, int), np.zeros((0, 4)), outlines=())
-    assert not masks.may_match(np.array([1]), boxes[:1], background).any()
+    assert not mask_runs.may_match(np.array([1]), boxes[:1], background).any()

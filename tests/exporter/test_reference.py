@@ -7,7 +7,8 @@ import tftrt_yolo
 from tests.conftest import DATA
 from tftrt_yolo.exporter import checkpoint, pytorch_parity
 from tftrt_yolo.ground.worker import Worker
-from tftrt_yolo.tasks import TASKS, obb
+from tftrt_yolo.tasks import obb
+from tftrt_yolo.tasks.table import TASKS
 
 torch = pytest.importorskip("torch")
 

@@ -11,7 +11,8 @@ import supervision as sv
 import tftrt_yolo
 from tests.conftest import CROPS, IMAGES, OTHER_TASKS, reference
 from tftrt_yolo.ground.image_files import read_image
-from tftrt_yolo.tasks import TASKS, masks, obb, pose, segment
+from tftrt_yolo.tasks import masks, obb, pose, segment
+from tftrt_yolo.tasks.table import TASKS
 
 cv2 = pytest.importorskip("cv2")
 

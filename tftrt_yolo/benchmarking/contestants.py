@@ -8,10 +8,7 @@ A contestant whose package is missing is only noticed in its own process, which 
 
 import dataclasses
 
-DENSE = "dense"
-SELECTED = "selected"
-END_TO_END = "end_to_end"
-MODES = (DENSE, SELECTED, END_TO_END)
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES
 
 _BYTES_OF = {"FP32": 4, "FP16": 2, "BF16": 2}
 _RUNNERS = "tftrt_yolo.benchmarking.runners"

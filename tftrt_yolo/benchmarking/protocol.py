@@ -19,6 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+DENSE = "dense"
+SELECTED = "selected"
+END_TO_END = "end_to_end"
+MODES = (DENSE, SELECTED, END_TO_END)  # what is measured of a contestant
 NUM_WINDOWS = 3
 MIN_LATENCY_CALLS = 10
 MIN_WARM_UP_CALLS = 3  # CUDA graphs are recorded in the second call, XLA and TensorFlow tune themselves in the first

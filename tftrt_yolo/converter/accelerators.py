@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport, EngineReport
-from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError

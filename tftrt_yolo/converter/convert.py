@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tftrt_yolo.converter.accelerators import ACCELERATORS, check_precision
 from tftrt_yolo.converter.conversion_report import ConversionReport
-from tftrt_yolo.converter.int8.options import Int8Options
-from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.converter.int8.int8_options import Int8Options
+from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import directories, progress
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError

@@ -25,7 +25,7 @@ from tftrt_yolo.converter import conversion_report
 from tftrt_yolo.converter.int8 import accuracy, calibration, calibration_images
 from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
-from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError

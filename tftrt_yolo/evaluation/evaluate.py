@@ -25,8 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.contract import CLASSIFY
+from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
-from tftrt_yolo.evaluation.datasets.options import DataOptions
 from tftrt_yolo.evaluation.evaluation_report import FILE, EvaluationReport
 from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.arguments import argument, check_at_least_one

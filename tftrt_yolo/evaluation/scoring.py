@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from tftrt_yolo.evaluation import average_precision as ap
-from tftrt_yolo.evaluation import masks, selection
+from tftrt_yolo.evaluation import mask_runs, selection
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Detections, Truth
 from tftrt_yolo.evaluation.evaluation_report import Metric
@@ -87,9 +87,9 @@ class DetectionScores:
         extras = {}
         boxes = frame.boxes_in_image(dense["boxes"][chosen.anchors])
         if "mask_coefficients" in dense:
-            wanted = masks.may_match(chosen.classes, boxes, truth)
+            wanted = mask_runs.may_match(chosen.classes, boxes, truth)
             coefficients = dense["mask_coefficients"][chosen.anchors]
-            extras["masks"] = masks.encode(coefficients, dense["prototypes"], boxes, frame, wanted=wanted)
+            extras["masks"] = mask_runs.encode(coefficients, dense["prototypes"], boxes, frame, wanted=wanted)
         if "keypoints" in dense:
             extras["keypoints"] = frame.keypoints_in_image(dense["keypoints"][chosen.anchors])
         if oriented_boxes is not None:

@@ -3,8 +3,8 @@
     report = tftrt_yolo.export("yolov8n.pt", "yolov8n_saved_model")
     print(report)
 
-PyTorch → ONNX (checkpoint) → onnx2tf (trunk) → decode and selection in TensorFlow (heads, frames, nms) → signatures
-(assemble) → parity with PyTorch. The first stage of the flow: what it writes, `convert` and `Predictor` read.
+PyTorch → ONNX → onnx2tf → decode and selection in TensorFlow → signatures → parity with PyTorch. The first stage of the
+flow: what it writes, `convert` and `Predictor` read.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import importlib.util
 import time
 from pathlib import Path
 
-from tftrt_yolo.contract import Metadata, Selection
+from tftrt_yolo.contract import Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.ground import directories, environment
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
@@ -111,24 +111,14 @@ def export(
     _check_tools()
 
     with (
-        Worker("tftrt_yolo.exporter.checkpoint", working_dir=Path.cwd()) as pytorch,
+        Worker("tftrt_yolo.exporter.pytorch_half", working_dir=Path.cwd()) as pytorch,
         Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
         directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir,
     ):
         pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
         facts = _receive(pytorch)
-        size_hw = size_hw or (TASKS[facts.task].default_size,) * 2
-        _check_stride(size_hw, facts.stride)
-        metadata = Metadata(
-            task=facts.task,
-            names=facts.names,
-            image_size_hw=size_hw,
-            stride=facts.stride,
-            selection=selection,
-            weights=Path(weights).name,
-            keypoint_shape=facts.head.keypoint_shape,
-            is_end_to_end=facts.head.is_end_to_end,
-        )
+        metadata = _metadata(facts, size_hw, selection, Path(weights).name)
+        _check_stride(metadata.image_size_hw, facts.stride)
         tensorflow.start(
             onnx_path=_receive(pytorch),
             head=facts.head,
@@ -142,12 +132,26 @@ def export(
         saved_model_dir=saved_model_dir,
         weights=weights,
         task=facts.task,
-        image_size_hw=size_hw,
+        image_size_hw=metadata.image_size_hw,
         num_classes=len(facts.names),
         num_parameters=facts.num_parameters,
         parity=largest,
         size_bytes=size_bytes,
         seconds=time.perf_counter() - start,
+    )
+
+
+def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Selection, weights: str) -> Metadata:
+    """What the SavedModel is to know about itself."""
+    return Metadata(
+        task=facts.task,
+        names=facts.names,
+        image_size_hw=size_hw or (TASKS[facts.task].default_size,) * 2,
+        stride=facts.stride,
+        selection=selection,
+        weights=weights,
+        keypoint_shape=facts.head.keypoint_shape,
+        is_end_to_end=facts.head.is_end_to_end,
     )
 
 

@@ -7,7 +7,7 @@ largest = check(TASKS["detect"], dense, reference)     # {"boxes": 9e-05, "score
 import numpy as np
 
 from tftrt_yolo.ground.errors import ParityError
-from tftrt_yolo.tasks import Task
+from tftrt_yolo.tasks.task import Task
 
 
 def reference_frames(size_hw: tuple[int, int]) -> np.ndarray:

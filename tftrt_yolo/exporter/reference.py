@@ -11,9 +11,12 @@ with Worker("tftrt_yolo.exporter.reference", working_dir=Path.cwd()) as worker:
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from tftrt_yolo.contract import ModelFacts
 from tftrt_yolo.exporter import checkpoint
+from tftrt_yolo.exporter.checkpoint import Yolo
+from tftrt_yolo.tasks.table import TASKS
 
 
 def work(*, weights: str, requests: Iterator[np.ndarray]) -> Iterator[ModelFacts | dict[str, np.ndarray]]:
@@ -24,9 +27,35 @@ def work(*, weights: str, requests: Iterator[np.ndarray]) -> Iterator[ModelFacts
       requests: Frames (batch, height, width, 3) float32 in [0, 1].
 
     Yields:
-      The ModelFacts; then, for each request, what `checkpoint.run` gives.
+      The ModelFacts; then, for each request, what `run` gives.
     """
     yolo = checkpoint.load(weights)
     yield yolo.facts
     for frames in requests:
-        yield checkpoint.run(yolo, frames)
+        yield run(yolo, frames)
+
+
+def run(yolo: Yolo, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Runs the model in PyTorch.
+
+    Args:
+      yolo: The model.
+      frames: (batch, height, width, 3) float32 in [0, 1].
+
+    Returns:
+      What signature `network` gives for the task (see `tftrt_yolo.tasks`), float32, under the same names.
+    """
+    images = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
+    with torch.inference_mode():
+        outputs = [_dense_outputs(yolo, image[None]) for image in images]  # one by one: half the memory
+    whole = [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
+    return TASKS[yolo.facts.task].reference(whole, yolo.facts.head)
+
+
+def _dense_outputs(yolo: Yolo, image: torch.Tensor) -> list[torch.Tensor]:
+    """What Ultralytics' network gives for every anchor, before a selection of its own."""
+    predictions, raw = yolo.module(image)
+    outputs = list(predictions) if isinstance(predictions, tuple) else [predictions]
+    if yolo.facts.head.is_end_to_end:  # forward() has selected already; this is what it selected from
+        outputs[0] = yolo.module.model[-1]._inference(raw["one2one"])
+    return outputs

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tftrt_yolo.converter.int8.histogram import METHODS
-from tftrt_yolo.converter.int8.options import Int8Options
+from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.ground import directories, progress
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import SensitivityError

@@ -45,10 +45,8 @@ def save(
         SavedModel. Letterboxing stays outside, so that only a new batch size compiles anew and no new image size.
     """
     size_hw, task = metadata.image_size_hw, TASKS[metadata.task]
-    fit = crop.crop_images if task.is_cropped else framing.letterbox_padded_images
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
     uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
-    images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
     @_graph_function(input_signature=[frames_spec], jit_compile=jit_compile)
     def network_signature(frames):
@@ -62,7 +60,22 @@ def save(
         dense = network_function(framing.to_unit_range(frames))
         return _select(task, dense, letterbox, metadata, static_shapes=bool(jit_compile))
 
-    predict = predict_signature.get_concrete_function()  # one function for three signatures
+    @_graph_function(input_signature=[frames_spec])
+    def ultralytics_call(frames):
+        return task.ultralytics(network_function(frames), metadata)
+
+    root = tf.Module()
+    root.tracked = tracked
+    root.serving_default = ultralytics_call  # ultralytics.nn.backends.tensorflow calls an attribute of this name
+    signatures = _image_signatures(predict_signature.get_concrete_function(), size_hw, is_cropped=task.is_cropped)
+    tf.saved_model.save(root, str(saved_model_dir), signatures=signatures | {contract.NETWORK: network_function})
+    contract.write_metadata(saved_model_dir, metadata)
+
+
+def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped: bool) -> dict[str, Callable]:
+    """The signatures that take images, around one function of frames and of where the images lie in them."""
+    fit = crop.crop_images if is_cropped else framing.letterbox_padded_images
+    images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
     @_graph_function(input_signature=[images_spec])
     def serving_default(images):
@@ -76,21 +89,7 @@ def save(
     def padded(images, sizes):
         return predict(*fit(images, sizes, size_hw))
 
-    @_graph_function(input_signature=[frames_spec])
-    def ultralytics_call(frames):
-        return task.ultralytics(network_function(frames), metadata)
-
-    root = tf.Module()
-    root.tracked = tracked
-    root.serving_default = ultralytics_call  # ultralytics.nn.backends.tensorflow calls an attribute of this name
-    signatures = {
-        contract.SERVING: serving_default,
-        contract.ENCODED: encoded,
-        contract.PADDED: padded,
-        contract.NETWORK: network_function,
-    }
-    tf.saved_model.save(root, str(saved_model_dir), signatures=signatures)
-    contract.write_metadata(saved_model_dir, metadata)
+    return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
 
 
 def _select(

@@ -3,13 +3,14 @@
 boxes_xywhr (batch, A, 5) in frame pixels; boxes (batch, A, 4) is the upright box around it
 """
 
+import dataclasses
 import math
 
 import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect
-from tftrt_yolo.tasks.task import Quantity, Scene, Task
+from tftrt_yolo.tasks.task import Quantity, Scene
 
 
 def raw_outputs(head, features: list) -> dict[str, list]:
@@ -173,11 +174,11 @@ def differences(expected, found, one: int, other: int) -> dict[str, float]:
     }
 
 
-TASK = Task(
+TASK = dataclasses.replace(
+    detect.TASK,
     name="obb",
     heads=("OBB", "OBB26"),
     level_parts=("box", "class", "angle"),
-    whole_parts=(),
     raw_outputs=raw_outputs,
     reference=reference,
     quantities=(
@@ -188,13 +189,11 @@ TASK = Task(
     ),
     decode=decode,
     per_anchor=("boxes", "boxes_xywhr"),
-    per_image=(),
     select=select,
     place=place,
     ultralytics=ultralytics,
     to_supervision=to_supervision,
     draw=draw,
     rows=rows,
-    boxes=detect.boxes,
     differences=differences,
 )

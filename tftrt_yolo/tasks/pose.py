@@ -9,7 +9,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect
-from tftrt_yolo.tasks.task import Quantity, Scene, Task
+from tftrt_yolo.tasks.task import Quantity, Scene
 
 
 def raw_outputs(head, features: list) -> dict[str, list]:
@@ -136,11 +136,11 @@ def differences(expected, found, one: int, other: int) -> dict[str, float]:
 _VISIBLE_CONFIDENCE = 0.25  # ultralytics.utils.plotting.Annotator.kpts: conf_thres
 _COCO_KEYPOINTS = 17
 
-TASK = Task(
+TASK = dataclasses.replace(
+    detect.TASK,
     name="pose",
     heads=("Pose", "Pose26"),
     level_parts=("box", "class", "keypoints"),
-    whole_parts=(),
     raw_outputs=raw_outputs,
     reference=reference,
     quantities=(
@@ -151,8 +151,6 @@ TASK = Task(
     ),
     decode=decode,
     per_anchor=("boxes", "keypoints"),
-    per_image=(),
-    select=detect.select,
     place=place,
     ultralytics=ultralytics,
     to_supervision=to_supervision,

@@ -3,11 +3,13 @@
 mask_coefficients (batch, A, 32), prototypes (batch, S/4, S/4, 32)
 """
 
+import dataclasses
+
 import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect, masks
-from tftrt_yolo.tasks.task import Quantity, Scene, Task
+from tftrt_yolo.tasks.task import Quantity, Scene
 
 
 def raw_outputs(head, features: list) -> dict[str, list]:
@@ -85,7 +87,8 @@ def differences(expected, found, one: int, other: int) -> dict[str, float]:
     return {**detect.differences(expected, found, one, other), "1 - IoU of masks": lost}
 
 
-TASK = Task(
+TASK = dataclasses.replace(
+    detect.TASK,
     name="segment",
     heads=("Segment", "Segment26"),
     level_parts=("box", "class", "coefficients"),
@@ -101,12 +104,9 @@ TASK = Task(
     decode=decode,
     per_anchor=("boxes", "mask_coefficients"),
     per_image=("prototypes",),
-    select=detect.select,
-    place=detect.place,
     ultralytics=ultralytics,
     to_supervision=to_supervision,
     draw=draw,
     rows=rows,
-    boxes=detect.boxes,
     differences=differences,
 )

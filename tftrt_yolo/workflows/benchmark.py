@@ -15,13 +15,13 @@ from pathlib import Path
 from absl import logging
 
 from tftrt_yolo.benchmarking.artifacts import Plan
+from tftrt_yolo.benchmarking.benchmark_options import BenchmarkOptions
+from tftrt_yolo.benchmarking.contest import YAML_SUFFIXES, measure
 from tftrt_yolo.benchmarking.contestants import Contestant, choose
-from tftrt_yolo.benchmarking.measurement import YAML_SUFFIXES, measure
-from tftrt_yolo.benchmarking.options import BenchmarkOptions
 from tftrt_yolo.benchmarking.results import chart
 from tftrt_yolo.benchmarking.results.benchmark_report import FILE, BenchmarkReport
 from tftrt_yolo.converter.convert import convert
-from tftrt_yolo.converter.options import TensorRTOptions
+from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, directories
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model

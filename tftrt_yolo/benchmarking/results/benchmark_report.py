@@ -10,9 +10,10 @@ import dataclasses
 import io
 from pathlib import Path
 
-from tftrt_yolo.benchmarking.contestants import CONTESTANTS, DENSE, END_TO_END, MODES, SELECTED
+from tftrt_yolo.benchmarking.contestants import CONTESTANTS
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost, floor_ms
 from tftrt_yolo.benchmarking.machine import Machine
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES, SELECTED
 from tftrt_yolo.benchmarking.results import cells
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
 from tftrt_yolo.ground import documents

@@ -5,7 +5,7 @@ write(report, Path("benchmark.png"))
 
 from pathlib import Path
 
-from tftrt_yolo.benchmarking.contestants import DENSE, END_TO_END
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport, contestants_of
 from tftrt_yolo.benchmarking.results.cells import rate
 

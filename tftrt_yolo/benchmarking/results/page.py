@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tftrt_yolo.benchmarking import profile, protocol
-from tftrt_yolo.benchmarking.contestants import DENSE, END_TO_END, MODES
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES
 from tftrt_yolo.benchmarking.results import benchmark_report, cells, chart
 from tftrt_yolo.benchmarking.results.benchmark_report import FILE, BenchmarkReport
 from tftrt_yolo.benchmarking.results.measurements import Measurement

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tftrt_yolo.benchmarking import protocol
-from tftrt_yolo.benchmarking.contestants import DENSE
+from tftrt_yolo.benchmarking.protocol import DENSE
 from tftrt_yolo.benchmarking.runners.onnxruntime import planes
 
 _HINT_OF = {"FP32": "f32", "BF16": "bf16"}

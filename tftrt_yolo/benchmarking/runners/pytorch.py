@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tftrt_yolo.benchmarking import protocol
-from tftrt_yolo.benchmarking.contestants import DENSE
+from tftrt_yolo.benchmarking.protocol import DENSE
 
 
 def work(

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.benchmarking import protocol
-from tftrt_yolo.benchmarking.contestants import DENSE, END_TO_END, SELECTED
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, SELECTED
 from tftrt_yolo.predictor.predictor import Predictor
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model

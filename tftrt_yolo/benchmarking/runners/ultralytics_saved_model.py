@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo.benchmarking import protocol
-from tftrt_yolo.benchmarking.contestants import DENSE
+from tftrt_yolo.benchmarking.protocol import DENSE
 from tftrt_yolo.benchmarking.runners.tensorflow import versions
 from tftrt_yolo.ground import environment
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo.converter.int8 import calibration_cache, quantization
-from tftrt_yolo.converter.int8.calibration_cache import CacheError, Measured
+from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.ground import progress
@@ -119,7 +119,7 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     )
 
 
-def _measuring(graph_def, frames_name: str, layers: list, images: Images) -> Generator[Progress, None, Measured]:
+def _measuring(graph_def, frames_name: str, layers: list, images: Images) -> Generator[Progress, None, Observations]:
     """Both passes over the images."""
     maxima = yield from _channel_maxima(graph_def, frames_name, layers, images)
     images.check(f"layer {layers[0].label}")
@@ -128,10 +128,10 @@ def _measuring(graph_def, frames_name: str, layers: list, images: Images) -> Gen
     equalized = quantization.find_layers(graph_def)
     found = yield from _histograms(graph_def, frames_name, equalized, images)
     histograms = {layer.source: found[after.source] for layer, after in zip(layers, equalized, strict=True)}
-    return Measured(maxima, histograms, images.are_readable())
+    return Observations(maxima, histograms, images.are_readable())
 
 
-def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | Remark, None, Measured | None]:
+def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | Remark, None, Observations | None]:
     """What a cache file holds; None if there is none that can be used."""
     try:
         measured = calibration_cache.read(path)
@@ -146,7 +146,7 @@ def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | 
     return measured
 
 
-def _kept(path: Path, measured: Measured) -> Iterator[Remark]:
+def _kept(path: Path, measured: Observations) -> Iterator[Remark]:
     """Writes a cache file; yields a remark where that is not possible."""
     try:
         calibration_cache.write(path, measured)

@@ -45,7 +45,7 @@ class CacheError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Observations:
     """What two passes over the images found.
 
     Attributes:
@@ -89,7 +89,7 @@ def path_of(source: SavedModelHandle, images: tuple[str, ...], cache_dir: str | 
     return Path(cache_dir) / f"calibration_{key}.npz"
 
 
-def read(path: Path) -> Measured | None:
+def read(path: Path) -> Observations | None:
     """Reads a file back.
 
     Args:
@@ -114,7 +114,7 @@ def read(path: Path) -> Measured | None:
         raise CacheError(f"{path} cannot be used ({type(error).__name__}: {error})") from error
 
 
-def write(path: Path, measured: Measured) -> None:
+def write(path: Path, measured: Observations) -> None:
     """Writes a file, or replaces it; a reader sees the old one or the new one, both whole.
 
     Args:
@@ -158,7 +158,7 @@ def _content(image: str) -> str:
         return "unreadable"
 
 
-def _parse(arrays: dict[str, np.ndarray], key: str) -> Measured:
+def _parse(arrays: dict[str, np.ndarray], key: str) -> Observations:
     """Checks what a file holds.
 
     Raises:
@@ -188,6 +188,6 @@ def _parse(arrays: dict[str, np.ndarray], key: str) -> Measured:
         raise ValueError("it holds a layer that reads zeros")
     columns = [arrays[name].tolist() for name in ("widths", "lows", "highs")]
     histograms = [Histogram(*row) for row in zip(counts.astype(np.int64), *columns, strict=True)]
-    return Measured(
+    return Observations(
         dict(zip(sources, parts, strict=True)), dict(zip(sources, histograms, strict=True)), arrays["readable"]
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tftrt_yolo.evaluation.datasets import coco_json, labels
+from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import Dataset, Example, LabelSpec
-from tftrt_yolo.evaluation.datasets.options import DataOptions
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.image_files import SUFFIXES

@@ -1,0 +1,30 @@
+"""Export's PyTorch half: checkpoint in, ONNX out. It runs in a worker's process; see `tftrt_yolo.ground.worker`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from tftrt_yolo.exporter import checkpoint, onnx_trunk, pytorch_parity, reference
+from tftrt_yolo.tasks.table import TASKS
+
+
+def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> Iterator:
+    """Does the PyTorch half of an export, step by step.
+
+    Args:
+      weights: As `checkpoint.load`.
+      size_hw: Frame height and width in pixels; None for the task's own.
+      onnx_path: Where the trunk goes.
+
+    Yields:
+      The ModelFacts, as soon as they are known; the ONNX file's path, once it is complete; and what `reference.run`
+      gives for `pytorch_parity.reference_frames`.
+    """
+    yolo = checkpoint.load(weights)
+    yield yolo.facts
+    size_hw = size_hw or (TASKS[yolo.facts.task].default_size,) * 2
+    onnx_trunk.write_onnx_trunk(yolo, size_hw, onnx_path)
+    yield onnx_path
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # the other half works now, and it takes longer
+    yield reference.run(yolo, pytorch_parity.reference_frames(size_hw))
