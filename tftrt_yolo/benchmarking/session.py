@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from tftrt_yolo.benchmarking.artifacts import PEER_ENVIRONMENT, Artifacts, NotHereError, why_not
 from tftrt_yolo.benchmarking.contestants import Contestant
 from tftrt_yolo.benchmarking.machine import GpuWatch
-from tftrt_yolo.benchmarking.results.benchmark_report import Absence, ContestantRun, Crash, Measurement
+from tftrt_yolo.benchmarking.results.measurements import Absence, ContestantRun, Crash, Measurement
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 

@@ -1,8 +1,8 @@
 """How far a conversion is from its export, on real images: detections, and the dense outputs before selection.
 
-    found = compare("yolov8n_saved_model", "yolov8n_xla_saved_model", ["bus.jpg"])
-    print(found)     # 5 of 5 detections matched on 1 image, ...
-    compare_dense("yolov8n_saved_model", "yolov8n_int8_saved_model", ["bus.jpg"])["boxes"].mean
+    found = compare(source, converted, ["bus.jpg"])             # both handles
+    print(found)                                                # 5 of 5 detections matched on 1 image, ...
+    compare_dense(source, converted, ["bus.jpg"])["boxes"].mean
 
 Detections are those that users get, from `Predictor`. The dense outputs say something of a model that detects nothing.
 """
@@ -25,12 +25,12 @@ _MINIMUM_IOU = 0.9
 _BATCH_SIZE = 4  # of the dense outputs
 
 
-def compare(source: SavedModelHandle, converted_dir: str | Path, images: Sequence[str]) -> Parity:
+def compare(source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str]) -> Parity:
     """Runs an export and its conversion on the same images.
 
     Args:
       source: The export.
-      converted_dir: The conversion.
+      converted: The conversion.
       images: Paths of images.
 
     Returns:
@@ -39,12 +39,12 @@ def compare(source: SavedModelHandle, converted_dir: str | Path, images: Sequenc
     Raises:
       ImageError: If an image cannot be read.
     """
-    reference, converted = Predictor(source), Predictor(converted_dir)
+    reference, candidate = Predictor(source), Predictor(converted)
     task, largest = reference.task, {}
     matched = extra = detections = 0
     for path in images:  # one by one, so that a compiled model compiles one batch size
         image = read_image(path)
-        [expected], [found] = reference(image), converted(image)
+        [expected], [found] = reference(image), candidate(image)
         pairs = _pairs(task, expected, found)
         detections += len(expected) if task.boxes else 1
         matched += len(pairs)
@@ -58,18 +58,18 @@ def compare(source: SavedModelHandle, converted_dir: str | Path, images: Sequenc
         matched=matched,
         extra=extra,
         differences=largest,
-        device=converted.backend.device,
+        device=candidate.backend.device,
     )
 
 
 def compare_dense(
-    source: SavedModelHandle, converted_dir: str | Path, images: Sequence[str]
+    source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str]
 ) -> dict[str, DenseDifference]:
     """Compares the outputs of signature `network` of an export and of its conversion, at every anchor.
 
     Args:
       source: The export.
-      converted_dir: The conversion.
+      converted: The conversion.
       images: Paths of images.
 
     Returns:
@@ -78,12 +78,12 @@ def compare_dense(
     Raises:
       ImageError: If an image cannot be read.
     """
-    reference, converted = (SavedModelNetwork(directory, strict=False) for directory in (source, converted_dir))
+    reference, candidate = (SavedModelNetwork(handle, strict=False) for handle in (source, converted))
     quantities = TASKS[source.metadata.task].quantities
     # A row a quantity: numbers, sum of absolute differences, largest of these, largest magnitude, signal, noise.
     sums = np.zeros((len(quantities), 6))
     for frames in frames_ahead([Path(path) for path in images], source.metadata, _BATCH_SIZE):
-        (expected, _), (found, _) = (network.run(frames) for network in (reference, converted))
+        (expected, _), (found, _) = (network.run(frames) for network in (reference, candidate))
         for row, quantity in zip(sums, quantities, strict=True):
             columns = slice(*quantity.columns)
             values = expected[quantity.output][..., columns].astype(np.float64)

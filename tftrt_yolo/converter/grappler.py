@@ -22,7 +22,7 @@ from tftrt_yolo.converter import comparison, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.saved_model import freeze, saved_model_pb, write
-from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 _MIXED_PRECISION_PASS = {"FP16": "auto_mixed_precision", "BF16": "auto_mixed_precision_onednn_bfloat16"}
 _DTYPE = {"FP32": tf.float32, "FP16": tf.float16, "BF16": tf.bfloat16}
@@ -73,7 +73,7 @@ def work(
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,
-        "parity": comparison.compare(source, output_dir, parity_images),
+        "parity": comparison.compare(source, open_saved_model(output_dir), parity_images),
     }
 
 

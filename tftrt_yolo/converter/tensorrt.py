@@ -31,7 +31,7 @@ from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
 from tftrt_yolo.ground.progress import Progress, Remark
 from tftrt_yolo.saved_model import saved_model_pb, write
-from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # TF-TRT's own default with TensorRT 8.4 and newer: as much as TensorRT likes. Without TensorRT it would put 1 GiB.
 _UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
@@ -88,7 +88,7 @@ def work(
         _check_engines(output_dir, counts["engines"], engine_bytes, options.batch_sizes, source.metadata.image_size_hw)
     if quantization:
         ranges = ranges or Ranges(None, images.readable, images.unreadable)
-        counts["quantization"] = accuracy.measure(source, output_dir, quantization, ranges)
+        counts["quantization"] = accuracy.measure(source, open_saved_model(output_dir), quantization, ranges)
     yield counts | {
         "batch_sizes": options.batch_sizes,
         "dynamic_shape_profile_strategy": options.strategy,

@@ -1,13 +1,12 @@
 """What quantisation costs: detections, dense outputs and, with labels, mAP of the INT8 model and of its export.
 
-    found = measure(open_saved_model("yolov8n_saved_model"), Path("yolov8n_int8_saved_model"), quantization, ranges)
+    found = measure(source, converted, quantization, ranges)      # both handles
     found.parity, found.dense["boxes"].mean, found.accuracy["box mAP50-95"]
 
 Where TensorRT is missing, the engine's native segment runs in TensorFlow: the same quantisations, in float32 between.
 """
 
 import dataclasses
-from pathlib import Path
 
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
@@ -54,13 +53,13 @@ class Ranges:
 
 
 def measure(
-    source: SavedModelHandle, converted_dir: Path, quantization: Quantization, ranges: Ranges
+    source: SavedModelHandle, converted: SavedModelHandle, quantization: Quantization, ranges: Ranges
 ) -> QuantizationReport:
     """Compares an INT8 model with its export.
 
     Args:
       source: The export.
-      converted_dir: Its conversion.
+      converted: Its conversion.
       quantization: What was asked for.
       ranges: What it was calibrated with.
 
@@ -73,11 +72,11 @@ def measure(
     """
     paths = ranges.readable
     chosen = image_files.spread(paths, _PARITY_IMAGES)
-    found = comparison.compare(source, converted_dir, chosen)
-    dense = comparison.compare_dense(source, converted_dir, chosen)
+    found = comparison.compare(source, converted, chosen)
+    dense = comparison.compare_dense(source, converted, chosen)
     accuracy = {}
     if quantization.evaluation_data is not None:
-        accuracy = _accuracy(source, converted_dir, quantization.evaluation_data)
+        accuracy = _accuracy(source, converted, quantization.evaluation_data)
     report = QuantizationReport(
         method=quantization.calibration.method,
         layers=ranges.layers,
@@ -100,8 +99,8 @@ def measure(
     return report
 
 
-def _accuracy(source: SavedModelHandle, converted_dir: Path, data: str) -> dict[str, tuple[float, float]]:
+def _accuracy(source: SavedModelHandle, converted: SavedModelHandle, data: str) -> dict[str, tuple[float, float]]:
     """Name of each figure to its value for the export and for the conversion."""
-    reports = [evaluate(directory, data) for directory in (source, converted_dir)]
+    reports = [evaluate(handle, data) for handle in (source, converted)]
     names = [metric.name for metric in reports[0].models[0].metrics if metric.name.endswith(_METRICS)]
     return {name: tuple(report.value(name) for report in reports) for name in names}
