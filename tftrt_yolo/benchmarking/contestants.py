@@ -9,6 +9,7 @@ A contestant whose package is missing is only noticed in its own process, which 
 import dataclasses
 
 from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES
+from tftrt_yolo.ground.arguments import argument
 
 _BYTES_OF = {"FP32": 4, "FP16": 2, "BF16": 2}
 _RUNNERS = "tftrt_yolo.benchmarking.runners"
@@ -145,9 +146,9 @@ def choose(names: tuple[str, ...] | None) -> tuple[Contestant, ...]:
     known = ", ".join(CONTESTANTS)
     for name in names:
         if name not in CONTESTANTS:
-            raise ValueError(f"contestants has {name!r}; known are {known}.")
+            raise ValueError(f"{argument('contestants')} has {name!r}; known are {known}.")
     if not names:
-        raise ValueError(f"contestants is empty. Name one or more of {known}.")
+        raise ValueError(f"{argument('contestants')} is empty. Name one or more of {known}.")
     return tuple(CONTESTANTS[name] for name in dict.fromkeys(names))
 
 

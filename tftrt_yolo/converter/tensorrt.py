@@ -255,8 +255,8 @@ def _check_calibration(converter: _Converter) -> None:
         is_engine = node.op == saved_model_pb.ENGINE_OP
         if is_engine and node.attr["use_calibration"].b and not node.attr["calibration_data"].s:
             raise ConversionError(
-                f"TF-TRT's calibrator gave no table for the engine {node.name}. Leave calibration out: then the "
-                "quantisations are put into the graph."
+                f"TF-TRT's calibrator gave no table for the engine {node.name}. Leave {argument('calibration')} out: "
+                "then the quantisations are put into the graph."
             )
 
 
@@ -288,7 +288,7 @@ def _native_segments_disallowed() -> Iterator[None]:
     except (tf.errors.AbortedError, tf.errors.InternalError) as error:  # Internal: "Failed to feed calibration data"
         raise ConversionError(
             f"TensorRT could not build or run an engine ({error.message}). Set TF_CPP_VMODULE=trt_engine_op=2 to see "
-            "its log, and check GPU memory and max_workspace_size_bytes."
+            f"its log, and check GPU memory and {argument('max_workspace_size_bytes')}."
         ) from error
     finally:
         del os.environ[name]

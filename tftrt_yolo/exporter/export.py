@@ -15,6 +15,7 @@ from pathlib import Path
 from tftrt_yolo.contract import Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.ground import directories, environment
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 from tftrt_yolo.tasks.table import TASKS
@@ -161,7 +162,8 @@ def _size_hw(image_size) -> tuple[int, int]:
     whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
     if len(sides) != 2 or not whole:
         raise ValueError(
-            f"image_size is {image_size!r}; expected a positive whole number or (height, width), in pixels."
+            f"{argument('image_size')} is {image_size!r}; expected a positive whole number or (height, width), "
+            "in pixels."
         )
     return tuple(sides)
 
@@ -172,8 +174,8 @@ def _check_stride(size_hw: tuple[int, int], stride: int) -> None:
         nearest = tuple(max(stride, round(side / stride) * stride) for side in size_hw)
         nearest = nearest[0] if nearest[0] == nearest[1] else nearest
         raise ValueError(
-            f"image_size is {size_hw[0]} x {size_hw[1]} (height x width); both must be multiples of the model's "
-            f"stride, {stride}. The nearest that is: {nearest}."
+            f"{argument('image_size')} is {size_hw[0]} x {size_hw[1]} (height x width); both must be multiples of the "
+            f"model's stride, {stride}. The nearest that is: {nearest}."
         )
 
 

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tftrt_yolo.ground.arguments import setting
+
 
 def check_free(path: Path, *, overwrite: bool, marker: str = "saved_model.pb") -> None:
     """Refuses an output directory that exists, unless it may be replaced.
@@ -29,12 +31,14 @@ def check_free(path: Path, *, overwrite: bool, marker: str = "saved_model.pb") -
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
-        raise FileExistsError(f"{path} exists already. Choose another directory, or pass overwrite=True to replace it.")
+        raise FileExistsError(
+            f"{path} exists already. Choose another directory, or pass {setting('overwrite')} to replace it."
+        )
     replaceable = path.is_dir() and not path.is_symlink()
     if not replaceable or (any(path.iterdir()) and not (path / marker).is_file()):
         raise FileExistsError(
-            f"{path} exists and is not what this writes (it has no {marker}), so overwrite=True does not delete it. "
-            "Choose another directory."
+            f"{path} exists and is not what this writes (it has no {marker}), so {setting('overwrite')} does not "
+            "delete it. Choose another directory."
         )
 
 

@@ -15,6 +15,7 @@ from tftrt_yolo.converter.comparison import decibels
 from tftrt_yolo.converter.int8.calibration import Calibrated, calibrating
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.progress import Progress, Remark
 from tftrt_yolo.layer_sensitivity import switched
@@ -138,8 +139,9 @@ class _Comparison:
         if not self.places:
             raise SensitivityError(
                 f"The export finds nothing above its score_threshold of {self.score_threshold} on the {num_images} "
-                "images that are measured on, so there is nothing to compare. Give calibration_data that shows what "
-                "the model looks for, measure on more images, or export with a lower score_threshold."
+                "images that are measured on, so there is nothing to compare. Give "
+                f"{argument('calibration_data')} that shows what the model looks for, measure on more "
+                f"{argument('images')}, or export with a lower {argument('score_threshold')}."
             )
 
     def differences(self, trial: int) -> dict[str, Difference]:

@@ -13,6 +13,7 @@ from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.evaluation.evaluate import evaluate
 from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
@@ -94,7 +95,7 @@ def measure(
             raise ConversionError(
                 f"INT8 loses {before - after:.4f} of {name}: {before:.4f} in FP32, {after:.4f} in INT8; at most "
                 f"{limit} was allowed. Calibrate with more images like those that the model is to see, try another "
-                "calibration, or use FP16."
+                f"{argument('calibration')}, or use FP16."
             )
     return report
 

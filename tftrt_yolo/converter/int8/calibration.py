@@ -21,6 +21,7 @@ from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.ground import progress
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.progress import Progress, Remark
 from tftrt_yolo.saved_model import freeze, write
@@ -152,7 +153,8 @@ def _kept(path: Path, measured: Observations) -> Iterator[Remark]:
         calibration_cache.write(path, measured)
     except CacheError as error:
         yield Remark(
-            f"{error}. The next conversion will measure the ranges again; choose another calibration_cache_dir."
+            f"{error}. The next conversion will measure the ranges again; choose another "
+            f"{argument('calibration_cache_dir')}."
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
 
 _EXPECTED = "Expected uint8 RGB images (height, width, 3), or batches of them, with values from 0 to 255"
@@ -41,7 +42,9 @@ def write_pictures(dataset, folder: Path, *, most: int) -> None:
         if number == most:
             break
     if not number:
-        raise ImageError("calibration_data is a data set without images. Expected at least one; 100 or more are good.")
+        raise ImageError(
+            f"{argument('calibration_data')} is a data set without images. Expected at least one; 100 or more are good."
+        )
 
 
 def _images(dataset) -> Iterator[np.ndarray]:
@@ -49,13 +52,15 @@ def _images(dataset) -> Iterator[np.ndarray]:
     try:
         elements = dataset.as_numpy_iterator()
     except TypeError as error:  # data sets of data sets, say
-        raise ValueError(f"The elements of calibration_data are {dataset.element_spec}. {_EXPECTED}.") from error
+        raise ValueError(
+            f"The elements of {argument('calibration_data')} are {dataset.element_spec}. {_EXPECTED}."
+        ) from error
     for index, element in enumerate(elements):
         image = _image_of(element, index)
         fault = _fault(image)
         if fault:
             found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise ValueError(f"Element {index} of calibration_data is {found}. {_EXPECTED}; {fault}.")
+            raise ValueError(f"Element {index} of {argument('calibration_data')} is {found}. {_EXPECTED}; {fault}.")
         yield from image if image.ndim == 4 else (image,)
 
 
@@ -66,8 +71,8 @@ def _image_of(element: object, index: int) -> object:
             name = next((name for name in ("image", "images") if name in element), None)
             if name is None:
                 raise ValueError(
-                    f"Element {index} of calibration_data is a dict with {', '.join(map(repr, element))}. Expected "
-                    "'image' or 'images'; rename one with `dataset.map`."
+                    f"Element {index} of {argument('calibration_data')} is a dict with "
+                    f"{', '.join(map(repr, element))}. Expected 'image' or 'images'; rename one with `dataset.map`."
                 )
             element = element[name]
         else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tftrt_yolo.evaluation.datasets.examples import Example, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 
 _LEAST_POLYGON = 6
@@ -35,7 +36,7 @@ def read(path: Path, model: LabelSpec, images_dir: str | Path | None) -> list[Ex
         raise DatasetError(f"{path} is a COCO JSON, which has no labels for {model.task}. Give a data.yaml.")
     if images_dir is None or not Path(images_dir).is_dir():
         found = "is missing" if images_dir is None else f"is {images_dir}, which is no folder"
-        raise DatasetError(f"images_dir {found}. Expected the folder of the images that {path} names.")
+        raise DatasetError(f"{argument('images_dir')} {found}. Expected the folder of the images that {path} names.")
     document = _load(path)
     class_of = _classes(path, document["categories"], model)
     sizes_hw, files = {}, {}

@@ -16,6 +16,7 @@ from tftrt_yolo.evaluation.datasets import coco_json, labels
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import Dataset, Example, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.image_files import SUFFIXES
 
@@ -46,7 +47,9 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
         expected = "a folder of class folders" if model.task == "classify" else "a data.yaml or a COCO JSON"
         raise DatasetError(f"{data} is {kind}, and the model's task is {model.task}. Expected {expected}.")
     if options.images_dir is not None and not is_json:
-        raise DatasetError(f"images_dir is {options.images_dir}, but {data} is no COCO JSON. Leave images_dir out.")
+        raise DatasetError(
+            f"{argument('images_dir')} is {options.images_dir}, but {data} is no COCO JSON. Leave it out."
+        )
     if model.task == "classify":
         examples = _read_class_folders(path, model, options.split)
     elif is_json:
@@ -61,7 +64,7 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
         more = f"\n  and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise DatasetError(
             f"{len(missing)} of the {len(examples)} images of {data} are missing:{named}{more}\nCopy them there, or "
-            "pass skip_missing_images=True to measure on the others."
+            f"pass {setting('skip_missing_images')} to measure on the others."
         )
     if not there:
         raise DatasetError(f"{data} has no image in '{options.split}'. Expected at least one.")

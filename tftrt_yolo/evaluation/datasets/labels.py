@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import DatasetError
 
 _TOLERANCE = 0.01  # of a side, by which a coordinate may lie outside. Source: ultralytics.data.utils.verify_image_label
@@ -130,7 +131,8 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
     looks_like = "a box" if num_values == _BOX else "a pose" if num_values == pose else None
     if looks_like is None and is_polygon:
         looks_like = "an oriented box or a polygon" if num_values == _CORNERS else "a polygon"
-    remedy = " boxes_only=True measures on the boxes around them." if task == "detect" and looks_like else ""
+    advice = f" {setting('boxes_only')} measures on the boxes around them."
+    remedy = advice if task == "detect" and looks_like else ""
     raise DatasetError(
         f"{place}: {num_values} values behind the class{f', as of {looks_like}' if looks_like else ''}. A model for "
         f"{task} needs {expected[task]}. Give labels for {task}.{remedy}"
