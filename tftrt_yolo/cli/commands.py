@@ -1,0 +1,33 @@
+"""The commands: each is the public function of its name.
+
+COMMANDS["inspect"].summary                    # "show what is inside a SavedModel"
+COMMANDS["inspect"].plain                      # "saved_model_dir": `tftrt-yolo inspect runs/digits_saved_model`
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What the command line says and knows about a command; its flags come from the function.
+
+    Attributes:
+      summary: What it does, for the list of commands.
+      plain: The argument that may be given without its name; None for none.
+    """
+
+    summary: str
+    plain: str | None = None
+
+
+COMMANDS = {
+    "export": Command("export a checkpoint to a SavedModel"),
+    "convert": Command("convert a SavedModel with TF-TRT, XLA or oneDNN"),
+    "predict": Command("predict on files and draw what is found", plain="saved_model_dir"),
+    "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
+    "check": Command("show what this machine has, and what to do about what it lacks"),
+    "benchmark": Command("measure an export, its conversions and its peers here"),
+    "evaluate": Command("measure accuracy on labelled images"),
+    "sensitivity": Command("measure which convolutions INT8 loses its accuracy in"),
+    "demo": Command("run export, convert and predict on a packaged model and photo"),
+}

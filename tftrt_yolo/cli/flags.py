@@ -1,0 +1,149 @@
+"""Flags: a command's arguments as absl's flags, and what was given of them, here or in a config file.
+
+given = parse("convert", arguments, ["--config=configs/digits_int8.py", "--batch_sizes=1,8"])
+given.values                                           # name to value of what was given, flags over the config
+given.as_json
+"""
+
+import dataclasses
+import typing
+
+from absl import flags
+
+from tftrt_yolo.cli.arguments import REQUIRED, Argument
+from tftrt_yolo.cli.configs import load_config
+from tftrt_yolo.cli.help import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What a command was given.
+
+    Attributes:
+      values: Name of each argument that was given, as a flag or in the config, to its value.
+      as_json: Whether the report is to be JSON.
+      wants_help: Whether the command's help is asked for; then nothing else was looked at.
+    """
+
+    values: dict[str, object]
+    as_json: bool = False
+    wants_help: bool = False
+
+
+def parse(command: str, arguments: tuple[Argument, ...], command_line: list[str], *, plain: str | None = None) -> Given:
+    """Reads a command's flags, and its config.
+
+    Args:
+      command: The command, which is also the config's section.
+      arguments: What it can be given.
+      command_line: What stands behind it.
+      plain: The argument that may stand there without its name; None for none.
+
+    Returns:
+      What was given.
+
+    Raises:
+      absl.flags.Error: If a flag is unknown, malformed or missing.
+      ValueError: If the config cannot be used.
+    """
+    values = _define_flags(arguments)
+    try:
+        rest = values([command, *command_line], known_only=False)[1:]
+    except flags.UnrecognizedFlagError as error:
+        known = [f"--{name}" for name in values]
+        raise flags.Error(
+            f"Unknown command line flag '{error.flagname}'.{did_you_mean(f'--{error.flagname}', known)} "
+            f"`tftrt-yolo {command} --help` lists the known."
+        ) from error
+    if values.help:
+        return Given({}, wants_help=True)
+    flat = {argument.name: values[argument.name].value for argument in arguments if values[argument.name].present}
+    if rest and plain:
+        flat[plain] = _plain_argument(plain, rest.pop(0), flat)
+    if rest:
+        raise flags.Error(f"'{rest[0]}' is no flag; write --name=value.")
+    if values.config is not None:
+        flat = _section(values.config, command, arguments) | flat
+    for argument in arguments:
+        if argument.default is REQUIRED and argument.name not in flat:
+            raise flags.Error(f"--{argument.name} is missing: {argument.help}")
+    return Given(
+        {argument.name: _of_type(argument, flat[argument.name]) for argument in arguments if argument.name in flat},
+        as_json=values.json,
+    )
+
+
+def _plain_argument(name: str, value: str, flat: dict) -> str:
+    """An argument that was given without its name; refused if it was also given with it."""
+    if name in flat:
+        raise flags.Error(f"'{value}' and --{name}={flat[name]} are given, and both are {name}. Leave one of them out.")
+    return value
+
+
+def _section(path: str, command: str, arguments: tuple[Argument, ...]) -> dict:
+    """The command's section of a config; empty if it has none."""
+    section = load_config(path).get(command, {})
+    known = [argument.name for argument in arguments]
+    unknown = sorted(set(section) - set(known))
+    if unknown:
+        raise flags.Error(
+            f"the config's section '{command}' has {unknown[0]!r}, which is no argument of {command}."
+            f"{did_you_mean(unknown[0], known)}"
+        )
+    return section
+
+
+def _of_type(argument: Argument, value: object) -> object:
+    """Several values as the argument takes them: a tuple, or the number itself where one number will do."""
+    if not isinstance(value, list) or not any(map(_is_tuple, argument.kinds)):
+        return value
+    return value[0] if len(value) == 1 and int in argument.kinds else tuple(value)
+
+
+def _define_flags(arguments: tuple[Argument, ...]) -> flags.FlagValues:
+    """All flags of a command."""
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # flags may follow a plain argument
+    for argument in arguments:
+        _define_flag(argument, values)
+    flags.DEFINE_string("config", None, "A Python file with get_config().", flag_values=values)
+    flags.DEFINE_boolean("json", False, "Prints the report as JSON.", flag_values=values)
+    flags.DEFINE_boolean("help", False, "Shows the help.", short_name="h", flag_values=values)
+    return values
+
+
+def _define_flag(argument: Argument, values: flags.FlagValues) -> None:
+    """Defines the flag whose type is the argument's annotation."""
+    default = None if argument.default is REQUIRED else argument.default
+    if tuple[str, ...] in argument.kinds:
+        flags.DEFINE_list(argument.name, default, argument.help, flag_values=values)
+    elif any(map(_is_tuple, argument.kinds)):
+        if default is not None:
+            default = [str(item) for item in (default if isinstance(default, tuple) else (default,))]
+        flag = flags.Flag(_WholeNumbers(), flags.CsvListSerializer(","), argument.name, default, argument.help)
+        flags.DEFINE_flag(flag, flag_values=values)
+    elif bool in argument.kinds:
+        flags.DEFINE_boolean(argument.name, default, argument.help, flag_values=values)
+    elif int in argument.kinds:
+        flags.DEFINE_integer(argument.name, default, argument.help, flag_values=values)
+    elif float in argument.kinds:
+        flags.DEFINE_float(argument.name, default, argument.help, flag_values=values)
+    else:
+        default = None if default is None else str(default)
+        flags.DEFINE_string(argument.name, default, argument.help, flag_values=values)
+
+
+class _WholeNumbers(flags.ListParser):
+    """Whole numbers, separated by commas: --batch_sizes=1,8 or --image_size=480,640."""
+
+    def parse(self, argument):
+        """Reads the numbers."""
+        try:
+            return [int(item) for item in super().parse(argument)]
+        except ValueError as error:
+            raise ValueError(f"{argument!r} is not a list of whole numbers such as 1,8") from error
+
+
+def _is_tuple(annotation: object) -> bool:
+    """Whether a type is a tuple."""
+    return typing.get_origin(annotation) is tuple
