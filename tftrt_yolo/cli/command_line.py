@@ -19,10 +19,10 @@ from collections.abc import Callable
 import absl.flags
 
 import tftrt_yolo
-from tftrt_yolo.cli.arguments import arguments_of, as_keywords
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.help import USAGE, did_you_mean, help_of, version
+from tftrt_yolo.cli.signatures import arguments_of, as_keywords
 from tftrt_yolo.cli.terminal import fail, free_standard_output, progress_of, quiet, show, warnings_of_ours
 from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.arguments import named_as_flags
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     if name in ("-h", "--help", "help"):  # `tftrt-yolo help COMMAND`
         name, flag_arguments = flag_arguments[0], ["--help"]
     if name not in COMMANDS:
-        known = f"known are {', '.join(COMMANDS)}.{did_you_mean(name, COMMANDS)}"
+        known = f"known are {', '.join(COMMANDS)}.{did_you_mean(name, [*COMMANDS, 'help', '--help', '--version'])}"
         return fail(f"has no command '{name}'; {known}\n\n{USAGE}", 2)
     with quiet(), warnings_of_ours(), named_as_flags():
         return _run_command(name, flag_arguments)

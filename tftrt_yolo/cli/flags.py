@@ -10,9 +10,9 @@ import typing
 
 from absl import flags
 
-from tftrt_yolo.cli.arguments import REQUIRED, Argument
 from tftrt_yolo.cli.configs import load_config
 from tftrt_yolo.cli.help import did_you_mean
+from tftrt_yolo.cli.signatures import REQUIRED, Argument
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ import platform
 import textwrap
 from collections.abc import Callable, Iterable
 
-from tftrt_yolo.cli.arguments import REQUIRED, Argument
 from tftrt_yolo.cli.commands import COMMANDS
+from tftrt_yolo.cli.signatures import REQUIRED, Argument
 from tftrt_yolo.ground.version import __version__
 
 USAGE = (

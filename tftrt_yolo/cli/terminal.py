@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import absl.logging
 
-from tftrt_yolo.cli.arguments import kinds
+from tftrt_yolo.cli.signatures import kinds
 
 # Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...".
 FILTER = r"""

@@ -5,14 +5,17 @@
 
 A dataclass may name properties in `DERIVED`: they are written for other readers, and not read back. `FORMAT_VERSION`
 is written too, so that a file which does not fit can be told from a damaged one.
+
+JSON has neither NaN nor infinity: they are written as null, which for a number is read back as NaN.
 """
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 from tftrt_yolo.ground.errors import TftrtYoloError
@@ -24,16 +27,21 @@ FAULTS = (ValueError, KeyError, TypeError, AttributeError)  # how a document tha
 
 
 def to_json(report: object) -> str:
-    """A report as JSON.
+    """A report as JSON, which any reader of JSON takes.
 
     Args:
-      report: A dataclass.
+      report: A dataclass. In it may be dataclasses, dictionaries, sequences and sets, paths, numbers and arrays of NumPy,
+        and what JSON has.
 
     Returns:
-      An object on several lines, with a line break at its end.
+      An object on several lines, with a line break at its end. Numbers that JSON does not have, NaN and infinity, are
+      null; keys are strings.
+
+    Raises:
+      TypeError: If something else is in it; the message names its place.
     """
-    document = {_VERSION_KEY: _version_of(type(report))} | _plain(report)
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    document = {_VERSION_KEY: _version_of(type(report))} | _plain(report, type(report).__name__)
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write(report: object, path: Path) -> None:
@@ -121,16 +129,24 @@ def _version_of(kind: type) -> int:
     return getattr(kind, "FORMAT_VERSION", FORMAT_VERSION)
 
 
-def _plain(value: object) -> object:
-    """What JSON can hold, of dataclasses and all that is in them."""
+def _plain(value: object, place: str) -> object:
+    """What JSON can hold, of dataclasses and all that is in them; `place` is for messages."""
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)] + list(getattr(value, "DERIVED", ()))
-        return {name: _plain(getattr(value, name)) for name in names}
+        return {name: _plain(getattr(value, name), f"{place}.{name}") for name in names}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+        return {str(key): _plain(item, f"{place}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item, f"{place}[{at}]") for at, item in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy's, which is not imported for this
+        return _plain(value.tolist(), place)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    raise TypeError(f"{place} is a {type(value).__name__}, which JSON does not have.")
 
 
 def _parsed(value: object, annotation: object, place: str) -> object:
@@ -151,6 +167,8 @@ def _parsed(value: object, annotation: object, place: str) -> object:
         key_kind, value_kind = of
         items = _checked(value, dict, place).items()
         return {key_kind(key): _parsed(item, value_kind, f"{place}[{key!r}]") for key, item in items}
+    if annotation is float and value is None:
+        return math.nan
     if annotation is Path:
         return Path(_checked(value, str, place))
     return _checked(value, annotation, place)

@@ -15,6 +15,7 @@ import importlib.metadata
 import importlib.util
 import platform
 from pathlib import Path
+from typing import ClassVar
 
 # The full version is part of the name that TensorFlow 2.15 to 2.17 open (tsl/platform/default/dso_loader.cc).
 TENSORRT_VERSION = "8.6.1"
@@ -56,6 +57,8 @@ class Environment:
     loaded_tensorrt: str | None
     gpus: tuple[str, ...]
     export_tools: dict[str, str | None]
+
+    DERIVED: ClassVar = ("can_build_engines", "why_no_engines", "remedies")
 
     @property
     def why_no_engines(self) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import statistics
+from typing import ClassVar
 
 from tftrt_yolo.benchmarking import protocol
 from tftrt_yolo.benchmarking.machine import Clock
@@ -57,6 +58,8 @@ class Measurement:
     p99_ms: float
     num_calls: int
     windows_images_per_second: tuple[float, ...]
+
+    DERIVED: ClassVar = ("images_per_second", "batch_ms", "is_unstable")
 
     def __post_init__(self):
         """Raises ValueError for numbers that no measurement gives: a file may be damaged."""
