@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -11,6 +12,9 @@ import pytest
 
 from tests.conftest import IMAGES, TINY_WEIGHTS, heed_interrupts
 from tftrt_yolo.cli import command_line as cli
+from tftrt_yolo.cli import terminal
+from tftrt_yolo.cli.configs import load_config
+from tftrt_yolo.cli.signatures import arguments_of
 
 
 def _run(*arguments, **environment):
@@ -52,7 +56,7 @@ def test_export_convert_inspect_predict(tmp_path):
         (("train",), 2, "tftrt-yolo has no command 'train'; known are export, convert"),
         (("export",), 2, "tftrt-yolo export: --weights is missing: A .pt checkpoint"),
         (("export", "yolov8n.pt"), 2, "'yolov8n.pt' is no flag; write --name=value"),
-        (("export", "--wieghts=x"), 2, "Unknown command line flag 'wieghts'"),
+        (("export", "--wieghts=x"), 2, "Unknown command line flag 'wieghts'. Did you mean --weights"),
         (("convert", "--saved_model_dir=a", "--output_saved_model_dir=b", "--batch_sizes=a"), 2, "not a list of whole"),
         (
             ("convert", "--saved_model_dir=a", "--output_saved_model_dir=b", "--batch_sizes=0"),
@@ -62,7 +66,7 @@ def test_export_convert_inspect_predict(tmp_path):
         (
             ("convert", "--saved_model_dir=a", "--output_saved_model_dir=b", "--precision_mode=INT8"),
             1,
-            "INT8, which needs calibration_data",
+            "INT8, which needs --calibration_data",
         ),
         (("convert", "--saved_model_dir=nowhere", "--output_saved_model_dir=b"), 1, "nowhere is no directory"),
         (("export", "--weights=/nowhere/a.pt", "--saved_model_dir=b"), 1, "/nowhere/a.pt does not exist"),
@@ -90,10 +94,17 @@ def test_help_lists_every_argument_with_its_description(capfd, command):
 
     assert cli.main([command, "--help"]) == 0
     text = capfd.readouterr().out
+    options = {"tensorrt": "TensorRTOptions", "int8": "Int8Options", "data_options": "DataOptions"}
+    options["options"] = "BenchmarkOptions"
     for name in inspect.signature(getattr(tftrt_yolo, command)).parameters:
-        if not name.startswith("on_"):
+        if name in options:
+            for field in dataclasses.fields(getattr(tftrt_yolo, options[name])):
+                assert f"  --{field.name} (" in text
+            assert f"  --{name} (" not in text
+        elif not name.startswith("on_"):
             assert f"  --{name} (" in text
     assert "--config" in text
+    assert "--json" in text
 
 
 def test_a_config_gives_flags_and_a_flag_wins(tiny_export, tmp_path):
@@ -139,17 +150,16 @@ def test_bad_configs(tmp_path, capfd, text, message):
 
 
 def test_the_projects_own_configs_fit(capfd):
-    """Every section's keys are arguments of the function that it is for."""
-    import inspect
+    """Every section's keys are arguments of the function that it is for, or of its options."""
     from pathlib import Path
 
     import tftrt_yolo
 
-    paths = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+    paths = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
     assert len(paths) >= 2
     for path in paths:
-        for section, values in cli._load_config(str(path)).items():
-            assert set(values) <= set(inspect.signature(getattr(tftrt_yolo, section)).parameters)
+        for section, values in load_config(str(path)).items():
+            assert set(values) <= {argument.name for argument in arguments_of(getattr(tftrt_yolo, section))}
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -207,6 +217,6 @@ def test_demo(tmp_path):
 def test_fatal_messages_of_tensorflow_pass_the_filter():
     lines = "I0000 chatter\n2026-01-31 10:00:00.1: W chatter\n2026-01-31 10:00:00.1: F fatal\nWhatever else\n"
     result = subprocess.run(
-        [sys.executable, "-S", "-E", "-c", cli._FILTER], input=lines, capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-E", "-c", terminal.FILTER], input=lines, capture_output=True, text=True, check=True
     )
     assert result.stdout == "2026-01-31 10:00:00.1: F fatal\nWhatever else\n"

@@ -30,8 +30,8 @@ def to_json(report: object) -> str:
     """A report as JSON, which any reader of JSON takes.
 
     Args:
-      report: A dataclass. In it may be dataclasses, dictionaries, sequences and sets, paths, numbers and arrays of NumPy,
-        and what JSON has.
+      report: A dataclass. In it may be dataclasses, dictionaries, sequences and sets, paths, NumPy's numbers and
+        arrays, and what JSON has.
 
     Returns:
       An object on several lines, with a line break at its end. Numbers that JSON does not have, NaN and infinity, are

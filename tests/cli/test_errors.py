@@ -1,0 +1,204 @@
+"""How messages name arguments: `overwrite=True` for who calls a function, `--overwrite` for who types a command."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import pytest
+
+import tftrt_yolo
+from tests.conftest import DATA, IMAGES, TINY_WEIGHTS
+from tftrt_yolo.cli import command_line as cli
+from tftrt_yolo.workflows.demo import WEIGHTS
+
+# The parameter that takes each option. What is no field of one of these is an argument of the function itself.
+OPTIONS = {
+    "convert": {"tensorrt": tftrt_yolo.TensorRTOptions, "int8": tftrt_yolo.Int8Options},
+    "evaluate": {"data_options": tftrt_yolo.DataOptions},
+    "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
+}
+# What each command cannot do without.
+NEEDED = {
+    "export": {"weights": "nowhere/a.pt", "saved_model_dir": "new"},
+    "convert": {"saved_model_dir": "nowhere", "output_saved_model_dir": "new"},
+    "predict": {"saved_model_dir": "nowhere", "source": str(IMAGES[0]), "output_dir": "new"},
+    "inspect": {"saved_model_dir": "nowhere"},
+    "check": {},
+    "benchmark": {"saved_model_dir": "nowhere", "output_dir": "new"},
+    "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
+    "sensitivity": {"saved_model_dir": "nowhere", "calibration_data": str(DATA / "images")},
+    "demo": {"output_dir": "new"},
+}
+INT8 = {"precision_mode": "INT8", "calibration_data": str(DATA / "images")}
+TAKEN = "<overwrite=True> to replace it"
+FOREIGN = "so <overwrite=True> does not delete it"
+
+# Command, arguments, and part of the message with the arguments' names in <>.
+BAD = [
+    ("export", {"score_threshold": 2.0}, "<score_threshold> is 2.0; it must be"),
+    ("export", {"iou_threshold": -1.0}, "<iou_threshold> is -1.0; it must be"),
+    ("export", {"max_detections": 0}, "<max_detections> is 0; it must be"),
+    ("export", {"image_size": 0}, "<image_size> is 0; expected"),
+    ("export", {"saved_model_dir": "taken"}, TAKEN),
+    ("export", {"saved_model_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("convert", {"accelerator": "cuda"}, "<accelerator> is 'cuda'; known are"),
+    ("convert", {"precision_mode": "FP8"}, "<precision_mode> is 'FP8'; with tensorrt known are"),
+    ("convert", {"parity_images": "a.jpg"}, "<parity_images> is for xla and onednn"),
+    ("convert", {"minimum_segment_size": 0}, "<minimum_segment_size> is 0; it must be"),
+    ("convert", {"max_workspace_size_bytes": 0}, "<max_workspace_size_bytes> is 0; it must be"),
+    ("convert", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
+    ("convert", {"minimum_coverage": 1.5}, "<minimum_coverage> is 1.5; it must be"),
+    ("convert", {"dynamic_shape_profile_strategy": "Best"}, "<dynamic_shape_profile_strategy> is 'Best'; known"),
+    (
+        "convert",
+        {"minimum_segment_size": 3, "accelerator": "xla"},
+        "<minimum_segment_size> is for tensorrt, and <accelerator> is 'xla'",
+    ),
+    (
+        "convert",
+        {"minimum_coverage": 0.95, "allow_build_at_runtime": True, "accelerator": "xla"},
+        "are for tensorrt, and <accelerator> is 'xla'",
+    ),
+    ("convert", {"calibration_data": "a"}, "<calibration_data> is for INT8, and <precision_mode> is FP16"),
+    ("convert", {"precision_mode": "INT8"}, "<precision_mode> is INT8, which needs <calibration_data>"),
+    ("convert", {**INT8, "calibration": "mean"}, "<calibration> is 'mean'; known are"),
+    ("convert", {**INT8, "maximum_map_drop": 0.1}, "<maximum_map_drop> needs <evaluation_data>"),
+    ("convert", {**INT8, "maximum_map_drop": 2.0}, "<maximum_map_drop> is 2.0; it must be"),
+    ("convert", {**INT8, "evaluation_data": "no.yaml"}, "<evaluation_data> is no.yaml, which does not exist"),
+    (
+        "convert",
+        {**INT8, "calibration": "tensorrt", "calibration_cache_dir": "a"},
+        "<calibration_cache_dir> keeps what we measure, and with <calibration='tensorrt'> TF-TRT measures",
+    ),
+    ("convert", {"output_saved_model_dir": "nowhere"}, "<output_saved_model_dir> is <saved_model_dir>, nowhere"),
+    ("convert", {"output_saved_model_dir": "taken"}, TAKEN),
+    ("convert", {"output_saved_model_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("predict", {"batch_size": 0}, "<batch_size> is 0; it must be"),
+    ("predict", {"output_dir": "taken"}, TAKEN),
+    ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("inspect", {}, "nowhere is no directory"),
+    ("check", {"fix": True}, "`tftrt-yolo check --fix` again"),  # a command stays one
+    ("benchmark", {"contestants": ("pytorch",)}, "<contestants> has 'pytorch'; known are"),
+    ("benchmark", {"batch_sizes": (0,)}, "<batch_sizes> is 0; it must be"),
+    ("benchmark", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),
+    ("benchmark", {"peer_python": "no-python"}, "<peer_python> is no-python, which is no program"),
+    ("benchmark", {"output_dir": "taken"}, TAKEN),
+    ("benchmark", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("evaluate", {"batch_size": 0}, "<batch_size> is 0; it must be"),
+    ("evaluate", {"output_dir": "taken"}, TAKEN),
+    ("evaluate", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("sensitivity", {"calibration": "mean"}, "<calibration> is 'mean'; known are"),
+    ("sensitivity", {"images": 0}, "<images> is 0; it must be"),
+    ("sensitivity", {"output_dir": "taken"}, TAKEN),
+    ("sensitivity", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("demo", {"output_dir": "taken"}, TAKEN),
+]
+# The same on an export, where TensorFlow or a process of its own is what complains.
+BAD_WITH_A_MODEL = [
+    ("convert", {"minimum_segment_size": 100_000}, "lower <minimum_segment_size>"),
+    ("predict", {"saved_model_dir": "conversion", "strict": True}, "<strict=False> runs their native segments"),
+    ("benchmark", {"weights": "nowhere.pt"}, "<weights> is nowhere.pt, which is no file"),
+    ("benchmark", {"weights": str(WEIGHTS)}, "but <saved_model_dir> was exported from"),
+    ("evaluate", {"compare_to": "nowhere.pt"}, "<compare_to> is nowhere.pt, which is no file"),
+    ("evaluate", {"images_dir": "a", "data": str(DATA / "detect" / "data.yaml")}, "<images_dir> is a, but"),
+    ("evaluate", {"data": "coco.json"}, "<images_dir> is missing. Expected"),
+    ("evaluate", {"data": "gone/data.yaml"}, "pass <skip_missing_images=True> to measure on the others"),
+    ("evaluate", {"data": str(DATA / "segment" / "data.yaml")}, "<boxes_only=True> measures on the boxes around"),
+]
+BAD_IDS = [f"{command}-{'-'.join(arguments) or 'nothing'}" for command, arguments, _ in BAD]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with what is in the way."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("taken", "foreign", "taken/yolov8n-digits_saved_model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").touch()
+    return tmp_path
+
+
+def _in_python(command, arguments):
+    """Calls the function; returns the message."""
+    arguments = NEEDED[command] | arguments
+    keywords = {}
+    for parameter, kind in OPTIONS.get(command, {}).items():
+        names = {field.name for field in dataclasses.fields(kind)} & set(arguments)
+        if names:
+            keywords[parameter] = (kind, {name: arguments[name] for name in sorted(names)})
+            arguments = {name: value for name, value in arguments.items() if name not in names}
+    errors = (tftrt_yolo.TftrtYoloError, ValueError, OSError)
+    with pytest.raises(errors) as caught:
+        getattr(tftrt_yolo, command)(**arguments, **{name: kind(**given) for name, (kind, given) in keywords.items()})
+    return str(caught.value)
+
+
+def _on_the_command_line(command, arguments, capfd):
+    """Runs the command; returns the message."""
+    flags = []
+    for name, value in (NEEDED[command] | arguments).items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        flags.append(f"--{name}={text}")
+    capfd.readouterr()
+    assert cli.main([command, *flags]) == 1
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def _as_flags(text):
+    """The part of a message that is expected on the command line."""
+    text = re.sub(r"<(\w+)=True>", r"--\1", text)
+    text = re.sub(r"<(\w+)=False>", r"--no\1", text)
+    return re.sub(r"<(\w+)(=?)'?(\w*)'?>", r"--\1\2\3", text)
+
+
+def _check_both(command, arguments, expected, capfd):
+    in_python = _in_python(command, arguments)
+    assert expected.replace("<", "").replace(">", "") in in_python
+    assert not re.search(r"(?<![\w-])--\w", re.sub("`[^`]*`", "", in_python)), in_python
+    typed = _on_the_command_line(command, arguments, capfd)
+    assert typed.startswith(f"tftrt-yolo {command}: ")
+    assert _as_flags(expected) in typed
+    assert not re.search(r"\w=(True|False)\b", typed), typed
+
+
+@pytest.mark.parametrize(("command", "arguments", "expected"), BAD, ids=BAD_IDS)
+def test_arguments_are_named_as_they_were_given(folder, capfd, command, arguments, expected):
+    _check_both(command, arguments, expected, capfd)
+
+
+def test_every_command_is_in_the_table():
+    assert {command for command, _, _ in BAD} == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize(("command", "arguments", "expected"), BAD_WITH_A_MODEL)
+def test_arguments_are_named_by_whoever_complains(folder, request, capfd, command, arguments, expected):
+    if arguments.get("saved_model_dir") == "conversion":
+        saved_model_dir = request.getfixturevalue("tiny_conversion")
+    else:
+        saved_model_dir = request.getfixturevalue("tiny_export")
+    (folder / "coco.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    shutil.copytree(DATA / "detect" / "labels", folder / "gone" / "labels")
+    (folder / "gone" / "images").mkdir()
+    (folder / "gone" / "list.txt").write_text("images/000000.jpg\n")
+    yaml = (DATA / "detect" / "data.yaml").read_text()
+    (folder / "gone" / "data.yaml").write_text(re.sub("(?m)^val:.*$", "val: list.txt", yaml))
+    _check_both(command, arguments | {"saved_model_dir": str(saved_model_dir)}, expected, capfd)
+
+
+def test_python_is_told_of_arguments_again_after_a_command(folder, capfd):
+    assert cli.main(["export", f"--weights={TINY_WEIGHTS}", "--saved_model_dir=taken"]) == 1
+    with pytest.raises(FileExistsError, match="pass overwrite=True"):
+        tftrt_yolo.export(TINY_WEIGHTS, "taken")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_errors_go_to_standard_error(folder, capfd, as_json):
+    assert cli.main(["inspect", "nowhere", *(["--json"] if as_json else [])]) == 1
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("tftrt-yolo inspect: nowhere is no directory")
+    assert len(captured.err.splitlines()) == 1
+    assert "Traceback" not in captured.err

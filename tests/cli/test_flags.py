@@ -1,0 +1,238 @@
+import dataclasses
+import importlib
+
+import absl.flags
+import pytest
+
+import tftrt_yolo
+from tftrt_yolo.cli.commands import COMMANDS
+from tftrt_yolo.cli.flags import parse
+from tftrt_yolo.cli.signatures import REQUIRED, arguments_of, as_keywords
+from tftrt_yolo.ground.arguments import Options
+
+DIRS = ["--saved_model_dir=a", "--output_saved_model_dir=b"]
+
+
+def _keywords(command, *command_line):
+    arguments = arguments_of(getattr(tftrt_yolo, command))
+    given = parse(command, arguments, list(command_line), plain=COMMANDS[command].plain)
+    return as_keywords(arguments, given.values)
+
+
+def _config(folder, section, values):
+    path = folder / "config.py"
+    document = {section: values}
+    path.write_text(f"from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({document!r})\n")
+    return f"--config={path}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "expected"),
+    [
+        (["--batch_sizes=1"], "tensorrt", {"batch_sizes": (1,)}),
+        (["--batch_sizes=1,8"], "tensorrt", {"batch_sizes": (1, 8)}),
+        (["--minimum_segment_size=3"], "tensorrt", {"minimum_segment_size": 3}),  # its default, and given all the same
+        (["--noallow_build_at_runtime"], "tensorrt", {"allow_build_at_runtime": False}),
+        (
+            ["--calibration_data=x", "--maximum_map_drop=0.01"],
+            "int8",
+            {"calibration_data": "x", "maximum_map_drop": 0.01},
+        ),
+    ],
+)
+def test_options_are_built_of_what_was_given_alone(flags, name, expected):
+    keywords = _keywords("convert", *DIRS, *flags)
+    assert set(keywords) == {"saved_model_dir", "output_saved_model_dir", name}
+    assert {field: getattr(keywords[name], field) for field in keywords[name].given} == expected
+
+
+def test_no_options_where_none_are_given():
+    assert _keywords("convert", *DIRS) == {"saved_model_dir": "a", "output_saved_model_dir": "b"}
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "name", "options"),
+    [
+        (
+            "evaluate",
+            ["--saved_model_dir=a", "--data=b", "--split=test", "--boxes_only"],
+            "data_options",
+            tftrt_yolo.DataOptions(split="test", boxes_only=True),
+        ),
+        (
+            "benchmark",
+            ["--saved_model_dir=a", "--output_dir=b", "--peer_python=python3", "--images=c"],
+            "options",
+            tftrt_yolo.BenchmarkOptions(peer_python="python3", images="c"),
+        ),
+    ],
+)
+def test_options_of_other_commands(command, flags, name, options):
+    assert _keywords(command, *flags)[name] == options
+
+
+@pytest.mark.parametrize("sizes", [[1], (1,), [1, 8], (1, 8)])
+def test_options_in_a_config(tmp_path, sizes):
+    config = _config(tmp_path, "convert", {"batch_sizes": sizes, "minimum_coverage": 0.5})
+    options = _keywords("convert", *DIRS, config)["tensorrt"]
+    assert options.batch_sizes == tuple(sizes)
+    assert set(options.given) == {"batch_sizes", "minimum_coverage"}
+    options = _keywords("convert", *DIRS, config, "--batch_sizes=4")["tensorrt"]
+    assert options.batch_sizes == (4,)
+    assert set(options.given) == {"batch_sizes", "minimum_coverage"}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("640", 640), ("480,640", (480, 640)), ([480], 480), ([480, 640], (480, 640)), (96, 96)]
+)
+def test_one_number_or_two(tmp_path, size, expected):
+    """As a flag, where it is text, and in a config."""
+    given = f"--image_size={size}" if isinstance(size, str) else _config(tmp_path, "export", {"image_size": size})
+    assert _keywords("export", "--weights=a", "--saved_model_dir=b", given)["image_size"] == expected
+
+
+BARE = pytest.mark.parametrize(("command", "others"), [("inspect", []), ("predict", ["--source=a", "--output_dir=b"])])
+
+
+@BARE
+def test_the_directory_without_its_name(tmp_path, command, others):
+    named = _keywords(command, "--saved_model_dir=x", *others)
+    assert named["saved_model_dir"] == "x"
+    assert _keywords(command, "x", *others) == named
+    assert _keywords(command, *others, "x") == named
+    config = _config(tmp_path, command, {"saved_model_dir": "z"})
+    assert _keywords(command, config, *others)["saved_model_dir"] == "z"
+    assert _keywords(command, "x", config, *others) == named  # as a flag, it wins
+
+
+@BARE
+@pytest.mark.parametrize("command_line", [["x", "--saved_model_dir=y"], ["--saved_model_dir=y", "x"]])
+def test_the_directory_given_twice(command, others, command_line):
+    with pytest.raises(absl.flags.Error, match="'x' and --saved_model_dir=y are given, and both are saved_model_dir"):
+        _keywords(command, *command_line, *others)
+
+
+@pytest.mark.parametrize(
+    ("command_line", "message"),
+    [
+        (["inspect", "a", "b"], "'b' is no flag; write --name=value"),
+        (["evaluate", "a"], "'a' is no flag; write --name=value"),
+        (
+            ["convert", "--batch_size=1"],
+            r"flag 'batch_size'\. Did you mean --batch_sizes\? `tftrt-yolo convert --help`",
+        ),
+        (["predict", "--sorce=a"], "Did you mean --source"),
+        (["check", "--jsn"], "Did you mean --json"),
+        (["check", "--zzzzzz"], r"flag 'zzzzzz'\. `tftrt-yolo check --help` lists the known"),
+    ],
+)
+def test_what_cannot_be_read(command_line, message):
+    with pytest.raises(absl.flags.Error, match=message):
+        _keywords(*command_line)
+
+
+def test_an_unknown_key_of_a_config_is_named_with_one_that_is_alike(tmp_path):
+    config = _config(tmp_path, "convert", {"batch_size": (1,)})
+    with pytest.raises(
+        absl.flags.Error, match=r"'batch_size', which is no argument of convert\. Did you mean batch_sizes\?"
+    ):
+        _keywords("convert", *DIRS, config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Depth(Options):
+    """Options.
+
+    Attributes:
+      depth: How deep.
+      sizes: Which sizes.
+    """
+
+    depth: int = 1
+    sizes: tuple[int, ...] = dataclasses.field(default_factory=lambda: (1, 2))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _OtherDepth(Options):
+    """Options.
+
+    Attributes:
+      depth: How deep.
+    """
+
+    depth: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Json(Options):
+    """Options.
+
+    Attributes:
+      json: A name that every command has.
+    """
+
+    json: bool = False
+
+
+def _two_groups(*, first: _Depth | None = None, second: _OtherDepth | None = None):
+    """Does nothing.
+
+    Args:
+      first: Some.
+      second: Others.
+    """
+
+
+def _a_group_and_an_argument(depth: str, *, options: _Depth | None = None):
+    """Does nothing.
+
+    Args:
+      depth: An argument.
+      options: Some.
+    """
+
+
+def _a_groups_and_the_command_lines(*, options: _Json | None = None):
+    """Does nothing.
+
+    Args:
+      options: Some.
+    """
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_two_groups, "--depth of `_two_groups` is of _Depth and of _OtherDepth. Rename one"),
+        (_a_group_and_an_argument, r"--depth of .* is of _a_group_and_an_argument\(\) and of _Depth"),
+        (_a_groups_and_the_command_lines, "--json of .* is of the command line and of _Json"),
+    ],
+)
+def test_flags_of_one_name_are_an_error_at_start(function, message, monkeypatch):
+    with pytest.raises(TypeError, match=message):
+        arguments_of(function)
+    monkeypatch.setattr(tftrt_yolo, "demo", function)
+    with pytest.raises(TypeError, match=message):  # a mistake of ours, which is not told as the user's
+        importlib.import_module("tftrt_yolo.cli.command_line").main(["demo", "--help"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_has_a_description_and_a_kind_that_a_flag_can_have(command):
+    arguments = arguments_of(getattr(tftrt_yolo, command))
+    assert arguments
+    assert all(argument.help.endswith(".") for argument in arguments)
+    names = [argument.name for argument in arguments]
+    assert len(set(names)) == len(names)
+
+
+def test_a_fields_default_that_is_made_is_shown():
+    def function(*, options: _Depth | None = None):
+        """Does nothing.
+
+        Args:
+          options: Some.
+        """
+
+    depth, sizes = arguments_of(function)
+    assert (depth.default, sizes.default) == (1, (1, 2))
+    assert depth.default is not REQUIRED

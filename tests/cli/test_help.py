@@ -1,0 +1,77 @@
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tftrt_yolo.cli import command_line as cli
+from tftrt_yolo.cli.commands import COMMANDS
+from tftrt_yolo.ground.version import __version__
+
+HEAVY = ("tensorflow", "torch", "keras", "ultralytics", "onnx", "matplotlib", "rich")
+
+
+@pytest.mark.parametrize("command_line", [[command, "--help"] for command in COMMANDS] + [["--help"], ["--version"]])
+def test_help_loads_nothing_heavy(command_line):
+    code = (
+        "import sys\nfrom tftrt_yolo.cli import command_line\n"
+        f"assert command_line.main({command_line!r}) == 0\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stderr.splitlines()[-1] == "[]"
+    assert result.stdout
+
+
+def test_version(capfd):
+    import tensorflow as tf
+
+    assert cli.main(["--version"]) == 0
+    own, platform = capfd.readouterr().out.splitlines()
+    assert own == f"tftrt-yolo {__version__}"
+    assert platform == f"Python {sys.version.split()[0]}, TensorFlow {tf.__version__}"
+
+
+def test_the_version_without_tensorflow(capfd, monkeypatch):
+    import importlib.metadata
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert cli.main(["--version"]) == 0
+    assert capfd.readouterr().out.endswith(", no TensorFlow\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_in_two_ways(capfd, command):
+    assert cli.main([command, "--help"]) == 0
+    text = capfd.readouterr().out
+    assert text.startswith(f"tftrt-yolo {command}: ")
+    assert cli.main(["help", command]) == 0
+    assert capfd.readouterr().out == text
+    assert ("without its name" in text) == (command in ("inspect", "predict"))
+
+
+def test_options_show_their_defaults(capfd):
+    assert cli.main(["help", "convert"]) == 0
+    text = capfd.readouterr().out
+    assert "--batch_sizes (default: 1)\n      Batch sizes that engines are built for." in text
+    assert "--minimum_coverage (default: 0.95)" in text
+    assert "--calibration_data (default: none)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("convrt", "convert"), ("evalute", "evaluate"), ("--versoin", "--version"), ("hlep", "help"), ("train", None)],
+)
+def test_what_was_perhaps_meant(capfd, name, meant):
+    assert cli.main([name]) == 2
+    first = capfd.readouterr().err.splitlines()[0]
+    assert f"has no command '{name}'; known are export, convert" in first
+    assert re.findall(r"Did you mean (\S+)\?", first) == ([meant] if meant else [])
+
+
+def test_help_of_an_unknown_command(capfd):
+    assert cli.main(["help", "exprot"]) == 2
+    assert "Did you mean export?" in capfd.readouterr().err
