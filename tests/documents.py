@@ -1,8 +1,8 @@
 """README, the site's pages and what else is written in Markdown: code blocks, links and anchors.
 
-A fenced block of `bash` has one command a line, a block of `python` is part of its document's script; both are run by
-test_documents.py. A line `<!-- slow: ... -->` above a block marks it slow. Blocks of `text`, or of no language, show
-output or what cannot be run here.
+A fenced block of `bash` has one command a line, which a backslash continues; a block of `python` is part of its
+document's script. Both are run by test_documents.py. A line `<!-- slow: ... -->` above a block marks it slow. Blocks of
+`text`, or of no language, show output or what cannot be run here.
 """
 
 import dataclasses
@@ -35,7 +35,8 @@ def blocks(path: Path, language: str | None = None) -> list[Block]:
 
 def commands(path: Path, *, is_slow: bool = False) -> list[str]:
     """The commands of a document, in order."""
-    return [line for block in blocks(path, "bash") if block.is_slow == is_slow for line in block.code.splitlines()]
+    codes = [re.sub(r"\s*\\\n\s*", " ", block.code) for block in blocks(path, "bash") if block.is_slow == is_slow]
+    return "".join(codes).splitlines()
 
 
 def script(path: Path, *, is_slow: bool = False) -> str:

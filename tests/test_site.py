@@ -12,7 +12,7 @@ import types
 import pytest
 
 import tftrt_yolo
-from tests.documents import DOCUMENTS, LANGUAGES, PAGES, README, ROOT, anchors, blocks, commands, links, prose
+from tests.documents import DOCUMENTS, LANGUAGES, PAGES, README, ROOT, anchors, blocks, links, prose
 from tftrt_yolo import contract
 
 SITE = ROOT / "docs"
@@ -43,7 +43,6 @@ def test_blocks_are_run_or_text(document):
     """A language that is not known, or a block that is indented, would be left out of the tests in silence."""
     assert {block.language for block in blocks(document)} <= set(LANGUAGES)
     assert len(re.findall(r"^\s*```", document.read_text(), re.MULTILINE)) == 2 * len(blocks(document))
-    assert all(not command.endswith("\\") for command in commands(document))
 
 
 @pytest.mark.parametrize(
@@ -100,12 +99,13 @@ def test_the_flags_that_the_pages_name_exist(flags):
     pattern = re.compile(rf"(?:tftrt-yolo |`)({'|'.join(COMMANDS)})((?: +[^`\s-]\S*| --\w+[^`\s]*)*)")
     found = 0
     for document in DOCUMENTS:
-        for command, arguments in pattern.findall(document.read_text()):
+        text = re.sub(r"\s*\\\n\s*", " ", document.read_text())
+        for command, arguments in pattern.findall(text):
             named = set(re.findall(r" --(\w+)", arguments))
             assert named <= flags[command], f"{document.name}: {command} has no {named - flags[command]}"
             found += len(named)
         every = set.union(*flags.values()) | {"version"}
-        alone = set(re.findall(r"`--(\w+)", document.read_text()))
+        alone = set(re.findall(r"`--(\w+)", text))
         assert alone <= every, f"{document.name}: no command has {alone - every}"
     assert found > 50
 
