@@ -62,10 +62,12 @@ def measure(name: str) -> list[dict]:
                 exported,
                 Path(folder, f"{method}_saved_model"),
                 precision_mode="INT8",
-                calibration_data=calibration_data,
-                calibration=method,
-                calibration_cache_dir=cache_dir,
-                evaluation_data=evaluation_data,
+                int8=tftrt_yolo.Int8Options(
+                    calibration_data=calibration_data,
+                    calibration=method,
+                    calibration_cache_dir=cache_dir,
+                    evaluation_data=evaluation_data,
+                ),
             )
             if (report.engines, report.nodes_outside) != (1, 0):
                 raise SystemExit(f"Expected one engine and nothing left over, got\n{report}")
