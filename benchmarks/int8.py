@@ -1,4 +1,4 @@
-"""Converts models to INT8 by every method, measures what that costs, and writes int8.md and the README's table.
+"""Converts models to INT8 by every method, measures what that costs, and writes int8.md and the site's table.
 
     python benchmarks/int8.py            # all, about forty minutes on two cores
     python benchmarks/int8.py tiny-pose  # only the models whose name begins so; the tables keep their other rows
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
 RESULTS = Path(__file__).parent / "int8.json"
 TABLE = Path(__file__).parent / "int8.md"
+PAGE = ROOT / "docs" / "pages" / "int8.md"
 MARKERS = "<!-- INT8 table: begin -->", "<!-- INT8 table: end -->"
 METHODS = ("max", "percentile", "mse")
 IMAGES = str(DATA / "images" / "*[02468].jpg")
@@ -61,10 +62,12 @@ def measure(name: str) -> list[dict]:
                 exported,
                 Path(folder, f"{method}_saved_model"),
                 precision_mode="INT8",
-                calibration_data=calibration_data,
-                calibration=method,
-                calibration_cache_dir=cache_dir,
-                evaluation_data=evaluation_data,
+                int8=tftrt_yolo.Int8Options(
+                    calibration_data=calibration_data,
+                    calibration=method,
+                    calibration_cache_dir=cache_dir,
+                    evaluation_data=evaluation_data,
+                ),
             )
             if (report.engines, report.nodes_outside) != (1, 0):
                 raise SystemExit(f"Expected one engine and nothing left over, got\n{report}")
@@ -97,7 +100,7 @@ def _accuracy_lines(rows: list[dict]) -> list[str]:
 
 
 def write(rows: list[dict]) -> None:
-    """Writes the page and the README's table."""
+    """Writes int8.md, and the short table between the markers of the documentation's page."""
     head = [_line("model", "ranges by", "figure", "FP32", "INT8", "difference"), "|---|---|---|---:|---:|---:|"]
     counts = {row["model"]: row["images"] for row in rows}
     lines = [*head, *_accuracy_lines(rows), "", "Against the export, on up to 16 of the calibration pictures:", ""]
@@ -107,11 +110,13 @@ def write(rows: list[dict]) -> None:
         lines.append(_line(row["model"], row["method"], row["layers"], row["matched"], dense))
     header = HEADER.format(images=counts.get("digits", "?"), crops=counts.get("tiny-classify", "?"))
     TABLE.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(MARKERS[0])
+    text = PAGE.read_text(encoding="utf-8")
+    if any(text.count(marker) != 1 for marker in MARKERS):
+        raise SystemExit(f"{PAGE} must have the lines {' and '.join(MARKERS)} once each. Put them back.")
+    before, _, rest = text.partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
     table = "\n".join([*head, *_accuracy_lines([row for row in rows if row["method"] == "max"])])
-    readme.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 
 def main(prefix: str = "") -> None:

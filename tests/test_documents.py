@@ -1,4 +1,8 @@
-"""The notebook and the README's commands are run as they stand."""
+"""The notebook, and the commands and Python of README and of the site's pages, are run as they stand.
+
+A page may use what README's commands wrote, and what its own did; each distinct command is run once. For every
+document all commands come first and its Python after them.
+"""
 
 import ast
 import re
@@ -8,7 +12,31 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.documents import DOCUMENTS, README, ROOT, blocks, commands, script
+
+# What the commands and the Python of a case must print, as patterns.
+EXPECTED = {
+    "README.md": [
+        "1 TensorRT engine",
+        "xla, FP16 in all 71",
+        "Found 10 objects",
+        r"box mAP50-95 +0\.93\d\d +0\.93\d\d +[+-]0\.00",
+        "num_detections",
+        r"num_detections:\s*\[10\]",
+        "'5' '6' '2'",
+    ],
+    "docs/pages/accuracy.md": [r"^0\.93\d+$"],
+    "docs/pages/command_line.md": [r"\d+\.\d+\.\d+", "--precision_mode", '"export_tools"', '"signatures"'],
+    "docs/pages/contract.md": [r"float32 \(\?, 640, 640, 3\)"],
+    "docs/pages/int8.md, slow": ["1 TensorRT engine, INT8", "box mAP50-95", "convolution_45"],
+    "docs/pages/prediction.md": [r"^000000\.jpg \d"],
+    "docs/pages/recipes.md": ["Found 10 objects"],
+    "docs/pages/serving.md": [r"num_detections:\s*\[10\]", r"tf\.Tensor\(\[10\]"],
+    "docs/pages/speed.md, slow": ["onednn-fp32"],
+    "docs/pages/tasks.md": [r"^\['\d'"],
+    "docs/pages/tensorrt.md": ["built with TensorRT", r"^1 1\.0 (True|False)$"],
+    "docs/pages/xla.md": ["xla, FP16 in all 71", "onednn, FP32"],
+}
 
 
 def test_the_notebook_runs_and_ends_with_its_result():
@@ -38,53 +66,63 @@ def test_notebooks_are_stripped_and_define_nothing():
                 )
 
 
-def _blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+class _Checkout:
+    """A folder that looks like a checkout, for what the documents write; it remembers what was run."""
+
+    def __init__(self, folder):
+        self.folder, self._outputs = folder, {}
+        for name in ("tftrt_yolo", "configs", "tests"):
+            (folder / name).symlink_to(ROOT / name)
+
+    def run(self, document, *, is_slow):
+        """Runs a document, README before it; returns all that was printed for it."""
+        if document != README:
+            self.run(README, is_slow=False)
+        outputs = [self._once(["bash", "-c", command]) for command in commands(document, is_slow=is_slow)]
+        code = script(document, is_slow=is_slow)
+        return "\n".join(outputs + ([self._once([sys.executable, "-c", code])] if code else []))
+
+    def _once(self, command):
+        """Runs a command unless it was run before; returns what it printed."""
+        key = tuple(command)
+        if key not in self._outputs:
+            environment = {
+                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                "HOME": str(self.folder),
+                "PYTHONPATH": str(ROOT),
+            }
+            result = subprocess.run(
+                command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+            )
+            assert result.returncode == 0, f"{command[-1]}\n{result.stdout}\n{result.stderr}"
+            self._outputs[key] = result.stdout
+        return self._outputs[key]
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A folder that looks like a checkout, for what the README writes."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("tftrt_yolo", "configs", "tests"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
+    return _Checkout(tmp_path_factory.mktemp("checkout"))
 
 
-def _run(command, folder):
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    return subprocess.run(
-        command, cwd=folder, env={"PATH": path, "HOME": str(folder)}, capture_output=True, text=True, check=False
-    )
+def _cases():
+    """Each document with its quick blocks, and, marked slow, with its slow ones; id to both."""
+    return {
+        document.relative_to(ROOT).as_posix() + (", slow" if is_slow else ""): (document, is_slow)
+        for document in DOCUMENTS
+        for is_slow in sorted({block.is_slow for block in blocks(document) if block.language in ("bash", "python")})
+    }
 
 
-def test_the_readmes_python_example(checkout):
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if is_slow else []) for case, (_, is_slow) in _cases().items()]
+)
+def test_a_documents_commands_and_python(checkout, case):
     pytest.importorskip("torch")
-    [example] = _blocks("python")
-    result = _run([sys.executable, "-c", example], checkout)
-    assert result.returncode == 0, result.stderr
-    assert "'5' '6' '2'" in result.stdout
+    document, is_slow = _cases()[case]
+    printed = checkout.run(document, is_slow=is_slow)
+    for pattern in EXPECTED.get(case, []):
+        assert re.search(pattern, printed, re.MULTILINE), f"{pattern} is not in\n{printed}"
 
 
-def test_the_readmes_commands(checkout):
-    pytest.importorskip("torch")
-    outputs = {}
-    for command in "".join(_blocks("bash")).strip().splitlines():
-        result = _run(["bash", "-c", command], checkout)
-        assert result.returncode == 0, f"{command}\n{result.stderr}"
-        name = " ".join(command.split()[:2])
-        outputs[name] = outputs.get(name, "") + result.stdout
-    assert "1 TensorRT engine" in outputs["tftrt-yolo convert"]
-    assert "xla, FP16 in all 71" in outputs["tftrt-yolo convert"]
-    assert "Found 10 objects" in outputs["tftrt-yolo predict"]
-    assert re.search(r"box mAP50-95 +0\.93\d\d +0\.93\d\d +[+-]0\.00", outputs["tftrt-yolo evaluate"])
-    assert "num_detections" in outputs["saved_model_cli show"]
-    assert re.search(r"num_detections:\s*\[10\]", outputs["saved_model_cli run"])
-
-
-def test_the_readme_lists_every_signature():
-    from tftrt_yolo import contract
-
-    text = (ROOT / "README.md").read_text()
-    for signature in contract.SIGNATURES:
-        assert f"| `{signature}` |" in text
+def test_every_expectation_is_of_a_case():
+    assert set(EXPECTED) <= set(_cases())
