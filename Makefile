@@ -2,11 +2,13 @@
 # make test        sets up .venv and runs the tests
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
 # make lint        runs the linter and the formatter as the hooks do
+# make dist        builds a release twice, refuses any difference, checks it, and puts it with its SBOM into dist
+# make test-lowest sets up .venv-lowest with the oldest versions that setup.cfg allows and runs tests on them
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test benchmarks lint clean
+.PHONY: demo test benchmarks lint dist test-lowest clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -23,10 +25,28 @@ lint: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+dist: .venv-dist/installed
+	.venv-dist/bin/python .ci/dist.py
+
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/tftrt-yolo demo --output_dir=runs/lowest --overwrite
+	.venv-lowest/bin/python -m pytest tests/test_saved_model.py tests/exporter/test_export.py
+
 .venv/installed: setup.cfg setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,notebooks,dev]'
 	touch $@
 
+.venv-dist/installed: Makefile constraints.txt
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt \
+	  build check-wheel-contents 'cyclonedx-python-lib[json-validation]' setuptools twine wheel
+	touch $@
+
+.venv-lowest/installed: setup.cfg setup.py .ci/lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[export,evaluate,dev]'
+	touch $@
+
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv .venv-dist .venv-lowest runs build dist *.egg-info
