@@ -40,12 +40,12 @@ test-lowest: .venv-lowest/installed
 .venv-dist/installed: Makefile constraints.txt
 	$(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt \
-	  build check-wheel-contents 'cyclonedx-python-lib[json-validation]' setuptools twine wheel
+	  build check-wheel-contents 'cyclonedx-python-lib[json-validation]' pip setuptools twine wheel
 	touch $@
 
 .venv-lowest/installed: setup.cfg setup.py .ci/lowest.txt
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[export,evaluate,dev]'
+	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[export,evaluate]' pytest
 	touch $@
 
 clean:

@@ -73,13 +73,18 @@ def source_files(root: Path) -> list[Path]:
       ReleaseError: If one of them is not as in the last commit.
     """
     if not (root / ".git").exists():
-        paths = [path for name in SOURCES for path in [root / name, *(root / name).rglob("*")]]
-        return sorted(p.relative_to(root) for p in paths if p.is_file() and "__pycache__" not in p.parts)
+        return all_files(root)
     if changes := _git(root, "status", "--porcelain", "--", *SOURCES):
         raise ReleaseError(
             f"Not as in the last commit:\n{changes}A release is made of a commit: commit or stash these."
         )
     return sorted(Path(name) for name in _git(root, "ls-files", "-z", "--", *SOURCES).split("\0") if name)
+
+
+def all_files(root: Path) -> list[Path]:
+    """Lists SOURCES' files, relative to root, sorted: all but caches, whatever git thinks of them."""
+    paths = [path for name in SOURCES for path in [root / name, *(root / name).rglob("*")]]
+    return sorted(p.relative_to(root) for p in paths if p.is_file() and "__pycache__" not in p.parts)
 
 
 def source_date_epoch(root: Path, paths: Iterable[Path]) -> int:
