@@ -221,20 +221,36 @@ def wheel(tmp_path_factory):
     return next(builds[0].glob("*.whl"))
 
 
-def _install(folder, requirement):
-    """Makes an environment with nothing in it but what a requirement asks for, and gives a way to run its programs."""
-    venv.create(folder, with_pip=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+class _Installation:
+    """A new environment with nothing in it but what is installed here."""
 
-    def run(program, *arguments):
-        command = [str(folder / "bin" / program), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    def __init__(self, folder):
+        venv.create(folder, with_pip=True)
+        self.folder = folder
 
-    installation = run("pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), requirement)
-    assert installation.returncode == 0, installation.stderr
-    where = run("python", "-c", "import tftrt_yolo; print(tftrt_yolo.__file__)")
-    assert Path(where.stdout.strip()).is_relative_to(folder)
-    return run
+    def run(self, program, *arguments):
+        """Runs a program of the environment away from the checkout."""
+        return subprocess.run(
+            [str(self.folder / "bin" / program), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env={name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))},
+        )
+
+    def install(self, requirement):
+        """Installs at the tested versions; compiles nothing ahead, which would take longer than all else."""
+        constraints = str(ROOT / "constraints.txt")
+        result = self.run("pip", "install", "--quiet", "--no-compile", "--constraint", constraints, requirement)
+        assert result.returncode == 0, result.stderr
+
+    def predict(self, saved_model_dir, images, output):
+        """What Ultralytics finds on the images, and `tftrt-yolo predict` does not."""
+        saved_model, source = f"--saved_model_dir={saved_model_dir}", f"--source={images[0].parent}/*.jpg"
+        result = self.run("tftrt-yolo", "predict", saved_model, source, f"--output_dir={output}")
+        assert result.returncode == 0, result.stderr
+        return _missed(self.folder / output, images)
 
 
 def _missed(pictures_dir, images):
@@ -259,26 +275,21 @@ def pictures(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_wheel_alone_exports_converts_and_predicts(wheel, pictures, tmp_path):
-    run = _install(tmp_path / "alone", f"{wheel}[export]")
-    result = run("tftrt-yolo", "demo", "--output_dir=demo")
-    assert result.returncode == 0, result.stderr
-    assert "Found 10 objects on 1 images" in result.stdout
-    saved_model, source = "--saved_model_dir=demo/yolov8n-digits_saved_model", f"--source={pictures[0].parent}/*.jpg"
-    result = run("tftrt-yolo", "predict", saved_model, source, "--output_dir=pictures")
-    assert result.returncode == 0, result.stderr
-    assert _missed(tmp_path / "alone" / "pictures", pictures) == []
-
-
-@pytest.mark.slow
-def test_without_the_extra_the_wheel_predicts_and_says_what_export_needs(wheel, models, pictures, tmp_path):
-    run = _install(tmp_path / "base", str(wheel))
-    saved_model, source = f"--saved_model_dir={models.exported('digits')}", f"--source={pictures[0].parent}/*.jpg"
-    result = run("tftrt-yolo", "predict", saved_model, source, "--output_dir=pictures")
-    assert result.returncode == 0, result.stderr
-    assert _missed(tmp_path / "base" / "pictures", pictures) == []
-    result = run("tftrt-yolo", "export", "--weights=yolov8n.yaml", "--saved_model_dir=exported")
+def test_the_wheel_alone_works(wheel, models, pictures, tmp_path):
+    """Without the extra it predicts and says what export needs; with it, demo and what demo made work."""
+    alone = _Installation(tmp_path / "alone")
+    alone.install(str(wheel))
+    where = alone.run("python", "-c", "import tftrt_yolo; print(tftrt_yolo.__file__)").stdout.strip()
+    assert Path(where).is_relative_to(alone.folder)
+    assert alone.predict(models.exported("digits"), pictures, "base_pictures") == []
+    result = alone.run("tftrt-yolo", "export", "--weights=yolov8n.yaml", "--saved_model_dir=exported")
     assert result.returncode == 1
     assert "torch, ultralytics, onnx, onnxslim, onnx2tf, tf_keras cannot be imported" in result.stderr
     assert "pip install tftrt_yolo[export]" in result.stderr
-    assert not (tmp_path / "base" / "exported").exists()
+    assert not (alone.folder / "exported").exists()
+
+    alone.install(f"{wheel}[export]")
+    result = alone.run("tftrt-yolo", "demo", "--output_dir=demo")
+    assert result.returncode == 0, result.stderr
+    assert "Found 10 objects on 1 images" in result.stdout
+    assert alone.predict("demo/yolov8n-digits_saved_model", pictures, "pictures") == []
