@@ -28,9 +28,12 @@ lint: .venv/installed
 dist: .venv-dist/installed
 	.venv-dist/bin/python .ci/dist.py
 
+# Left out: a head that the lowest Ultralytics does not have, and a picture that its own Pillow opens in another way.
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/tftrt-yolo demo --output_dir=runs/lowest --overwrite
-	.venv-lowest/bin/python -m pytest tests/test_saved_model.py tests/exporter/test_export.py
+	.venv-lowest/bin/python -m pytest tests/test_saved_model.py tests/exporter/test_export.py \
+	  tests/predictor/test_predictor.py tests/converter/test_convert.py tests/measure/evaluation/test_evaluate.py \
+	  -k 'not depth and not bomb'
 
 .venv/installed: setup.cfg setup.py constraints.txt
 	$(PYTHON) -m venv .venv
