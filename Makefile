@@ -1,25 +1,48 @@
 # make demo        sets up .venv and runs export, convert and predict on a packaged model and photo
-# make test        sets up .venv and runs the tests
+# make test        sets up .venv and runs the linters, the floors and the tests, but for the slow ones
+# make test-all    the same with the slow tests
+# make test-lowest sets up .venv-lowest with the oldest versions that setup.cfg allows and runs tests on them
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
+# make docs        sets up .venv-docs and builds the documentation into build/site, strictly, with its links checked
+# make dist        builds a release twice, refuses any difference, checks it, and puts it with its SBOM into dist
 # make lint        runs the linter and the formatter as the hooks do
 # make shape       counts rooms, lines, bodies, parameters, import circles and repeated blocks of the package
-# make docs        sets up .venv-docs and builds the documentation into build/site, strictly, with its links checked
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test benchmarks lint shape docs clean
+.PHONY: demo test test-all test-lowest check benchmarks docs dist lint shape clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
 
-test: .venv/installed
+check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+test: check
 	$(BIN)/python -m pytest
+
+test-all: check
+	$(BIN)/python -m pytest
+
+# Left out: a head that the lowest Ultralytics does not have, and a picture that its own Pillow opens in another way.
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/tftrt-yolo demo --output_dir=runs/lowest --overwrite
+	.venv-lowest/bin/python -m pytest tests/saved_model/test_damage.py tests/exporter/test_export.py \
+	  tests/predictor/test_predictor.py tests/converter/test_convert.py tests/evaluation/test_evaluate.py \
+	  -k 'not depth and not bomb'
 
 benchmarks: .venv/installed
 	$(BIN)/python -m tftrt_yolo.benchmarking.results.page
+
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
+	.venv-docs/bin/python docs/check_links.py build/site
+
+dist: .venv-dist/installed
+	.venv-dist/bin/python .ci/dist.py
 
 lint: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -28,11 +51,7 @@ lint: .venv/installed
 shape: .venv/installed
 	$(BIN)/python -m tests.house.shape
 
-docs: .venv-docs/installed
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
-	.venv-docs/bin/python docs/check_links.py build/site
-
-.venv/installed: setup.cfg setup.py constraints.txt
+.venv/installed: setup.cfg setup.py constraints.txt docs/requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,notebooks,dev]'
 	touch $@
@@ -42,5 +61,16 @@ docs: .venv-docs/installed
 	.venv-docs/bin/python -m pip install --quiet -c constraints.txt -c docs/constraints.txt -r docs/requirements.txt
 	touch $@
 
+.venv-dist/installed: Makefile constraints.txt
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt \
+	  build check-wheel-contents 'cyclonedx-python-lib[json-validation]' pip setuptools twine wheel
+	touch $@
+
+.venv-lowest/installed: setup.cfg setup.py .ci/lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[export,evaluate]' pytest
+	touch $@
+
 clean:
-	rm -rf .venv .venv-docs runs build *.egg-info
+	rm -rf .venv .venv-docs .venv-dist .venv-lowest runs build dist *.egg-info
