@@ -12,6 +12,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import dist
 import numpy as np
 import pytest
 import sbom
@@ -19,10 +20,9 @@ import supervision as sv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-
-import dist
-from tests.conftest import IMAGES, match, reference
 from tftrt_yolo.environment import TESTED_EXPORT_TOOLS
+
+from tests.conftest import IMAGES, match, reference
 
 ROOT = Path(__file__).parents[1]
 EPOCH = 1_700_000_000  # 2023-11-14T22:13:20Z
