@@ -48,7 +48,7 @@ test-lowest: .venv-lowest/installed
 
 .venv-lowest/installed: setup.cfg setup.py .ci/lowest.txt
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[export,evaluate]' pytest
+	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[benchmark,evaluate,export]' pytest
 	touch $@
 
 clean:
