@@ -69,7 +69,7 @@ shape: .venv/installed
 
 .venv-lowest/installed: setup.cfg setup.py .ci/lowest.txt
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[export,evaluate]' pytest
+	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[benchmark,evaluate,export]' pytest
 	touch $@
 
 clean:
