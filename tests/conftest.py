@@ -11,7 +11,7 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 import pytest
 
 import tftrt_yolo
-from tftrt_yolo.workflows.demo import WEIGHTS
+from tftrt_yolo.ground.assets import WEIGHTS
 
 DATA = Path(__file__).parent / "data"
 TINY_WEIGHTS = DATA / "yolov8n-tiny-detect.pt"
