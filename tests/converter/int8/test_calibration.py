@@ -148,7 +148,7 @@ def test_a_file_that_is_whole_and_wrong(tmp_path, change, message):
     path = tmp_path / "calibration_1.npz"
     histogram = Histogram()
     histogram.add(np.ones(5, np.float32))
-    measured = calibration_cache.Measured({"a": np.ones(2, np.float32)}, {"a": histogram}, np.array([True, False]))
+    measured = calibration_cache.Observations({"a": np.ones(2, np.float32)}, {"a": histogram}, np.array([True, False]))
     calibration_cache.write(path, measured)
     read = calibration_cache.read(path)
     assert read.histograms["a"].range("mse") == histogram.range("mse")
