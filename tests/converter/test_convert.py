@@ -36,8 +36,7 @@ def test_report(models, tiny_conversion):
     assert report.linked_tensorrt == "8.6.1"
     assert report.engines_built == (report.why_not_built == "")
     assert json.loads((tiny_conversion / "conversion.json").read_text())["coverage"] == 1.0
-    if models.reports:  # made here, not elsewhere
-        assert report == models.reports["tiny_tensorrt_saved_model"]
+    assert report == models.report(tiny_conversion)
 
 
 def test_everything_survives(tiny_export, tiny_conversion):

@@ -61,10 +61,7 @@ def test_signatures_keep_the_contract(models, task):
 @pytest.mark.parametrize("task", OTHER_TASKS)
 def test_reports(models, task):
     """Parity within the tolerances, and one engine with nothing left over."""
-    models.converted(task)
-    if not models.reports:
-        pytest.skip("the models were made elsewhere")
-    report, conversion = models.reports[f"{task}_saved_model"], models.reports[f"{task}_tensorrt_saved_model"]
+    report, conversion = (models.report(make(task)) for make in (models.exported, models.converted))
     for quantity in TASKS[task].quantities:
         assert report.parity[quantity.label] <= quantity.tolerance / 10
         assert f"{quantity.label} within" in str(report)
