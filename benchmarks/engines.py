@@ -77,7 +77,8 @@ def row(name: str) -> str:
             size = None if name.endswith("-cls") else SIZE
             make_weights(name, weights)
             export = tftrt_yolo.export(weights, exported, image_size=size)
-            report = tftrt_yolo.convert(exported, converted, minimum_coverage=0.0)
+            options = tftrt_yolo.TensorRTOptions(minimum_coverage=0.0)
+            report = tftrt_yolo.convert(exported, converted, tensorrt=options)
         except tftrt_yolo.TftrtYoloError as error:
             return f"| {name} | {type(error).__name__}: {str(error).splitlines()[0]} | | | | |"
     left = ", ".join(f"{part.op} x {part.count}" for part in report.left_to_tensorflow) or "nothing"

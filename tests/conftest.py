@@ -1,7 +1,10 @@
-"""Real models, exported and converted once for all tests."""
+"""Real models, exported and converted once for all tests, however many processes run them."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pickle
 import signal
 from pathlib import Path
 
@@ -11,7 +14,8 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 import pytest
 
 import tftrt_yolo
-from tftrt_yolo.workflows.demo import WEIGHTS
+from tests import toy
+from tftrt_yolo.ground.assets import WEIGHTS
 
 DATA = Path(__file__).parent / "data"
 TINY_WEIGHTS = DATA / "yolov8n-tiny-detect.pt"
@@ -52,28 +56,54 @@ def _torchvision_works() -> bool:
 
 
 class _Models:
-    """Makes each SavedModel at most once."""
+    """Makes each SavedModel at most once: whoever needs it first makes it, and other processes wait for it."""
 
     def __init__(self, folder, ready_folder):
         self._folder, self._ready_folder = folder, ready_folder
-        self.reports = {}
 
     def _path(self, name, make):
         if self._ready_folder:
             return Path(self._ready_folder) / name
-        path = self._folder / name
-        if not path.exists():
-            self.reports[name] = make(path)
-        return path
+        folder = self._folder / name.removesuffix("_saved_model")
+        folder.mkdir(exist_ok=True)
+        report = folder / "report"
+        with _locked(folder / "lock"):
+            if not report.exists():  # it is written last
+                report.write_bytes(pickle.dumps(make(folder / name)))
+        return folder / name
 
     def exported(self, name):
-        tiny = {task: (DATA / f"yolov8n-tiny-{task}.pt", 64 if task == "classify" else 320) for task in OTHER_TASKS}
-        weights, size = {"tiny": (TINY_WEIGHTS, 320), "digits": (WEIGHTS, 640), **tiny}[name]
-        return self._path(f"{name}_saved_model", lambda path: tftrt_yolo.export(weights, path, image_size=size))
+        return self._path(f"{name}_saved_model", lambda path: _export(name, path))
 
     def converted(self, name):
         source = self.exported(name)
         return self._path(f"{name}_tensorrt_saved_model", lambda path: tftrt_yolo.convert(source, path))
+
+    def report(self, path):
+        """What `export` or `convert` returned for a path that one of the others gave."""
+        if self._ready_folder:
+            pytest.skip("the models were made elsewhere")
+        return pickle.loads((path.parent / "report").read_bytes())
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Waits until no other process is here."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed
+        yield
+
+
+def _export(name, path):
+    """Exports one of the models that tests are made with."""
+    tiny = {task: (DATA / f"yolov8n-tiny-{task}.pt", 64 if task == "classify" else 320) for task in OTHER_TASKS}
+    toy_weights = path.with_name("yolov8-toy.pt")
+    official = ("yolov8n.yaml", 320)  # random weights
+    known = {"tiny": (TINY_WEIGHTS, 320), "digits": (WEIGHTS, 640), "toy": (toy_weights, toy.SIZE), "yaml": official}
+    weights, size = (known | tiny)[name]
+    if name == "toy":
+        toy.write_weights(toy_weights)
+    return tftrt_yolo.export(weights, path, image_size=size)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,7 +116,12 @@ def cache_home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory, request):
-    return _Models(tmp_path_factory.mktemp("models"), request.config.getoption("--saved_models"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    folder = folder / "models"
+    folder.mkdir(exist_ok=True)
+    return _Models(folder, request.config.getoption("--saved_models"))
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +132,12 @@ def tiny_export(models):
 @pytest.fixture(scope="session")
 def tiny_conversion(models):
     return models.converted("tiny")
+
+
+@pytest.fixture(scope="session")
+def toy_export(models):
+    """See tests/toy.py."""
+    return models.exported("toy")
 
 
 @pytest.fixture

@@ -55,13 +55,17 @@ def test_rooms_keep_their_secrets():
         for name in ("torch", "ultralytics", "onnx2tf", "torchvision")
     }
     assert knows == {
-        "torch": {"exporter/checkpoint.py", "measure/runners/pytorch.py", "measure/runners/ultralytics.py"},
+        "torch": {
+            *(f"exporter/{name}.py" for name in ("checkpoint", "onnx_trunk", "pytorch_half", "reference", "surgery")),
+            *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics")),
+        },
         "ultralytics": {
             "exporter/checkpoint.py",
-            *(f"measure/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
+            "exporter/surgery.py",
+            *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
         },
         "onnx2tf": {"exporter/trunk.py"},
-        "torchvision": {"measure/runners/ultralytics.py"},
+        "torchvision": {"benchmarking/runners/ultralytics.py"},
     }
 
 

@@ -2,14 +2,8 @@
 
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost
 from tftrt_yolo.benchmarking.machine import Clock, Machine
-from tftrt_yolo.benchmarking.results.benchmark_report import (
-    Absence,
-    BenchmarkReport,
-    ContestantRun,
-    Crash,
-    Measurement,
-    Model,
-)
+from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport
+from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
 
 
 def measured(contestant, mode, batch_size, rate, *, spread=0.02, p50_ms=2.0):
@@ -30,7 +24,7 @@ def made_report(**changes):
         "machine": Machine(
             "CPU | model", 16, ("avx2",), 1 << 34, "GPU model", "580.1", 0.1, "2026-01-31T10:00:00+00:00"
         ),
-        "model": Model("yolov8n", "detect", (640, 640), 80, False),
+        "model": BenchmarkedModel("yolov8n", "detect", (640, 640), 80, False),
         "batch_sizes": (1, 8),
         "seconds": 2.0,
         "num_images": 3,

@@ -10,15 +10,17 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import TINY_WEIGHTS, heed_interrupts
+from tftrt_yolo import BenchmarkOptions
 from tftrt_yolo.cli import command_line as cli
+from tftrt_yolo.ground.assets import WEIGHTS
 from tftrt_yolo.ground.worker import Worker
-from tftrt_yolo.workflows.demo import WEIGHTS
 
 QUICK = {"batch_sizes": (1,), "seconds": 0.3}
 
 
 def test_importing_it_loads_no_framework():
-    code = "import sys, tftrt_yolo.measure as m; print({'tensorflow', 'torch', 'PIL', 'rich', 'yaml'} & {*sys.modules})"
+    heavy = "{'tensorflow', 'torch', 'PIL', 'rich', 'yaml'}"
+    code = f"import sys, tftrt_yolo; tftrt_yolo.benchmark; print({heavy} & {{*sys.modules}})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -32,7 +34,7 @@ def test_a_benchmark(tiny_export, tmp_path, monkeypatch):
     arguments = {
         "weights": TINY_WEIGHTS,
         "contestants": ("tensorflow-fp32", "onnxruntime-cpu-fp32", "pytorch-eager-fp32", "xla-fp16"),
-        "artifacts_dir": tmp_path / "artifacts",
+        "options": BenchmarkOptions(artifacts_dir=tmp_path / "artifacts"),
         **QUICK,
     }
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
@@ -110,11 +112,11 @@ def test_nothing_is_written_if_nothing_can_be_measured(tiny_export, tmp_path):
         ({"seconds": 0}, ValueError, "seconds is 0; it must be a number above 0"),
         ({"seconds": float("nan")}, ValueError, "seconds is nan"),
         ({"seconds": "2"}, ValueError, "seconds is '2'"),
-        ({"images": "nowhere/*.jpg"}, tftrt_yolo.ImageError, "No file matches the pattern"),
+        ({"options": BenchmarkOptions(images="nowhere/*.jpg")}, tftrt_yolo.ImageError, "No file matches the pattern"),
         ({"weights": "nowhere/a.pt"}, ValueError, "which is no file"),
         ({"weights": "nowhere/yolov8n.yaml"}, ValueError, "which is no file"),
         ({"weights": WEIGHTS}, ValueError, r"but saved_model_dir was exported from yolov8n-tiny-detect\.pt"),
-        ({"peer_python": "/nowhere/python"}, ValueError, "which is no program"),
+        ({"options": BenchmarkOptions(peer_python="/nowhere/python")}, ValueError, "which is no program"),
         ({"saved_model_dir": "nowhere"}, tftrt_yolo.SavedModelError, "nowhere is no directory"),
     ],
 )
@@ -126,7 +128,7 @@ def test_bad_arguments(tiny_export, tmp_path, arguments, error, message):
 
 
 def test_a_conversion_is_refused(tiny_conversion, tmp_path):
-    with pytest.raises(ValueError, match=r"is a conversion\. Give the export"):
+    with pytest.raises(tftrt_yolo.NotAnExportError, match=r"is a conversion already\. Benchmark the export that"):
         tftrt_yolo.benchmark(tiny_conversion, tmp_path / "out")
 
 

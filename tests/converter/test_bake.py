@@ -9,6 +9,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import DATA, IMAGES, match, reference
+from tftrt_yolo import TensorRTOptions
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport
 from tftrt_yolo.ground import environment
 
@@ -151,8 +152,18 @@ def test_only_a_new_batch_size_compiles(convert):
             {"accelerator": "xla", "precision_mode": "INT8"},
             "with xla known are FP32 and FP16 and BF16: XLA has no INT8 convolutions",
         ),
-        ({"accelerator": "xla", "batch_sizes": (1, 8)}, r"batch_sizes is \(1, 8\), which only tensorrt knows"),
-        ({"accelerator": "onednn", "minimum_coverage": 0.5}, "minimum_coverage is 0.5, which only tensorrt knows"),
+        (
+            {"accelerator": "xla", "tensorrt": TensorRTOptions(batch_sizes=(1, 8))},
+            r"batch_sizes is for tensorrt, and accelerator is 'xla'\. Leave it out\.",
+        ),
+        (
+            {"accelerator": "onednn", "tensorrt": TensorRTOptions(minimum_coverage=0.5)},
+            r"minimum_coverage is for tensorrt, and accelerator is 'onednn'\. Leave it out\.",
+        ),
+        (  # default values are refused too, for they were given
+            {"accelerator": "xla", "tensorrt": TensorRTOptions(batch_sizes=(1,), minimum_segment_size=3)},
+            r"batch_sizes and minimum_segment_size are for tensorrt, and accelerator is 'xla'\. Leave them out\.",
+        ),
     ],
 )
 def test_combinations_that_make_no_sense(tiny_export, tmp_path, arguments, message):

@@ -5,6 +5,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
+from tftrt_yolo import TensorRTOptions
 from tftrt_yolo.converter.conversion_report import ConversionReport, EngineReport
 
 
@@ -35,8 +36,7 @@ def test_report(models, tiny_conversion):
     assert report.linked_tensorrt == "8.6.1"
     assert report.engines_built == (report.why_not_built == "")
     assert json.loads((tiny_conversion / "conversion.json").read_text())["coverage"] == 1.0
-    if models.reports:  # made here, not elsewhere
-        assert report == models.reports["tiny_tensorrt_saved_model"]
+    assert report == models.report(tiny_conversion)
 
 
 def test_everything_survives(tiny_export, tiny_conversion):
@@ -62,9 +62,8 @@ def test_the_engine_holds_the_exports_network(tiny_export, tiny_conversion):
 
 def test_two_conversions_have_engines_of_different_names(tiny_export, tiny_conversion, tmp_path):
     """Engines of one name would share a process' engine cache."""
-    tftrt_yolo.convert(
-        tiny_export, tmp_path / "b_saved_model", precision_mode="fp32", allow_build_at_runtime=False, batch_sizes=[1, 4]
-    )
+    options = TensorRTOptions(allow_build_at_runtime=False, batch_sizes=[1, 4])
+    tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="fp32", tensorrt=options)
     other = tftrt_yolo.inspect(tmp_path / "b_saved_model")
     assert other.precision_modes == ("FP32",)
     assert other.conversion.batch_sizes == (1, 4)
@@ -83,10 +82,10 @@ def test_what_stays_in_tensorflow_is_named_with_tf_trts_reason(tiny_export, tmp_
     with pytest.raises(
         tftrt_yolo.ConversionError, match=r"(?s)engines hold 9\d\.\d%.*MaxPool x 3: Denylisted"
     ) as error:
-        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_coverage=1.0)
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", tensorrt=TensorRTOptions(minimum_coverage=1.0))
     assert "TF_TRT_OP_DENYLIST" in str(error.value)
     assert not list(tmp_path.iterdir())
-    report = tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_coverage=0.9)
+    report = tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", tensorrt=TensorRTOptions(minimum_coverage=0.9))
     assert report.engines > 1
     assert [(row.op, row.count) for row in report.left_to_tensorflow if "Denylisted" in row.reasons[0]] == [
         ("MaxPool", 3)
@@ -95,27 +94,21 @@ def test_what_stays_in_tensorflow_is_named_with_tf_trts_reason(tiny_export, tmp_
 
 
 def test_no_engine_at_all(tiny_export, tmp_path):
+    options = TensorRTOptions(minimum_segment_size=10_000)
     with pytest.raises(tftrt_yolo.ConversionError, match=r"(?s)made no engine.*minimum_segment_size.*Conv2D x 71"):
-        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", minimum_segment_size=10_000)
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", tensorrt=options)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_conversion_is_not_converted_again(tiny_conversion, tmp_path):
-    with pytest.raises(tftrt_yolo.ConversionError, match=r"is a conversion already\. Convert the export"):
+    with pytest.raises(tftrt_yolo.NotAnExportError, match=r"is a conversion already\. Convert the export that it came"):
         tftrt_yolo.convert(tiny_conversion, tmp_path / "b_saved_model")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"precision_mode": "INT8"}, "INT8, which needs calibration_data: images like those"),
         ({"precision_mode": "FP8"}, "precision_mode is 'FP8'; with tensorrt known are FP32 and FP16 and INT8"),
-        ({"batch_sizes": (0,)}, r"batch_sizes is \(0,\); expected one or more whole numbers of at least 1"),
-        ({"batch_sizes": ()}, "batch_sizes is"),
-        ({"batch_sizes": 4}, "batch_sizes is 4; expected whole numbers"),
-        ({"minimum_segment_size": 0}, "minimum_segment_size is 0"),
-        ({"max_workspace_size_bytes": -1}, "max_workspace_size_bytes is -1"),
-        ({"minimum_coverage": 95}, "minimum_coverage is 95; it must lie between 0 and 1"),
         ({"precision_mode": "BF16"}, "known are FP32 and FP16 and INT8: TensorRT 8.6 has no BF16 in TF-TRT"),
         ({"parity_images": "a.jpg"}, "parity_images is for xla and onednn"),
         ({"accelerator": "cuda"}, "accelerator is 'cuda'; known are tensorrt, xla, onednn"),
@@ -125,6 +118,23 @@ def test_arguments_out_of_range(tiny_export, tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", **arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_sizes": (0,)}, r"batch_sizes is \(0,\); expected one or more whole numbers of at least 1"),
+        ({"batch_sizes": ()}, r"batch_sizes is \(\); expected one or more whole numbers of at least 1"),
+        ({"batch_sizes": 4}, "batch_sizes is 4; expected whole numbers"),
+        ({"minimum_segment_size": 0}, "minimum_segment_size is 0; it must be a whole number of at least 1"),
+        ({"max_workspace_size_bytes": -1}, "max_workspace_size_bytes is -1; it must be a whole number of at least 1"),
+        ({"minimum_coverage": 95}, "minimum_coverage is 95; it must be a number between 0 and 1"),
+        ({"dynamic_shape_profile_strategy": "range"}, "is 'range'; known are Range, Optimal, Range.Optimal"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        TensorRTOptions(**options)
 
 
 def test_directories_in_the_way(tiny_export, tmp_path):
@@ -143,10 +153,11 @@ def test_a_tensorflow_without_tensorrt_is_explained(tmp_path, tiny_export):
         "import tftrt_yolo\n"
         "from pathlib import Path\n"
         "from tftrt_yolo.converter import tensorrt\n"
+        "from tftrt_yolo.saved_model.handle import open_saved_model\n"
         "print(tftrt_yolo.check())\n"
-        f"next(tensorrt.work(saved_model_dir={str(tiny_export)!r}, output_saved_model_dir=Path({str(tmp_path)!r}), "
-        "precision_mode='FP16', minimum_segment_size=3, max_workspace_size_bytes=None, batch_sizes=(1,), "
-        "allow_build_at_runtime=True, minimum_coverage=0.95))\n"
+        f"source = open_saved_model({str(tiny_export)!r})\n"
+        f"next(tensorrt.work(source=source, output_dir=Path({str(tmp_path)!r}), precision_mode='FP16', "
+        "options=tftrt_yolo.TensorRTOptions()))\n"
     )
     import subprocess
     import sys
@@ -159,9 +170,8 @@ def test_a_tensorflow_without_tensorrt_is_explained(tmp_path, tiny_export):
 
 @pytest.mark.tensorrt
 def test_engines_are_built_saved_and_run(tiny_export, tmp_path):
-    report = tftrt_yolo.convert(
-        tiny_export, tmp_path / "b_saved_model", batch_sizes=(1, 8), allow_build_at_runtime=False
-    )
+    options = TensorRTOptions(batch_sizes=(1, 8), allow_build_at_runtime=False)
+    report = tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", tensorrt=options)
     assert report.engines_built
     assert report.engine_bytes > 100_000
     predictor = tftrt_yolo.Predictor(tmp_path / "b_saved_model", strict=True)

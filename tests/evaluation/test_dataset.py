@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import DATA, IMAGES
 from tests.evaluation.digits import NAMES, TASKS, data_yaml, model
-from tftrt_yolo import DatasetError
+from tftrt_yolo import DataOptions, DatasetError
 from tftrt_yolo.evaluation.datasets import coco_json, labels
-from tftrt_yolo.evaluation.datasets.dataset import DataOptions, label_path, open_dataset
+from tftrt_yolo.evaluation.datasets.dataset import label_path, open_dataset
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 
 

@@ -11,11 +11,10 @@ import pytest
 import tftrt_yolo
 from tests.conftest import DATA, IMAGES, OTHER_TASKS, TINY_WEIGHTS, reference
 from tests.evaluation.digits import NAMES, data_yaml, metrics, model
-from tftrt_yolo import EvaluationReport
-from tftrt_yolo.benchmarking.contest import evaluation
+from tftrt_yolo import DataOptions, EvaluationReport
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.evaluation import average_precision, charts, networks
-from tftrt_yolo.evaluation.datasets.dataset import DataOptions, open_dataset
+from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 
 # What Ultralytics' validator calls our metrics, and how far the methods may lie apart.
 _ULTRALYTICS = {
@@ -32,7 +31,7 @@ _METHODS = 0.01
 
 
 def test_importing_it_loads_no_framework():
-    code = "import sys, tftrt_yolo.measure.evaluation; print({'tensorflow', 'torch', 'matplotlib'} & {*sys.modules})"
+    code = "import sys, tftrt_yolo.evaluation.evaluate; print({'tensorflow', 'torch', 'matplotlib'} & {*sys.modules})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -125,7 +124,7 @@ def test_coco_json_gives_the_same(tiny_export, tmp_path):
     coco = tmp_path / "instances.json"
     coco.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     one = tftrt_yolo.evaluate(tiny_export, path)
-    other = tftrt_yolo.evaluate(tiny_export, coco, images_dir=tmp_path / "data" / "images")
+    other = tftrt_yolo.evaluate(tiny_export, coco, data_options=DataOptions(images_dir=tmp_path / "data" / "images"))
     assert one.num_backgrounds == other.num_backgrounds == 1
     assert one.classes == other.classes
     assert [metric.value for metric in one.models[0].metrics] == pytest.approx(
@@ -134,13 +133,13 @@ def test_coco_json_gives_the_same(tiny_export, tmp_path):
     images[5]["width"] += 1
     coco.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     with pytest.raises(tftrt_yolo.DatasetError, match=r"000005\.jpg is of \[\d+, \d+\], height and width, and its"):
-        tftrt_yolo.evaluate(tiny_export, coco, images_dir=tmp_path / "data" / "images")
+        tftrt_yolo.evaluate(tiny_export, coco, data_options=DataOptions(images_dir=tmp_path / "data" / "images"))
 
 
 def test_skipped_images_are_reported(tiny_export, tmp_path):
     path = data_yaml(tmp_path, "detect", num_images=3)
     (tmp_path / "images" / "000001.jpg").unlink()
-    report = tftrt_yolo.evaluate(tiny_export, path, skip_missing_images=True)
+    report = tftrt_yolo.evaluate(tiny_export, path, data_options=DataOptions(skip_missing_images=True))
     assert report.num_images == 2
     assert [name.rpartition("/")[2] for name in report.missing_images] == ["000001.jpg"]
     assert "1 missing images were skipped" in str(report)
@@ -173,7 +172,7 @@ def test_bad_arguments(tiny_export, tmp_path):
 
 
 def test_without_the_library(tiny_export, monkeypatch):
-    monkeypatch.setattr(evaluation.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(tftrt_yolo.EvaluationError, match=r"faster-coco-eval cannot be.*tftrt_yolo\[evaluate\]"):
         tftrt_yolo.evaluate(tiny_export, "data.yaml")
 

@@ -4,14 +4,14 @@ from faster_coco_eval.core import mask as mask_api
 
 from tftrt_yolo.evaluation import mask_runs
 from tftrt_yolo.evaluation.datasets.truth import Truth
-from tftrt_yolo.saved_model.network import Frame
+from tftrt_yolo.ground.placement import Placement
 
 
 def _case(size_hw, frame_side):
     height, width = size_hw
     ratio = min(frame_side / height, frame_side / width)
     scaled = np.array([round(width * ratio), round(height * ratio)])
-    return Frame(np.array(size_hw), scaled / [width, height], np.round((frame_side - scaled) / 2 - 0.1))
+    return Placement(np.array(size_hw), scaled / [width, height], np.round((frame_side - scaled) / 2 - 0.1))
 
 
 @pytest.mark.parametrize("size_hw", [(240, 320), (161, 90), (64, 64)])

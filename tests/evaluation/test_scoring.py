@@ -6,9 +6,9 @@ import pytest
 from tests.evaluation.digits import model
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
-from tftrt_yolo.saved_model.network import Frame
+from tftrt_yolo.ground.placement import Placement
 
-FRAME = Frame(np.array([320, 320]), np.ones(2), np.zeros(2))
+FRAME = Placement(np.array([320, 320]), np.ones(2), np.zeros(2))
 BOX = [40, 40, 120, 80]
 
 

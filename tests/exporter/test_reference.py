@@ -5,7 +5,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import DATA
-from tftrt_yolo.exporter import checkpoint, pytorch_parity
+from tftrt_yolo.exporter import checkpoint, pytorch_parity, reference
 from tftrt_yolo.ground.worker import Worker
 from tftrt_yolo.tasks import obb
 from tftrt_yolo.tasks.table import TASKS
@@ -25,7 +25,7 @@ def test_names_and_numbers_are_ultralytics_own(task):
     weights = str(DATA / f"yolov8n-tiny-{task}.pt")
     frames = pytorch_parity.reference_frames(_size(task))
     yolo = checkpoint.load(weights)
-    dense = checkpoint.run(yolo, frames)
+    dense = reference.run(yolo, frames)
     assert set(dense) == set(TASKS[task].dense)
     assert yolo.facts.task == task
     module, _ = load_checkpoint(weights)  # neither fused nor touched

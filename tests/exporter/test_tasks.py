@@ -61,10 +61,7 @@ def test_signatures_keep_the_contract(models, task):
 @pytest.mark.parametrize("task", OTHER_TASKS)
 def test_reports(models, task):
     """Parity within the tolerances, and one engine with nothing left over."""
-    models.converted(task)
-    if not models.reports:
-        pytest.skip("the models were made elsewhere")
-    report, conversion = models.reports[f"{task}_saved_model"], models.reports[f"{task}_tensorrt_saved_model"]
+    report, conversion = (models.report(make(task)) for make in (models.exported, models.converted))
     for quantity in TASKS[task].quantities:
         assert report.parity[quantity.label] <= quantity.tolerance / 10
         assert f"{quantity.label} within" in str(report)
@@ -76,7 +73,7 @@ def test_network_equals_pytorch_on_photos(models, task):
     """On real pictures, batch 1 and 3, within the tolerances of the task."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import checkpoint
+    from tftrt_yolo.exporter import checkpoint, reference
     from tftrt_yolo.graph import crop, letterbox
     from tftrt_yolo.ground.image_files import read_image
 
@@ -87,7 +84,7 @@ def test_network_equals_pytorch_on_photos(models, task):
     batch = tf.concat(
         [letterbox.to_unit_range(fit(image, letterbox.sizes_of(image), size_hw)[0]) for image in images], 0
     )
-    expected = checkpoint.run(checkpoint.load(str(DATA / f"yolov8n-tiny-{task}.pt")), batch.numpy())
+    expected = reference.run(checkpoint.load(str(DATA / f"yolov8n-tiny-{task}.pt")), batch.numpy())
     network = tf.saved_model.load(str(saved_model_dir)).signatures["network"]
     for first, last in ((0, 1), (0, 3)):
         got = {name: value.numpy() for name, value in network(frames=batch[first:last]).items()}

@@ -26,6 +26,7 @@ FLOORS = (
     ("tasks",),
     ("graph",),
     ("contract",),
+    ("ground",),
 )
 
 
@@ -356,10 +357,7 @@ def _floor(modules, name):
     if name not in modules:
         return None
     room = name.split(".")[1] if "." in name else "__main__"  # the façade stands as high as the command line
-    for above, rooms in enumerate(FLOORS):
-        if room in rooms:
-            return above
-    return len(FLOORS) if name.count(".") == 1 and not modules[name].is_init else None
+    return next((above for above, rooms in enumerate(FLOORS) if room in rooms), None)
 
 
 def _pointing_up(modules):
@@ -379,8 +377,9 @@ def test_strings_that_point_up_are_found(tmp_path):
         tmp_path,
         {
             "__init__.py": '_HOME_OF = {"run": "exporter.run"}\n',  # down
-            "worker.py": 'x = "pkg.contract"\n',  # up, from the ground
-            "contract.py": 'x = "pkg.worker"\n',
+            "ground/__init__.py": "",
+            "ground/worker.py": 'x = "pkg.contract"\n',  # up
+            "contract.py": 'x = "pkg.ground.worker"\n',
             "exporter/__init__.py": "",
             "exporter/run.py": 'x = ["pkg.exporter", "pkg.predictor.run", "pkg.cli", "pkg.gone"]\n',  # the third is up
             "predictor/__init__.py": "",
@@ -388,7 +387,7 @@ def test_strings_that_point_up_are_found(tmp_path):
             "cli.py": "",
         },
     )
-    assert _pointing_up(modules) == ["pkg.exporter.run:1 -> pkg.cli", "pkg.worker:1 -> pkg.contract"]
+    assert _pointing_up(modules) == ["pkg.exporter.run:1 -> pkg.cli", "pkg.ground.worker:1 -> pkg.contract"]
 
 
 def test_strings_do_not_point_up_the_floors():

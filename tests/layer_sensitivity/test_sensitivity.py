@@ -13,10 +13,12 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import CROPS, DATA
-from tftrt_yolo.converter.int8 import calibration, quantization
-from tftrt_yolo.converter.int8.calibration import Calibrated, Calibration
+from tftrt_yolo.converter.int8 import calibration, calibration_images, quantization
+from tftrt_yolo.converter.int8.calibration import Calibrated
+from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.ground import image_files
 from tftrt_yolo.layer_sensitivity import layer_costs, sensitivity_chart, sensitivity_report
+from tftrt_yolo.saved_model.handle import open_saved_model
 
 FOLDER = DATA / "images"
 CALIBRATION = sorted(FOLDER.glob("*[02468].jpg"))
@@ -43,13 +45,14 @@ def quantized(tiny_export, tmp_path_factory):
     """The SavedModel that `convert` hands to TF-TRT."""
     output_dir = tmp_path_factory.mktemp("quantized") / "saved_model"
     options = Calibration(tuple(map(str, CALIBRATION)), "percentile")
-    calibration.write_quantized(str(tiny_export), output_dir, calibration.calibrate(str(tiny_export), options))
+    source = open_saved_model(tiny_export)
+    calibration.write_quantized(source, output_dir, calibration.calibrate(source, options))
     return output_dir
 
 
 @pytest.fixture(scope="module")
 def calibrated(tiny_export):
-    return calibration.calibrate(str(tiny_export), Calibration(tuple(map(str, CALIBRATION)), "percentile"))
+    return calibration.calibrate(open_saved_model(tiny_export), Calibration(tuple(map(str, CALIBRATION)), "percentile"))
 
 
 def _compared(directory):
@@ -293,7 +296,7 @@ def test_models_that_cannot_be_measured(tiny_export, quantized, tmp_path):
     converted = tmp_path / "converted"
     shutil.copytree(tiny_export, converted)
     (converted / "conversion.json").write_text(json.dumps({"accelerator": "xla", "precision_mode": "FP16"}))
-    with pytest.raises(tftrt_yolo.ConversionError, match="is a conversion already"):
+    with pytest.raises(tftrt_yolo.NotAnExportError, match=r"is a conversion already\. Measure the export that it came"):
         tftrt_yolo.sensitivity(converted, FOLDER)
     with pytest.raises(tftrt_yolo.ConversionError, match="holds QuantizeAndDequantizeV2 already"):
         tftrt_yolo.sensitivity(quantized, FOLDER)
@@ -304,8 +307,8 @@ def test_images_without_anything_to_find(tiny_export, tmp_path):
     for index in range(2):
         noise = rng.integers(0, 30, (40, 40, 3), np.uint8)
         PIL.Image.fromarray(noise).save(tmp_path / f"{index}.png")
-    chosen = Calibration(calibration.find_images(tmp_path), "max")
-    steps = layer_costs.work(saved_model_dir=str(tiny_export), calibration=chosen, images=8)
+    chosen = Calibration(calibration_images.find_images(tmp_path), "max")
+    steps = layer_costs.work(source=open_saved_model(tiny_export), calibration=chosen, images=8)
     with pytest.raises(tftrt_yolo.SensitivityError, match=r"above its score_threshold of 0\.25 on the 2 images"):
         list(steps)
 

@@ -243,7 +243,8 @@ def test_conversion_runs_by_itself_on_a_gpu_without_tensorrt(models, tmp_path):
 
     if tftrt_yolo.check().can_build_engines:
         pytest.skip("TensorRT is here")
-    tftrt_yolo.convert(models.exported("tiny"), tmp_path / "b_saved_model", allow_build_at_runtime=False)
+    options = tftrt_yolo.TensorRTOptions(allow_build_at_runtime=False)
+    tftrt_yolo.convert(models.exported("tiny"), tmp_path / "b_saved_model", tensorrt=options)
     signatures = tf.saved_model.load(str(tmp_path / "b_saved_model")).signatures
     image = tf.constant(read_image(IMAGES[0])[None])
     got = signatures["serving_default"](images=image)

@@ -11,6 +11,7 @@ import supervision as sv
 import tftrt_yolo
 from tests.conftest import CROPS, IMAGES, OTHER_TASKS, reference
 from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.placement import letterboxed
 from tftrt_yolo.tasks import masks, obb, pose, segment
 from tftrt_yolo.tasks.table import TASKS
 
@@ -46,17 +47,20 @@ def _same_box(own, index, boxes, i):
     return sv.box_iou_batch(np.float32([own["xyxy"][index]]), boxes.xyxy[i][None])[0, 0] >= 0.97
 
 
+def _frame_pixels(image_hw, placement):
+    """Row and column of the frame that each row and column of the image is seen through."""
+    axes = zip(image_hw, placement.gain_xy[::-1], placement.padding_xy[::-1], strict=True)
+    return [np.floor((np.arange(length) + 0.5) * gain + padding).astype(int) for length, gain, padding in axes]
+
+
 def _same_mask(path, own, index, detections, i):
     """The outline that the reference has runs through the pixels of the frame, so it is filled there."""
     image_hw, frame_hw = read_image(path).shape[:2], (320, 320)
-    rows, columns = masks._letterbox(image_hw, frame_hw)
-    points = np.array(own["polygons"][index]) * [columns.gain, rows.gain] + [columns.padding, rows.padding]
+    placement = letterboxed(image_hw, frame_hw)
+    points = np.array(own["polygons"][index]) * placement.gain_xy + placement.padding_xy
     frame = np.zeros(frame_hw, np.uint8)
     cv2.fillPoly(frame, [np.round(points).astype(np.int32)], 1)
-    y, x = (
-        np.floor((np.arange(n) + 0.5) * axis.gain + axis.padding).astype(int)
-        for n, axis in zip(image_hw, (rows, columns), strict=True)
-    )
+    y, x = _frame_pixels(image_hw, placement)
     expected, got = frame[y][:, x] > 0, detections.mask[i]
     assert got.shape == image_hw
     return _same_box(own, index, detections, i) and (expected & got).sum() / (expected | got).sum() >= 0.95
@@ -148,11 +152,7 @@ def test_masks_equal_ultralytics_process_mask(image_hw):
     ).numpy()
     boxes = scale_boxes(frame_hw, frame_boxes.copy(), image_hw)
     kept, got = masks.compute(coefficients, prototypes, boxes, image_size_hw=image_hw, frame_size_hw=frame_hw)
-    rows, columns = masks._letterbox(image_hw, frame_hw)
-    y, x = (
-        np.floor((np.arange(n) + 0.5) * axis.gain + axis.padding).astype(int)
-        for n, axis in zip(image_hw, (rows, columns), strict=True)
-    )
+    y, x = _frame_pixels(image_hw, letterboxed(image_hw, frame_hw))
     seen = expected[:, y][:, :, x].astype(bool)
     assert not kept[8]
     assert kept.sum() >= 3

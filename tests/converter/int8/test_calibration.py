@@ -8,10 +8,19 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.converter.comparison import Parity
+from tftrt_yolo import Int8Options, TensorRTOptions
 from tftrt_yolo.converter.conversion_report import ConversionReport, QuantizationReport
-from tftrt_yolo.converter.int8 import calibration, calibration_cache, calibration_dataset, quantization
-from tftrt_yolo.converter.int8.calibration import Calibration, calibrate
+from tftrt_yolo.converter.int8 import calibration_cache, calibration_dataset, calibration_images, quantization
+from tftrt_yolo.converter.int8.calibration import calibrate
+from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.histogram import Histogram
+from tftrt_yolo.converter.parity import Parity
+from tftrt_yolo.saved_model.handle import open_saved_model
+
+
+@pytest.fixture(scope="module")
+def source(tiny_export):
+    return open_saved_model(tiny_export)
 
 
 @pytest.fixture
@@ -26,7 +35,7 @@ def folder(tmp_path):
 
 
 def _options(folder, *, method="max", cache_dir=None):
-    return Calibration(calibration.find_images(folder), method, cache_dir and str(cache_dir))
+    return Calibration(calibration_images.find_images(folder), method, cache_dir and str(cache_dir))
 
 
 def _assert_same(found, expected):
@@ -38,40 +47,38 @@ def _assert_same(found, expected):
     assert found.unreadable == expected.unreadable
 
 
-def test_the_second_calibration_reads_what_the_first_measured(tiny_export, folder, tmp_path):
+def test_the_second_calibration_reads_what_the_first_measured(source, folder, tmp_path):
     cache_dir, progress = tmp_path / "cache", []
-    first = calibrate(tiny_export, _options(folder, cache_dir=cache_dir))
+    first = calibrate(source, _options(folder, cache_dir=cache_dir))
     assert first.cache is None
     [path] = cache_dir.iterdir()
     moved = folder.rename(tmp_path / "moved")
-    second = calibrate(
-        tiny_export, _options(moved, cache_dir=cache_dir), on_progress=lambda *done: progress.append(done)
-    )
+    second = calibrate(source, _options(moved, cache_dir=cache_dir), on_progress=lambda *done: progress.append(done))
     assert second.cache == str(path)
     assert progress == [(8, 8)]
     assert len(second.readable) == 3
     assert second.readable == [str(moved / image.name) for image in IMAGES[:3]]
     [reason] = second.unreadable
     assert f"{moved}/{IMAGES[0].stem}_broken.jpg cannot be decoded" in reason
-    fresh = calibrate(tiny_export, _options(moved))
+    fresh = calibrate(source, _options(moved))
     _assert_same(second, fresh)
     assert [path] == list(cache_dir.iterdir())
-    from_cache = calibrate(tiny_export, _options(moved, method="mse", cache_dir=cache_dir))  # histograms are kept
+    from_cache = calibrate(source, _options(moved, method="mse", cache_dir=cache_dir))  # histograms are kept
     assert from_cache.cache == str(path)
     assert from_cache.ranges != fresh.ranges
-    _assert_same(from_cache, calibrate(tiny_export, _options(moved, method="mse")))
+    _assert_same(from_cache, calibrate(source, _options(moved, method="mse")))
 
 
-def test_what_the_cache_depends_on(tiny_export, folder, tmp_path):
+def test_what_the_cache_depends_on(source, folder, tmp_path):
     model = tmp_path / "a_saved_model"
-    shutil.copytree(tiny_export, model)
-    images = calibration.find_images(folder)
+    shutil.copytree(source.directory, model)
+    images = calibration_images.find_images(folder)
 
     def path(images=images):
-        return calibration_cache.path_of(model, images, tmp_path)
+        return calibration_cache.path_of(open_saved_model(model), images, tmp_path)
 
     paths = [path()]
-    assert path() == calibration_cache.path_of(tiny_export, images, tmp_path)
+    assert path() == calibration_cache.path_of(source, images, tmp_path)
     paths.append(path(images[:-1]))
     paths.append(path(images[::-1]))
     [variables] = (model / "variables").glob("*.data*")
@@ -97,17 +104,17 @@ def _flipped(file):
     return content, content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-def test_a_damaged_file_is_never_used_and_is_replaced(tiny_export, tmp_path, caplog):
+def test_a_damaged_file_is_never_used_and_is_replaced(source, tmp_path, caplog):
     cache_dir = tmp_path / "cache"
     options = _options(IMAGES[0], cache_dir=cache_dir)
-    good = calibrate(tiny_export, options)
+    good = calibrate(source, options)
     [path] = cache_dir.iterdir()
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], b"", b"garbage", _flipped(path)[1]):
         path.write_bytes(damaged)
         caplog.clear()
         with caplog.at_level("WARNING", logger="absl"):
-            found = calibrate(tiny_export, options)
+            found = calibrate(source, options)
         [message] = [record.getMessage() for record in caplog.records if record.name == "absl"]
         assert f"{path} cannot be used" in message
         assert "measured again, and the file is replaced" in message
@@ -139,9 +146,9 @@ def test_a_damaged_file_is_never_used_and_is_replaced(tiny_export, tmp_path, cap
 )
 def test_a_file_that_is_whole_and_wrong(tmp_path, change, message):
     path = tmp_path / "calibration_1.npz"
-    histogram = calibration.Histogram()
+    histogram = Histogram()
     histogram.add(np.ones(5, np.float32))
-    measured = calibration_cache.Measured({"a": np.ones(2, np.float32)}, {"a": histogram}, np.array([True, False]))
+    measured = calibration_cache.Observations({"a": np.ones(2, np.float32)}, {"a": histogram}, np.array([True, False]))
     calibration_cache.write(path, measured)
     read = calibration_cache.read(path)
     assert read.histograms["a"].range("mse") == histogram.range("mse")
@@ -154,11 +161,11 @@ def test_a_file_that_is_whole_and_wrong(tmp_path, change, message):
     assert str(path) in str(error.value)
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(tiny_export, tmp_path, caplog):
+def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path, caplog):
     cache_dir = tmp_path / "file"
     cache_dir.write_text("")
     with caplog.at_level("WARNING", logger="absl"):
-        found = calibrate(tiny_export, _options(IMAGES[0], cache_dir=cache_dir))
+        found = calibrate(source, _options(IMAGES[0], cache_dir=cache_dir))
     assert found.cache is None
     assert f"{cache_dir}/calibration_" in caplog.text
     assert "cannot be written" in caplog.text
@@ -173,51 +180,51 @@ def test_where_ranges_are_kept(monkeypatch):
         assert str(calibration_cache.default_dir()) == "/home/someone/.cache/tftrt_yolo"
 
 
-def test_images_that_say_nothing_are_not_kept(tiny_export, tmp_path):
+def test_images_that_say_nothing_are_not_kept(source, tmp_path):
     picture = tmp_path / "black.png"
     PIL.Image.fromarray(np.zeros((320, 320, 3), np.uint8)).save(picture)
     with pytest.raises(tftrt_yolo.ConversionError, match="of one colour"):
-        calibrate(tiny_export, _options(picture, cache_dir=tmp_path / "cache"))
+        calibrate(source, _options(picture, cache_dir=tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_image_that_has_become_readable_is_measured(tiny_export, folder, tmp_path, monkeypatch):
+def test_an_image_that_has_become_readable_is_measured(source, folder, tmp_path, monkeypatch):
     """Say, by a newer Pillow: the same bytes, another outcome."""
     half = IMAGES[0].read_bytes()
     (folder / f"{IMAGES[0].stem}_broken.jpg").write_bytes(half[: len(half) // 2])
     options = _options(folder, cache_dir=tmp_path / "cache")
-    assert len(calibrate(tiny_export, options).unreadable) == 1
+    assert len(calibrate(source, options).unreadable) == 1
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
-    found = calibrate(tiny_export, options)
+    found = calibrate(source, options)
     assert found.cache is None
     assert len(found.readable) == 4
 
 
-def test_progress(tiny_export, tmp_path):
+def test_progress(source, tmp_path):
     images, progress = tmp_path / "images", []
     images.mkdir()
     for image in IMAGES[:5]:
         shutil.copy(image, images)
     (images / "z.jpg").write_bytes(b"")  # the last one, unreadable
-    calibrate(tiny_export, _options(images), on_progress=lambda *done: progress.append(done))
+    calibrate(source, _options(images), on_progress=lambda *done: progress.append(done))
     assert {total for _, total in progress} == {12}
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
     assert progress[0] == (4, 12)
     assert progress[-1] == (12, 12)
 
 
-def test_a_conversion_reads_what_another_measured(tiny_export, folder, tmp_path):
+def test_a_conversion_reads_what_another_measured(source, tiny_export, folder, tmp_path):
     """The worker's process is told of the folder by the environment; what is unreadable is listed all the same."""
     progress, cache_dir = [], calibration_cache.default_dir()
-    first = calibrate(tiny_export, _options(folder, cache_dir=cache_dir))
+    first = calibrate(source, _options(folder, cache_dir=cache_dir))
     report = tftrt_yolo.convert(
         tiny_export,
         tmp_path / "b_saved_model",
         precision_mode="INT8",
-        calibration_data=folder,
+        int8=Int8Options(calibration_data=folder),
         on_progress=lambda *done: progress.append(done),
     )
-    path = calibration_cache.path_of(tiny_export, calibration.find_images(folder), cache_dir)
+    path = calibration_cache.path_of(source, calibration_images.find_images(folder), cache_dir)
     assert report.quantization.cache == str(path)
     assert f"what the images measured was read from {path}" in str(report)
     assert progress == [(8, 8)]
@@ -232,7 +239,7 @@ def photos():
     return np.stack([np.asarray(PIL.Image.open(image).convert("RGB").resize((400, 400))) for image in IMAGES[:2]])
 
 
-def test_a_data_set_is_a_folder_of_png_files(tiny_export, tmp_path, photos):
+def test_a_data_set_is_a_folder_of_png_files(source, tmp_path, photos):
     import tensorflow as tf
 
     expected, paths = tmp_path / "expected", []
@@ -251,15 +258,15 @@ def test_a_data_set_is_a_folder_of_png_files(tiny_export, tmp_path, photos):
     for name, dataset in kinds.items():
         assert calibration_dataset.is_dataset(dataset)
         calibration_dataset.write_pictures(dataset, tmp_path / name, most=500)
-        paths.append(calibration.find_images(tmp_path / name))
+        paths.append(calibration_images.find_images(tmp_path / name))
         assert len(paths[-1]) == 2
         for path, photo in zip(paths[-1], photos, strict=True):
             np.testing.assert_array_equal(np.asarray(PIL.Image.open(path)), photo)
-    _, *others = (calibration_cache.path_of(tiny_export, images, tmp_path) for images in paths)
+    _, *others = (calibration_cache.path_of(source, images, tmp_path) for images in paths)
     assert len(set(others)) == 1  # the same images in another dress are measured once
     assert (
-        calibrate(tiny_export, Calibration(paths[0], "mse")).ranges
-        == calibrate(tiny_export, _options(expected, method="mse")).ranges
+        calibrate(source, Calibration(paths[0], "mse")).ranges
+        == calibrate(source, _options(expected, method="mse")).ranges
     )
 
 
@@ -268,8 +275,8 @@ def test_an_endless_data_set_ends(tmp_path):
 
     image = tf.random.stateless_uniform((3, 8, 8, 3), (0, 0), maxval=256, dtype=tf.int32)
     dataset = tf.data.Dataset.from_tensors(tf.cast(image, tf.uint8)).repeat()
-    calibration_dataset.write_pictures(dataset, tmp_path / "a", most=calibration.MOST_IMAGES)
-    assert len(calibration.find_images(tmp_path / "a")) == 500
+    calibration_dataset.write_pictures(dataset, tmp_path / "a", most=calibration_images.MOST_IMAGES)
+    assert len(calibration_images.find_images(tmp_path / "a")) == 500
 
 
 @pytest.mark.parametrize(
@@ -293,7 +300,10 @@ def test_elements_that_are_no_images(tiny_export, tmp_path, elements, message):
     dataset = tf.data.Dataset.from_tensor_slices(elements)
     with pytest.raises(ValueError, match=message):
         tftrt_yolo.convert(
-            tiny_export, tmp_path / "b" / "b_saved_model", precision_mode="INT8", calibration_data=dataset
+            tiny_export,
+            tmp_path / "b" / "b_saved_model",
+            precision_mode="INT8",
+            int8=Int8Options(calibration_data=dataset),
         )
     assert not list(tmp_path.iterdir())
 
@@ -311,8 +321,9 @@ def test_data_that_is_none(tiny_export, tmp_path, photos):
         (photos, TypeError, "calibration_data is a ndarray; expected a path, a glob or a tf.data.Dataset"),
         ([str(IMAGES[0])], TypeError, "calibration_data is a list"),
     ):
+        options = Int8Options(calibration_data=data)
         with pytest.raises(kind, match=message):
-            tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="INT8", calibration_data=data)
+            tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="INT8", int8=options)
     assert not list(tmp_path.iterdir())
 
 
@@ -320,42 +331,39 @@ def test_tf_trts_own_calibrator_needs_tensorrt(tiny_export, tmp_path):
     machine = tftrt_yolo.check()
     if machine.can_build_engines:
         pytest.skip("engines can be built here")
-    given = {"precision_mode": "INT8", "calibration_data": IMAGES[0], "calibration": "tensorrt"}
+    given = {"calibration_data": IMAGES[0], "calibration": "tensorrt"}
+    options = Int8Options(**given)
     with pytest.raises(
-        tftrt_yolo.TensorRTUnavailableError, match=r"(?s)while TensorRT builds.*Leave calibration out"
+        tftrt_yolo.TensorRTUnavailableError, match=r"(?s)while TensorRT builds.*Leave it out: then"
     ) as error:
-        tftrt_yolo.convert(tiny_export, tmp_path / "b" / "b_saved_model", **given)
+        tftrt_yolo.convert(tiny_export, tmp_path / "b" / "b_saved_model", precision_mode="INT8", int8=options)
     assert machine.why_no_engines in str(error.value)
+    options = Int8Options(**given, calibration_cache_dir=tmp_path / "cache")
     with pytest.raises(ValueError, match="calibration_cache_dir keeps what we measure"):
-        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", **given, calibration_cache_dir=tmp_path / "cache")
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="INT8", int8=options)
     assert not list(tmp_path.iterdir())
 
 
-def test_tf_trts_calibrator_is_fed_batches_of_one_size(tiny_export):
-    from tftrt_yolo import contract
-
+def test_tf_trts_calibrator_is_fed_batches_of_one_size(source):
     paths = tuple(map(str, IMAGES[:6]))
-    images = calibration.Images(paths, contract.read_metadata(tiny_export))
+    images = calibration_images.Images(paths, source.metadata)
     batches, frames = list(images.full_batches()), np.concatenate(list(images.frames()))
     assert [batch.shape for batch in batches] == [(4, 320, 320, 3)] * 2
     np.testing.assert_array_equal(np.concatenate(batches), np.concatenate([frames, frames[:2]]))
     assert (frames.dtype, frames.max() <= 1) == (np.float32, True)
-    one = calibration.Images(paths[:1], contract.read_metadata(tiny_export))
+    one = calibration_images.Images(paths[:1], source.metadata)
     assert [batch.shape for batch in one.full_batches()] == [(1, 320, 320, 3)]
 
 
-def test_tf_trts_partitioner_leaves_an_engine_to_calibrate(tiny_export, tmp_path, monkeypatch):
+def test_tf_trts_partitioner_leaves_an_engine_to_calibrate(source, tmp_path, monkeypatch):
     """As far as it goes without TensorRT: one engine in INT8, no quantisations, and it is not taken as calibrated."""
-    from tftrt_yolo import contract
     from tftrt_yolo.converter import tensorrt
     from tftrt_yolo.saved_model import saved_model_pb
 
     monkeypatch.chdir(tmp_path)
-    images = calibration.Images((str(IMAGES[0]),), contract.read_metadata(tiny_export))
+    images = calibration_images.Images((str(IMAGES[0]),), source.metadata)
     with tensorrt._partition_offline():
-        converter = tensorrt._partitioned(
-            str(tiny_export), images, precision_mode="INT8", minimum_segment_size=3, max_workspace_size_bytes=1 << 30
-        )
+        converter = tensorrt._partitioned(source.directory, images, "INT8", TensorRTOptions())
     graph_def = converter._converted_graph_def
     [engine] = saved_model_pb.engine_nodes(graph_def).values()
     assert engine.attr["precision_mode"].s == b"INT8"
@@ -383,9 +391,8 @@ def test_tf_trts_own_calibrator(tiny_export, tmp_path):
         tiny_export,
         tmp_path / "b_saved_model",
         precision_mode="INT8",
-        calibration_data=IMAGES[0].parent,
-        calibration="tensorrt",
-        batch_sizes=(1, 8),
+        int8=Int8Options(calibration_data=IMAGES[0].parent, calibration="tensorrt"),
+        tensorrt=TensorRTOptions(batch_sizes=(1, 8)),
     )
     assert report.engines_built
     found = report.quantization

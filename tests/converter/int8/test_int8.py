@@ -9,16 +9,19 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import DATA, IMAGES
+from tftrt_yolo import Int8Options
 from tftrt_yolo.converter.conversion_report import ConversionReport
-from tftrt_yolo.converter.int8 import calibration, calibration_cache, quantization
-from tftrt_yolo.converter.int8.histogram import Range
+from tftrt_yolo.converter.int8 import calibration, calibration_cache, calibration_images, quantization
+from tftrt_yolo.converter.int8.histogram import Histogram, Range
+from tftrt_yolo.saved_model.handle import open_saved_model
 
 CALIBRATION = str(DATA / "images" / "*[02468].jpg")  # half of what is evaluated on
 CROPS = str(DATA / "classify" / "*" / "*_[0-4].jpg")
 
 
-def _convert(source, output, **arguments):
-    return tftrt_yolo.convert(source, output, precision_mode="INT8", **{"calibration_data": CALIBRATION} | arguments)
+def _convert(source, output, *, on_progress=None, **options):
+    int8 = Int8Options(**{"calibration_data": CALIBRATION} | options)
+    return tftrt_yolo.convert(source, output, precision_mode="INT8", int8=int8, on_progress=on_progress)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_the_arithmetic_is_numpys_bit_for_bit(threshold):
 
 
 def test_a_histogram_grows_and_loses_nothing():
-    rng, histogram = np.random.default_rng(0), calibration.Histogram()
+    rng, histogram = np.random.default_rng(0), Histogram()
     parts = [rng.normal(size=10_000).astype(np.float32) * scale for scale in (0.0, 0.01, 1.0, 30.0)]
     for part in parts:
         histogram.add(part)
@@ -67,7 +70,7 @@ def test_a_histogram_grows_and_loses_nothing():
 
 
 def test_the_mse_range_is_the_best_of_a_naive_search():
-    rng, histogram = np.random.default_rng(1), calibration.Histogram()
+    rng, histogram = np.random.default_rng(1), Histogram()
     values = (rng.standard_t(3, size=40_000)).astype(np.float32)
     histogram.add(values)
 
@@ -116,7 +119,7 @@ def test_equalising_changes_nothing(tiny_export):
 
 def test_values_on_one_side_of_zero_get_all_steps():
     """What SiLU gives: as a range around 0 almost half of the steps would be for values that are not there."""
-    rng, histogram = np.random.default_rng(2), calibration.Histogram()
+    rng, histogram = np.random.default_rng(2), Histogram()
     inputs = 3 * rng.normal(size=50_000).astype(np.float32)
     values = inputs / (1 + np.exp(-inputs))
     histogram.add(values)
@@ -352,8 +355,8 @@ def test_unreadable_images_are_listed_and_counted(tiny_export, tmp_path, caplog)
     assert progress == [(4, 10), (9, 10), (10, 10)]
     assert report.quantization.images == 4
     assert report.quantization.cache is None
-    images = calibration.find_images(folder)
-    assert calibration_cache.path_of(tiny_export, images, calibration_cache.default_dir()).is_file()
+    images = calibration_images.find_images(folder)
+    assert calibration_cache.path_of(open_saved_model(tiny_export), images, calibration_cache.default_dir()).is_file()
     assert "was read from" not in str(report)
     [reason] = report.quantization.unreadable
     assert "broken.jpg cannot be decoded" in reason
@@ -396,45 +399,52 @@ def test_a_layer_that_reads_zeros_is_named(tiny_export):
 
 def test_a_model_that_is_quantised_already(tiny_export, tmp_path):
     quantized = tmp_path / "a_saved_model"
-    calibrated = calibration.calibrate(str(tiny_export), calibration.Calibration(tuple(map(str, IMAGES[:2])), "max"))
-    calibration.write_quantized(str(tiny_export), quantized, calibrated)
+    source = open_saved_model(tiny_export)
+    chosen = calibration_images.Calibration(tuple(map(str, IMAGES[:2])), "max")
+    calibration.write_quantized(source, quantized, calibration.calibrate(source, chosen))
     with pytest.raises(tftrt_yolo.ConversionError, match="holds QuantizeAndDequantizeV2 already"):
         _convert(quantized, tmp_path / "b_saved_model")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("options", "arguments", "message"),
     [
-        ({"calibration_data": None}, "INT8, which needs calibration_data: images like those"),
-        ({"calibration": "entropy"}, "calibration is 'entropy'; known are max, percentile, mse, tensorrt"),
-        ({"maximum_map_drop": 0.01}, "maximum_map_drop needs evaluation_data"),
-        ({"maximum_map_drop": 5}, "maximum_map_drop is 5; it must lie between 0 and 1"),
-        ({"evaluation_data": "nowhere.yaml"}, "evaluation_data is nowhere.yaml, which does not exist"),
-        ({"precision_mode": "FP16"}, "calibration_data is for INT8, and precision_mode is FP16"),
-        ({"accelerator": "xla"}, "with xla known are FP32 and FP16 and BF16: XLA has no INT8 convolutions"),
-        ({"accelerator": "onednn"}, "with onednn known are FP32 and BF16: TensorFlow's oneDNN kernels do not take"),
+        ({"calibration_data": None}, {}, "INT8, which needs calibration_data: images like those"),
+        ({"calibration": "entropy"}, {}, "calibration is 'entropy'; known are max, percentile, mse, tensorrt"),
+        ({"maximum_map_drop": 0.01}, {}, "maximum_map_drop needs evaluation_data"),
+        ({"maximum_map_drop": 5}, {}, "maximum_map_drop is 5; it must be a number between 0 and 1"),
+        ({"evaluation_data": "nowhere.yaml"}, {}, "evaluation_data is nowhere.yaml, which does not exist"),
+        ({}, {"precision_mode": "FP16"}, "calibration_data is for INT8, and precision_mode is FP16. Leave it out."),
+        ({}, {"accelerator": "xla"}, "with xla known are FP32 and FP16 and BF16: XLA has no INT8 convolutions"),
+        ({}, {"accelerator": "onednn"}, "with onednn known are FP32 and BF16: TensorFlow's oneDNN kernels do not take"),
     ],
 )
-def test_arguments_out_of_range(tiny_export, tmp_path, arguments, message):
-    given = {"precision_mode": "INT8", "calibration_data": CALIBRATION} | arguments
+def test_arguments_out_of_range(tiny_export, tmp_path, options, arguments, message):
+    int8 = Int8Options(**{"calibration_data": CALIBRATION} | options)
     with pytest.raises(ValueError, match=message):
-        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", **given)
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", **{"precision_mode": "INT8"} | arguments, int8=int8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_without_its_options(tiny_export, tmp_path):
+    with pytest.raises(ValueError, match="precision_mode is INT8, which needs calibration_data: images like those"):
+        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="int8")
     assert not list(tmp_path.iterdir())
 
 
 def test_where_calibration_images_come_from(tmp_path):
-    assert len(calibration.find_images(DATA / "detect" / "data.yaml")) == 40  # no train: val
-    assert len(calibration.find_images(DATA / "classify")) == len(list((DATA / "classify").glob("*/*.jpg")))
-    assert calibration.find_images(IMAGES[0]) == (str(IMAGES[0].resolve()),)
+    assert len(calibration_images.find_images(DATA / "detect" / "data.yaml")) == 40  # no train: val
+    assert len(calibration_images.find_images(DATA / "classify")) == len(list((DATA / "classify").glob("*/*.jpg")))
+    assert calibration_images.find_images(IMAGES[0]) == (str(IMAGES[0].resolve()),)
     with pytest.raises(tftrt_yolo.ImageError, match="holds no image"):
-        calibration.find_images(tmp_path)
+        calibration_images.find_images(tmp_path)
     with pytest.raises(tftrt_yolo.ImageError, match="There is no file or folder nowhere"):
-        calibration.find_images("nowhere")
+        calibration_images.find_images("nowhere")
     (tmp_path / "a.yaml").write_text("path: .\ntest: images\n")
     with pytest.raises(tftrt_yolo.DatasetError, match="has none of the splits train, val"):
-        calibration.find_images(tmp_path / "a.yaml")
+        calibration_images.find_images(tmp_path / "a.yaml")
     many = tmp_path / "many"
     many.mkdir()
     for index in range(501):
         (many / f"{index:04d}.jpg").touch()
-    assert len(calibration.find_images(many)) == 500
+    assert len(calibration_images.find_images(many)) == 500
