@@ -23,6 +23,7 @@ import datetime
 import json
 from pathlib import Path
 
+from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.arguments import check_at_least_one, check_share
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.version import __version__
@@ -43,6 +44,19 @@ TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
 _OUR_SECTION = "tftrt_yolo"
+# What `export` and `convert` write. Records for a model server to warm up with, in assets.extra, are the user's.
+SAVED_MODEL = directories.Contents(
+    "saved_model.pb",
+    (
+        METADATA_FILE,
+        CONVERSION_FILE,
+        "fingerprint.pb",
+        "keras_metadata.pb",  # of TensorFlow versions with Keras 2
+        "variables/variables.index",
+        "variables/variables.data-*-of-*",
+        "assets/trt-serialized-engine.*",  # tensorflow/python/compiler/tensorrt/trt_convert.py
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import importlib.util
 import time
 from pathlib import Path
 
-from tftrt_yolo.contract import Metadata, ModelFacts, Selection
+from tftrt_yolo.contract import SAVED_MODEL, Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.ground import directories, environment
 from tftrt_yolo.ground.arguments import argument
@@ -107,14 +107,14 @@ def export(
     weights, saved_model_dir = str(weights), Path(saved_model_dir)
     selection = Selection(score_threshold, iou_threshold, max_detections)
     size_hw = None if image_size is None else _size_hw(image_size)
-    directories.check_free(saved_model_dir, overwrite=overwrite)
+    directories.check_free(saved_model_dir, SAVED_MODEL, overwrite=overwrite)
     _check_file(weights)
     _check_tools()
 
     with (
+        directories.written_whole(saved_model_dir, SAVED_MODEL, overwrite=overwrite) as partial_dir,
         Worker("tftrt_yolo.exporter.pytorch_half", working_dir=Path.cwd()) as pytorch,
         Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
-        directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir,
     ):
         pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
         facts = _receive(pytorch)

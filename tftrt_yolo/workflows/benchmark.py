@@ -19,12 +19,14 @@ from tftrt_yolo.benchmarking.benchmark_options import BenchmarkOptions
 from tftrt_yolo.benchmarking.contest import YAML_SUFFIXES, measure
 from tftrt_yolo.benchmarking.contestants import Contestant, choose
 from tftrt_yolo.benchmarking.results import chart
-from tftrt_yolo.benchmarking.results.benchmark_report import FILE, BenchmarkReport
+from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, BenchmarkReport
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, directories
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+
+_CONTENTS = directories.Contents(FILE, (CSV_FILE, chart.FILE))
 
 
 def benchmark(
@@ -73,7 +75,7 @@ def benchmark(
     chosen = choose(contestants)
     batch_sizes = _check_numbers(batch_sizes, seconds)
     peer_python = _check_interpreter(options.peer_python)
-    directories.check_free(output_dir, overwrite=overwrite, marker=FILE)
+    directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
     weights = _check_weights(weights, source.metadata.weights)
     with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
@@ -88,7 +90,7 @@ def benchmark(
             convert=_convert,
         )
         report = measure(plan, chosen, options.images or assets.PHOTO, on_progress or (lambda line: None))
-    with directories.written_whole(output_dir, overwrite=overwrite, marker=FILE) as partial_dir:
+    with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         _write(report, partial_dir)
     return report
 
