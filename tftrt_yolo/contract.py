@@ -77,10 +77,10 @@ class Selection:
 
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
-        for name in ("score_threshold", "iou_threshold"):
-            check_share(name, getattr(self, name))
-        for name in ("max_detections", "max_candidates"):
-            check_at_least_one(name, getattr(self, name))
+        checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
+        checks |= dict.fromkeys(("max_detections", "max_candidates"), check_at_least_one)
+        for name, check in checks.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
 
 
 @dataclasses.dataclass(frozen=True)

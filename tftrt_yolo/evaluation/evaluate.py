@@ -79,7 +79,7 @@ def evaluate(
       CheckpointError: If compare_to cannot be used.
       EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.
     """
-    check_at_least_one("batch_size", batch_size)
+    batch_size = check_at_least_one("batch_size", batch_size)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     handle = open_saved_model(saved_model_dir)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tftrt_yolo.contract import SAVED_MODEL, Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.ground import directories, environment
-from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 from tftrt_yolo.tasks.table import TASKS
@@ -158,14 +158,17 @@ def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Sel
 
 def _size_hw(image_size) -> tuple[int, int]:
     """Frame height and width, checked."""
-    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
-    if len(sides) != 2 or not whole:
+    side = whole_number(image_size)
+    try:
+        sides = (side, side) if side is not None else tuple(map(whole_number, image_size))
+    except TypeError:  # neither a number nor two
+        sides = ()
+    if len(sides) != 2 or not all(side is not None and side > 0 for side in sides):
         raise ValueError(
             f"{argument('image_size')} is {image_size!r}; expected a positive whole number or (height, width), "
             "in pixels."
         )
-    return tuple(sides)
+    return sides
 
 
 def _check_stride(size_hw: tuple[int, int], stride: int) -> None:

@@ -73,7 +73,7 @@ def sensitivity(
     start = time.perf_counter()
     if calibration is not None and calibration not in METHODS:
         raise ValueError(f"{argument('calibration')} is {calibration!r}; known are {', '.join(METHODS)}.")
-    check_at_least_one("images", images)
+    images = check_at_least_one("images", images)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("measure")

@@ -106,7 +106,7 @@ def predict(
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If the SavedModel is damaged or not ours.
     """
-    check_at_least_one("batch_size", batch_size)
+    batch_size = check_at_least_one("batch_size", batch_size)
     output_dir = Path(output_dir)
     directories.check_free(output_dir, CONTENTS, overwrite=overwrite)
     paths = image_files.find_images(source)

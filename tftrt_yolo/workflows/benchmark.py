@@ -9,7 +9,7 @@ It converts the export and has `benchmarking` measure what comes of it, which it
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from absl import logging
@@ -23,7 +23,7 @@ from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, Ben
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, directories
-from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.arguments import argument, check_at_least_one, number
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 _CONTENTS = directories.Contents(FILE, (CSV_FILE, chart.FILE))
@@ -73,7 +73,7 @@ def benchmark(
     options = options or BenchmarkOptions()
     saved_model_dir, output_dir = Path(saved_model_dir), Path(output_dir)
     chosen = choose(contestants)
-    batch_sizes = _check_numbers(batch_sizes, seconds)
+    batch_sizes, seconds = _check_batch_sizes(batch_sizes), _check_seconds(seconds)
     peer_python = _check_interpreter(options.peer_python)
     directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
@@ -114,17 +114,22 @@ def _convert(source: SavedModelHandle, output_dir: Path, contestant: Contestant,
     )
 
 
-def _check_numbers(batch_sizes: tuple[int, ...], seconds: float) -> tuple[int, ...]:
-    """Refuses batch sizes and a duration that cannot be measured; returns the batch sizes, each once."""
-    if isinstance(batch_sizes, (int, str)) or not batch_sizes:
+def _check_batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
+    """Batch sizes as a tuple, each once; refuses those that cannot be measured."""
+    sizes = tuple(batch_sizes) if isinstance(batch_sizes, Iterable) and not isinstance(batch_sizes, str) else ()
+    if not sizes:
         raise ValueError(
             f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers, such as (1, 8)."
         )
-    for batch_size in batch_sizes:
-        check_at_least_one("batch_sizes", batch_size)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+    return tuple(dict.fromkeys(check_at_least_one("batch_sizes", size) for size in sizes))
+
+
+def _check_seconds(seconds: float) -> float:
+    """A duration as a float; refuses one that cannot be measured."""
+    length = number(seconds)
+    if length is None or not 0 < length < float("inf"):
         raise ValueError(f"{argument('seconds')} is {seconds!r}; it must be a number above 0.")
-    return tuple(dict.fromkeys(batch_sizes))
+    return length
 
 
 def _check_weights(weights: str | Path | None, exported: str) -> str | None:
