@@ -96,6 +96,7 @@ class Metadata:
       weights: File name of the checkpoint or model YAML that was exported.
       keypoint_shape: Key points an object, and numbers a key point; None without them.
       is_end_to_end: Whether the head gives each object once, so that nothing is suppressed.
+      weights_sha256: Hash of that file, 64 hexadecimal digits; None if there was none, and for older versions' exports.
     """
 
     task: str
@@ -106,6 +107,7 @@ class Metadata:
     weights: str
     keypoint_shape: tuple[int, int] | None = None
     is_end_to_end: bool = False
+    weights_sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +178,8 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
         "args": {"batch": 1, "half": False, "nms": False},
         _OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)},
     }
+    if metadata.weights_sha256:
+        document[_OUR_SECTION]["weights_sha256"] = metadata.weights_sha256
     if metadata.keypoint_shape:
         document["kpt_shape"] = list(metadata.keypoint_shape)
     (saved_model_dir / METADATA_FILE).write_text(
@@ -235,6 +239,7 @@ def _parse_metadata(document: dict) -> Metadata:
         weights=str(ours["weights"]),
         keypoint_shape=tuple(document["kpt_shape"]) if "kpt_shape" in document else None,
         is_end_to_end=bool(document["end2end"]),
+        weights_sha256=None if ours.get("weights_sha256") is None else str(ours["weights_sha256"]),
     )
 
 

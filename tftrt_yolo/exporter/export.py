@@ -118,7 +118,7 @@ def export(
     ):
         pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
         facts = _receive(pytorch)
-        metadata = _metadata(facts, size_hw, selection, Path(weights).name)
+        metadata = _metadata(facts, size_hw, selection, Path(weights))
         _check_stride(metadata.image_size_hw, facts.stride)
         tensorflow.start(
             onnx_path=_receive(pytorch),
@@ -142,7 +142,7 @@ def export(
     )
 
 
-def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Selection, weights: str) -> Metadata:
+def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Selection, weights: Path) -> Metadata:
     """What the SavedModel is to know about itself."""
     return Metadata(
         task=facts.task,
@@ -150,9 +150,10 @@ def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Sel
         image_size_hw=size_hw or (TASKS[facts.task].default_size,) * 2,
         stride=facts.stride,
         selection=selection,
-        weights=weights,
+        weights=weights.name,
         keypoint_shape=facts.head.keypoint_shape,
         is_end_to_end=facts.head.is_end_to_end,
+        weights_sha256=directories.file_sha256(weights) if weights.is_file() else None,
     )
 
 

@@ -77,7 +77,7 @@ def benchmark(
     peer_python = _check_interpreter(options.peer_python)
     directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
-    weights = _check_weights(weights, source.metadata.weights)
+    weights = _check_weights(weights, source)
     with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
         plan = Plan(
             source=source,
@@ -88,6 +88,7 @@ def benchmark(
             artifacts_dir=Path(options.artifacts_dir or Path(folder) / "artifacts"),
             peer_python=peer_python,
             convert=_convert,
+            describe=_describe,
         )
         report = measure(plan, chosen, options.images or assets.PHOTO, on_progress or (lambda line: None))
     with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
@@ -107,11 +108,20 @@ def _write(report: BenchmarkReport, output_dir: Path) -> None:
 
 def _convert(source: SavedModelHandle, output_dir: Path, contestant: Contestant, batch_sizes: tuple[int, ...]) -> None:
     """Converts an export as a contestant wants it."""
+    convert(source.directory, output_dir, **_wanted(contestant, batch_sizes))
+
+
+def _wanted(contestant: Contestant, batch_sizes: tuple[int, ...]) -> dict:
+    """How a contestant wants an export converted, as `convert`'s arguments."""
     accelerator = contestant.options["accelerator"]
-    tensorrt = TensorRTOptions(batch_sizes=batch_sizes) if accelerator == "tensorrt" else None
-    convert(
-        source.directory, output_dir, accelerator=accelerator, precision_mode=contestant.precision, tensorrt=tensorrt
-    )
+    options = {"tensorrt": TensorRTOptions(batch_sizes=batch_sizes)} if accelerator == "tensorrt" else {}
+    return {"accelerator": accelerator, "precision_mode": contestant.precision, **options}
+
+
+def _describe(contestant: Contestant, batch_sizes: tuple[int, ...]) -> str:
+    """The same in words, with what is left to TF-TRT's options to choose."""
+    wanted = _wanted(contestant, batch_sizes)
+    return f"{wanted} {wanted['tensorrt'].strategy if 'tensorrt' in wanted else ''}"
 
 
 def _check_batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
@@ -132,7 +142,7 @@ def _check_seconds(seconds: float) -> float:
     return length
 
 
-def _check_weights(weights: str | Path | None, exported: str) -> str | None:
+def _check_weights(weights: str | Path | None, source: SavedModelHandle) -> str | None:
     """Refuses weights that are no file and no name of a model YAML, or that were not exported."""
     if weights is None:
         return None
@@ -143,10 +153,13 @@ def _check_weights(weights: str | Path | None, exported: str) -> str | None:
             f"{argument('weights')} is {weights}, which is no file. Expected the .pt checkpoint or model YAML that "
             "was exported, or the official name of a model YAML, such as yolov8n.yaml."
         )
-    if path.stem != Path(exported).stem:
+    exported, content = source.metadata.weights, source.metadata.weights_sha256
+    has_changed = content is not None and path.is_file() and directories.file_sha256(path) != content
+    if path.stem != Path(exported).stem or has_changed:
         raise ValueError(
-            f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from {exported}. "
-            "Give the file that was exported, or export this one: the peers would run another model."
+            f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from "
+            f"{'a file of that name with other content' if has_changed else exported}. Give the file that was "
+            "exported, or export this one: the peers would run another model."
         )
     return str(path.resolve()) if path.is_file() else str(weights)
 
