@@ -70,7 +70,7 @@ def test_rooms_keep_their_secrets():
 
 
 def _write(target, text, *, fail):
-    with directories.written_whole(target, overwrite=True) as partial_dir:
+    with directories.written_whole(target, contract.SAVED_MODEL, overwrite=True) as partial_dir:
         (partial_dir / "saved_model.pb").write_text(text)
         if fail:
             raise RuntimeError("half way")

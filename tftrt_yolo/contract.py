@@ -23,6 +23,7 @@ import datetime
 import json
 from pathlib import Path
 
+from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.arguments import check_at_least_one, check_share
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.version import __version__
@@ -43,6 +44,19 @@ TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
 _OUR_SECTION = "tftrt_yolo"
+# What `export` and `convert` write. Records for a model server to warm up with, in assets.extra, are the user's.
+SAVED_MODEL = directories.Contents(
+    "saved_model.pb",
+    (
+        METADATA_FILE,
+        CONVERSION_FILE,
+        "fingerprint.pb",
+        "keras_metadata.pb",  # of TensorFlow versions with Keras 2
+        "variables/variables.index",
+        "variables/variables.data-*-of-*",
+        "assets/trt-serialized-engine.*",  # tensorflow/python/compiler/tensorrt/trt_convert.py
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +77,10 @@ class Selection:
 
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
-        for name in ("score_threshold", "iou_threshold"):
-            check_share(name, getattr(self, name))
-        for name in ("max_detections", "max_candidates"):
-            check_at_least_one(name, getattr(self, name))
+        checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
+        checks |= dict.fromkeys(("max_detections", "max_candidates"), check_at_least_one)
+        for name, check in checks.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +96,7 @@ class Metadata:
       weights: File name of the checkpoint or model YAML that was exported.
       keypoint_shape: Key points an object, and numbers a key point; None without them.
       is_end_to_end: Whether the head gives each object once, so that nothing is suppressed.
+      weights_sha256: Hash of that file, 64 hexadecimal digits; None if there was none, and for older versions' exports.
     """
 
     task: str
@@ -92,6 +107,7 @@ class Metadata:
     weights: str
     keypoint_shape: tuple[int, int] | None = None
     is_end_to_end: bool = False
+    weights_sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +178,8 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
         "args": {"batch": 1, "half": False, "nms": False},
         _OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)},
     }
+    if metadata.weights_sha256:
+        document[_OUR_SECTION]["weights_sha256"] = metadata.weights_sha256
     if metadata.keypoint_shape:
         document["kpt_shape"] = list(metadata.keypoint_shape)
     (saved_model_dir / METADATA_FILE).write_text(
@@ -221,6 +239,7 @@ def _parse_metadata(document: dict) -> Metadata:
         weights=str(ours["weights"]),
         keypoint_shape=tuple(document["kpt_shape"]) if "kpt_shape" in document else None,
         is_end_to_end=bool(document["end2end"]),
+        weights_sha256=None if ours.get("weights_sha256") is None else str(ours["weights_sha256"]),
     )
 
 

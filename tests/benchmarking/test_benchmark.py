@@ -1,6 +1,8 @@
 """The whole benchmark on a tiny model, and a peer in another interpreter."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import TINY_WEIGHTS, heed_interrupts
-from tftrt_yolo import BenchmarkOptions
+from tftrt_yolo import BenchmarkOptions, contract
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.ground.assets import WEIGHTS
 from tftrt_yolo.ground.worker import Worker
@@ -56,7 +58,7 @@ def test_a_benchmark(tiny_export, tmp_path, monkeypatch):
         assert report.share_of_floor(measurement) is None or 0 < report.share_of_floor(measurement) < 1.2
     assert all(run.peak_host_bytes > 10 << 20 for run in report.contestants)
     assert report.contestants[0].versions["tensorflow"]
-    assert (tmp_path / "artifacts" / f"{TINY_WEIGHTS.stem}.onnx").is_file()
+    assert len(list((tmp_path / "artifacts").glob(f"{TINY_WEIGHTS.stem}_*.onnx"))) == 1
     assert sorted(path.name for path in out.iterdir()) == ["benchmark.csv", "benchmark.json", "benchmark.png"]
     assert tftrt_yolo.BenchmarkReport.read(out) == report
     assert "tensorflow-fp32: end_to_end, batch 1" in lines
@@ -71,7 +73,10 @@ def test_one_crashes_and_the_others_go_on(tiny_export, tmp_path):
     pytest.importorskip("torch")
     weights = tmp_path / TINY_WEIGHTS.name
     weights.write_bytes(b"no checkpoint")
-    flags = [f"--saved_model_dir={tiny_export}", f"--output_dir={tmp_path / 'out'}", f"--weights={weights}"]
+    export = shutil.copytree(tiny_export, tmp_path / "tiny_saved_model")  # as of a version that knew no content
+    metadata = export / contract.METADATA_FILE
+    metadata.write_text(re.sub(r"  weights_sha256: .*\n", "", metadata.read_text()))
+    flags = [f"--saved_model_dir={export}", f"--output_dir={tmp_path / 'out'}", f"--weights={weights}"]
     flags += ["--batch_sizes=2", "--seconds=0.1"]
     flags += ["--contestants=pytorch-eager-fp32,onnxruntime-cpu-fp32,tensorflow-fp32"]
     result = subprocess.run(

@@ -1,4 +1,8 @@
+import os
+import pickle
+import signal
 import sys
+import time
 
 import pytest
 
@@ -15,3 +19,95 @@ def test_a_result_of_a_class_that_only_the_child_knows(tmp_path, monkeypatch):
         worker.start()
         with pytest.raises(WorkerCrashedError, match=r"package which is not here.*only_there"):
             worker.receive()
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Takes code, and gives the name of a module that a worker can import."""
+
+    def write(code):
+        (tmp_path / "its_work.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+        return "its_work"
+
+    return write
+
+
+# A signal that comes while a pipe is full makes a write end early; the alarm sends one twenty times a second.
+_ALARM = """
+import signal, time
+signal.signal(signal.SIGALRM, lambda *_: None)
+"""
+_LARGE = bytes(range(256)) * (1 << 15)  # 8 MiB; a pipe holds 64 KiB
+
+
+def test_a_large_result_arrives_whole_although_its_reader_is_slow(module):
+    code = f"{_ALARM}\ndef work(*, data):\n    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)\n"
+    code += "    for number in range(3):\n        yield number, data\n"
+    with Worker(module(code)) as worker:
+        worker.start(data=_LARGE)
+        for number in range(3):
+            time.sleep(0.5)
+            assert worker.receive() == (number, _LARGE)
+
+
+def test_a_large_request_arrives_whole_although_its_reader_is_slow(module):
+    code = "import time\n\ndef work(requests):\n    for data in requests:\n        yield len(data)\n"
+    code += "        time.sleep(0.5)\n"
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        with Worker(module(code)) as worker:
+            worker.open()
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+            for _ in range(3):
+                worker.send(_LARGE)
+                assert worker.receive() == len(_LARGE)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    "code", ["return lambda: 0", "yield 1; yield open('/dev/null')", "raise Odd(open('/dev/null'))"]
+)
+def test_what_cannot_be_pickled_is_named(module, code):
+    text = "from tftrt_yolo.ground.errors import TftrtYoloError\n\nclass Odd(TftrtYoloError):\n    pass\n\n"
+    with Worker(module(f"{text}\ndef work():\n    {code}\n")) as worker:
+        worker.start()
+        if "yield 1" in code:
+            assert worker.receive() == 1
+        with pytest.raises(
+            WorkerCrashedError, match=r"work\(\) gave a (function|TextIOWrapper|Odd) that cannot be pick"
+        ):
+            worker.receive()
+
+
+def test_a_result_that_cannot_be_put_together_here(module):
+    """An error whose arguments are not those of its constructor."""
+    text = "from tftrt_yolo.ground import errors\n\nclass Odd(errors.TftrtYoloError):\n    def __init__(self, a, b):\n"
+    text += "        super().__init__(a + b)\n\nerrors.Odd = Odd\nOdd.__module__ = errors.__name__\n"
+    with Worker(module(f"{text}\ndef work():\n    raise Odd('a', 'b')\n")) as worker:
+        worker.start()
+        with pytest.raises(WorkerCrashedError, match="cannot be put together here"):
+            worker.receive()
+
+
+def test_a_request_that_cannot_be_pickled_spoils_no_other(module):
+    with Worker(module("def work(requests):\n    yield from requests\n")) as worker:
+        worker.open()
+        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+            worker.send([_LARGE, lambda: 0])
+        worker.send("after it")
+        assert worker.receive() == "after it"
+
+
+def test_a_program_that_outlives_its_worker_is_not_waited_for(module, tmp_path):
+    code = "import subprocess, sys\n\ndef work():\n    child = subprocess.Popen(['sleep', '60'], close_fds=False)\n"
+    code += f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n    sys.exit(3)\n"
+    start = time.monotonic()
+    with Worker(module(code)) as worker:
+        worker.start()
+        with pytest.raises(WorkerCrashedError, match="status 3"):
+            worker.receive()
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert time.monotonic() - start < 50

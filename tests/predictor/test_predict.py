@@ -98,3 +98,25 @@ def test_find_images_is_sorted_and_takes_globs(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in image_files.find_images(tmp_path)] == ["a.jpg", "b.PNG", "d.webp"]
     assert [path.name for path in image_files.find_images(str(tmp_path / "[ab].*"))] == ["a.jpg", "b.PNG"]
+
+
+def test_pictures_of_others_survive_overwriting(tiny_export, tmp_path):
+    out = tmp_path / "out"
+    tftrt_yolo.predict(tiny_export, IMAGES[0], out)
+    shutil.copy(IMAGES[1], out / "holiday.jpg")
+    with pytest.raises(FileExistsError, match=r"out holds what this did not write \(holiday\.jpg\).*Move that"):
+        tftrt_yolo.predict(tiny_export, IMAGES[0], out, overwrite=True)
+    assert (out / "holiday.jpg").read_bytes() == IMAGES[1].read_bytes()
+    (out / "holiday.jpg").unlink()
+    (out / "detections.jsonl").write_text("damaged")  # then nobody knows whose the picture is
+    with pytest.raises(FileExistsError, match=rf"\({IMAGES[0].name}\)"):
+        tftrt_yolo.predict(tiny_export, IMAGES[0], out, overwrite=True)
+
+
+@pytest.mark.parametrize("source", ["out", "out/*.jpg", f"out/{IMAGES[0].name}"])
+def test_the_pictures_that_are_read_are_not_deleted(tiny_export, tmp_path, source):
+    tftrt_yolo.predict(tiny_export, IMAGES[0], tmp_path / "out")
+    before = (tmp_path / "out" / IMAGES[0].name).read_bytes()
+    with pytest.raises(FileExistsError, match=rf"holds .*{IMAGES[0].name}, which is to be read"):
+        tftrt_yolo.predict(tiny_export, str(tmp_path / source), tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / IMAGES[0].name).read_bytes() == before

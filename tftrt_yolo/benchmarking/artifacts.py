@@ -1,12 +1,16 @@
 """What contestants start from: conversions of our SavedModel, and Ultralytics' own exports; made once, and kept.
 
+What is kept has a key in its name: of the contents that it was made from, of what was asked for, and of what made it.
+So a checkpoint that was trained on under its old name is exported anew.
+
 artifacts = Artifacts(plan, machine_key="Intel Xeon 2.17.1")
 job, seconds = artifacts.prepare(contestant)     # arguments of the contestant's `work`
 """
 
 import dataclasses
-import os
+import hashlib
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +18,7 @@ from pathlib import Path
 from tftrt_yolo.benchmarking.contestants import Contestant
 from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.version import __version__
 from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
@@ -21,6 +26,7 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 PEER_ENVIRONMENT = {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_OFFLINE": "true"}
 _KEY_DIGITS = 10  # of a hash, in the names of directories
 _EXPORTER = "tftrt_yolo.benchmarking.runners.ultralytics_export"
+_EXPORT_TOOLS = "tftrt_yolo.benchmarking.runners.export_tools"
 
 
 class NotHereError(Exception):
@@ -40,6 +46,7 @@ class Plan:
       artifacts_dir: Where conversions and exports are looked for and kept.
       peer_python: Interpreter of the peers; None for this one.
       convert: Takes the export, an output directory, a contestant of ours and the batch sizes, and converts.
+      describe: Takes a contestant of ours and the batch sizes, and says in words all that its conversion is asked for.
     """
 
     source: SavedModelHandle
@@ -50,6 +57,7 @@ class Plan:
     artifacts_dir: Path
     peer_python: str | None
     convert: Callable[[SavedModelHandle, Path, Contestant, tuple[int, ...]], None]
+    describe: Callable[[Contestant, tuple[int, ...]], str]
 
 
 class Artifacts:
@@ -64,10 +72,12 @@ class Artifacts:
 
         Args:
           plan: What is measured.
-          machine_key: What a conversion depends on beside the model: the machine and TensorFlow's version.
+          machine_key: What a conversion depends on beside the model: the machine, and the versions of TensorFlow and
+            TensorRT.
         """
         self.plan, self._machine_key = plan, machine_key
         self._failures: dict[Path, Exception] = {}
+        self._tools: dict[str | None, dict[str, str]] = {}
 
     def prepare(self, contestant: Contestant) -> tuple[dict, float | None]:
         """Gets a contestant's files and arguments ready.
@@ -111,29 +121,42 @@ class Artifacts:
 
     def _converted(self, contestant: Contestant) -> tuple[Path, float | None]:
         """Our SavedModel, converted as a contestant wants it."""
-        plan, accelerator = self.plan, contestant.options["accelerator"]
-        if accelerator is None:
+        plan = self.plan
+        if contestant.options["accelerator"] is None:
             return plan.source.directory, None
-        sizes = plan.batch_sizes if accelerator == "tensorrt" else ()
-        wanted = f"{accelerator} {contestant.precision} {sizes} {self._machine_key}"
-        key = directories.fingerprint(plan.source.directory, wanted)[:_KEY_DIGITS]
+        wanted = (plan.describe(contestant, plan.batch_sizes), plan.source.metadata, self._machine_key, __version__)
+        key = directories.fingerprint(plan.source.directory, repr(wanted))[:_KEY_DIGITS]
         path = plan.artifacts_dir / f"{contestant.name}_{key}_saved_model"
         return self._made(path, lambda: plan.convert(plan.source, path, contestant, plan.batch_sizes))
 
     def _ultralytics_saved_model(self) -> tuple[Path, float | None]:
         """Ultralytics' own SavedModel; its export needs onnx2tf, so it runs in TensorFlow's interpreter."""
-        path = self.plan.artifacts_dir / f"{Path(self.plan.weights).stem}_ultralytics_saved_model"
         options = {"format": "saved_model", "imgsz": list(self.plan.source.metadata.image_size_hw), "device": "cpu"}
-        return self._made(path, lambda: self._export(path, options, python=None))
+        return self._exported("_ultralytics_saved_model", options, python=None)
 
     def _onnx(self, *, half: bool) -> tuple[Path, float | None]:
         """Ultralytics' ONNX file, with a dynamic batch."""
-        path = self.plan.artifacts_dir / f"{Path(self.plan.weights).stem}{'_fp16' if half else ''}.onnx"
         size = list(self.plan.source.metadata.image_size_hw)
         options = {"format": "onnx", "dynamic": True, "simplify": True, "imgsz": size, "device": "cpu"}
         if half:
             options["half"] = True
-        return self._made(path, lambda: self._export(path, options, python=self.plan.peer_python))
+        return self._exported("_fp16.onnx" if half else ".onnx", options, python=self.plan.peer_python)
+
+    def _exported(self, ending: str, options: dict, *, python: str | None) -> tuple[Path, float | None]:
+        """What Ultralytics makes of the checkpoint; `ending` of its name."""
+        weights = Path(self.plan.weights)
+        content = directories.file_sha256(weights) if weights.is_file() else str(weights)
+        key = hashlib.sha256(repr((content, options, self._tools_of(python))).encode()).hexdigest()[:_KEY_DIGITS]
+        path = self.plan.artifacts_dir / f"{weights.stem}_{key}{ending}"
+        return self._made(path, lambda: self._export(path, options, python=python))
+
+    def _tools_of(self, python: str | None) -> dict[str, str]:
+        """Versions of what an interpreter exports with."""
+        if python not in self._tools:
+            with Worker(_EXPORT_TOOLS, python=python) as worker:
+                worker.start()
+                self._tools[python] = worker.receive()
+        return self._tools[python]
 
     def _made(self, path: Path, make: Callable[[], object]) -> tuple[Path, float | None]:
         """A file that is there or is made; what failed once is not tried again."""
@@ -157,9 +180,12 @@ class Artifacts:
             result = worker.receive()
             if "path" not in result:
                 raise NotHereError(f"Ultralytics' export needs what is not here: {result['reason']}")
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            shutil.move(result["path"], partial)
-            partial.rename(path)
+            partial_dir = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            try:
+                shutil.move(result["path"], partial_dir / path.name)
+                (partial_dir / path.name).rename(path)
+            finally:
+                shutil.rmtree(partial_dir, ignore_errors=True)
 
 
 def why_not(error: Exception) -> str:

@@ -61,7 +61,8 @@ def measure(
     outcomes = []
     if runnable:
         costs, ceilings, why_no_floor = _measure_floor(plan, circumstances, runnable, on_progress)
-        artifacts = Artifacts(plan, machine_key=f"{here.cpu} {environment.gpus} {environment.tensorflow_version}")
+        versions = (environment.tensorflow_version, environment.loaded_tensorrt, environment.why_no_engines)
+        artifacts = Artifacts(plan, machine_key=repr((here.cpu, here.cpu_flags, environment.gpus, versions)))
         outcomes = [session.run(contestant, artifacts, on_progress) for contestant in runnable]
     absent += [absence for outcome in outcomes for absence in outcome.absent]
     crashed = [outcome.crash for outcome in outcomes if outcome.crash]

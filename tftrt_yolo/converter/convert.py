@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tftrt_yolo import contract
 from tftrt_yolo.converter.accelerators import ACCELERATORS, check_precision
 from tftrt_yolo.converter.conversion_report import ConversionReport
 from tftrt_yolo.converter.int8.int8_options import Int8Options
@@ -85,21 +86,23 @@ def convert(
     arguments = kind.check(accelerator, tensorrt, parity_images)
     output_saved_model_dir = Path(output_saved_model_dir)
     source = _check_directories(Path(saved_model_dir), output_saved_model_dir, overwrite=overwrite)
-    with Worker(kind.module, environment=kind.environment) as worker:
+    with (
+        directories.written_whole(output_saved_model_dir, contract.SAVED_MODEL, overwrite=overwrite) as partial_dir,
+        Worker(kind.module, environment=kind.environment) as worker,
+    ):
         if int8:
             arguments["quantization"] = int8.quantization(worker.folder)
-        with directories.written_whole(output_saved_model_dir, overwrite=overwrite) as partial_dir:
-            worker.start(source=source, output_dir=partial_dir.resolve(), precision_mode=precision_mode, **arguments)
-            found = _finish(worker, kind.crash_hint, on_progress)
-            report = kind.report(
-                saved_model_dir=str(saved_model_dir),
-                output_saved_model_dir=str(output_saved_model_dir),
-                accelerator=accelerator,
-                precision_mode=precision_mode,
-                **found,
-                seconds=time.perf_counter() - start,
-            )
-            report.write(partial_dir)
+        worker.start(source=source, output_dir=partial_dir.resolve(), precision_mode=precision_mode, **arguments)
+        found = _finish(worker, kind.crash_hint, on_progress)
+        report = kind.report(
+            saved_model_dir=str(saved_model_dir),
+            output_saved_model_dir=str(output_saved_model_dir),
+            accelerator=accelerator,
+            precision_mode=precision_mode,
+            **found,
+            seconds=time.perf_counter() - start,
+        )
+        report.write(partial_dir)
     return report
 
 
@@ -120,7 +123,7 @@ def _check_directories(saved_model_dir: Path, output_saved_model_dir: Path, *, o
             f"{argument('output_saved_model_dir')} is {argument('saved_model_dir')}, {saved_model_dir}. Choose another "
             "directory."
         )
-    directories.check_free(output_saved_model_dir, overwrite=overwrite)
+    directories.check_free(output_saved_model_dir, contract.SAVED_MODEL, overwrite=overwrite)
     return open_saved_model(saved_model_dir).require_export("convert")
 
 

@@ -6,9 +6,8 @@ options.strategy                               # "Range+Optimal"
 """
 
 import dataclasses
-import operator
 
-from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_share
+from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_share, whole_number
 
 PROFILE_STRATEGIES = ("Range", "Optimal", "Range+Optimal")
 
@@ -40,17 +39,22 @@ class TensorRTOptions(Options):
 
     def __post_init__(self):
         """Raises ValueError for what TF-TRT would notice late or not at all."""
-        check_at_least_one("minimum_segment_size", self.minimum_segment_size)
+        checked = {
+            "minimum_segment_size": check_at_least_one("minimum_segment_size", self.minimum_segment_size),
+            "batch_sizes": _checked_batch_sizes(self.batch_sizes),
+            "minimum_coverage": check_share("minimum_coverage", self.minimum_coverage),
+        }
         if self.max_workspace_size_bytes is not None:
-            check_at_least_one("max_workspace_size_bytes", self.max_workspace_size_bytes)
-        object.__setattr__(self, "batch_sizes", _checked_batch_sizes(self.batch_sizes))  # the dataclass is frozen
+            most = check_at_least_one("max_workspace_size_bytes", self.max_workspace_size_bytes)
+            checked["max_workspace_size_bytes"] = most
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen
         strategy = self.dynamic_shape_profile_strategy
         if strategy is not None and strategy not in PROFILE_STRATEGIES:
             raise ValueError(
                 f"{argument('dynamic_shape_profile_strategy')} is {strategy!r}; known are "
                 f"{', '.join(PROFILE_STRATEGIES)}."
             )
-        check_share("minimum_coverage", self.minimum_coverage)
 
     @property
     def strategy(self) -> str:
@@ -62,11 +66,11 @@ class TensorRTOptions(Options):
 def _checked_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
     """Batch sizes as a tuple of whole numbers."""
     try:
-        sizes = tuple(operator.index(size) for size in batch_sizes)
-    except TypeError as error:
-        raise ValueError(
-            f"{argument('batch_sizes')} is {batch_sizes!r}; expected whole numbers, such as (1, 8)."
-        ) from error
+        sizes = tuple(map(whole_number, batch_sizes))
+    except TypeError:  # one number, not several
+        sizes = (None,)
+    if None in sizes:
+        raise ValueError(f"{argument('batch_sizes')} is {batch_sizes!r}; expected whole numbers, such as (1, 8).")
     if not sizes or min(sizes) < 1:
         raise ValueError(
             f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers of at least 1."

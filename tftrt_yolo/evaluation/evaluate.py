@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.contract import CLASSIFY
+from tftrt_yolo.evaluation import charts
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 from tftrt_yolo.evaluation.evaluation_report import FILE, EvaluationReport
@@ -32,6 +33,8 @@ from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.saved_model.handle import open_saved_model
+
+_CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))
 
 
 def evaluate(
@@ -76,9 +79,9 @@ def evaluate(
       CheckpointError: If compare_to cannot be used.
       EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.
     """
-    check_at_least_one("batch_size", batch_size)
+    batch_size = check_at_least_one("batch_size", batch_size)
     if output_dir is not None:
-        directories.check_free(Path(output_dir), overwrite=overwrite, marker=FILE)
+        directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     handle = open_saved_model(saved_model_dir)
     if compare_to is not None and not Path(compare_to).is_file():
         raise ValueError(
@@ -95,7 +98,7 @@ def evaluate(
         handle, dataset, spec, compare_to=compare_to, batch_size=batch_size, strict=strict, on_progress=on_progress
     )
     if output_dir is not None:
-        with directories.written_whole(Path(output_dir), overwrite=overwrite, marker=FILE) as partial_dir:
+        with directories.written_whole(Path(output_dir), _CONTENTS, overwrite=overwrite) as partial_dir:
             measured.write(partial_dir)
     return measured.report
 

@@ -12,10 +12,10 @@ import importlib.util
 import time
 from pathlib import Path
 
-from tftrt_yolo.contract import Metadata, ModelFacts, Selection
+from tftrt_yolo.contract import SAVED_MODEL, Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.ground import directories, environment
-from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 from tftrt_yolo.tasks.table import TASKS
@@ -107,18 +107,18 @@ def export(
     weights, saved_model_dir = str(weights), Path(saved_model_dir)
     selection = Selection(score_threshold, iou_threshold, max_detections)
     size_hw = None if image_size is None else _size_hw(image_size)
-    directories.check_free(saved_model_dir, overwrite=overwrite)
+    directories.check_free(saved_model_dir, SAVED_MODEL, overwrite=overwrite)
     _check_file(weights)
     _check_tools()
 
     with (
+        directories.written_whole(saved_model_dir, SAVED_MODEL, overwrite=overwrite) as partial_dir,
         Worker("tftrt_yolo.exporter.pytorch_half", working_dir=Path.cwd()) as pytorch,
         Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
-        directories.written_whole(saved_model_dir, overwrite=overwrite) as partial_dir,
     ):
         pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
         facts = _receive(pytorch)
-        metadata = _metadata(facts, size_hw, selection, Path(weights).name)
+        metadata = _metadata(facts, size_hw, selection, Path(weights))
         _check_stride(metadata.image_size_hw, facts.stride)
         tensorflow.start(
             onnx_path=_receive(pytorch),
@@ -142,7 +142,7 @@ def export(
     )
 
 
-def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Selection, weights: str) -> Metadata:
+def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Selection, weights: Path) -> Metadata:
     """What the SavedModel is to know about itself."""
     return Metadata(
         task=facts.task,
@@ -150,22 +150,26 @@ def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Sel
         image_size_hw=size_hw or (TASKS[facts.task].default_size,) * 2,
         stride=facts.stride,
         selection=selection,
-        weights=weights,
+        weights=weights.name,
         keypoint_shape=facts.head.keypoint_shape,
         is_end_to_end=facts.head.is_end_to_end,
+        weights_sha256=directories.file_sha256(weights) if weights.is_file() else None,
     )
 
 
 def _size_hw(image_size) -> tuple[int, int]:
     """Frame height and width, checked."""
-    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
-    if len(sides) != 2 or not whole:
+    side = whole_number(image_size)
+    try:
+        sides = (side, side) if side is not None else tuple(map(whole_number, image_size))
+    except TypeError:  # neither a number nor two
+        sides = ()
+    if len(sides) != 2 or not all(side is not None and side > 0 for side in sides):
         raise ValueError(
             f"{argument('image_size')} is {image_size!r}; expected a positive whole number or (height, width), "
             "in pixels."
         )
-    return tuple(sides)
+    return sides
 
 
 def _check_stride(size_hw: tuple[int, int], stride: int) -> None:

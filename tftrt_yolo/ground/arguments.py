@@ -7,6 +7,8 @@ Python's users read `batch_size` and `overwrite=True`, those of the command line
 """
 
 import contextlib
+import numbers
+import operator
 import os
 from collections.abc import Iterator
 
@@ -56,39 +58,79 @@ def setting(name: str, value: object = True) -> str:
     return f"--{name}={value}"
 
 
-def check_at_least_one(name: str, value: object) -> None:
+def whole_number(value: object) -> int | None:
+    """A whole number of any kind, such as NumPy's, as Python's own: what reports and metadata are written from.
+
+    Args:
+      value: Anything.
+
+    Returns:
+      The number; None for what is none, and for a bool.
+    """
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def number(value: object) -> float | None:
+    """A number of any kind as a float.
+
+    Args:
+      value: Anything.
+
+    Returns:
+      The number; None for what is none, and for a bool.
+    """
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else None
+
+
+def check_at_least_one(name: str, value: object) -> int:
     """Refuses an argument that is not a whole number of at least 1.
 
     Args:
       name: Name of the argument, for the message.
       value: What was given.
 
+    Returns:
+      The number, as Python's own.
+
     Raises:
-      ValueError: If value is no int, a bool, or less than 1.
+      ValueError: If value is no whole number, a bool, or less than 1.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    whole = whole_number(value)
+    if whole is None or whole < 1:
         raise ValueError(f"{argument(name)} is {value!r}; it must be a whole number of at least 1.")
+    return whole
 
 
-def check_share(name: str, value: object) -> None:
+def check_share(name: str, value: object) -> float:
     """Refuses an argument that is not a number between 0 and 1.
 
     Args:
       name: Name of the argument, for the message.
       value: What was given.
 
+    Returns:
+      The number, as Python's own.
+
     Raises:
       ValueError: If value is no number, a bool, NaN, or lies outside.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    share = number(value)
+    if share is None or not 0 <= share <= 1:
         raise ValueError(f"{argument(name)} is {value!r}; it must be a number between 0 and 1.")
+    return share
 
 
 class Options:
     """Base of frozen, keyword-only dataclasses of options that belong together; on the command line each is a flag.
 
     Attributes:
-      given: Names of those that the caller gave, whatever their values.
+      given: Names of those that the caller gave, whatever their values. Copies and pickles keep it;
+        `dataclasses.replace` gives every one, for it calls the constructor with all of them.
     """
 
     given: tuple[str, ...]

@@ -10,7 +10,6 @@ it is asked for the version of a TensorRT that is not there.
 
 import ctypes
 import dataclasses
-import functools
 import importlib.metadata
 import importlib.util
 import platform
@@ -142,6 +141,7 @@ def check(*, fix: bool = False) -> Environment:
     """
     if fix:
         link_tensorrt_libraries()
+    importlib.invalidate_caches()  # a package may have been installed since the last look
     tools = {name: _installed(name) for name in TESTED_EXPORT_TOOLS}
     common = {"python_version": platform.python_version(), "export_tools": tools}
     if importlib.util.find_spec("tensorflow") is None:
@@ -257,7 +257,6 @@ def link_tensorrt_libraries(site_packages: Path | None = None) -> list[Path]:
     return links
 
 
-@functools.cache
 def _problem(library: str) -> str:
     """Why a library cannot be opened as TensorFlow would; empty if it can."""
     beside_tensorflow = _site_packages() / "tensorrt" / library

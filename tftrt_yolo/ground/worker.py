@@ -29,6 +29,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tftrt_yolo.ground.errors import TftrtYoloError
 
@@ -116,8 +117,9 @@ class Worker:
 
     def send(self, request) -> None:
         """Sends a request; its answer must be received before the next is sent, or both sides wait for ever."""
+        data = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)  # whole, or nothing is sent
         with contextlib.suppress(BrokenPipeError):  # it died early: receive() says why
-            pickle.dump(request, self._process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.write(data)
             self._process.stdin.flush()
 
     def close(self) -> None:
@@ -141,6 +143,11 @@ class Worker:
             raise WorkerCrashedError(
                 f"gave a result that holds an object of a package which is not here ({error}). Its interpreter has "
                 "other packages than this one; it must give plain values."
+            ) from error
+        except (AttributeError, TypeError) as error:
+            raise WorkerCrashedError(
+                f"gave a result that cannot be put together here ({type(error).__name__}: {error}). It must give plain "
+                "values."
             ) from error
         except (EOFError, pickle.UnpicklingError) as error:
             status = self._process.wait()
@@ -178,6 +185,16 @@ def _requests() -> Iterator:
             yield pickle.load(sys.stdin.buffer)
 
 
+def _give(pipe: BinaryIO, result: object) -> None:
+    """Writes a result into the pipe, all of it: a file without a buffer may take less, and say so in its own way."""
+    try:
+        data = pickle.dumps(result)
+    except Exception as error:  # whatever it is, pickle says it in a dozen ways
+        raise TypeError(f"work() gave a {type(result).__name__} that cannot be pickled: {error}") from error
+    pipe.write(data)
+    pipe.flush()
+
+
 def _main() -> None:
     """Does one job from standard input; without one it ends quietly."""
     module, results = sys.argv[1:]
@@ -188,13 +205,14 @@ def _main() -> None:
         return
     if "requests" in inspect.signature(work).parameters:
         arguments["requests"] = _requests()
-    with open(int(results), "wb", buffering=0) as pipe:
+    os.set_inheritable(int(results), False)  # or the parent would wait for programs that `work` starts
+    with open(int(results), "wb") as pipe:
         try:
             outcome = work(**arguments)
             for result in outcome if inspect.isgenerator(outcome) else (outcome,):
-                pipe.write(pickle.dumps(result))
+                _give(pipe, result)
         except TftrtYoloError as error:
-            pipe.write(pickle.dumps(error))
+            _give(pipe, error)
         except Exception:  # noqa: BLE001 - whatever it is, the parent shows it
             traceback.print_exc()
             sys.exit(1)

@@ -20,8 +20,10 @@ from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
 from tftrt_yolo.layer_sensitivity import sensitivity_chart
-from tftrt_yolo.layer_sensitivity.sensitivity_report import FILE, SensitivityReport
+from tftrt_yolo.layer_sensitivity.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.saved_model.handle import open_saved_model
+
+_CONTENTS = directories.Contents(FILE, (CSV_FILE, sensitivity_chart.FILE))
 
 
 def sensitivity(
@@ -71,9 +73,9 @@ def sensitivity(
     start = time.perf_counter()
     if calibration is not None and calibration not in METHODS:
         raise ValueError(f"{argument('calibration')} is {calibration!r}; known are {', '.join(METHODS)}.")
-    check_at_least_one("images", images)
+    images = check_at_least_one("images", images)
     if output_dir is not None:
-        directories.check_free(Path(output_dir), overwrite=overwrite, marker=FILE)
+        directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("measure")
     options = Int8Options(
         calibration_data=calibration_data, calibration=calibration, calibration_cache_dir=calibration_cache_dir
@@ -102,6 +104,6 @@ def _finish(worker: Worker, on_progress: Callable[[int, int], None] | None) -> d
 
 def _write(report: SensitivityReport, output_dir: Path, *, overwrite: bool) -> None:
     """Writes the report and its picture."""
-    with directories.written_whole(output_dir, overwrite=overwrite, marker=FILE) as partial_dir:
+    with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         report.write(partial_dir)
         sensitivity_chart.write(report, partial_dir / sensitivity_chart.FILE)

@@ -24,6 +24,18 @@ from tftrt_yolo.tasks.table import TASKS
 _DETECTIONS_FILE = "detections.jsonl"
 
 
+def _listed_pictures(output_dir: Path) -> list[str]:
+    """The pictures that detections.jsonl names; none if it is damaged, and then every picture is a stranger's."""
+    try:
+        lines = (output_dir / _DETECTIONS_FILE).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["picture"] for line in lines]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+CONTENTS = directories.Contents(_DETECTIONS_FILE, listed=_listed_pictures)
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictionReport:
     """What `predict` did.
@@ -94,16 +106,17 @@ def predict(
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If the SavedModel is damaged or not ours.
     """
-    check_at_least_one("batch_size", batch_size)
+    batch_size = check_at_least_one("batch_size", batch_size)
     output_dir = Path(output_dir)
-    directories.check_free(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE)
+    directories.check_free(output_dir, CONTENTS, overwrite=overwrite)
     paths = image_files.find_images(source)
+    directories.check_apart(output_dir, paths)
     predictor = Predictor(saved_model_dir, strict=strict)
 
     start = time.perf_counter()
     unreadable, class_counts, num_images = [], Counter(), 0
     with (
-        directories.written_whole(output_dir, overwrite=overwrite, marker=_DETECTIONS_FILE) as partial_dir,
+        directories.written_whole(output_dir, CONTENTS, overwrite=overwrite) as partial_dir,
         open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
     ):
         task, names = predictor.task, predictor.names

@@ -64,7 +64,7 @@ class Predictor:
         """The batch sizes that XLA compiled so far; empty for a model that was not converted for XLA."""
         return tuple(sorted(self._pipeline.compiled_batch_sizes))
 
-    def warm_up(self, batch_sizes: tuple[int, ...] = (1, BATCH_SIZE)) -> None:
+    def warm_up(self, batch_sizes: Iterable[int] = (1, BATCH_SIZE)) -> None:
         """Runs each batch size once, so that no later call compiles, builds an engine or loads a library.
 
         Batches of a model that was converted for XLA are filled up to one of these sizes from now on, and larger ones
@@ -76,9 +76,7 @@ class Predictor:
         Raises:
           ValueError: If one is less than 1.
         """
-        for batch_size in batch_sizes:
-            check_at_least_one("batch_sizes", batch_size)
-        self._pipeline.warm_up(tuple(batch_sizes))
+        self._pipeline.warm_up(tuple(check_at_least_one("batch_sizes", batch_size) for batch_size in batch_sizes))
 
     def __call__(self, images, *, batch_size: int = BATCH_SIZE) -> list:
         """Predicts what the model was trained for.
@@ -125,7 +123,7 @@ class Predictor:
           ImageError: If an image cannot be read or is none.
           ValueError: If batch_size is less than 1.
         """
-        check_at_least_one("batch_size", batch_size)
+        batch_size = check_at_least_one("batch_size", batch_size)
         arrays = (image for _, image in image_files.read_ahead(images))
         return (result for _, result in self.with_images(arrays, batch_size))
 

@@ -9,7 +9,7 @@ It converts the export and has `benchmarking` measure what comes of it, which it
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from absl import logging
@@ -19,12 +19,14 @@ from tftrt_yolo.benchmarking.benchmark_options import BenchmarkOptions
 from tftrt_yolo.benchmarking.contest import YAML_SUFFIXES, measure
 from tftrt_yolo.benchmarking.contestants import Contestant, choose
 from tftrt_yolo.benchmarking.results import chart
-from tftrt_yolo.benchmarking.results.benchmark_report import FILE, BenchmarkReport
+from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, BenchmarkReport
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, directories
-from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.arguments import argument, check_at_least_one, number
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+
+_CONTENTS = directories.Contents(FILE, (CSV_FILE, chart.FILE))
 
 
 def benchmark(
@@ -71,11 +73,11 @@ def benchmark(
     options = options or BenchmarkOptions()
     saved_model_dir, output_dir = Path(saved_model_dir), Path(output_dir)
     chosen = choose(contestants)
-    batch_sizes = _check_numbers(batch_sizes, seconds)
+    batch_sizes, seconds = _check_batch_sizes(batch_sizes), _check_seconds(seconds)
     peer_python = _check_interpreter(options.peer_python)
-    directories.check_free(output_dir, overwrite=overwrite, marker=FILE)
+    directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
-    weights = _check_weights(weights, source.metadata.weights)
+    weights = _check_weights(weights, source)
     with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
         plan = Plan(
             source=source,
@@ -86,9 +88,10 @@ def benchmark(
             artifacts_dir=Path(options.artifacts_dir or Path(folder) / "artifacts"),
             peer_python=peer_python,
             convert=_convert,
+            describe=_describe,
         )
         report = measure(plan, chosen, options.images or assets.PHOTO, on_progress or (lambda line: None))
-    with directories.written_whole(output_dir, overwrite=overwrite, marker=FILE) as partial_dir:
+    with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         _write(report, partial_dir)
     return report
 
@@ -105,27 +108,41 @@ def _write(report: BenchmarkReport, output_dir: Path) -> None:
 
 def _convert(source: SavedModelHandle, output_dir: Path, contestant: Contestant, batch_sizes: tuple[int, ...]) -> None:
     """Converts an export as a contestant wants it."""
+    convert(source.directory, output_dir, **_wanted(contestant, batch_sizes))
+
+
+def _wanted(contestant: Contestant, batch_sizes: tuple[int, ...]) -> dict:
+    """How a contestant wants an export converted, as `convert`'s arguments."""
     accelerator = contestant.options["accelerator"]
-    tensorrt = TensorRTOptions(batch_sizes=batch_sizes) if accelerator == "tensorrt" else None
-    convert(
-        source.directory, output_dir, accelerator=accelerator, precision_mode=contestant.precision, tensorrt=tensorrt
-    )
+    options = {"tensorrt": TensorRTOptions(batch_sizes=batch_sizes)} if accelerator == "tensorrt" else {}
+    return {"accelerator": accelerator, "precision_mode": contestant.precision, **options}
 
 
-def _check_numbers(batch_sizes: tuple[int, ...], seconds: float) -> tuple[int, ...]:
-    """Refuses batch sizes and a duration that cannot be measured; returns the batch sizes, each once."""
-    if isinstance(batch_sizes, (int, str)) or not batch_sizes:
+def _describe(contestant: Contestant, batch_sizes: tuple[int, ...]) -> str:
+    """The same in words, with what is left to TF-TRT's options to choose."""
+    wanted = _wanted(contestant, batch_sizes)
+    return f"{wanted} {wanted['tensorrt'].strategy if 'tensorrt' in wanted else ''}"
+
+
+def _check_batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
+    """Batch sizes as a tuple, each once; refuses those that cannot be measured."""
+    sizes = tuple(batch_sizes) if isinstance(batch_sizes, Iterable) and not isinstance(batch_sizes, str) else ()
+    if not sizes:
         raise ValueError(
             f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers, such as (1, 8)."
         )
-    for batch_size in batch_sizes:
-        check_at_least_one("batch_sizes", batch_size)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+    return tuple(dict.fromkeys(check_at_least_one("batch_sizes", size) for size in sizes))
+
+
+def _check_seconds(seconds: float) -> float:
+    """A duration as a float; refuses one that cannot be measured."""
+    length = number(seconds)
+    if length is None or not 0 < length < float("inf"):
         raise ValueError(f"{argument('seconds')} is {seconds!r}; it must be a number above 0.")
-    return tuple(dict.fromkeys(batch_sizes))
+    return length
 
 
-def _check_weights(weights: str | Path | None, exported: str) -> str | None:
+def _check_weights(weights: str | Path | None, source: SavedModelHandle) -> str | None:
     """Refuses weights that are no file and no name of a model YAML, or that were not exported."""
     if weights is None:
         return None
@@ -136,10 +153,13 @@ def _check_weights(weights: str | Path | None, exported: str) -> str | None:
             f"{argument('weights')} is {weights}, which is no file. Expected the .pt checkpoint or model YAML that "
             "was exported, or the official name of a model YAML, such as yolov8n.yaml."
         )
-    if path.stem != Path(exported).stem:
+    exported, content = source.metadata.weights, source.metadata.weights_sha256
+    has_changed = content is not None and path.is_file() and directories.file_sha256(path) != content
+    if path.stem != Path(exported).stem or has_changed:
         raise ValueError(
-            f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from {exported}. "
-            "Give the file that was exported, or export this one: the peers would run another model."
+            f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from "
+            f"{'a file of that name with other content' if has_changed else exported}. Give the file that was "
+            "exported, or export this one: the peers would run another model."
         )
     return str(path.resolve()) if path.is_file() else str(weights)
 

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tftrt_yolo import contract
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.exporter.export import export
+from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.assets import PHOTO, WEIGHTS
-from tftrt_yolo.predictor.predict import predict
+from tftrt_yolo.predictor.predict import CONTENTS, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +74,15 @@ def demo(
       What each stage did, in how many seconds, and where the picture is.
 
     Raises:
-      FileExistsError: If one of the outputs exists and overwrite is false.
+      FileExistsError: If one of the outputs exists and overwrite is false, or one holds what the demo did not write;
+        before anything is done.
     """
     output_dir = Path(output_dir)
     exported = output_dir / "yolov8n-digits_saved_model"
     converted = output_dir / "yolov8n-digits_tensorrt_saved_model"
     pictures = output_dir / "pictures"
+    for path, contents in ((exported, contract.SAVED_MODEL), (converted, contract.SAVED_MODEL), (pictures, CONTENTS)):
+        directories.check_free(path, contents, overwrite=overwrite)
 
     def run() -> Iterator[DemoStage]:
         for name, command, stage in (

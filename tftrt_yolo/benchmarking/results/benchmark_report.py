@@ -20,6 +20,7 @@ from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import BenchmarkError
 
 FILE = "benchmark.json"
+CSV_FILE = "benchmark.csv"
 TITLES = {
     DENSE: "The network alone: frames and dense outputs on the device",
     SELECTED: "With selection: uint8 images on the device to detections on the device",
@@ -118,7 +119,7 @@ class BenchmarkReport:
     def write_csv(self, output_dir: Path) -> None:
         """Writes benchmark.csv into a directory: the rows, for a spreadsheet."""
         rows = self.rows()
-        with open(output_dir / "benchmark.csv", "w", newline="", encoding="utf-8") as file:
+        with open(output_dir / CSV_FILE, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)

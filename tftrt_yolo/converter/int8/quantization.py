@@ -55,6 +55,8 @@ _CHANNEL_AXIS = {"Conv2D": 3, "Conv2DBackpropInput": 2}  # of the filter; depthw
 _SMALLEST_SHARE = 2.0**-12  # of the largest channel; a smaller one, or one that is always 0, counts as this
 # Shares of the largest value that are tried as a filter's range.
 _FILTER_SHARES = np.linspace(0.5, 1.0, 51)
+# A range's step must be a normal number of float32: TensorFlow takes a smaller one for 0, and divides by it.
+_SMALLEST_RANGE = _LEVELS * float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +102,8 @@ def find_layers(graph_def: GraphDef) -> list[Layer]:
     """Finds the convolutions of a frozen graph, in the order of the graph.
 
     Raises:
-      ConversionError: If there is none, a filter is no constant, or the graph holds quantisations already.
+      ConversionError: If there is none, a filter is no constant or not finite, or the graph holds quantisations
+        already.
     """
     held = sorted({node.op for node in graph_def.node if node.op in QUANTIZE_OPS})
     if held:
@@ -114,6 +117,7 @@ def find_layers(graph_def: GraphDef) -> list[Layer]:
             if node.input[1] not in constants:
                 raise ConversionError(f"The filter of {node.name} is no constant. Expected what `export` wrote.")
             layers.append(Layer(node.name, node.input[INPUT_INDEX[node.op]], constants[node.input[1]]))
+            _check_filter(layers[-1])
     if not layers:
         raise ConversionError("The network has no convolution, so there is nothing to quantise.")
     return layers
@@ -180,8 +184,8 @@ def quantize(graph_def: GraphDef, layers: list[Layer], ranges: dict[str, Range])
         node, offset = nodes[layer.name], offsets[layer.name]
         kernel, factors = _normalized(node.op, layer.kernel)
         filter_threshold = best_threshold(kernel)
-        constant = _add_constant(quantized, f"{layer.name}/filter", kernel)
-        node.input[1] = _add_quantization(quantized, f"{layer.name}/filter/quantized", constant, filter_threshold)
+        constant = _add_constant(quantized, f"{layer.name}/normalized/filter", kernel)
+        node.input[1] = _add_quantization(quantized, f"{constant}/quantized", constant, filter_threshold)
         if factors is not None:
             sums = quantize_dequantize(kernel, filter_threshold).sum(axis=(0, 1, 2), dtype=np.float64)
             _correct_output(quantized, node, factors, offset * sums * factors if offset else None)
@@ -221,11 +225,30 @@ def output_of(layer: Layer, names) -> str:
 
 
 def best_threshold(kernel: np.ndarray) -> float:
-    """The range of a filter for which the mean squared error of its quantisation is the least."""
-    largest = float(np.abs(kernel).max())
-    shares = _FILTER_SHARES * largest
-    errors = [float(np.mean((quantize_dequantize(kernel, share) - kernel) ** 2)) for share in shares]
-    return float(shares[int(np.argmin(errors))])
+    """The range of a filter for which the mean squared error of its quantisation is the least.
+
+    Args:
+      kernel: float32, any shape, finite.
+
+    Returns:
+      The largest magnitude that is kept; 1 for a filter of zeros, or of numbers too small to be told from them.
+    """
+    largest = float(np.abs(kernel).max(initial=0.0))
+    if largest * _FILTER_SHARES[0] < _SMALLEST_RANGE:
+        return 1.0
+    shares = kernel / np.float32(largest)  # squares of small weights would be 0
+    errors = [float(np.mean((quantize_dequantize(shares, share) - shares) ** 2)) for share in _FILTER_SHARES]
+    return float(_FILTER_SHARES[int(np.argmin(errors))] * largest)
+
+
+def _check_filter(layer: Layer) -> None:
+    """Refuses a filter that no range holds."""
+    strange = int(np.count_nonzero(~np.isfinite(layer.kernel)))
+    if strange:
+        raise ConversionError(
+            f"The filter of layer {layer.label} holds {strange:,} of {layer.kernel.size:,} weights that are infinite "
+            "or not a number. Expected finite weights; take another checkpoint, for this one's training has diverged."
+        )
 
 
 def _normalized(op: str, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -234,7 +257,6 @@ def _normalized(op: str, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray | N
         return kernel, None
     channels = np.moveaxis(kernel, _CHANNEL_AXIS[op], 0)
     factors = np.array([best_threshold(channel) for channel in channels], np.float32)
-    factors[factors == 0] = 1  # a channel of zeros
     axes = tuple(axis for axis in range(kernel.ndim) if axis != _CHANNEL_AXIS[op])
     return np.clip(kernel / np.expand_dims(factors, axes), -1, 1).astype(np.float32), factors
 

@@ -1,0 +1,121 @@
+"""Options of one accelerator or precision are refused with another, by name, even if they equal their default."""
+
+import copy
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+import tftrt_yolo
+from tests.conftest import IMAGES
+from tftrt_yolo.converter.int8.int8_options import Int8Options
+from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+
+OTHERS = {  # a value that is not the default
+    "minimum_segment_size": 5,
+    "max_workspace_size_bytes": 1 << 30,
+    "batch_sizes": (1, 8),
+    "dynamic_shape_profile_strategy": "Optimal",
+    "allow_build_at_runtime": False,
+    "minimum_coverage": 0.5,
+    "calibration_data": "photos",
+    "calibration": "mse",
+    "calibration_cache_dir": "cache",
+    "evaluation_data": "data.yaml",
+    "maximum_map_drop": 0.01,
+}
+
+
+def _cases(kind):
+    """Every option with its default and with another value."""
+    fields = dataclasses.fields(kind)
+    return [(field.name, value) for field in fields for value in (field.default, OTHERS[field.name])]
+
+
+def _convert(**arguments):
+    return tftrt_yolo.convert("no_saved_model", "nowhere", **arguments)
+
+
+@pytest.mark.parametrize("accelerator", ["xla", "onednn"])
+@pytest.mark.parametrize(("name", "value"), _cases(TensorRTOptions))
+def test_options_of_tensorrt_with_another_accelerator(accelerator, name, value):
+    with pytest.raises(ValueError, match=f"^{name} is for tensorrt, and accelerator is '{accelerator}'. Leave it out"):
+        _convert(accelerator=accelerator, tensorrt=TensorRTOptions(**{name: value}))
+
+
+@pytest.mark.parametrize("precision_mode", [None, "FP16", "fp32"])
+@pytest.mark.parametrize(("name", "value"), _cases(Int8Options))
+def test_options_of_int8_with_another_precision(precision_mode, name, value):
+    mode = (precision_mode or "FP16").upper()
+    with pytest.raises(ValueError, match=f"^{name} is for INT8, and precision_mode is {mode}. Leave it out"):
+        _convert(precision_mode=precision_mode, int8=Int8Options(**{name: value}))
+
+
+def test_options_of_which_none_was_given():
+    with pytest.raises(ValueError, match=r"^TensorRTOptions\(\) is for tensorrt"):
+        _convert(accelerator="xla", tensorrt=TensorRTOptions())
+    with pytest.raises(ValueError, match=r"^Int8Options\(\) is for INT8"):
+        _convert(int8=Int8Options())
+
+
+@pytest.mark.parametrize("precision_mode", ["FP16", "FP32"])
+def test_images_for_parity_with_tensorrt(precision_mode):
+    with pytest.raises(ValueError, match=r"^parity_images is for xla and onednn. With tensorrt"):
+        _convert(precision_mode=precision_mode, parity_images=IMAGES[0])
+
+
+@pytest.mark.parametrize("kind", [TensorRTOptions, Int8Options])
+def test_copies_are_refused_alike(kind):
+    for name, value in _cases(kind):
+        options = kind(**{name: value})
+        for again in (copy.copy(options), copy.deepcopy(options), pickle.loads(pickle.dumps(options))):
+            assert again == options
+            assert again.given == (name,)
+
+
+def test_a_replaced_one_is_refused_by_all_its_names():
+    options = dataclasses.replace(TensorRTOptions(batch_sizes=(1, 8)), minimum_coverage=0.5)
+    assert options == TensorRTOptions(batch_sizes=(1, 8), minimum_coverage=0.5)
+    with pytest.raises(ValueError, match=r"^minimum_coverage and .* and allow_build_at_runtime are for tensorrt"):
+        _convert(accelerator="xla", tensorrt=options)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1], (1,), range(1, 2), np.array([1]), [np.int64(1)], iter([1]), np.array([1], np.uint8)]
+)
+def test_one_batch_size_is_a_list_of_one(sizes):
+    options = TensorRTOptions(batch_sizes=sizes)
+    assert options.batch_sizes == (1,)
+    assert [type(size) for size in options.batch_sizes] == [int]
+    assert options.strategy == "Range"
+
+
+@pytest.mark.parametrize("sizes", [1, np.int64(1), [1.0], [True], ["1"], "1", [None], None])
+def test_what_is_no_list_of_batch_sizes(sizes):
+    with pytest.raises(ValueError, match=r"^batch_sizes is .*; expected whole numbers, such as"):
+        TensorRTOptions(batch_sizes=sizes)
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1, -1]])
+def test_batch_sizes_out_of_range(sizes):
+    with pytest.raises(ValueError, match=r"^batch_sizes is .*; expected one or more whole numbers of at least 1"):
+        TensorRTOptions(batch_sizes=sizes)
+
+
+def test_numbers_of_numpys_become_pythons():
+    options = TensorRTOptions(
+        minimum_segment_size=np.int32(5),
+        max_workspace_size_bytes=np.int64(1 << 30),
+        batch_sizes=np.array([1, 8]),
+        minimum_coverage=np.float32(0.5),
+    )
+    values = [options.minimum_segment_size, options.max_workspace_size_bytes, *options.batch_sizes]
+    assert [(type(value), value) for value in values] == [(int, 5), (int, 1 << 30), (int, 1), (int, 8)]
+    assert type(options.minimum_coverage) is float
+    assert options.given == (
+        "minimum_segment_size",
+        "max_workspace_size_bytes",
+        "batch_sizes",
+        "minimum_coverage",
+    )
