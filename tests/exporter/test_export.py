@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -99,27 +100,29 @@ def test_metadata_has_the_keys_that_ultralytics_reads(tiny_export):
     assert metadata.weights == TINY_WEIGHTS.name
 
 
-def test_options_reach_the_saved_model(tmp_path):
+def test_options_reach_the_saved_model(tiny_export, tmp_path):
     """Not square, few detections, another threshold; the directory of an earlier export is replaced."""
     target = tmp_path / "wide_saved_model"
-    for _ in range(2):
-        tftrt_yolo.export(
-            TINY_WEIGHTS,
-            target,
-            image_size=(192, 320),
-            score_threshold=0.6,
-            iou_threshold=0.5,
-            max_detections=2,
-            overwrite=target.exists(),
-        )
+    shutil.copytree(tiny_export, target)
+    tftrt_yolo.export(
+        TINY_WEIGHTS,
+        target,
+        image_size=(192, 320),
+        score_threshold=0.6,
+        iou_threshold=0.5,
+        max_detections=2,
+        overwrite=True,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
     assert tftrt_yolo.inspect(target).signatures["network"][0] == {"frames": "float32 (?, 192, 320, 3)"}
     for detections in tftrt_yolo.Predictor(target)(IMAGES[:5]):
         assert len(detections) <= 2
         assert (detections.confidence > 0.6).all()
 
 
-def test_a_model_yaml_gives_random_weights(tmp_path):
-    report = tftrt_yolo.export("yolov8n.yaml", tmp_path / "random_saved_model", image_size=64)
+def test_a_model_yaml_gives_random_weights(models):
+    """By its official name; what becomes of it is in converter/test_convert.py."""
+    report = models.report(models.exported("yaml"))
     assert report.num_classes == 80
     assert report.num_parameters > 3_000_000
 
@@ -127,8 +130,6 @@ def test_a_model_yaml_gives_random_weights(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_size": 100}, r"image_size is 100 x 100 .* multiples of the model's stride, 32.*nearest that is: 96"),
-        ({"image_size": (64, 70)}, r"64 x 70 .*nearest that is: 64"),
         ({"image_size": 0}, "positive whole number"),
         ({"image_size": (1, 2, 3)}, "positive whole number"),
         ({"image_size": 64.0}, "positive whole number"),
@@ -143,8 +144,23 @@ def test_arguments_out_of_range(tmp_path, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("size_hw", "message"),
+    [
+        ((100, 100), r"image_size is 100 x 100 .* multiples of the model's stride, 32.*nearest that is: 96"),
+        ((64, 70), r"64 x 70 .*nearest that is: 64"),
+    ],
+)
+def test_sizes_that_the_strides_do_not_divide(size_hw, message):
+    """See also test_tasks.py, for a whole export."""
+    from tftrt_yolo.exporter import export
+
+    with pytest.raises(ValueError, match=message):
+        export._check_stride(size_hw, 32)
+
+
 def _bad_weights(folder, kind):
-    """One bad checkpoint of each kind."""
+    """A bad checkpoint of each kind."""
     path = folder / f"{kind}.pt"
     match kind:
         case "truncated":
@@ -196,30 +212,42 @@ class _Evil:
         return os.mkdir, (str(self._path),)
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("missing", "does not exist"),
-        ("truncated", "cannot be loaded"),
-        ("empty", "cannot be loaded"),
-        ("text", "cannot be loaded"),
-        ("state_dict", "no network"),
-        ("other_network", "a Linear and no YOLO network"),
-        ("torchscript", "TorchScript"),
-        ("evil", "outside the supported Ultralytics checkpoint format"),
-        ("rtdetr.yaml", "ends in the head RTDETRDecoder, which is not supported. Supported are Detect"),
-        ("world.yaml", "ends in the head WorldDetect, which is not supported"),
-        ("depth.yaml", "ends in the head Depth, which is not supported"),
-        ("grey.yaml", "takes images of 1 channels. Only RGB"),
-        ("evil.yaml", "is not a torch.nn layer"),
-        ("layer.yaml", "'torch_safe_load' is not a layer"),
-        ("headless.yaml", "does not describe a YOLO model: it has no head"),
-    ],
-)
-def test_bad_weights(tmp_path, kind, message):
+BAD_WEIGHTS = {
+    "missing": "does not exist",
+    "truncated": "cannot be loaded",
+    "empty": "cannot be loaded",
+    "text": "cannot be loaded",
+    "state_dict": "no network",
+    "other_network": "a Linear and no YOLO network",
+    "torchscript": "TorchScript",
+    "evil": "outside the supported Ultralytics checkpoint format",
+    "rtdetr.yaml": "ends in the head RTDETRDecoder, which is not supported. Supported are Detect",
+    "world.yaml": "ends in the head WorldDetect, which is not supported",
+    "depth.yaml": "ends in the head Depth, which is not supported",
+    "grey.yaml": "takes images of 1 channels. Only RGB",
+    "evil.yaml": "is not a torch.nn layer",
+    "layer.yaml": "'torch_safe_load' is not a layer",
+    "headless.yaml": "does not describe a YOLO model: it has no head",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_WEIGHTS)
+def test_bad_weights(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # where evil.yaml would do its harm
+    from tftrt_yolo.exporter import checkpoint
+
     weights = _bad_weights(tmp_path, kind)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(tftrt_yolo.CheckpointError, match=message):
+    with pytest.raises(tftrt_yolo.CheckpointError, match=BAD_WEIGHTS[kind]):
+        checkpoint.load(weights)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "evil"])
+def test_export_passes_on_what_is_wrong_with_the_weights(tmp_path, kind):
+    weights = _bad_weights(tmp_path, kind)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(tftrt_yolo.CheckpointError, match=BAD_WEIGHTS[kind]):
         tftrt_yolo.export(weights, tmp_path / "x_saved_model")
     assert sorted(tmp_path.iterdir()) == before  # no SavedModel, no temporary folder, no harm
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import tftrt_yolo
+from tests import toy
 from tests.conftest import IMAGES
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.graph import letterbox
@@ -23,18 +24,30 @@ engines = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(engines)
 
 
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory):
-    """Weights and export of a narrow variant of one of Ultralytics' YAMLs, each made once."""
+TOY = "toy26-pose"  # the toy's layers under the head of yolo26-pose
+
+
+def _document(name):
+    """A narrow variant of one of Ultralytics' model YAMLs, or TOY."""
     from ultralytics.nn.tasks import yaml_model_load
 
+    if name == TOY:
+        document = yaml.safe_load(toy.MODEL_YAML.read_text())
+        features = document["head"].pop()[0]
+        head = [features, 1, "Pose26", ["nc", "kpt_shape"]]
+        facts = {"nc": 5, "end2end": True, "reg_max": 1, "kpt_shape": [17, 3]}
+        return document | facts | {"head": [*document["head"], head]}
+    return yaml_model_load(f"{name}.yaml") | {"nc": 5, "scales": {"n": [0.33, 0.125, 512]}}
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """Weights and export of a `_document`, each made once."""
     folder, made = tmp_path_factory.mktemp("family"), {}
 
     def make(name):
         if name not in made:
-            document = {**yaml_model_load(f"{name}.yaml"), "nc": 5}
-            document["scales"] = {"n": [0.33, 0.125, 512]}
-            (folder / f"{name}-narrow.yaml").write_text(yaml.safe_dump(document))
+            (folder / f"{name}-narrow.yaml").write_text(yaml.safe_dump(_document(name)))
             weights, saved_model_dir = folder / f"{name}-narrow.pt", folder / f"{name}_saved_model"
             engines.make_weights(str(folder / f"{name}-narrow"), weights)
             report = tftrt_yolo.export(weights, saved_model_dir, image_size=160)
@@ -44,10 +57,11 @@ def narrow(tmp_path_factory):
     return make
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("yolo26n", "yolo26n-obb", "yolov10n")]
+def _slow(*names):
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("name", ["yolo26n-pose", *SLOW])
+@pytest.mark.parametrize("name", [TOY, *_slow("yolo26n-pose", "yolo26n", "yolo26n-obb", "yolov10n")])
 def test_end_to_end(narrow, tmp_path, name):
     """Of an NMS-free head Ultralytics' own best are predicted, and nothing is suppressed; still one engine."""
     from ultralytics.nn.autobackend import AutoBackend
@@ -82,8 +96,7 @@ def test_end_to_end(narrow, tmp_path, name):
     assert tftrt_yolo.inspect(tmp_path / "b_saved_model").metadata == metadata
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolo11n", "yolo11n-seg"])
+@pytest.mark.parametrize("name", ["yolo11n", *_slow("yolo11n-seg")])
 def test_the_same_heads_after_other_backbones(narrow, tmp_path, name):
     """YOLO11 has depthwise convolutions and attention; the decode is YOLOv8's."""
     _, saved_model_dir, report = narrow(name)

@@ -146,9 +146,19 @@ def test_ultralytics_predicts_from_our_directory(models, task):
 
 
 def test_a_size_that_the_strides_do_not_divide(tmp_path):
-    """A classifier has no strides; the others' sides are multiples of 32."""
     with pytest.raises(ValueError, match="image_size is 100 x 100"):
         tftrt_yolo.export(DATA / "yolov8n-tiny-pose.pt", tmp_path / "x_saved_model", image_size=100)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_classifier_has_no_strides():
+    from tftrt_yolo.exporter import checkpoint
+
+    assert checkpoint.load(str(DATA / "yolov8n-tiny-classify.pt")).facts.stride == 1
+
+
+@pytest.mark.slow
+def test_a_classifiers_frame_of_any_size(tmp_path):
     report = tftrt_yolo.export(DATA / "yolov8n-tiny-classify.pt", tmp_path / "y_saved_model", image_size=(75, 90))
     assert report.parity["probabilities"] <= 1e-4
     [found] = tftrt_yolo.Predictor(tmp_path / "y_saved_model")(CROPS[0])
