@@ -20,9 +20,9 @@ import supervision as sv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from tftrt_yolo.environment import TESTED_EXPORT_TOOLS
 
 from tests.conftest import IMAGES, match, reference
+from tftrt_yolo.ground.environment import TESTED_EXPORT_TOOLS
 
 ROOT = Path(__file__).parents[1]
 EPOCH = 1_700_000_000  # 2023-11-14T22:13:20Z

@@ -216,7 +216,9 @@ def read_metadata(saved_model_dir: str | Path) -> Metadata:
             f"{saved_model_dir} has no {METADATA_FILE}, so it is not a SavedModel of tftrt_yolo. "
             "Export the checkpoint again with `tftrt-yolo export`."
         ) from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SavedModelError(f"{path} cannot be read: {error.strerror}. Expected what `export` wrote.") from error
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise SavedModelError(
             f"{path} cannot be used ({type(error).__name__}: {error}). Expected Ultralytics' keys and a section "
             f"'{_OUR_SECTION}'; a SavedModel that Ultralytics wrote itself lacks it. Export the checkpoint again with "
@@ -253,15 +255,17 @@ def read_conversion(saved_model_dir: str | Path) -> dict | None:
       The document, with at least `accelerator` and `precision_mode`; None if the model was not converted.
 
     Raises:
-      SavedModelError: If the file is damaged.
+      SavedModelError: If the file is damaged or cannot be read.
     """
     path = Path(saved_model_dir) / CONVERSION_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if not {"accelerator", "precision_mode"} <= set(document):
+        if not isinstance(document, dict) or not {"accelerator", "precision_mode"} <= set(document):
             raise ValueError("it names no accelerator or no precision_mode")
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except OSError as error:
+        raise SavedModelError(f"{path} cannot be read: {error.strerror}. Expected what `convert` wrote.") from error
+    except (ValueError, RecursionError) as error:
         raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
     return document

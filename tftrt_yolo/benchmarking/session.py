@@ -1,6 +1,6 @@
 """Runs one contestant in a process of its own and gathers what it says.
 
-    outcome = run(contestant, artifacts)
+    outcome = run(contestant, artifacts, print)
     outcome.measurements, outcome.absent, outcome.crash
 
 Whatever becomes of that process, the others go on.

@@ -78,7 +78,7 @@ def read(
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise error_class(f"{path} cannot be read: {error.strerror}. Expected a {file} of {origin}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of a thousand brackets
         raise error_class(f"{path} {fault(None, kind, error)}. Expected a {file} of this version; {remedy}.") from error
     try:
         return parse(document, kind)
@@ -166,12 +166,20 @@ def _parsed(value: object, annotation: object, place: str) -> object:
     if origin is dict:
         key_kind, value_kind = of
         items = _checked(value, dict, place).items()
-        return {key_kind(key): _parsed(item, value_kind, f"{place}[{key!r}]") for key, item in items}
+        return {_key(key, key_kind, place): _parsed(item, value_kind, f"{place}[{key!r}]") for key, item in items}
     if annotation is float and value is None:
         return math.nan
     if annotation is Path:
         return Path(_checked(value, str, place))
     return _checked(value, annotation, place)
+
+
+def _key(key: str, kind: type, place: str) -> object:
+    """A dictionary's key, which JSON holds as a string."""
+    try:
+        return kind(key)
+    except ValueError as error:
+        raise TypeError(f"{place} has the key {key!r}; expected {kind.__name__}") from error
 
 
 def _parsed_union(value: object, kinds: tuple, place: str) -> object:

@@ -6,7 +6,7 @@ in children:
 
     with Worker("tftrt_yolo.converter.tensorrt") as worker:   # starts importing the module
         ...                                                   # meanwhile the caller prepares the input
-        worker.start(saved_model_dir="yolov8n_saved_model")   # calls the module's work(**arguments)
+        worker.start(source=handle, output_dir=..., ...)      # calls the module's work(**arguments)
         result = worker.receive()                             # what work() returned or, if it is a generator, yielded
 
 A job that answers request after request, without loading its model again for each:

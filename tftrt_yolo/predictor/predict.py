@@ -29,7 +29,7 @@ def _listed_pictures(output_dir: Path) -> list[str]:
     try:
         lines = (output_dir / _DETECTIONS_FILE).read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["picture"] for line in lines]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

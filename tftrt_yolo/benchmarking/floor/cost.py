@@ -2,7 +2,7 @@
 
     floor_ms(cost, ceilings, contestant)      # max(FLOPs / measured FLOP/s, bytes / measured bytes/s)
 
-The costs are counted in `graph`, the ceilings are measured in `ceilings`; both run in processes of their own.
+The costs are counted in `count`, the ceilings are measured in `ceilings`; both run in processes of their own.
 """
 
 import dataclasses

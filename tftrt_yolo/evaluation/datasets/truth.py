@@ -1,7 +1,7 @@
 """What is on an image, and what a model says is on it: the two sides that metrics compare.
 
     truth = labels.in_pixels((480, 640))        # labels of a text file are fractions of the image
-    [detection] = ...                           # see `detections`
+    [detection] = ...                           # what `scoring` selects of a network's outputs
 
 Both are arrays with an object a row, in pixels of the image as it was read.
 """
