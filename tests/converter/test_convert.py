@@ -11,13 +11,17 @@ from tftrt_yolo.converter.conversion_report import ConversionReport, EngineRepor
 
 @pytest.mark.parametrize(
     "size",
-    ["n", "s", pytest.param("x", marks=pytest.mark.slow)],  # benchmarks/engines.md has every size of every task
+    ["n", *(pytest.param(size, marks=pytest.mark.slow) for size in "sx")],  # benchmarks/engines.md has all, of all tasks
 )
-def test_every_size_becomes_one_engine(tmp_path, size):
+def test_every_size_becomes_one_engine(models, tmp_path, size):
     """TF-TRT's own partitioner takes all of `network` into one engine, with a dynamic batch."""
     pytest.importorskip("torch")
-    tftrt_yolo.export(f"yolov8{size}.yaml", tmp_path / "a_saved_model", image_size=320)
-    report = tftrt_yolo.convert(tmp_path / "a_saved_model", tmp_path / "b_saved_model")
+    if size == "n":
+        exported = models.exported("yaml")
+    else:
+        exported = tmp_path / "a_saved_model"
+        tftrt_yolo.export(f"yolov8{size}.yaml", exported, image_size=320)
+    report = tftrt_yolo.convert(exported, tmp_path / "b_saved_model")
     assert report.engines == 1
     assert report.left_to_tensorflow == ()
     assert report.nodes_outside == 0
