@@ -11,7 +11,8 @@ from tftrt_yolo.converter.conversion_report import ConversionReport, EngineRepor
 
 @pytest.mark.parametrize(
     "size",
-    ["n", *(pytest.param(size, marks=pytest.mark.slow) for size in "sx")],  # benchmarks/engines.md has all, of all tasks
+    # benchmarks/engines.md has every size of every task.
+    ["n", *(pytest.param(size, marks=pytest.mark.slow) for size in "sx")],
 )
 def test_every_size_becomes_one_engine(models, tmp_path, size):
     """TF-TRT's own partitioner takes all of `network` into one engine, with a dynamic batch."""

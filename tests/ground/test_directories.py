@@ -114,7 +114,8 @@ def test_whatever_is_raised_at_any_step_one_result_is_there_whole(tmp_path, swap
 
 
 def test_whatever_is_raised_where_nothing_was_before_there_is_all_or_nothing(tmp_path):
-    target, at = tmp_path / "result", 0
+    """Parents that were made for it included."""
+    target, at = tmp_path / "a" / "b" / "result", 0
     while True:
         at += 1
         try:
@@ -123,10 +124,11 @@ def test_whatever_is_raised_where_nothing_was_before_there_is_all_or_nothing(tmp
         except (KeyboardInterrupt, OSError):
             pass
         _collect(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} <= {"result"}, at
+        assert list(tmp_path.iterdir()) == ([tmp_path / "a"] if target.exists() else []), at
         if target.exists():
+            assert [path.name for path in target.parent.iterdir()] == ["result"], at
             assert _held(target) == NEW, at
-            shutil.rmtree(target)
+            shutil.rmtree(tmp_path / "a")
 
 
 def test_a_process_that_is_killed_at_any_step_loses_no_result(tmp_path, swaps):

@@ -131,6 +131,8 @@ def _bad_image(folder, kind):
             path.touch()
         case "truncated":
             path.write_bytes(IMAGES[0].read_bytes()[:5_000])
+        case "header":
+            path.write_bytes(b"GIF89a")
         case "folder":
             return folder
         case "bomb":
@@ -146,6 +148,7 @@ def _bad_image(folder, kind):
         ("text", "is no image: it starts with b'not a pictur'"),
         ("empty", "is empty. Expected an image file"),
         ("truncated", "cannot be decoded"),
+        ("header", "cannot be decoded"),
         ("folder", "cannot be read: Is a directory"),
         ("bomb", "too large to be safe"),
     ],
@@ -153,6 +156,14 @@ def _bad_image(folder, kind):
 def test_bad_files(tiny_export, tmp_path, kind, message):
     with pytest.raises(tftrt_yolo.ImageError, match=message):
         tftrt_yolo.Predictor(tiny_export)(_bad_image(tmp_path, kind))
+
+
+def test_an_opener_that_others_put_into_pillow_is_not_asked(tmp_path, monkeypatch):
+    """Ultralytics' installs a package where an image is damaged."""
+    monkeypatch.setattr("PIL.Image.open", None)
+    assert read_image(IMAGES[0]).shape[2] == 3
+    with pytest.raises(tftrt_yolo.ImageError, match="cannot be decoded"):
+        read_image(_bad_image(tmp_path, "header"))
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def written_whole(path: str | Path, contents: Contents, *, overwrite: bool) -> I
     Whoever else writes into it, such as a worker, must have ended when the block does: open this first.
 
     Args:
-      path: The final directory; its parents are made.
+      path: The final directory; its parents are made, and go again if the block fails.
       contents: As `check_free`.
       overwrite: As `check_free`.
 
@@ -192,20 +192,21 @@ def written_whole(path: str | Path, contents: Contents, *, overwrite: bool) -> I
     """
     path = Path(path)
     check_free(path, contents, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    missing = [folder for folder in path.parents if not folder.exists()]  # the lowest first
     workspace = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # known before it is there, to be removed
     try:
         try:
             partial_dir = workspace / "new"
+            path.parent.mkdir(parents=True, exist_ok=True)
             workspace.mkdir(mode=0o700)
             partial_dir.mkdir()  # with the usual permissions
             yield partial_dir
             check_free(path, contents, overwrite=overwrite)  # somebody else may have written it meanwhile
             _put(partial_dir, path, replaced_dir=workspace / _REPLACED)
         finally:
-            _tidy(workspace, path)
+            _tidy(workspace, path, missing)
     finally:  # an interrupt may have come just as the first began
-        _tidy(workspace, path)
+        _tidy(workspace, path, missing)
 
 
 def _put(new_dir: Path, path: Path, *, replaced_dir: Path) -> None:
@@ -223,9 +224,19 @@ def _exchange(one: Path, other: Path) -> bool:
     return renameat2 is not None and renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
-def _tidy(workspace: Path, path: Path) -> None:
-    """Removes the temporary folder; what was replaced goes back, if nothing took its place."""
+def _tidy(workspace: Path, path: Path, missing: list[Path]) -> None:
+    """Removes the temporary folder; what was replaced goes back, if nothing took its place.
+
+    Args:
+      workspace: The temporary folder.
+      path: The final directory.
+      missing: Parents of it that were not there; without a result they go again, as far as they are empty.
+    """
     replaced_dir = workspace / _REPLACED
     if replaced_dir.exists() and not path.exists():
         replaced_dir.rename(path)
     shutil.rmtree(workspace, ignore_errors=True)
+    if not path.exists():
+        with contextlib.suppress(OSError):
+            for folder in missing:
+                folder.rmdir()

@@ -9,6 +9,7 @@ import functools
 import glob
 import io
 import os
+import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from tftrt_yolo.ground.errors import ImageError
 
 # Pillow also reads formats that run other programs (EPS) or that nobody expects; files may come from strangers.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# How Pillow and its readers of these formats say that a file is damaged.
+_DAMAGES = (OSError, SyntaxError, ValueError, IndexError, TypeError, struct.error)
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -138,19 +141,21 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     """Decodes an image file; `name` is for messages."""
     if not data:
         raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
-    # Asked first, because where ultralytics was imported, its Pillow installs a package on meeting an unknown file.
     PIL.Image.init()
-    if not any(PIL.Image.OPEN[known][1](data[:16]) for known in FORMATS):
+    formats = [known for known in FORMATS if PIL.Image.OPEN[known][1](data[:16])]
+    if not formats:
         raise ImageError(f"{name} is no image: it starts with {data[:12]!r}. Expected one of {', '.join(FORMATS)}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            # Not PIL.Image.open: where ultralytics was imported, that installs a package on meeting a damaged file.
+            with PIL.Image.OPEN[formats[0]][0](io.BytesIO(data), "") as image:
+                PIL.Image._decompression_bomb_check(image.size)
                 image.load()
                 return _to_rgb(image, name)
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
         raise ImageError(f"{name} is too large to be safe: {error} Scale it down first.") from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
+    except _DAMAGES as error:
         raise ImageError(f"{name} cannot be decoded: {error}. Expected a whole image file; copy it again.") from error
 
 

@@ -1,4 +1,7 @@
-"""Where INT8's ranges come from: images, data sets and the cache. Mostly below `convert`, which takes long."""
+"""Where INT8's ranges come from: images, data sets and the cache. Mostly below `convert`, which takes long.
+
+What ranges are worth is in test_int8.py, on a trained model; here is the toy.
+"""
 
 import shutil
 
@@ -19,8 +22,8 @@ from tftrt_yolo.saved_model.handle import open_saved_model
 
 
 @pytest.fixture(scope="module")
-def source(tiny_export):
-    return open_saved_model(tiny_export)
+def source(toy_export):
+    return open_saved_model(toy_export)
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_what_the_cache_depends_on(source, folder, tmp_path):
         (folder / IMAGES[1].name, *_flipped(IMAGES[1])),
         (variables, *_flipped(variables)),
         (model / "saved_model.pb", *_flipped(model / "saved_model.pb")),
-        (model / "metadata.yaml", b"- 320\n- 320", b"- 320\n- 640"),
+        (model / "metadata.yaml", b"- 64\n- 64", b"- 64\n- 96"),
     ):
         before = file.read_bytes()
         assert old in before
@@ -213,12 +216,12 @@ def test_progress(source, tmp_path):
     assert progress[-1] == (12, 12)
 
 
-def test_a_conversion_reads_what_another_measured(source, tiny_export, folder, tmp_path):
+def test_a_conversion_reads_what_another_measured(source, toy_export, folder, tmp_path):
     """The worker's process is told of the folder by the environment; what is unreadable is listed all the same."""
     progress, cache_dir = [], calibration_cache.default_dir()
     first = calibrate(source, _options(folder, cache_dir=cache_dir))
     report = tftrt_yolo.convert(
-        tiny_export,
+        toy_export,
         tmp_path / "b_saved_model",
         precision_mode="INT8",
         int8=Int8Options(calibration_data=folder),
@@ -294,13 +297,13 @@ def test_an_endless_data_set_ends(tmp_path):
         ({"picture": np.zeros((2, 8, 8, 3), np.uint8)}, "a dict with 'picture'. Expected 'image' or 'images'"),
     ],
 )
-def test_elements_that_are_no_images(tiny_export, tmp_path, elements, message):
+def test_elements_that_are_no_images(toy_export, tmp_path, elements, message):
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(elements)
     with pytest.raises(ValueError, match=message):
         tftrt_yolo.convert(
-            tiny_export,
+            toy_export,
             tmp_path / "b" / "b_saved_model",
             precision_mode="INT8",
             int8=Int8Options(calibration_data=dataset),
@@ -308,7 +311,7 @@ def test_elements_that_are_no_images(tiny_export, tmp_path, elements, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_data_that_is_none(tiny_export, tmp_path, photos):
+def test_data_that_is_none(toy_export, tmp_path, photos):
     import tensorflow as tf
 
     empty = tf.data.Dataset.from_tensor_slices(photos[:0])
@@ -323,11 +326,11 @@ def test_data_that_is_none(tiny_export, tmp_path, photos):
     ):
         options = Int8Options(calibration_data=data)
         with pytest.raises(kind, match=message):
-            tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="INT8", int8=options)
+            tftrt_yolo.convert(toy_export, tmp_path / "b_saved_model", precision_mode="INT8", int8=options)
     assert not list(tmp_path.iterdir())
 
 
-def test_tf_trts_own_calibrator_needs_tensorrt(tiny_export, tmp_path):
+def test_tf_trts_own_calibrator_needs_tensorrt(toy_export, tmp_path):
     machine = tftrt_yolo.check()
     if machine.can_build_engines:
         pytest.skip("engines can be built here")
@@ -336,11 +339,11 @@ def test_tf_trts_own_calibrator_needs_tensorrt(tiny_export, tmp_path):
     with pytest.raises(
         tftrt_yolo.TensorRTUnavailableError, match=r"(?s)while TensorRT builds.*Leave it out: then"
     ) as error:
-        tftrt_yolo.convert(tiny_export, tmp_path / "b" / "b_saved_model", precision_mode="INT8", int8=options)
+        tftrt_yolo.convert(toy_export, tmp_path / "b" / "b_saved_model", precision_mode="INT8", int8=options)
     assert machine.why_no_engines in str(error.value)
     options = Int8Options(**given, calibration_cache_dir=tmp_path / "cache")
     with pytest.raises(ValueError, match="calibration_cache_dir keeps what we measure"):
-        tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", precision_mode="INT8", int8=options)
+        tftrt_yolo.convert(toy_export, tmp_path / "b_saved_model", precision_mode="INT8", int8=options)
     assert not list(tmp_path.iterdir())
 
 
@@ -348,11 +351,11 @@ def test_tf_trts_calibrator_is_fed_batches_of_one_size(source):
     paths = tuple(map(str, IMAGES[:6]))
     images = calibration_images.Images(paths, source.metadata)
     batches, frames = list(images.full_batches()), np.concatenate(list(images.frames()))
-    assert [batch.shape for batch in batches] == [(4, 320, 320, 3)] * 2
+    assert [batch.shape for batch in batches] == [(4, 64, 64, 3)] * 2
     np.testing.assert_array_equal(np.concatenate(batches), np.concatenate([frames, frames[:2]]))
     assert (frames.dtype, frames.max() <= 1) == (np.float32, True)
     one = calibration_images.Images(paths[:1], source.metadata)
-    assert [batch.shape for batch in one.full_batches()] == [(1, 320, 320, 3)]
+    assert [batch.shape for batch in one.full_batches()] == [(1, 64, 64, 3)]
 
 
 def test_tf_trts_partitioner_leaves_an_engine_to_calibrate(source, tmp_path, monkeypatch):
@@ -386,9 +389,9 @@ def test_a_report_does_not_say_which_layers_tensorrt_chose():
 
 
 @pytest.mark.tensorrt
-def test_tf_trts_own_calibrator(tiny_export, tmp_path):
+def test_tf_trts_own_calibrator(toy_export, tmp_path):
     report = tftrt_yolo.convert(
-        tiny_export,
+        toy_export,
         tmp_path / "b_saved_model",
         precision_mode="INT8",
         int8=Int8Options(calibration_data=IMAGES[0].parent, calibration="tensorrt"),

@@ -302,7 +302,7 @@ def test_one_engine_holds_every_quantisation(tiny_int8):
 @pytest.mark.parametrize(
     ("task", "metrics"),
     [
-        ("segment", 2),
+        pytest.param("segment", 2, marks=pytest.mark.slow),
         pytest.param("pose", 2, marks=pytest.mark.slow),
         pytest.param("obb", 2, marks=pytest.mark.slow),
         ("classify", 1),
@@ -320,25 +320,35 @@ def test_other_tasks(models, tmp_path, task, metrics):
         assert before - after <= 0.01, name
 
 
-def test_a_drop_that_is_too_large_writes_nothing(tiny_export, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("classify", "classify", r"INT8 loses 0\.\d+ of top-1: 0\.\d+ in FP32, .* at most 0\.01 was"),
+        pytest.param(
+            "tiny",
+            "detect/data.yaml",
+            r"INT8 loses 0\.\d+ of box mAP50-95: 0\.6.* at most 0\.01 was",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_drop_that_is_too_large_writes_nothing(models, tmp_path, name, data, message):
     """Calibrated on a part of the brightness, the ranges are far too small."""
     picture = tmp_path / "a.png"
     dark = (np.asarray(PIL.Image.open(IMAGES[0]).convert("RGB")) // 16).astype(np.uint8)
     PIL.Image.fromarray(dark).save(picture)
-    with pytest.raises(
-        tftrt_yolo.ConversionError, match=r"INT8 loses 0\.\d+ of box mAP50-95: 0\.6.* at most 0\.01 was"
-    ):
+    with pytest.raises(tftrt_yolo.ConversionError, match=message):
         _convert(
-            tiny_export,
+            models.exported(name),
             tmp_path / "b_saved_model",
             calibration_data=picture,
-            evaluation_data=DATA / "detect" / "data.yaml",
+            evaluation_data=DATA / data,
             maximum_map_drop=0.01,
         )
     assert list(tmp_path.iterdir()) == [picture]
 
 
-def test_unreadable_images_are_listed_and_counted(tiny_export, tmp_path, caplog):
+def test_unreadable_images_are_listed_and_counted(toy_export, tmp_path, caplog):
     folder, progress = tmp_path / "images", []
     folder.mkdir()
     for image in IMAGES[:4]:
@@ -346,7 +356,7 @@ def test_unreadable_images_are_listed_and_counted(tiny_export, tmp_path, caplog)
     (folder / "broken.jpg").write_bytes(IMAGES[0].read_bytes()[:500])
     with caplog.at_level("WARNING", logger="absl"):
         report = _convert(
-            tiny_export,
+            toy_export,
             tmp_path / "b_saved_model",
             calibration_data=folder,
             on_progress=lambda *done: progress.append(done),
@@ -356,7 +366,7 @@ def test_unreadable_images_are_listed_and_counted(tiny_export, tmp_path, caplog)
     assert report.quantization.images == 4
     assert report.quantization.cache is None
     images = calibration_images.find_images(folder)
-    assert calibration_cache.path_of(open_saved_model(tiny_export), images, calibration_cache.default_dir()).is_file()
+    assert calibration_cache.path_of(open_saved_model(toy_export), images, calibration_cache.default_dir()).is_file()
     assert "was read from" not in str(report)
     [reason] = report.quantization.unreadable
     assert "broken.jpg cannot be decoded" in reason
@@ -372,7 +382,7 @@ def _write(folder: Path, images) -> Path:
     return folder
 
 
-def test_images_that_say_nothing(tiny_export, tmp_path):
+def test_images_that_say_nothing(toy_export, tmp_path):
     photo = np.asarray(PIL.Image.open(IMAGES[0]).convert("RGB"))
     black, alike = np.zeros((320, 320, 3), np.uint8), [photo, photo]
     broken = tmp_path / "broken.jpg"
@@ -382,13 +392,16 @@ def test_images_that_say_nothing(tiny_export, tmp_path):
         (_write(tmp_path / "alike", alike), tftrt_yolo.ConversionError, "layer tf.nn.convolution,.*2 .*are all alike"),
         (broken, tftrt_yolo.ImageError, "None of the 1 calibration images can be read"),
     ):
+        chosen = calibration_images.Calibration(calibration_images.find_images(data), "max")
         with pytest.raises(kind, match=f"(?s){message}"):
-            _convert(tiny_export, tmp_path / "b_saved_model", calibration_data=data)
+            calibration.calibrate(open_saved_model(toy_export), chosen)
+    with pytest.raises(tftrt_yolo.ConversionError, match="of one colour"):
+        _convert(toy_export, tmp_path / "b_saved_model", calibration_data=tmp_path / "black")
     assert not (tmp_path / "b_saved_model").exists()
 
 
-def test_a_layer_that_reads_zeros_is_named(tiny_export):
-    graph_def, _, _ = _graph(tiny_export)
+def test_a_layer_that_reads_zeros_is_named(toy_export):
+    graph_def, _, _ = _graph(toy_export)
     layers = quantization.find_layers(graph_def)
     maxima = {layer.source: np.ones(3, np.float32) for layer in layers} | {layers[2].source: np.zeros(3, np.float32)}
     with pytest.raises(
@@ -397,13 +410,13 @@ def test_a_layer_that_reads_zeros_is_named(tiny_export):
         calibration._check_ranges(layers, maxima)
 
 
-def test_a_model_that_is_quantised_already(tiny_export, tmp_path):
+def test_a_model_that_is_quantised_already(toy_export, tmp_path):
     quantized = tmp_path / "a_saved_model"
-    source = open_saved_model(tiny_export)
+    source = open_saved_model(toy_export)
     chosen = calibration_images.Calibration(tuple(map(str, IMAGES[:2])), "max")
     calibration.write_quantized(source, quantized, calibration.calibrate(source, chosen))
     with pytest.raises(tftrt_yolo.ConversionError, match="holds QuantizeAndDequantizeV2 already"):
-        _convert(quantized, tmp_path / "b_saved_model")
+        calibration.calibrate(open_saved_model(quantized), chosen)
 
 
 @pytest.mark.parametrize(
