@@ -79,7 +79,7 @@ def _run_interrupted(target, at, action):
 
 def _collect(folder):
     """Ends a context manager that was interrupted as it was entered: Python does it when it finds it."""
-    if list(folder.glob(".*")):
+    if list(folder.rglob(".*")):
         gc.collect()
 
 
@@ -114,8 +114,8 @@ def test_whatever_is_raised_at_any_step_one_result_is_there_whole(tmp_path, swap
 
 
 def test_whatever_is_raised_where_nothing_was_before_there_is_all_or_nothing(tmp_path):
-    """Parents that were made for it included."""
-    target, at = tmp_path / "a" / "b" / "result", 0
+    """Not even the parents that were made for it."""
+    target, at = tmp_path / "deep" / "down" / "result", 0
     while True:
         at += 1
         try:
@@ -124,11 +124,9 @@ def test_whatever_is_raised_where_nothing_was_before_there_is_all_or_nothing(tmp
         except (KeyboardInterrupt, OSError):
             pass
         _collect(tmp_path)
-        assert list(tmp_path.iterdir()) == ([tmp_path / "a"] if target.exists() else []), at
-        if target.exists():
-            assert [path.name for path in target.parent.iterdir()] == ["result"], at
-            assert _held(target) == NEW, at
-            shutil.rmtree(tmp_path / "a")
+        assert _held(tmp_path) in ({}, {f"deep/down/result/{name}": text for name, text in NEW.items()}), at
+        assert target.exists() or not list(tmp_path.iterdir()), at
+        shutil.rmtree(tmp_path / "deep", ignore_errors=True)
 
 
 def test_a_process_that_is_killed_at_any_step_loses_no_result(tmp_path, swaps):
@@ -315,3 +313,20 @@ def test_what_is_read_is_not_deleted(tmp_path):
             directories.check_apart(tmp_path / "result", [tmp_path / "elsewhere", path])
     directories.check_apart(tmp_path / "result", [tmp_path, tmp_path / "results"])
     directories.check_apart(tmp_path / "nowhere", [tmp_path])
+
+
+def test_parents_that_were_there_or_were_used_stay(tmp_path):
+    (tmp_path / "there").mkdir()
+
+    def fail(target, also=None):
+        with directories.written_whole(target, PAIR, overwrite=False):
+            if also:
+                also.touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail(tmp_path / "there" / "made" / "result")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+    with pytest.raises(RuntimeError):
+        fail(tmp_path / "there" / "made" / "result", also=tmp_path / "there" / "made" / "mine.txt")
+    assert _held(tmp_path) == {"there/made/mine.txt": ""}

@@ -180,7 +180,7 @@ def written_whole(path: str | Path, contents: Contents, *, overwrite: bool) -> I
     Whoever else writes into it, such as a worker, must have ended when the block does: open this first.
 
     Args:
-      path: The final directory; its parents are made, and go again if the block fails.
+      path: The final directory; its parents are made, and those that were made go if the block fails.
       contents: As `check_free`.
       overwrite: As `check_free`.
 
@@ -192,7 +192,7 @@ def written_whole(path: str | Path, contents: Contents, *, overwrite: bool) -> I
     """
     path = Path(path)
     check_free(path, contents, overwrite=overwrite)
-    missing = [folder for folder in path.parents if not folder.exists()]  # the lowest first
+    made = [parent for parent in path.parents if not parent.exists()]
     workspace = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # known before it is there, to be removed
     try:
         try:
@@ -204,9 +204,9 @@ def written_whole(path: str | Path, contents: Contents, *, overwrite: bool) -> I
             check_free(path, contents, overwrite=overwrite)  # somebody else may have written it meanwhile
             _put(partial_dir, path, replaced_dir=workspace / _REPLACED)
         finally:
-            _tidy(workspace, path, missing)
+            _tidy(workspace, path, made)
     finally:  # an interrupt may have come just as the first began
-        _tidy(workspace, path, missing)
+        _tidy(workspace, path, made)
 
 
 def _put(new_dir: Path, path: Path, *, replaced_dir: Path) -> None:
@@ -224,19 +224,12 @@ def _exchange(one: Path, other: Path) -> bool:
     return renameat2 is not None and renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
-def _tidy(workspace: Path, path: Path, missing: list[Path]) -> None:
-    """Removes the temporary folder; what was replaced goes back, if nothing took its place.
-
-    Args:
-      workspace: The temporary folder.
-      path: The final directory.
-      missing: Parents of it that were not there; without a result they go again, as far as they are empty.
-    """
+def _tidy(workspace: Path, path: Path, made: list[Path]) -> None:
+    """Removes the temporary folder and parents without use; what was replaced goes back if nothing took its place."""
     replaced_dir = workspace / _REPLACED
     if replaced_dir.exists() and not path.exists():
         replaced_dir.rename(path)
     shutil.rmtree(workspace, ignore_errors=True)
-    if not path.exists():
-        with contextlib.suppress(OSError):
-            for folder in missing:
-                folder.rmdir()
+    for parent in made if not path.exists() else ():  # the innermost first
+        with contextlib.suppress(OSError):  # somebody put something into it meanwhile
+            parent.rmdir()
