@@ -204,7 +204,7 @@ def test_reading_takes_a_file_or_its_directory(tmp_path):
     [
         (3, r"is damaged \(ValueError: _Report lacks 'share'\)"),
         (2, r"was written by an older version of tftrt_yolo and does not fit this one \(ValueError: _Report lacks"),
-        (None, r"was written by an older version of tftrt_yolo"),  # before versions were written
+        (None, r"is damaged, or was written by an older version of tftrt_yolo"),  # before versions were written
         (4, r"was written by a newer version of tftrt_yolo and does not fit this one \(ValueError"),
         ("3", r"is damaged"),
     ],

@@ -15,7 +15,6 @@ from tftrt_yolo.benchmarking import machine, session
 from tftrt_yolo.benchmarking.artifacts import Artifacts, Plan
 from tftrt_yolo.benchmarking.contestants import Circumstances, Contestant, why_absent
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost
-from tftrt_yolo.benchmarking.inputs import read_frames
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel
 from tftrt_yolo.ground.environment import Environment
@@ -121,6 +120,8 @@ def _measure_floor(
 
 def _write_frames(plan: Plan, images: str | Path) -> int:
     """Letterboxes the pictures into plan.frames_path; returns how many there are."""
+    from tftrt_yolo.benchmarking.inputs import read_frames  # with Pillow, which a command's help need not wait for
+
     frames = read_frames(images, plan.source.metadata.image_size_hw)
     np.save(plan.frames_path, frames)
     return len(frames)

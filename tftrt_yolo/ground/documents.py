@@ -99,7 +99,9 @@ def fault(document: object, kind: type, error: Exception) -> str:
       Half a sentence: that it is damaged, or of an older or a newer version.
     """
     detail = f"{type(error).__name__}: {error}"
-    version = document.get(_VERSION_KEY, 0) if isinstance(document, dict) else None
+    if isinstance(document, dict) and _VERSION_KEY not in document:  # the first reports had none
+        return f"is damaged, or was written by an older version of tftrt_yolo ({detail})"
+    version = document[_VERSION_KEY] if isinstance(document, dict) else None
     if isinstance(version, int) and version != _version_of(kind):
         age = "an older" if version < _version_of(kind) else "a newer"
         return f"was written by {age} version of tftrt_yolo and does not fit this one ({detail})"

@@ -154,8 +154,9 @@ def _check_weights(weights: str | Path | None, source: SavedModelHandle) -> str 
             "was exported, or the official name of a model YAML, such as yolov8n.yaml."
         )
     exported, content = source.metadata.weights, source.metadata.weights_sha256
-    has_changed = content is not None and path.is_file() and directories.file_sha256(path) != content
-    if path.stem != Path(exported).stem or has_changed:
+    is_named_alike = path.stem == Path(exported).stem
+    has_changed = is_named_alike and content and path.is_file() and directories.file_sha256(path) != content
+    if not is_named_alike or has_changed:
         raise ValueError(
             f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from "
             f"{'a file of that name with other content' if has_changed else exported}. Give the file that was "
