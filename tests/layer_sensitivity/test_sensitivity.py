@@ -13,7 +13,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import CROPS, DATA
-from tftrt_yolo.converter.int8 import calibration, calibration_images, quantization
+from tftrt_yolo.converter.int8 import calibration, quantization
 from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.ground import image_files
