@@ -1,5 +1,6 @@
 # make demo        sets up .venv and runs export, convert and predict on a packaged model and photo
-# make test        sets up .venv and runs the linters, the floors and the tests, but for the slow ones
+# make test        sets up .venv and runs the linters, the floors and the tests, but for the slow ones; WORKERS=8 for
+#                  more processes than two, each of which takes up to 3 GB
 # make test-all    the same with the slow tests
 # make test-lowest sets up .venv-lowest with the oldest versions that setup.cfg allows and runs tests on them
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
@@ -10,6 +11,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
+# A file's tests stay together: they share models that are made for them.
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=15
 
 .PHONY: demo test test-all test-lowest check benchmarks docs dist lint shape clean
 
@@ -22,10 +26,10 @@ check: .venv/installed
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest
+	$(PYTEST) -m 'not slow'
 
 test-all: check
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Left out: a head that the lowest Ultralytics does not have, and a picture that its own Pillow opens in another way.
 test-lowest: .venv-lowest/installed

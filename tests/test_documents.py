@@ -39,6 +39,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow  # the commands and the Python of README are the same walk
 def test_the_notebook_runs_and_ends_with_its_result():
     pytest.importorskip("torch")
     nbclient = pytest.importorskip("nbclient")

@@ -203,6 +203,7 @@ def test_output_into_a_closed_pipe(tiny_export, command):
     assert result.stderr == ""
 
 
+@pytest.mark.slow  # test_documents.py walks the same way by README
 def test_demo(tmp_path):
     pytest.importorskip("torch")
     result = _run("demo", f"--output_dir={tmp_path / 'demo'}")

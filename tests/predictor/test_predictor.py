@@ -23,9 +23,16 @@ def _agreement(predictor, model):
     return matched, total, missed, unexpected
 
 
-@pytest.mark.parametrize("make", ["exported", "converted"])
-@pytest.mark.parametrize(("name", "model"), [("digits", "yolov8n-digits"), ("tiny", "yolov8n-tiny-detect")])
-def test_agrees_with_ultralytics_predict(models, make, name, model):
+@pytest.mark.parametrize(
+    ("name", "model", "make"),
+    [
+        ("tiny", "yolov8n-tiny-detect", "exported"),
+        ("tiny", "yolov8n-tiny-detect", "converted"),
+        ("digits", "yolov8n-digits", "exported"),
+        pytest.param("digits", "yolov8n-digits", "converted", marks=pytest.mark.slow),
+    ],
+)
+def test_agrees_with_ultralytics_predict(models, name, model, make):
     matched, total, missed, unexpected = _agreement(tftrt_yolo.Predictor(getattr(models, make)(name)), model)
     assert total > 190
     assert matched / total >= 0.99, missed
