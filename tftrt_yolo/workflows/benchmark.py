@@ -154,11 +154,12 @@ def _check_weights(weights: str | Path | None, source: SavedModelHandle) -> str 
             "was exported, or the official name of a model YAML, such as yolov8n.yaml."
         )
     exported, content = source.metadata.weights, source.metadata.weights_sha256
+    is_named_alike = path.stem == Path(exported).stem
     has_changed = content is not None and path.is_file() and directories.file_sha256(path) != content
-    if path.stem != Path(exported).stem or has_changed:
+    if not is_named_alike or has_changed:
         raise ValueError(
             f"{argument('weights')} is {weights}, but {argument('saved_model_dir')} was exported from "
-            f"{'a file of that name with other content' if has_changed else exported}. Give the file that was "
+            f"{'a file of that name with other content' if is_named_alike else exported}. Give the file that was "
             "exported, or export this one: the peers would run another model."
         )
     return str(path.resolve()) if path.is_file() else str(weights)
