@@ -12,8 +12,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-# A file's tests stay together: they share models that are made for them.
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=15
+# A file's tests stay together, for they share models, and files go in the order of conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
 .PHONY: demo test test-all test-lowest check benchmarks docs dist lint shape clean
 

@@ -58,10 +58,10 @@ def test_export(tmp_path):
     assert 0 < document["parity"]["boxes"] < 0.1
 
 
-def test_convert_and_inspect(tiny_export, tmp_path):
+def test_convert_and_inspect(toy_export, tmp_path):
     output = tmp_path / "int8"
     flags = ["--precision_mode=INT8", f"--calibration_data={PICTURES}"]
-    document = _report("convert", f"--saved_model_dir={tiny_export}", f"--output_saved_model_dir={output}", *flags)
+    document = _report("convert", f"--saved_model_dir={toy_export}", f"--output_saved_model_dir={output}", *flags)
     assert document["coverage"] == 1.0
     assert document["quantization"]["images"] == 4
     assert document == _strict((output / "conversion.json").read_text())
@@ -71,8 +71,8 @@ def test_convert_and_inspect(tiny_export, tmp_path):
     assert {**found["conversion"], "format_version": 1} == document
 
 
-def test_predict(tiny_export, tmp_path):
-    document = _report("predict", tiny_export, f"--source={IMAGES[0]}", f"--output_dir={tmp_path / 'out'}")
+def test_predict(toy_export, tmp_path):
+    document = _report("predict", toy_export, f"--source={IMAGES[0]}", f"--output_dir={tmp_path / 'out'}")
     assert document["num_images"] == 1
     assert sum(document["class_counts"].values()) == document["num_detections"]
     assert Path(document["output_dir"]) == tmp_path / "out"
@@ -87,10 +87,10 @@ def test_evaluate(tiny_export):
     assert set(figure["per_class"]) == {str(index) for index in range(10)}
 
 
-def test_benchmark(tiny_export, tmp_path):
+def test_benchmark(toy_export, tmp_path):
     flags = ["--contestants=tensorflow-fp32", "--batch_sizes=1", "--seconds=0.1"]
     output = tmp_path / "benchmark"
-    document = _report("benchmark", f"--saved_model_dir={tiny_export}", f"--output_dir={output}", *flags)
+    document = _report("benchmark", f"--saved_model_dir={toy_export}", f"--output_dir={output}", *flags)
     assert document == _strict((output / "benchmark.json").read_text())
     for measurement in document["measurements"]:
         assert measurement["images_per_second"] == sorted(measurement["windows_images_per_second"])[1]
@@ -98,8 +98,8 @@ def test_benchmark(tiny_export, tmp_path):
     assert tftrt_yolo.BenchmarkReport.read(output).batch_sizes == (1,)
 
 
-def test_sensitivity(tiny_export):
-    flags = [f"--saved_model_dir={tiny_export}", f"--calibration_data={PICTURES}", "--images=1"]
+def test_sensitivity(toy_export):
+    flags = [f"--saved_model_dir={toy_export}", f"--calibration_data={PICTURES}", "--images=1"]
     document = _report("sensitivity", *flags)
     assert len(document["layers"]) > 20
     assert set(document["all_layers"]) == {"boxes", "scores"}

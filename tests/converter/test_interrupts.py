@@ -26,6 +26,7 @@ def work(*, output_dir, **_):
 
 def test_a_worker_that_goes_on_writing_leaves_nothing(tiny_export, tmp_path, monkeypatch):
     (tmp_path / "modules").mkdir()
+    (tmp_path / "outputs").mkdir()
     (tmp_path / "modules" / "endless.py").write_text(_ENDLESS)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "modules"), os.environ.get("PYTHONPATH", "")]))
     endless = dataclasses.replace(accelerators.ACCELERATORS["tensorrt"], module="endless")
