@@ -27,8 +27,8 @@ OTHER_TASKS = ("segment", "pose", "obb", "classify")
 def pytest_addoption(parser):
     parser.addoption(
         "--saved_models",
-        help="Folder with {tiny,digits,segment,pose,obb,classify}{,_tensorrt}_saved_model that were made elsewhere, "
-        "for a machine that has no export tools.",
+        help="Folder with {tiny,digits,segment,pose,obb,classify}{,_tensorrt}_saved_model and {toy,yaml}_saved_model "
+        "that were made elsewhere, for a machine that has no export tools.",
     )
 
 
@@ -96,14 +96,17 @@ def _locked(path):
 
 
 def _export(name, path):
-    """Exports one of the models that tests are made with."""
-    tiny = {task: (DATA / f"yolov8n-tiny-{task}.pt", 64 if task == "classify" else 320) for task in OTHER_TASKS}
-    toy_weights = path.with_name("yolov8-toy.pt")
-    official = ("yolov8n.yaml", 320)  # random weights
-    known = {"tiny": (TINY_WEIGHTS, 320), "digits": (WEIGHTS, 640), "toy": (toy_weights, toy.SIZE), "yaml": official}
-    weights, size = (known | tiny)[name]
+    """Exports a model: "tiny", another task's tiny one by the task, "digits", "yaml" (random weights) or "toy"."""
     if name == "toy":
-        toy.write_weights(toy_weights)
+        toy.write_weights(path.with_name("yolov8-toy.pt"))
+    weights, size = {
+        "tiny": (TINY_WEIGHTS, 320),
+        **{task: (DATA / f"yolov8n-tiny-{task}.pt", 320) for task in OTHER_TASKS},
+        "classify": (DATA / "yolov8n-tiny-classify.pt", 64),
+        "digits": (WEIGHTS, 640),
+        "yaml": ("yolov8n.yaml", 320),
+        "toy": (path.with_name("yolov8-toy.pt"), toy.SIZE),
+    }[name]
     return tftrt_yolo.export(weights, path, image_size=size)
 
 

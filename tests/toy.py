@@ -8,8 +8,8 @@ from pathlib import Path
 
 MODEL_YAML = Path(__file__).parent / "data" / "yolov8-toy.yaml"
 SIZE = 64  # pixels
-CONVOLUTIONS = 28  # with that of the decode
-_STEEPNESS = 0.1  # with it scores lie between 0.5 and 1 and are not rounded to 1
+CONVOLUTIONS = 28  # in the graph, where the first of a C2f is two (exporter/surgery.py)
+_STEEPNESS = 0.1  # of the scores, which lie between 0.5 and 1 so; steeper ones are rounded to 1
 
 
 def write_weights(path: Path) -> None:
