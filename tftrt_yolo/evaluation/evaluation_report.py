@@ -5,14 +5,12 @@ report.value("box mAP50-95"), report.difference("box mAP50-95")
 """
 
 import dataclasses
-import io
 from pathlib import Path
 
 from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import EvaluationError
 
 FILE = "evaluation.json"
-_WIDTH = 120
 _ROWS = 100  # classes that a table shows
 
 
@@ -153,9 +151,7 @@ class EvaluationReport:
 
     def __str__(self) -> str:
         """The tables."""
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
+        console = documents.text_console()
         height, width = self.image_size_hw
         split = f" ({self.split})" if self.split else ""
         console.print(
@@ -170,7 +166,7 @@ class EvaluationReport:
         console.print(_summary(self))
         console.print(_speeds(self))
         console.print(_classes(self))
-        return "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())
+        return documents.text_of(console)
 
 
 def _table(*headers: str):

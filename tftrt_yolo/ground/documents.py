@@ -1,4 +1,4 @@
-"""Reports as JSON: written from dataclasses, and read back by their type hints.
+"""Reports as JSON, written from dataclasses and read back by their type hints; and as plain text with tables.
 
     documents.write(report, Path("runs/benchmark/benchmark.json"))
     documents.read("runs/benchmark", FILE, BenchmarkReport, BenchmarkError, origin="a benchmark", remedy="run it again")
@@ -7,9 +7,14 @@ A dataclass may name properties in `DERIVED`: they are written for other readers
 is written too, so that a file which does not fit can be told from a damaged one.
 
 JSON has neither NaN nor infinity: they are written as null, which for a number is read back as NaN.
+
+    console = documents.text_console()
+    console.print(table)                            # rich's
+    documents.text_of(console)
 """
 
 import dataclasses
+import io
 import json
 import math
 import types
@@ -23,6 +28,7 @@ from tftrt_yolo.ground.errors import TftrtYoloError
 Report = TypeVar("Report")
 _VERSION_KEY = "format_version"
 FORMAT_VERSION = 1  # of a report that names none of its own
+_TEXT_WIDTH = 120  # columns
 FAULTS = (ValueError, KeyError, TypeError, AttributeError)  # how a document that does not fit shows
 
 
@@ -99,9 +105,11 @@ def fault(document: object, kind: type, error: Exception) -> str:
       Half a sentence: that it is damaged, or of an older or a newer version.
     """
     detail = f"{type(error).__name__}: {error}"
-    if isinstance(document, dict) and _VERSION_KEY not in document:  # the first reports had none
+    if not isinstance(document, dict):
+        return f"is damaged ({detail})"
+    if _VERSION_KEY not in document:  # the first reports had none
         return f"is damaged, or was written by an older version of tftrt_yolo ({detail})"
-    version = document[_VERSION_KEY] if isinstance(document, dict) else None
+    version = document[_VERSION_KEY]
     if isinstance(version, int) and version != _version_of(kind):
         age = "an older" if version < _version_of(kind) else "a newer"
         return f"was written by {age} version of tftrt_yolo and does not fit this one ({detail})"
@@ -125,6 +133,18 @@ def parse(document: object, kind: type[Report]) -> Report:
     if isinstance(document, dict):
         document = {key: value for key, value in document.items() if key != _VERSION_KEY}
     return _parsed(document, kind, kind.__name__)
+
+
+def text_console():
+    """A console of rich's that gathers plain text, without colours, 120 columns wide."""
+    from rich.console import Console  # a tenth of a second, which a command's help need not wait for
+
+    return Console(file=io.StringIO(), width=_TEXT_WIDTH, color_system=None, highlight=False, markup=False)
+
+
+def text_of(console) -> str:
+    """What a `text_console` gathered, without blanks at the ends of lines and empty lines around it."""
+    return "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())
 
 
 def _version_of(kind: type) -> int:

@@ -6,7 +6,6 @@ report.costliest(3), report.all_layers["scores"].mean
 
 import csv
 import dataclasses
-import io
 import math
 from pathlib import Path
 
@@ -17,7 +16,6 @@ FILE = "sensitivity.json"
 CSV_FILE = "sensitivity.csv"
 ALL_LAYERS = "all layers"
 SHOWN = 10  # layers that the table and the picture name
-_WIDTH = 120
 _COLUMNS = ("index", "name", "part", "kernel", "output", "weights", "low", "high", "input_sqnr_db", "output_sqnr_db")
 
 
@@ -169,9 +167,7 @@ class SensitivityReport:
 
     def __str__(self) -> str:
         """What was measured, and the costliest layers."""
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
+        console = documents.text_console()
         height, width = self.image_size_hw
         anchors = f", at {self.places:,} anchors that score above {self.score_threshold}"
         lines = [
@@ -189,7 +185,7 @@ class SensitivityReport:
             "a share of those of all layers. An INT8 engine of TF-TRT has all of its convolutions in INT8. What may\n"
             "help is calibration with more images or another method: compare the last row. Otherwise use FP16."
         )
-        return "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())
+        return documents.text_of(console)
 
 
 def _figures(differences: dict[str, Difference]) -> list[float]:

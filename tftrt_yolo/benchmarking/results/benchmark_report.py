@@ -7,7 +7,6 @@ report.measurement("xla-fp16", "dense", 8).images_per_second
 
 import csv
 import dataclasses
-import io
 from pathlib import Path
 
 from tftrt_yolo.benchmarking.contestants import CONTESTANTS
@@ -27,7 +26,6 @@ TITLES = {
     END_TO_END: "End to end: images on the host to detections on the host",
 }
 UNSTABLE_NOTE = "~ unstable: the three windows differ by more than 10 % of their median."
-_WIDTH = 120
 _BATCH_SIZES_A_TABLE = 3  # more do not fit the width
 
 
@@ -146,9 +144,7 @@ class BenchmarkReport:
 
 def _render(report: BenchmarkReport) -> str:
     """Tables, a section a mode, and what was not measured."""
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False)
+    console = documents.text_console()
     console.print(f"Benchmark of {report.model}\n  {report.machine}, {report.machine.date}", soft_wrap=True)
     console.print(f"  {settings_note(report)}", soft_wrap=True)
     console.print(f"  floor: {floor_note(report)}", soft_wrap=True)
@@ -167,7 +163,7 @@ def _render(report: BenchmarkReport) -> str:
             console.print(f"\n{title}")
             for row in rows:
                 console.print(f"  {row}", soft_wrap=True)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())
+    return documents.text_of(console)
 
 
 def settings_note(report: BenchmarkReport) -> str:
