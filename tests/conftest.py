@@ -147,7 +147,7 @@ def toy_export(models):
 @pytest.fixture
 def photo():
     """(404, 401, 3) or so: one of the pictures as an array."""
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
 
     return read_image(IMAGES[0])
 

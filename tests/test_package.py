@@ -7,7 +7,8 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo import contract
-from tftrt_yolo.ground import directories, environment
+from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.files import directories
 
 PACKAGE = Path(tftrt_yolo.__file__).parent
 HEAVY = ("tensorflow", "torch", "ultralytics", "onnx", "supervision", "PIL", "yaml", "numpy")

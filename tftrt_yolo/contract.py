@@ -23,9 +23,9 @@ import datetime
 import json
 from pathlib import Path
 
-from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.arguments import check_at_least_one, check_share
 from tftrt_yolo.ground.errors import SavedModelError
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.version import __version__
 
 SERVING = "serving_default"

@@ -15,7 +15,7 @@ from tests.conftest import TINY_WEIGHTS, heed_interrupts
 from tftrt_yolo import BenchmarkOptions, contract
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.ground.assets import WEIGHTS
-from tftrt_yolo.ground.worker import Worker
+from tftrt_yolo.ground.workers.worker import Worker
 
 QUICK = {"batch_sizes": (1,), "seconds": 0.3}
 
@@ -221,7 +221,7 @@ def test_an_interrupt_ends_the_children_and_leaves_nothing(tiny_export, tmp_path
 
     def members():
         listing = subprocess.run(["ps", "-s", str(process.pid), "-o", "args="], capture_output=True, text=True)
-        return [line for line in listing.stdout.splitlines() if "tftrt_yolo.ground.worker" in line]
+        return [line for line in listing.stdout.splitlines() if "tftrt_yolo.ground.workers.worker" in line]
 
     deadline = time.monotonic() + 60
     while not members() and time.monotonic() < deadline:

@@ -16,7 +16,7 @@ import tftrt_yolo
 from tests.conftest import DATA, IMAGES, TINY_WEIGHTS
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.cli import terminal
-from tftrt_yolo.ground import documents
+from tftrt_yolo.ground.files import documents
 from tftrt_yolo.workflows.demo import DemoStage
 
 DETECT = str(DATA / "detect" / "data.yaml")

@@ -13,7 +13,7 @@ from tftrt_yolo.converter import accelerators
 _ENDLESS = """
 import os
 import time
-from tftrt_yolo.ground.progress import Progress
+from tftrt_yolo.ground.workers.progress import Progress
 
 def work(*, output_dir, **_):
     yield Progress(os.getpid(), os.getpid())

@@ -107,7 +107,7 @@ def test_a_converted_model_and_any_batch_size(tiny_conversion, tiny_export, tmp_
 
 def test_coco_json_gives_the_same(tiny_export, tmp_path):
     """The digits' labels as COCO's JSON, with another order of categories; and a background in both."""
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
 
     path = data_yaml(tmp_path / "data", "detect", num_images=8)
     (tmp_path / "data" / "labels" / "000003.txt").write_text("")

@@ -62,7 +62,7 @@ def test_network_equals_pytorch_on_photos(tiny_export):
 
     from tftrt_yolo.exporter import checkpoint, reference
     from tftrt_yolo.graph import letterbox
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
 
     yolo = checkpoint.load(str(TINY_WEIGHTS))
     loaded = tf.saved_model.load(str(tiny_export))
@@ -79,7 +79,7 @@ def test_network_equals_pytorch_on_photos(tiny_export):
 def test_encoded_gives_what_serving_default_gives(tiny_export):
     import tensorflow as tf
 
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
 
     signatures = tf.saved_model.load(str(tiny_export)).signatures
     encoded = signatures["encoded"](image_bytes=tf.constant([path.read_bytes() for path in IMAGES[:4]]))
@@ -274,7 +274,7 @@ def test_a_model_that_differs_is_refused(tmp_path, monkeypatch):
 
 def test_a_crash_of_the_worker_is_reported(tmp_path):
     """onnx2tf meets a file that is no ONNX, and its last words come back."""
-    from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+    from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
     with Worker("tftrt_yolo.exporter.tensorflow_half") as worker:
         (worker.folder / "trunk.onnx").write_bytes(b"no ONNX")

@@ -15,7 +15,7 @@ from tests import toy
 from tests.conftest import IMAGES
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.graph import letterbox
-from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image
 
 torch = pytest.importorskip("torch")
 

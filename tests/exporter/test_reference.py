@@ -6,7 +6,7 @@ import pytest
 import tftrt_yolo
 from tests.conftest import DATA
 from tftrt_yolo.exporter import checkpoint, pytorch_parity, reference
-from tftrt_yolo.ground.worker import Worker
+from tftrt_yolo.ground.workers.worker import Worker
 from tftrt_yolo.tasks import obb
 from tftrt_yolo.tasks.table import TASKS
 

@@ -75,7 +75,7 @@ def test_network_equals_pytorch_on_photos(models, task):
 
     from tftrt_yolo.exporter import checkpoint, reference
     from tftrt_yolo.graph import crop, letterbox
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
 
     saved_model_dir = models.exported(task)
     fit = crop.crop_images if task == "classify" else letterbox.letterbox_padded_images
@@ -95,7 +95,7 @@ def test_network_equals_pytorch_on_photos(models, task):
 def test_encoded_gives_what_serving_default_gives(models, task):
     import tensorflow as tf
 
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
 
     signatures = tf.saved_model.load(str(models.exported(task))).signatures
     pictures = _pictures(task)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.conftest import IMAGES
 from tftrt_yolo.graph import crop, letterbox
-from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image
 
 
 def _expected(image, size_hw):

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tests.conftest import IMAGES
 from tftrt_yolo.graph import letterbox
-from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image
 
 pytest.importorskip("ultralytics")
 

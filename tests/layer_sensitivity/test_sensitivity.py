@@ -16,7 +16,7 @@ from tests.conftest import CROPS, DATA
 from tftrt_yolo.converter.int8 import calibration, quantization
 from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.layer_sensitivity import layer_costs, sensitivity_chart, sensitivity_report
 from tftrt_yolo.saved_model.handle import open_saved_model
 
@@ -58,7 +58,7 @@ def calibrated(tiny_export):
 def _compared(directory):
     """The frames that are measured on: every so many of the pictures."""
     from tftrt_yolo import contract
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
     from tftrt_yolo.saved_model.network import Framer
 
     chosen = np.linspace(0, len(CALIBRATION) - 1, COMPARED).round().astype(int)

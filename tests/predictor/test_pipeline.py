@@ -9,7 +9,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.predictor import pipeline
 
 

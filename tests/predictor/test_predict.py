@@ -7,7 +7,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.files import image_files
 
 
 def test_writes_pictures_and_detections(tiny_export, tmp_path):

@@ -7,7 +7,7 @@ import supervision as sv
 
 import tftrt_yolo
 from tests.conftest import IMAGES, match, reference
-from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image
 
 
 def _agreement(predictor, model):

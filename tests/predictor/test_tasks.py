@@ -10,7 +10,7 @@ import supervision as sv
 
 import tftrt_yolo
 from tests.conftest import CROPS, IMAGES, OTHER_TASKS, reference
-from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image
 from tftrt_yolo.ground.placement import letterboxed
 from tftrt_yolo.tasks import masks, obb, pose, segment
 from tftrt_yolo.tasks.table import TASKS

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.benchmarking.contestants import Contestant
-from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.version import __version__
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 # Ultralytics would install packages, print, and write its settings into the user's home.

@@ -19,7 +19,7 @@ from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel
 from tftrt_yolo.ground.environment import Environment
 from tftrt_yolo.ground.errors import BenchmarkError
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 _CEILING_SECONDS = 2.0
 YAML_SUFFIXES = (".yaml", ".yml")

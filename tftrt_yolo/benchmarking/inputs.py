@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import PADDING_VALUE, letterboxed, scaled_size
 
 MAX_IMAGES = 64  # 79 MB at 640 x 640; a batch that is larger repeats them

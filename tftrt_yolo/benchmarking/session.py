@@ -14,7 +14,7 @@ from tftrt_yolo.benchmarking.contestants import Contestant
 from tftrt_yolo.benchmarking.machine import GpuWatch
 from tftrt_yolo.benchmarking.results.measurements import Absence, ContestantRun, Crash, Measurement
 from tftrt_yolo.ground.errors import TftrtYoloError
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 _TENSORFLOW_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # errors stay: they are the last words of a crash
 

@@ -24,9 +24,9 @@ from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.help import USAGE, did_you_mean, help_of, version
 from tftrt_yolo.cli.signatures import arguments_of, as_keywords
 from tftrt_yolo.cli.terminal import fail, free_standard_output, progress_of, quiet, show, warnings_of_ours
-from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.arguments import named_as_flags
 from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.files import documents
 
 
 def run(arguments: list[str] | None = None) -> None:

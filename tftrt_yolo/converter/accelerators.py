@@ -93,7 +93,7 @@ def _check_tensorrt(_: str, options: TensorRTOptions | None, parity_images: str 
 
 def _check_grappler(accelerator: str, options: TensorRTOptions | None, parity_images: str | Path | None) -> dict:
     """Refuses TF-TRT's options, whatever their values; gives the arguments of Grappler's worker."""
-    from tftrt_yolo.ground import image_files
+    from tftrt_yolo.ground.files import image_files
 
     if options is not None:
         options.refuse("tensorrt", f"{argument('accelerator')} is {accelerator!r}")

@@ -14,7 +14,7 @@ import numpy as np
 import supervision as sv
 
 from tftrt_yolo.converter.parity import DenseDifference, Parity
-from tftrt_yolo.ground.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image
 from tftrt_yolo.predictor.predictor import Predictor
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import SavedModelNetwork, frames_ahead

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.parity import DenseDifference, Parity
-from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import SavedModelError
+from tftrt_yolo.ground.files import documents
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.

@@ -18,10 +18,11 @@ from tftrt_yolo.converter.accelerators import ACCELERATORS, check_precision
 from tftrt_yolo.converter.conversion_report import ConversionReport
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
-from tftrt_yolo.ground import directories, progress
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.workers import progress
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 

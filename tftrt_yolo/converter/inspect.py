@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.conversion_report import ConversionReport, count_nodes
-from tftrt_yolo.ground import directories
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 

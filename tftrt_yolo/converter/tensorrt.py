@@ -1,4 +1,4 @@
-"""TrtGraphConverterV2 on signature `network`. It runs in a worker's process; see `tftrt_yolo.ground.worker`.
+"""TrtGraphConverterV2 on signature `network`. It runs in a worker's process; see `ground.workers.worker`.
 
 Where TensorRT and a GPU are, engines are built, saved and proven to run. Elsewhere the conversion is the same: TF-TRT's
 partitioner needs neither, only two checks in its Python front do, and those are answered here.
@@ -29,7 +29,7 @@ from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
-from tftrt_yolo.ground.progress import Progress, Remark
+from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.saved_model import saved_model_pb, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 

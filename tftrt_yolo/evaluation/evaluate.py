@@ -29,9 +29,9 @@ from tftrt_yolo.evaluation import charts
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 from tftrt_yolo.evaluation.evaluation_report import FILE, EvaluationReport
-from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import EvaluationError
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 _CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))

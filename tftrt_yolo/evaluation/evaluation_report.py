@@ -7,8 +7,8 @@ report.value("box mAP50-95"), report.difference("box mAP50-95")
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import EvaluationError
+from tftrt_yolo.ground.files import documents
 
 FILE = "evaluation.json"
 _ROWS = 100  # classes that a table shows

@@ -15,7 +15,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EvaluationError, SavedModelError
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import in_unit_range

@@ -3,7 +3,7 @@
     yolo = load("yolov8n.pt")
     yolo.module(images), yolo.facts.task
 
-It runs in a worker's process (see `tftrt_yolo.ground.worker`): importing ultralytics patches Pillow, OpenCV and
+It runs in a worker's process (see `tftrt_yolo.ground.workers.worker`): importing ultralytics patches Pillow, OpenCV and
 PyTorch. A checkpoint is a pickle and may come from a stranger: only the known classes of PyTorch and Ultralytics are
 loaded from it, and a model YAML may only name Ultralytics' and PyTorch's layers.
 """

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from tftrt_yolo.contract import SAVED_MODEL, Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import pytorch_parity
-from tftrt_yolo.ground import directories, environment
+from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.tasks.table import TASKS
 
 _TENSORFLOW_ENVIRONMENT = {

@@ -1,4 +1,4 @@
-"""Export's PyTorch half: checkpoint in, ONNX out. It runs in a worker's process; see `tftrt_yolo.ground.worker`."""
+"""Export's PyTorch half: checkpoint in, ONNX out. It runs in a worker's process; see `ground.workers.worker`."""
 
 from collections.abc import Iterator
 from pathlib import Path

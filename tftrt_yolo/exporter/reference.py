@@ -1,4 +1,4 @@
-"""PyTorch's dense predictions, batch after batch. It runs in a worker's process; see `tftrt_yolo.ground.worker`.
+"""PyTorch's dense predictions, batch after batch. It runs in a worker's process; see `ground.workers.worker`.
 
 with Worker("tftrt_yolo.exporter.reference", working_dir=Path.cwd()) as worker:
     worker.open(weights="yolov8n.pt")

@@ -1,4 +1,4 @@
-"""Export's TensorFlow half: ONNX in, SavedModel out. It runs in a worker's process; see `tftrt_yolo.ground.worker`.
+"""Export's TensorFlow half: ONNX in, SavedModel out. It runs in a worker's process; see `ground.workers.worker`.
 
 All of it is there and not only onnx2tf, so that a process which exports never imports TensorFlow beside PyTorch.
 """

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, arguments, documents, directories, workers, images; no TensorFlow at import."""
+"""What every room stands on: errors, arguments, files, workers; no TensorFlow at import."""

@@ -1,4 +1,4 @@
-"""What each convolution's quantisation costs, measured. It runs in a worker's process; see `tftrt_yolo.ground.worker`.
+"""What each convolution's quantisation costs, measured. It runs in a worker's process; see `ground.workers.worker`.
 
 The network runs once unquantised, once with each layer alone quantised and once with all, on the same frames; what
 counts is how far the dense outputs move where the unquantised network finds something.
@@ -14,10 +14,10 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter.comparison import decibels
 from tftrt_yolo.converter.int8.calibration import Calibrated, calibrating
 from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.ground import image_files
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
-from tftrt_yolo.ground.progress import Progress, Remark
+from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.layer_sensitivity import switched
 from tftrt_yolo.layer_sensitivity.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.saved_model.handle import SavedModelHandle

@@ -9,8 +9,8 @@ import dataclasses
 import math
 from pathlib import Path
 
-from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import SensitivityError
+from tftrt_yolo.ground.files import documents
 
 FILE = "sensitivity.json"
 CSV_FILE = "sensitivity.csv"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.ground import directories, image_files
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.errors import ImageError
+from tftrt_yolo.ground.files import directories, image_files
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
 from tftrt_yolo.tasks.table import TASKS

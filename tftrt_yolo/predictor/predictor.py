@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.ground import image_files
 from tftrt_yolo.ground.arguments import check_at_least_one
+from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Scene

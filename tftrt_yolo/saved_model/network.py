@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.graph import crop, letterbox
-from tftrt_yolo.ground import image_files
+from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model

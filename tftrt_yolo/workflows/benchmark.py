@@ -22,8 +22,9 @@ from tftrt_yolo.benchmarking.results import chart
 from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, BenchmarkReport
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
-from tftrt_yolo.ground import assets, directories
+from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, number
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 _CONTENTS = directories.Contents(FILE, (CSV_FILE, chart.FILE))

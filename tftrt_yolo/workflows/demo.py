@@ -12,8 +12,8 @@ from pathlib import Path
 from tftrt_yolo import contract
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.exporter.export import export
-from tftrt_yolo.ground import directories
 from tftrt_yolo.ground.assets import PHOTO, WEIGHTS
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.predictor.predict import CONTENTS, predict
 
 

@@ -233,7 +233,7 @@ def test_one_quantised_convolution_is_numpys(tiny_export):
 def _assert_dense(dense, saved_model_dir, converted_dir):
     """Image by image and in float64, on the pictures that are compared."""
     from tftrt_yolo import contract
-    from tftrt_yolo.ground.image_files import read_image
+    from tftrt_yolo.ground.files.image_files import read_image
     from tftrt_yolo.saved_model.network import Framer, SavedModelNetwork
 
     framer = Framer(contract.read_metadata(saved_model_dir))

@@ -15,8 +15,8 @@ from tftrt_yolo.benchmarking.machine import Machine
 from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES, SELECTED
 from tftrt_yolo.benchmarking.results import cells
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
-from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import BenchmarkError
+from tftrt_yolo.ground.files import documents
 
 FILE = "benchmark.json"
 CSV_FILE = "benchmark.csv"

@@ -12,9 +12,9 @@ from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.evaluation.evaluate import evaluate
-from tftrt_yolo.ground import image_files
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _PARITY_IMAGES = 16

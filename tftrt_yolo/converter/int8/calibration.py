@@ -20,10 +20,10 @@ from tftrt_yolo.converter.int8 import calibration_cache, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
-from tftrt_yolo.ground import progress
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
-from tftrt_yolo.ground.progress import Progress, Remark
+from tftrt_yolo.ground.workers import progress
+from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.saved_model import freeze, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tftrt_yolo.converter.int8.histogram import BINS, Histogram
-from tftrt_yolo.ground import directories
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 FORMAT_VERSION = 2  # to be raised when what is measured, or how images are framed, changes

@@ -15,8 +15,8 @@ import numpy as np
 from tftrt_yolo import contract
 from tftrt_yolo.converter.int8.histogram import METHODS
 from tftrt_yolo.evaluation.datasets import dataset
-from tftrt_yolo.ground import image_files
 from tftrt_yolo.ground.errors import ConversionError, ImageError
+from tftrt_yolo.ground.files import image_files
 
 DEFAULT_METHOD = "max"  # all three are within 0.010 of FP32; it finds most of the detections (benchmarks/int8.md)
 TENSORRT = "tensorrt"  # TF-TRT's own calibrator, which needs no ranges of ours

@@ -18,7 +18,7 @@ from tftrt_yolo.evaluation.datasets.examples import Dataset, Example, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import DatasetError
-from tftrt_yolo.ground.image_files import SUFFIXES
+from tftrt_yolo.ground.files.image_files import SUFFIXES
 
 _LISTED = 5  # missing images that a message names
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import heed_interrupts
 from tftrt_yolo import contract
-from tftrt_yolo.ground import directories
-from tftrt_yolo.ground.directories import Contents
+from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.files.directories import Contents
 
 PAIR = Contents("marker.txt", ("other.txt",))
 EARLIER = {"marker.txt": "old", "other.txt": "old too"}
@@ -168,7 +168,7 @@ def test_directories_are_exchanged(tmp_path):
 _SLOW = """
 import sys
 from pathlib import Path
-from tftrt_yolo.ground import directories
+from tftrt_yolo.ground.files import directories
 with directories.written_whole(Path(sys.argv[1]), directories.Contents("marker.txt"), overwrite=True) as partial_dir:
     while True:
         (partial_dir / "marker.txt").write_text("half")

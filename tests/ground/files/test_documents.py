@@ -13,10 +13,10 @@ import pytest
 import tftrt_yolo
 from tftrt_yolo.benchmarking.results.measurements import Measurement
 from tftrt_yolo.contract import Selection
-from tftrt_yolo.ground import documents
 from tftrt_yolo.ground.errors import BenchmarkError
+from tftrt_yolo.ground.files import documents
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 REPORTS = [
     kind
     for kind in (getattr(tftrt_yolo, name) for name in tftrt_yolo.__all__)

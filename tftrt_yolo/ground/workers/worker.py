@@ -33,7 +33,7 @@ from typing import BinaryIO
 
 from tftrt_yolo.ground.errors import TftrtYoloError
 
-_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+_PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 _LAST_LINES = 12
 # Graphs with their weights inside are copied dozens of times. Heap that is kept instead of given back to the system
 # between the copies need not be cleared again, which for yolov8x is half of the time (glibc; others ignore these).
@@ -87,7 +87,7 @@ class Worker:
         read_end, write_end = os.pipe()
         self._results = self._resources.enter_context(open(read_end, "rb"))
         self._process = subprocess.Popen(
-            [self._python or sys.executable, "-m", "tftrt_yolo.ground.worker", self._module, str(write_end)],
+            [self._python or sys.executable, "-m", "tftrt_yolo.ground.workers.worker", self._module, str(write_end)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,

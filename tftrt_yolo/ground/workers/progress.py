@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 
 from absl import logging
 
-from tftrt_yolo.ground.worker import Worker
+from tftrt_yolo.ground.workers.worker import Worker
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tftrt_yolo.ground.worker import Worker, WorkerCrashedError
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 
 def test_a_result_of_a_class_that_only_the_child_knows(tmp_path, monkeypatch):

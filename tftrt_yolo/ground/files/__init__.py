@@ -1,0 +1,1 @@
+"""Files and directories of every kind: output that appears whole, reports as JSON, images."""

@@ -1,0 +1,128 @@
+"""Reading files that come from strangers: never more than expected, never a device, never for ever.
+
+    data = reading.read_bytes(path, most_bytes=1 << 20)
+    document = reading.parse_yaml(data.decode())
+    document = reading.parse_json(text)
+
+A fifo waits for ever, /dev/zero has no end, ten lines of YAML with aliases mean gigabytes, and a hundred thousand
+brackets overflow the stack of a parser. All of these raise `UnreadableError`, a ValueError, which a caller turns into
+an error of its own that says what the file should have been.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from tftrt_yolo.ground.text import first_line
+
+_MOST_DEPTH = 32  # levels of lists and dictionaries
+# A string without an end reaches to the document's, or each quotation mark in it would be tried as a beginning.
+_STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_MOST_SCALAR = 4_096  # characters of one value; longer numbers in base 60 take minutes
+
+
+class UnreadableError(ValueError):
+    """A file is none, is too large, or holds what is never read; the message is half a sentence."""
+
+
+def read_bytes(path: str | Path, most_bytes: int) -> bytes:
+    """Reads a regular file whole.
+
+    Args:
+      path: The file; links are followed.
+      most_bytes: Refuse a larger one.
+
+    Returns:
+      Its bytes.
+
+    Raises:
+      OSError: If it is missing or cannot be opened.
+      UnreadableError: If it is a folder, a fifo or a device, or larger.
+    """
+    if os.path.isdir(path):
+        raise UnreadableError("is a folder")
+    # Not to wait for the writer of a fifo; for files it changes nothing.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("is a device, a pipe or a socket and no file")
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise UnreadableError(f"has {max(status.st_size, len(data)):,} bytes; at most {most_bytes:,} are read")
+    return data
+
+
+def read_text(path: str | Path, most_bytes: int, encoding: str = "utf-8") -> str:
+    """As `read_bytes`, decoded; what is no text in this encoding is an UnreadableError."""
+    try:
+        return read_bytes(path, most_bytes).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"is no text in {encoding} ({error.reason} at byte {error.start:,})") from error
+
+
+def parse_json(text: str) -> object:
+    """Parses JSON of at most 32 levels.
+
+    Args:
+      text: The document.
+
+    Returns:
+      What it holds.
+
+    Raises:
+      UnreadableError: If it is no JSON, or nested deeper.
+    """
+    depth = deepest = 0
+    for bracket in _STRINGS_AND_BRACKETS.findall(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+        deepest = max(deepest, depth)
+    if deepest > _MOST_DEPTH:
+        raise UnreadableError(f"is nested {deepest:,} levels deep; at most {_MOST_DEPTH} are read")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"is no JSON ({first_line(error)})") from error
+
+
+def parse_yaml(text: str) -> object:
+    """Parses plain YAML: one document of at most 32 levels, without aliases and without values of other kinds.
+
+    Args:
+      text: The document.
+
+    Returns:
+      What it holds.
+
+    Raises:
+      UnreadableError: If it is no YAML, or holds an alias or a value of more than 4,096 characters.
+    """
+    import yaml  # a tenth of a second, which a command's help need not wait for
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        _check_events(yaml.parse(text, Loader=loader), yaml)
+        return yaml.load(text, Loader=loader)  # noqa: S506 - a SafeLoader, in C where there is one
+    except UnreadableError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1:,}" if mark else ""
+        raise UnreadableError(f"is no YAML ({first_line(error)}{line})") from error
+
+
+def _check_events(events: Iterator, yaml) -> None:
+    """Refuses what makes a small YAML large, or a parser overflow, before anything is built from it."""
+    level = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise UnreadableError(f"refers to an anchor in line {event.start_mark.line + 1:,}; write the value itself")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MOST_SCALAR:
+            raise UnreadableError(
+                f"holds a value of {len(event.value):,} characters; at most {_MOST_SCALAR:,} are read"
+            )
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > _MOST_DEPTH:
+            raise UnreadableError(f"is nested more than {_MOST_DEPTH} levels deep")

@@ -1,0 +1,60 @@
+r"""Text that comes from a file, for a message: it may hold anything, and a terminal obeys what it holds.
+
+raise CheckpointError(f"{weights} ends in the head {quoted(head)}.")     # 'Dete\x1b[31mct', at most 80 characters
+print(printable(report))                                                 # escapes what moves a terminal's cursor
+"""
+
+import unicodedata
+
+_MOST = 80  # characters of a quotation
+_KEPT = frozenset("\n\t\u200c\u200d")  # breaks of lines and tabs, and the joiners of scripts and emoji
+_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode's categories of what is not seen but obeyed
+
+
+def printable(text: object) -> str:
+    r"""Escapes control characters, and what changes the direction of writing.
+
+    Args:
+      text: Anything; its `str` is taken.
+
+    Returns:
+      The text with "\x1b" and the like spelt out; line breaks, tabs and letters of every script stay.
+    """
+    return "".join(
+        character if character in _KEPT or unicodedata.category(character) not in _ESCAPED else _escape(character)
+        for character in str(text)
+    )
+
+
+def _escape(character: str) -> str:
+    r"""A character as Python writes it in ASCII: "\x1b"."""
+    return character.encode("unicode_escape").decode()
+
+
+def quoted(value: object, most: int = _MOST) -> str:
+    r"""A value of a file as a message may show it: on one line, escaped and cut.
+
+    Args:
+      value: A string, a number, None, or a container of these; of anything else only its type is told.
+      most: At most this many characters of it.
+
+    Returns:
+      As `repr`, with "..." in place of what is cut.
+    """
+    if isinstance(value, (str, bytes)):
+        shown = repr(value[: most + 1])
+        return printable(shown) if len(value) <= most else printable(repr(value[:most])) + " ..."
+    if isinstance(value, int) and abs(value) >= 10**most:
+        return f"a whole number of {value.bit_length():,} bits"
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple, set, dict)):
+        return f"a {type(value).__name__} of {len(value):,}"
+    return f"a {type(value).__name__}"
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """What an exception of a library says: the first line, escaped and cut; its type if it says nothing."""
+    lines = str(error).strip().splitlines()
+    line = printable(lines[0]) if lines else type(error).__name__
+    return line if len(line) <= most else line[:most] + " ..."
