@@ -61,7 +61,7 @@ def test_rooms_keep_their_secrets():
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics")),
         },
         "ultralytics": {
-            "exporter/checkpoint.py",
+            "exporter/checkpoint/load.py",
             "exporter/surgery.py",
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
         },

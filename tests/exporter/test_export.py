@@ -60,11 +60,12 @@ def test_network_equals_pytorch_on_photos(tiny_export):
     """Boxes within 0.1 px and scores within 1e-3 of PyTorch, batch 1 and 3, on real pictures."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import checkpoint, reference
+    from tftrt_yolo.exporter import reference
+    from tftrt_yolo.exporter.checkpoint.load import load
     from tftrt_yolo.graph import letterbox
     from tftrt_yolo.ground.files.image_files import read_image
 
-    yolo = checkpoint.load(str(TINY_WEIGHTS))
+    yolo = load(str(TINY_WEIGHTS))
     loaded = tf.saved_model.load(str(tiny_export))
     images = [tf.constant(read_image(path)[None]) for path in IMAGES[:3]]
     images = [letterbox.to_unit_range(letterbox.letterbox_images(image, (320, 320))[0]) for image in images]
@@ -234,12 +235,12 @@ BAD_WEIGHTS = {
 @pytest.mark.parametrize("kind", BAD_WEIGHTS)
 def test_bad_weights(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)  # where evil.yaml would do its harm
-    from tftrt_yolo.exporter import checkpoint
+    from tftrt_yolo.exporter.checkpoint.load import load
 
     weights = _bad_weights(tmp_path, kind)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(tftrt_yolo.CheckpointError, match=BAD_WEIGHTS[kind]):
-        checkpoint.load(weights)
+        load(weights)
     assert sorted(tmp_path.iterdir()) == before
 
 
