@@ -186,7 +186,9 @@ def _bad_weights(folder, kind):
             return "yolo26n-depth.yaml"
         case "evil.yaml":
             path = folder / "evil.yaml"
-            path.write_text("nc: 1\nactivation: __import__('os').mkdir('harm')\nbackbone: []\nhead: []\n")
+            path.write_text(
+                "nc: 1\nactivation: __import__('os').mkdir('harm')\nbackbone: []\nhead:\n  - [-1, 1, Detect, [nc]]\n"
+            )
         case "grey.yaml":
             from ultralytics.nn.tasks import yaml_model_load
 
@@ -197,7 +199,7 @@ def _bad_weights(folder, kind):
             path.write_text("nc: 1\nbackbone:\n  - [-1, 1, Conv, [8, 3, 2]]\nhead: []\n")
         case "layer.yaml":
             path = folder / "layer.yaml"
-            path.write_text("nc: 1\nbackbone:\n  - [-1, 1, torch_safe_load, [1]]\nhead: []\n")
+            path.write_text("nc: 1\nbackbone:\n  - [-1, 1, torch_safe_load, [1]]\nhead:\n  - [-1, 1, Detect, [nc]]\n")
     return str(path)
 
 
@@ -215,19 +217,19 @@ class _Evil:
 
 BAD_WEIGHTS = {
     "missing": "does not exist",
-    "truncated": "cannot be loaded",
-    "empty": "cannot be loaded",
-    "text": "cannot be loaded",
-    "state_dict": "no network",
+    "truncated": r"is damaged or cut short \(.*copy or download it again",
+    "empty": "is no checkpoint: it is empty",
+    "text": "is no checkpoint: it starts with b'these are no'",
+    "state_dict": "holds a dictionary with the keys 'weight' and no network",
     "other_network": "a Linear and no YOLO network",
-    "torchscript": "TorchScript",
-    "evil": "outside the supported Ultralytics checkpoint format",
+    "torchscript": "is a TorchScript archive",
+    "evil": r"holds the name '(posix|nt)\.mkdir', which is none of PyTorch's or Ultralytics' classes",
     "rtdetr.yaml": "ends in the head RTDETRDecoder, which is not supported. Supported are Detect",
     "world.yaml": "ends in the head WorldDetect, which is not supported",
     "depth.yaml": "ends in the head Depth, which is not supported",
     "grey.yaml": "takes images of 1 channels. Only RGB",
-    "evil.yaml": "is not a torch.nn layer",
-    "layer.yaml": "'torch_safe_load' is not a layer",
+    "evil.yaml": "its activation is .*, which is not a torch.nn layer",
+    "layer.yaml": "'torch_safe_load', is not a layer",
     "headless.yaml": "does not describe a YOLO model: it has no head",
 }
 

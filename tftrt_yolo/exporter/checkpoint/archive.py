@@ -85,7 +85,6 @@ def _what_it_is(start: bytes) -> str:
 def _parts(path: Path, file: zipfile.ZipFile) -> Archive:
     """Reads every entry, which verifies its checksum."""
     entries = [entry for entry in file.infolist() if not entry.is_dir()]
-    _check_entries(path, entries)
     names = {entry.filename: entry for entry in entries}
     folders = sorted(name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl"))
     if len(folders) != 1:
@@ -95,6 +94,7 @@ def _parts(path: Path, file: zipfile.ZipFile) -> Archive:
         raise CheckpointError(
             f"{path} is a TorchScript archive. Expected the checkpoint that it was exported from, or {_EXPECTED}."
         )
+    _check_entries(path, entries)
     data = {name: file.read(entry) for name, entry in names.items()}
     if data.get(f"{folder}/byteorder", b"little").strip() != b"little":
         raise CheckpointError(f"{path} was saved on a big-endian machine. Save it again on a little-endian one.")

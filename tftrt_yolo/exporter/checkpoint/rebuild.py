@@ -168,10 +168,8 @@ def _refuse_shadows(contents: Contents, path: str, part: torch.nn.Module, record
         is_own = isinstance(value, Call) and value.reference in fused and name in ("forward", "detect")
         is_plain = value is None or isinstance(value, (bool, int, float, str))
         if is_method and not is_own and not (is_plain and name in _INCIDENTAL):
-            what = (
-                f"{printable(describe(value))} in place of the method {quoted(name)} of {quoted(path or 'the network')}"
-            )
-            _refuse(contents, what, "none")
+            owner = quoted(path) if path else "the network"
+            _refuse(contents, f"{printable(describe(value))} as the method {quoted(name)} of {owner}", "its own")
 
 
 def _compare_strides(contents: Contents, module: torch.nn.Module) -> None:

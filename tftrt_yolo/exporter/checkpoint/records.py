@@ -7,6 +7,8 @@ None of them does anything: a Record has no method of the class that it names, a
 
 import dataclasses
 
+from tftrt_yolo.ground.text import with_article
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
@@ -93,11 +95,11 @@ class TensorRecord:
 def describe(value: object) -> str:
     """What a value is, for a message: "a Conv2d", "a call of torch._utils._rebuild_qtensor", "a dict"."""
     if isinstance(value, Record):
-        return f"a {value.kind}"
+        return with_article(value.kind)
     if isinstance(value, Call):
         return f"a call of {value.reference}"
     if isinstance(value, Reference):
         return f"the name {value}"
     if isinstance(value, TensorRecord):
         return "a tensor"
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else with_article(type(value).__name__)
