@@ -65,8 +65,7 @@ def load(weights: str) -> Yolo:
       CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, or not what
         Ultralytics builds from its YAML.
     """
-    is_yaml = Path(weights).suffix.lower() in _YAML_SUFFIXES
-    module, names = _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
+    module, names = read(weights)
     head = module.model[-1]
     if getattr(head, "one2one_cv2", None) is not None:
         head.end2end = True  # of two branches the one that needs no suppression; fuse() drops the other
@@ -80,6 +79,12 @@ def load(weights: str) -> Yolo:
         num_parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
     return Yolo(module, facts)
+
+
+def read(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
+    """As `load`, but neither fused nor changed: the network, float32, and the names of its classes."""
+    is_yaml = Path(weights).suffix.lower() in _YAML_SUFFIXES
+    return _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
 
 
 def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
