@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import logging
 
 from tftrt_yolo import contract
+from tftrt_yolo.ground.streams import UntilFailure
 
 _MAX_PADDED_PIXELS = 160_000_000  # pixels of one padded batch of different sizes, 480 MB
 _ALIGNMENT = 4_096  # bytes; TensorFlow takes aligned memory as it is and copies other
@@ -85,21 +86,29 @@ class Pipeline:
 
         Yields:
           Each image, and its own outputs without padding.
+
+        Raises:
+          Exception: What the iterable raises, after the outputs of all images that it gave before.
         """
         if self._is_compiled and self._warm_batch_sizes:
             batch_size = min(batch_size, max(self._warm_batch_sizes))
-        batches = _batches(images, batch_size)
+        until = UntilFailure(images)
+        batches = _batches(until, batch_size, self._image_bytes)
         batch = next(batches, None)
         following = next(batches, None)
         if following is None:  # nothing to overlap with, and a thread's round trip costs a tenth of a small batch
             if batch is not None:
                 yield from self._unpack(batch, self._run(batch, self._padded_size(len(batch))))
-            return
+        else:
+            yield from self._overlapped(itertools.chain((batch, following), batches))
+        until.raise_failure()
+
+    def _overlapped(self, batches: Iterable[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Runs batches, two at a time."""
         pending: collections.deque[tuple[list, Future]] = collections.deque()
         try:
-            for next_batch in itertools.chain((batch, following), batches):
-                future = self._launchers.submit(self._run, next_batch, self._padded_size(len(next_batch)))
-                pending.append((next_batch, future))
+            for batch in batches:
+                pending.append((batch, self._launchers.submit(self._run, batch, self._padded_size(len(batch)))))
                 if len(pending) > 2:
                     images, future = pending.popleft()
                     yield from self._unpack(images, future.result())
