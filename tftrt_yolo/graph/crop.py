@@ -149,7 +149,9 @@ def _weights(axis: _Axis, length: int) -> tf.Tensor:
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     whole = tf.floor(weights * 2.0**_WEIGHT_BITS + 0.5)
     upper = tf.floor(whole / _HALF)
-    return tf.ensure_shape(tf.cast(tf.concat([upper, whole - upper * _HALF], axis=-1), tf.float32), (None, None, 2 * length))
+    return tf.ensure_shape(
+        tf.cast(tf.concat([upper, whole - upper * _HALF], axis=-1), tf.float32), (None, None, 2 * length)
+    )
 
 
 def _weigh(planes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -106,8 +106,8 @@ def checked_sizes(images: tf.Tensor, sizes_hw: tf.Tensor) -> tf.Tensor:
     with tf.device(_HOST):
         most = tf.minimum(shape[1:3], MOST_SIDE)
         message = (
-            f"An image's height and width must be 1 to {MOST_SIDE} pixels, and no more than those of the tensor that it "
-            "lies in. Scale it down first. Got the sizes (height, width), and the most that they may be:"
+            f"An image's height and width must be 1 to {MOST_SIDE} pixels, and no more than those of the tensor in "
+            "which it lies. Scale it down first. Got the sizes (height, width), and the most that they may be:"
         )
         is_fine = tf.reduce_all((sizes_hw >= 1) & (sizes_hw <= most))
         with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw, most], summarize=16)]):

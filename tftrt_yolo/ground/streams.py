@@ -1,9 +1,9 @@
 """Streams that fail: what came before the failure is dealt with first.
 
-    until = UntilFailure(images)
-    for image in until:
-        ...
-    until.raise_failure()
+until = UntilFailure(images)
+for image in until:
+    ...
+until.raise_failure()
 """
 
 from collections.abc import Iterable, Iterator

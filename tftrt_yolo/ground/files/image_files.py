@@ -47,6 +47,7 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_EXPECTED_SOURCE = "Expected an image, a folder of images or a glob such as 'photos/*.jpg'."
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -76,7 +77,15 @@ def find_images(source: str | Path) -> list[Path]:
     Raises:
       ImageError: If there is none.
     """
-    path = Path(source)
+    try:
+        return _found(Path(source), str(source))
+    except (OSError, ValueError, re.error) as error:  # no right to look, or what no path can hold
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise ImageError(f"{shown(source)} cannot be read: {reason}. {_EXPECTED_SOURCE}") from error
+
+
+def _found(path: Path, source: str) -> list[Path]:
+    """As `find_images`."""
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -86,16 +95,12 @@ def find_images(source: str | Path) -> list[Path]:
                 f"The folder {shown(source)} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}."
             )
         return found
-    expected = "Expected an image, a folder of images or a glob such as 'photos/*.jpg'."
     if path.exists():
-        raise ImageError(f"{shown(source)} is a device, a pipe or a socket and no file. {expected}")
-    try:
-        found = sorted(Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file())
-    except (ValueError, re.error) as error:  # what no path can hold, in a pattern
-        raise ImageError(f"{quoted(str(source))} is no path ({first_line(error)}). {expected}") from error
+        raise ImageError(f"{shown(source)} is a device, a pipe or a socket and no file. {_EXPECTED_SOURCE}")
+    found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
     if not found:
-        kind = "No file matches the pattern" if glob.has_magic(str(source)) else "There is no file or folder"
-        raise ImageError(f"{kind} {shown(source)}. {expected}")
+        kind = "No file matches the pattern" if glob.has_magic(source) else "There is no file or folder"
+        raise ImageError(f"{kind} {shown(source)}. {_EXPECTED_SOURCE}")
     return found
 
 
@@ -207,6 +212,8 @@ def _damages_named(name: str) -> Iterator[None]:
     """Turns what Pillow raises into an ImageError."""
     try:
         yield
+    except PIL.Image.DecompressionBombError as error:  # of a size that Pillow finds on its way, such as a frame's
+        raise ImageError(f"{name} is too large to be safe: {first_line(error)} Scale it down first.") from error
     except _DAMAGES as error:
         said = f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
         raise ImageError(f"{name} cannot be decoded ({said}). Expected a whole image file; copy it again.") from error

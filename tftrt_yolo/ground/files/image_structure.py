@@ -1,6 +1,6 @@
 """What an image file is made of, counted before it is decoded: a small file can ask for hours or for all memory.
 
-    check(data, "JPEG")                     # raises ValueError: "has 3,000 scans; at most 100 are decoded"
+    check(data, "JPEG")                     # raises ValueError: "has more than 64 scans"
 
 Decoders go through a file block after block, some of them in Python, and take a size at its word. Files of cameras and
 of image editors stay far below these limits.
@@ -10,8 +10,9 @@ import re
 import struct
 from collections.abc import Iterator
 
-_MOST_SCANS = 100  # of a progressive JPEG, each as slow as an image; ten are usual
+_MOST_SCANS = 64  # of a progressive JPEG, each as slow as an image; ten are usual
 _MOST_SEGMENTS = 2_000  # of a JPEG; a large colour profile has 255
+_MOST_FILLING = 10_000  # bytes between the segments of a JPEG, which Pillow reads one by one
 _MOST_CHUNKS = 100_000  # of a PNG, each 8 KB or more in 89 megapixels
 _MOST_BLOCKS = 10_000  # of a GIF before its first frame, comments for the most part
 _MOST_EXIF_BYTES = 1 << 20
@@ -90,8 +91,10 @@ def _check_gif(data: bytes) -> None:
 
 def _check_jpeg(data: bytes) -> None:
     """Segments, scans and EXIF, up to the end of the image."""
-    place, segments, scans, exif = 2, 0, 0, []
+    place, segments, scans, filling, exif = 2, 0, 0, 0, []
     while found := _MARKER.search(data, place):
+        filling += 0 if scans else found.start() - place
+        _limit(filling, _MOST_FILLING, "bytes between its segments")
         kind, place = data[found.end() - 1], found.end()
         if kind == _END:
             break
@@ -104,6 +107,7 @@ def _check_jpeg(data: bytes) -> None:
         if kind == _APP1 and data.startswith(b"Exif\0\0", place + 2):
             exif.append(data[place + 8 : place + length])
         place += max(length, 2)
+    _limit(0 if scans else len(data) - place, _MOST_FILLING, "bytes and no scan behind its segments")
     if exif:
         check_exif(b"".join(exif))
 
