@@ -58,6 +58,12 @@ def with_article(name: str) -> str:
     return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
+def shown(path: object, most: int = 300) -> str:
+    """A path or a name as a message may show it: on one line, escaped, without quotation marks, its middle cut."""
+    line = printable(path).replace("\n", "\\n").replace("\t", "\\t")
+    return line if len(line) <= most else f"{line[: most // 3]} ... {line[-most // 3 :]}"
+
+
 def first_line(error: BaseException, most: int = 300) -> str:
     """What an exception of a library says: the first line, escaped and cut; its type if it says nothing."""
     lines = str(error).strip().splitlines()

@@ -49,9 +49,11 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError("is a device, a pipe or a socket and no file")
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise UnreadableError(f"has {max(status.st_size, len(data)):,} bytes; at most {most_bytes:,} are read")
+        # Not all of a large file only to refuse it; but those of /proc say that they are empty.
+        data = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
+    size_bytes = max(status.st_size, len(data))
+    if size_bytes > most_bytes:
+        raise UnreadableError(f"has {size_bytes:,} bytes; at most {most_bytes:,} are read")
     return data
 
 
