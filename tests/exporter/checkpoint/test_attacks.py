@@ -201,6 +201,26 @@ def test_yaml_that_is_none(refuses, tmp_path, text, message):
     refuses(str(tmp_path / "yolov8n-evil.yaml"), message)
 
 
+NAMES = [
+    "*.yaml",
+    "[a-z]*.yaml",
+    "http://127.0.0.1:9/a.yaml",
+    "ul://a/b/c.yaml",
+    "a" * 5_000 + ".yaml",
+    "\0.yaml",
+    "..yaml",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_model_yamls_that_are_none(name):
+    """Ultralytics would look for a pattern, and fetch from an address."""
+    from tftrt_yolo.exporter.checkpoint.load import load
+
+    with pytest.raises(CheckpointError, match="is neither a file nor an official model YAML"):
+        load(name)
+
+
 def _text(text):
     return b"X" + struct.pack("<I", len(text)) + text.encode()
 
