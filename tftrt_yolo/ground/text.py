@@ -64,6 +64,11 @@ def shown(path: object, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[: most // 3]} ... {line[-most // 3 :]}"
 
 
+def in_picture(name: object, most: int = 30) -> str:
+    r"""A name as matplotlib may draw it: as `shown`, and what stands between two "$" is not taken for a formula."""
+    return shown(name, most).replace("$", r"\$")
+
+
 def first_line(error: BaseException, most: int = 300) -> str:
     """What an exception of a library says: the first line, escaped and cut; its type if it says nothing."""
     lines = str(error).strip().splitlines()
