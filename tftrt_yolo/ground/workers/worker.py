@@ -185,8 +185,9 @@ class Worker:
                 "of tftrt_yolo that are loaded here; it must give these."
             ) from error
         except EOFError as error:
+            ending = _ending(self._process)  # before its last words are read: it may still write them
             last_words = "\n  ".join(_last_lines(self._log))
-            raise WorkerCrashedError(f"{_ending(self._process)}. Its last words:\n  {last_words}") from error
+            raise WorkerCrashedError(f"{ending}. Its last words:\n  {last_words}") from error
         if isinstance(result, TftrtYoloError):
             raise result
         return result
