@@ -32,7 +32,8 @@ def packed(result: object) -> bytes:
     """Packs a result.
 
     Args:
-      result: Plain values, NumPy's arrays and numbers, paths, and this package's dataclasses, named tuples and errors.
+      result: Plain values, which are those of JSON, bytes, tuples and sets; NumPy's arrays and numbers; paths; and this
+        package's dataclasses, named tuples and errors.
 
     Returns:
       What `unpacked` takes.
@@ -42,7 +43,7 @@ def packed(result: object) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        _Packer(buffer, protocol=4).dump(result)
+        _Packer(buffer, protocol=5).dump(result)
     except Exception as error:  # whatever it is, pickle says it in a dozen ways
         raise TypeError(f"work() gave a {type(result).__name__} that cannot be pickled: {error}") from error
     return buffer.getvalue()
