@@ -27,7 +27,7 @@ def _there_and_back(value):
     "value",
     [
         None,
-        [True, -(1 << 80), 1.5, float("inf"), "a\udc80", b"\0", bytearray(b"a"), {1}, frozenset({2})],
+        [True, -(1 << 80), 1.5, float("inf"), "a\udc80", b"\0", {1}, frozenset({2})],
         {"a": [{"b": ()}], 1: None},
         Path("/a/b"),
         _FACTS,
@@ -139,7 +139,7 @@ _RESULTS = "tftrt_yolo.ground.workers.results"
 )
 def test_nothing_else_is_put_together(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotTakenError, match=r"a result (with a .* in it|that cannot be put together here)"):
+    with pytest.raises(NotTakenError, match=r"a result (with a .* in it|in an old form)"):
         unpacked(io.BytesIO(data))
     assert list(tmp_path.iterdir()) == []
 
@@ -181,7 +181,7 @@ def test_the_makers_take_what_they_are_for(name, arguments, message):
 )
 def test_nothing_is_set_on_a_maker(name, state):
     data = _global(_RESULTS, name) + pickle.dumps(state, protocol=2)[2:-1] + b"b."
-    with pytest.raises(NotTakenError, match="cannot be put together here"):
+    with pytest.raises(NotTakenError, match="with a (BUILD|BINPUT) in it"):
         unpacked(io.BytesIO(data))
 
 
