@@ -1,6 +1,8 @@
 """What `check` says when it is asked again after something has changed."""
 
 import _ctypes
+import dataclasses
+import json
 import shutil
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.files import documents
 
 
 @pytest.fixture
@@ -35,6 +38,15 @@ def test_what_was_mended_is_no_longer_reported(site_packages):
     assert not any(remedy.startswith("TensorRT") for remedy in after.remedies)
     shutil.rmtree(site_packages / "tensorrt_libs")  # and the other way round: the links lead nowhere
     assert all(tftrt_yolo.check().library_problems.values())
+
+
+def test_how_the_network_of_workers_is_closed():
+    found = tftrt_yolo.check()
+    assert found.network_closed_by
+    assert f"closed by {found.network_closed_by}" in str(found)
+    document = json.loads(documents.to_json(found))
+    del document["network_closed_by"]  # as an earlier version wrote it
+    assert documents.parse(document, tftrt_yolo.Environment) == dataclasses.replace(found, network_closed_by=None)
 
 
 def test_what_was_installed_meanwhile_is_found(tmp_path, monkeypatch):

@@ -3,8 +3,11 @@
 `tftrt-yolo convert ...` calls run(), which calls `command_line.main` with what stands behind `tftrt-yolo`.
 """
 
+import atexit
+import contextlib
 import os
 import sys
+import traceback
 
 from tftrt_yolo.cli import interrupts
 
@@ -36,12 +39,9 @@ def _leave(arguments: list[str], error: BaseException) -> None:
     interrupts.rest()
     command = f" {arguments[0]}" if arguments and arguments[0].isalnum() else ""
     try:
-        sys.stdout.flush()
-        os.write(2, f"tftrt-yolo{command}: interrupted; nothing half written is left\n".encode())
-    except OSError:
-        pass  # nobody listens
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    try:
+        with contextlib.suppress(OSError):  # nobody listens
+            os.write(2, f"tftrt-yolo{command}: interrupted; nothing half written is left\n".encode())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         _let_go(error)
     finally:
         os._exit(_INTERRUPTED)
@@ -49,9 +49,6 @@ def _leave(arguments: list[str], error: BaseException) -> None:
 
 def _let_go(error: BaseException | None) -> None:
     """Closes what an interrupt left open: contexts just being entered, and what is to be done at the process's end."""
-    import atexit
-    import traceback
-
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__

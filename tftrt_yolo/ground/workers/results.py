@@ -12,6 +12,7 @@ import dataclasses
 import io
 import math
 import pickle
+import pickletools
 import sys
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -21,6 +22,52 @@ from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.text import quoted
 
 _PACKAGE = __name__.partition(".")[0]
+# What pickle writes of plain values, and of calls of functions; nothing that sets attributes or numbers its memory.
+_OPCODES = frozenset(
+    [
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "POP",
+        "POP_MARK",
+        "MEMOIZE",
+        "BINGET",
+        "LONG_BINGET",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "LONG4",
+        "BINFLOAT",
+        "SHORT_BINBYTES",
+        "BINBYTES",
+        "BINBYTES8",
+        "SHORT_BINUNICODE",
+        "BINUNICODE",
+        "BINUNICODE8",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_DICT",
+        "SETITEM",
+        "SETITEMS",
+        "EMPTY_SET",
+        "ADDITEMS",
+        "FROZENSET",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "NEWOBJ",
+    ]  # the last finds no class, and so says which was to be found
+)
 _NUMBERS = "biufcSU"  # kinds of arrays: numbers, truth values and texts, no objects
 
 
@@ -32,7 +79,8 @@ def packed(result: object) -> bytes:
     """Packs a result.
 
     Args:
-      result: Plain values, NumPy's arrays and numbers, paths, and this package's dataclasses, named tuples and errors.
+      result: Plain values, which are those of JSON, bytes, tuples and sets; NumPy's arrays and numbers; paths; and this
+        package's dataclasses, named tuples and errors.
 
     Returns:
       What `unpacked` takes.
@@ -62,13 +110,39 @@ def unpacked(file: BinaryIO) -> object:
       NotTakenError: If it is no result, or holds what is not taken.
     """
     try:
-        return _Unpacker(file).load()
+        return _Unpacker(io.BytesIO(_read(file))).load()
     except (EOFError, NotTakenError):
         raise
     except Exception as error:  # of bytes at random, pickle raises whatever it likes
-        if "truncated" in str(error):
-            raise EOFError from error
         raise NotTakenError(f"a result that cannot be put together here ({type(error).__name__}: {error})") from error
+
+
+class _Copy:
+    """Keeps what is read from a file."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self.parts = file, []
+
+    def read(self, size: int) -> bytes:
+        return self._keep(self._file.read(size), size)
+
+    def readline(self) -> bytes:
+        raise NotTakenError("a result in an old form of pickles")
+
+    def _keep(self, part: bytes, size: int) -> bytes:
+        if len(part) < size:
+            raise EOFError
+        self.parts.append(part)
+        return part
+
+
+def _read(file: BinaryIO) -> bytes:
+    """Reads a pickle up to its end, and refuses what `packed` does not write: some of it takes memory at will."""
+    copy = _Copy(file)
+    for opcode, _, _ in pickletools.genops(copy):
+        if opcode.name not in _OPCODES:
+            raise NotTakenError(f"a result with a {opcode.name} in it")
+    return b"".join(copy.parts)
 
 
 class _Packer(pickle.Pickler):
