@@ -78,7 +78,7 @@ def test_where_labels_are():
         ("detect", "10 .5 .5 .1 .1", "line 2: class 10; the model has the classes 0 to 9"),
         ("detect", "-1 .5 .5 .1 .1", "line 2: class -1"),
         ("detect", "1.5 .5 .5 .1 .1", "line 2: class 1.5"),
-        ("detect", "cat .5 .5 .1 .1", "line 2: could not convert string to float: 'cat'"),
+        ("detect", "cat .5 .5 .1 .1", "line 2: 'cat' is no number. Expected numbers between blanks"),
         ("detect", "1 .5 .5 .1", "line 2: 3 values behind the class. A model for detect needs 4"),
         ("detect", "1 .5 .5 .1 nan", "line 2: a value is not finite"),
         ("detect", "1 320 240 50 50", "line 2: the coordinate 320 lies outside of the image"),
@@ -107,7 +107,9 @@ def test_bad_lines(tmp_path, task, line, message):
 def test_a_label_file_that_is_no_text(tmp_path):
     path = data_yaml(tmp_path, "detect", num_images=1)
     (tmp_path / "labels" / "000000.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match=r"000000\.txt cannot be read .* Expected a label file"):
+    with pytest.raises(
+        DatasetError, match=r"000000\.txt cannot be read: it is no text in utf-8-sig .* Expected a label file"
+    ):
         _open(path)
 
 
@@ -176,7 +178,7 @@ def test_bad_data_yaml(tmp_path, changes, task, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("val: [images\nnames: {", "line 2 cannot be read: "),
+        ("val: [images\nnames: {", r"data\.yaml cannot be read: it is no YAML \(did not find .* in line 2\)"),
         ("val: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
         ("- val", "holds a list. Expected Ultralytics' keys"),
         ("", "holds a NoneType"),
@@ -271,7 +273,11 @@ def test_coco_json(tmp_path):
         ("detect", {"document": {"images": []}}, "annotation 0: there is no image with the id 7"),
         ("detect", {"document": {"images": [], "annotations": []}}, "has no image"),
         ("detect", {"annotation": {"category_id": 3}}, "annotation 0: there is no category 3"),
-        ("detect", {"annotation": {"category_id": [3]}}, r"annotation 0: category_id is \[3\]. Expected a number or"),
+        (
+            "detect",
+            {"annotation": {"category_id": [3]}},
+            r"annotation 0: category_id is a list of 1. Expected a number or",
+        ),
         ("detect", {"document": {"images": [3]}}, "image 0 has no id"),
         ("detect", {"annotation": {"bbox": [1, 2, 3]}}, r"annotation 0: bbox is \[1, 2, 3\]. Expected 4 finite"),
         ("detect", {"annotation": {"bbox": [1, 2, -3, 4]}}, "annotation 0: its box is -3 x 4 pixels"),
@@ -330,7 +336,7 @@ def test_malformed_json_and_no_folder(tmp_path):
         with pytest.raises(DatasetError, match=message):
             _open(path, images_dir=images_dir)
     path.write_text('{"images": [],\n "annotations": [')
-    with pytest.raises(DatasetError, match=r"instances\.json, line 2 cannot be read"):
+    with pytest.raises(DatasetError, match=r"instances\.json cannot be read: it is no JSON \(.*: line 2 "):
         _open(path, images_dir=DATA)
 
 

@@ -24,11 +24,14 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.text import first_line
 
 Report = TypeVar("Report")
 _VERSION_KEY = "format_version"
 FORMAT_VERSION = 1  # of a report that names none of its own
 _TEXT_WIDTH = 120  # columns
+_MOST_BYTES = 16 << 20  # of a file
 FAULTS = (ValueError, KeyError, TypeError, AttributeError)  # how a document that does not fit shows
 
 
@@ -81,10 +84,10 @@ def read(
     """
     path = Path(path) / file if Path(path).is_dir() else Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = reading.parse_json(reading.read_text(path, _MOST_BYTES))
     except OSError as error:
         raise error_class(f"{path} cannot be read: {error.strerror}. Expected a {file} of {origin}.") from error
-    except (ValueError, RecursionError) as error:  # the latter of a thousand brackets
+    except ValueError as error:
         raise error_class(f"{path} {fault(None, kind, error)}. Expected a {file} of this version; {remedy}.") from error
     try:
         return parse(document, kind)
@@ -104,7 +107,7 @@ def fault(document: object, kind: type, error: Exception) -> str:
     Returns:
       Half a sentence: that it is damaged, or of an older or a newer version.
     """
-    detail = f"{type(error).__name__}: {error}"
+    detail = f"{type(error).__name__}: {first_line(error)}"
     if not isinstance(document, dict):
         return f"is damaged ({detail})"
     if _VERSION_KEY not in document:  # the first reports had none
