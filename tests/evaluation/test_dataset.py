@@ -1,6 +1,7 @@
 """Data sets that fit, and all the ways in which a stranger's does not."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -78,7 +79,13 @@ def test_where_labels_are():
         ("detect", "10 .5 .5 .1 .1", "line 2: class 10; the model has the classes 0 to 9"),
         ("detect", "-1 .5 .5 .1 .1", "line 2: class -1"),
         ("detect", "1.5 .5 .5 .1 .1", "line 2: class 1.5"),
-        ("detect", "cat .5 .5 .1 .1", "line 2: could not convert string to float: 'cat'"),
+        ("detect", "cat .5 .5 .1 .1", "line 2: 'cat' is no number. Expected numbers between blanks"),
+        ("detect", "1 .5 .5 .1 1e400", "line 2: a value is not finite"),
+        ("detect", "-inf .5 .5 .1 .1", "line 2: a value is not finite"),
+        ("detect", "9" * 300 + " .5 .5 .1 .1", r"line 2: class 9+ \.\.\. 9+; the model has"),
+        ("detect", "1 .5 .5 .1 " + "x" * 1_000_000, r"line 2: 'x{80}' \.\.\. is no number"),
+        ("detect", "1 .5 .5 .1 \x1b[31m", r"line 2: '\\x1b\[31m' is no number"),
+        ("detect", "1 .5" * 300_000, "line 2: 300000 values behind the class, as of a polygon"),
         ("detect", "1 .5 .5 .1", "line 2: 3 values behind the class. A model for detect needs 4"),
         ("detect", "1 .5 .5 .1 nan", "line 2: a value is not finite"),
         ("detect", "1 320 240 50 50", "line 2: the coordinate 320 lies outside of the image"),
@@ -104,10 +111,85 @@ def test_bad_lines(tmp_path, task, line, message):
     assert "000001.txt, line 2: " in str(e.value)
 
 
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device", "long", "utf-16", "junk"])
+@pytest.mark.parametrize("where", ["data.yaml", "labels/000000.txt", "some.txt"])
+def test_what_is_no_text_file(tmp_path, kind, where):
+    """In place of each file that is read: an error at once."""
+    path = data_yaml(tmp_path, "detect", num_images=1, val="some.txt")
+    (tmp_path / "some.txt").write_text("images/000000.jpg")
+    place = tmp_path / where
+    place.unlink()
+    match kind:
+        case "fifo":
+            os.mkfifo(place)
+        case "folder":
+            place.mkdir()
+        case "device":
+            place.symlink_to("/dev/zero")
+        case "long":
+            with open(place, "wb") as file:
+                file.truncate(10 << 30)
+        case "utf-16":
+            place.write_bytes("images/000000.jpg".encode("utf-16"))
+        case "junk":
+            place.write_bytes(b"\xff\xfe\x00\x80" * 100)
+    expected = {
+        "fifo": "is a device, a pipe or a socket and no file",
+        "folder": "is a folder",
+        "device": "is a device, a pipe or a socket and no file",
+        "long": "has 10,737,418,240 bytes; at most",
+        "utf-16": "is no text in utf-8",
+        "junk": "is no text in utf-8",
+    }[kind]
+    if where == "data.yaml" and kind == "folder":
+        expected = "is a folder, and the model's task is detect"
+    if where == "some.txt" and kind in ("fifo", "folder", "device"):
+        expected = "some.txt, which is not there|has no image in 'val'"
+    with pytest.raises(DatasetError, match=expected) as raised:
+        _open(path)
+    assert str(raised.value).isprintable()
+
+
+def test_a_million_lines(tmp_path):
+    """Read as they are, for somebody may have them; far more are refused before they are."""
+    path = data_yaml(tmp_path, "detect", num_images=1)
+    label = tmp_path / "labels" / "000000.txt"
+    label.write_text("1 .5 .5 .2 .2\n" * 1_000_000)
+    assert len(_open(path).examples[0].truth) == 1
+    label.write_text("1 .5 .5 .2 .2\n" * 2_000_000)
+    with pytest.raises(DatasetError, match="has 28,000,000 bytes; at most 16,777,216 are read"):
+        _open(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("/", r"some\.txt, line 2 is '/'. Expected the path of an image"),
+        ("..", "line 2 is '..'"),
+        ("a\0b.jpg", r"line 2 is 'a\\x00b\.jpg'"),
+        ("x" * 5_000, "File name too long"),
+        ("\x1b[31m.jpg", r"(?s)are missing:.*\\x1b\[31m\.jpg"),
+        ("/etc/passwd", "no number"),  # a place elsewhere is the user's, as with Ultralytics; its labels are read
+    ],
+)
+def test_lines_of_lists(tmp_path, line, message):
+    path = data_yaml(tmp_path, "detect", num_images=1, val="some.txt")
+    (tmp_path / "some.txt").write_text(f"images/000000.jpg\n{line}")
+    if "passwd" in line:
+        outside = tmp_path / "elsewhere"
+        outside.mkdir()
+        (outside / "a.txt").write_text("words")
+        (tmp_path / "some.txt").write_text(f"images/000000.jpg\n{outside}/a.jpg")
+    with pytest.raises(DatasetError, match=message):
+        _open(path)
+
+
 def test_a_label_file_that_is_no_text(tmp_path):
     path = data_yaml(tmp_path, "detect", num_images=1)
     (tmp_path / "labels" / "000000.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match=r"000000\.txt cannot be read .* Expected a label file"):
+    with pytest.raises(
+        DatasetError, match=r"000000\.txt cannot be read: it is no text in utf-8-sig .* Expected a label file"
+    ):
         _open(path)
 
 
@@ -166,6 +248,15 @@ def test_missing_images(tmp_path):
         ({"kpt_shape": [17, 3]}, "pose", r"has 17 keypoints \(kpt_shape \[17, 3\]\), and the model has 3"),
         ({"kpt_shape": "3"}, "pose", r"has kpt_shape '3'. Expected \[keypoints, 2 or 3\]"),
         ({"kpt_shape": [3, 4]}, "pose", r"has kpt_shape \[3, 4\]"),
+        ({"kpt_shape": [True, 3]}, "pose", r"has kpt_shape \[True, 3\]"),
+        ({"kpt_shape": [10**9, 3]}, "pose", r"has kpt_shape \[1000000000, 3\]"),
+        ({"kpt_shape": [[], 3]}, "pose", "has kpt_shape a list of 2"),
+        ({"names": {**NAMES, 3: [1]}}, "detect", "one of names is a list of 1. Expected text"),
+        ({"names": {**NAMES, 3: "\x1b[31m"}}, "detect", r"calls class 3 '\\x1b\[31m', and the model"),
+        ({"names": {**NAMES, 3: 10**90}}, "detect", "one of names is a whole number of 299 bits. Expected text"),
+        ({"path": ["x"]}, "detect", "path is a list of 1. Expected text"),
+        ({"val": "x" * 4_000}, "detect", "cannot be used: .* cannot be read .File name too long"),
+        ({"val": "\x1b[31m"}, "detect", r"names \S+\\x1b\[31m, which is not there"),
     ],
 )
 def test_bad_data_yaml(tmp_path, changes, task, message):
@@ -176,8 +267,11 @@ def test_bad_data_yaml(tmp_path, changes, task, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("val: [images\nnames: {", "line 2 cannot be read: "),
+        ("val: [images\nnames: {", r"data\.yaml cannot be read: it is no YAML \(did not find .* in line 2\)"),
         ("val: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+        ("a: &b [1]\nval: *b", "refers to an anchor in line 2; write the value itself"),
+        ("[" * 100_000, "is nested more than 32 levels deep"),
+        ("names: [0x" + "f" * 4_000 + "]\nval: images", "one of names is a whole number of 16,000 bits"),
         ("- val", "holds a list. Expected Ultralytics' keys"),
         ("", "holds a NoneType"),
     ],
@@ -271,7 +365,11 @@ def test_coco_json(tmp_path):
         ("detect", {"document": {"images": []}}, "annotation 0: there is no image with the id 7"),
         ("detect", {"document": {"images": [], "annotations": []}}, "has no image"),
         ("detect", {"annotation": {"category_id": 3}}, "annotation 0: there is no category 3"),
-        ("detect", {"annotation": {"category_id": [3]}}, r"annotation 0: category_id is \[3\]. Expected a number or"),
+        (
+            "detect",
+            {"annotation": {"category_id": [3]}},
+            r"annotation 0: category_id is a list of 1. Expected a number or",
+        ),
         ("detect", {"document": {"images": [3]}}, "image 0 has no id"),
         ("detect", {"annotation": {"bbox": [1, 2, 3]}}, r"annotation 0: bbox is \[1, 2, 3\]. Expected 4 finite"),
         ("detect", {"annotation": {"bbox": [1, 2, -3, 4]}}, "annotation 0: its box is -3 x 4 pixels"),
@@ -302,6 +400,35 @@ def test_coco_json(tmp_path):
             {"annotation": {"segmentation": {"size": [100, 200], "counts": "zzzz"}}},
             "the runs of its mask do not add up to the image",
         ),
+        (
+            "segment",  # a sum of 64 bits that comes round to the right one
+            {"annotation": {"segmentation": {"size": [100, 200], "counts": [2**63 - 1, 2**63 - 1, 20_002]}}},
+            "the runs of its mask do not add up to the image",
+        ),
+        ("segment", {"annotation": {"segmentation": {"size": 5, "counts": [1]}}}, "is of size 5, the image is of"),
+        (
+            "segment",
+            {"annotation": {"segmentation": {"size": [100, 200], "counts": [[1], [1, 2]]}}},
+            "the runs of its mask do not add up to the image",
+        ),
+        (
+            "detect",
+            {"annotation": {"bbox": [10**400, 2, 3, 4]}},
+            "bbox is a list of 4 with a whole number of 1,329 bits",
+        ),
+        ("detect", {"annotation": {"bbox": [float("nan"), 2, 3, 4]}}, "bbox is a list of 4 with nan in it. Expected 4"),
+        ("detect", {"annotation": {"area": True}}, "area is a list of 1 with True in it. Expected 1 finite"),
+        (
+            "detect",
+            {"image": {"height": 10**9}},
+            "image 0: height is 1000000000. Expected a whole number of pixels, at",
+        ),
+        ("detect", {"image": {"file_name": "\x1b[31m"}}, r"(?s)are missing:.*\\x1b\[31m"),
+        (
+            "detect",
+            {"annotation": {"image_id": "x" * 1_000}},
+            r"there is no image with the id 'x{80}' \.\.\.\. Expected",
+        ),
         ("pose", {"annotation": {"keypoints": None}}, "annotation 0: it has no keypoints. A model for pose"),
         ("pose", {"annotation": {"keypoints": [1, 2, 2] * 17}}, "it has 17 keypoints, and the model has 3"),
         ("obb", {}, "has no labels for obb"),
@@ -330,7 +457,7 @@ def test_malformed_json_and_no_folder(tmp_path):
         with pytest.raises(DatasetError, match=message):
             _open(path, images_dir=images_dir)
     path.write_text('{"images": [],\n "annotations": [')
-    with pytest.raises(DatasetError, match=r"instances\.json, line 2 cannot be read"):
+    with pytest.raises(DatasetError, match=r"instances\.json cannot be read: it is no JSON \(.*: line 2 "):
         _open(path, images_dir=DATA)
 
 

@@ -3,7 +3,9 @@
 Each kind of input is a module here with:
 
     REFUSALS: tuple[type, ...]      # the exceptions that are an honest answer
-    STARTS: tuple[str, ...] = ()    # may be left out: modules that the product itself starts as `python -m`
+    STARTS: tuple[str, ...] = ()    # may be left out: programs, and modules of `python -m`, that the product starts
+
+    RUNS_PYTHON = False             # may be left out: whether Python files of the case are run by design
 
     def prepare(folder: Path) -> object:
         # Once a process: real inputs, loaded models. The folder is the same for all processes of a run and one is in

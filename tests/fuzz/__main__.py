@@ -20,10 +20,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first case; default: %(default)s")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time; default: %(default)s")
     parser.add_argument("--log", type=Path, help="a file for the log as JSON")
+    parser.add_argument("--folder", type=Path, help="where models are kept for the next run; default: nowhere")
     arguments = parser.parse_args()
     logs = []
     with tempfile.TemporaryDirectory(prefix="fuzz_") as folder:
-        run = engine.Run(arguments.seed, arguments.workers, Path(folder), first=arguments.first)
+        run = engine.Run(arguments.seed, arguments.workers, arguments.folder or Path(folder), first=arguments.first)
         for kind in engine.kinds():
             count = getattr(arguments, kind)
             if not count:

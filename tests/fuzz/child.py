@@ -30,9 +30,13 @@ MOST_MESSAGE = 2_000  # characters of a refusal
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pty.spawn")
 _CONNECTIONS = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
-# Each changes the file system at its first argument; renames and links at the second too.
 _CHANGES = ("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.rename", "os.link")
 _CHANGES += ("os.symlink", "shutil.rmtree", "shutil.move")
+
+
+_THROUGH_LINKS = ("open", "os.chmod", "os.chown", "os.truncate")
+# Which arguments are paths that change; what a link points to does not.
+_PATHS_OF = {"os.rename": slice(2), "shutil.move": slice(2), "os.link": slice(1, 2), "os.symlink": slice(1, 2)}
 
 
 class Witness:
@@ -41,7 +45,7 @@ class Witness:
     def __init__(self, allowed: list[Path], starts: tuple[str, ...]):
         self._allowed = [os.path.realpath(folder) for folder in allowed]
         self._starts = ("tftrt_yolo.ground.workers.worker", *starts)
-        self.strange_folder = None  # where no Python file may come from
+        self.strange_folder = None
         self.deeds = []
         self.is_watching = False
 
@@ -51,7 +55,7 @@ class Witness:
         if event == "open":
             self._opened(*arguments)
         elif event in _CHANGES:
-            for path in arguments[: 2 if event in ("os.rename", "os.link", "shutil.move") else 1]:
+            for path in arguments[_PATHS_OF.get(event, slice(1))]:
                 self._changed(event, path)
         elif event in _STARTS:
             self._started(event, arguments)
@@ -73,7 +77,10 @@ class Witness:
     def _changed(self, event: str, path: object) -> None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
-        place = os.path.realpath(os.fsdecode(path))
+        folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
+        # What is removed, renamed or linked is the link itself, and not what it leads to.
+        place = os.path.realpath(path) if event in _THROUGH_LINKS else os.path.join(os.path.realpath(folder), name)
+        place = os.fsdecode(place)
         if place != os.devnull and not any(place == one or place.startswith(one + os.sep) for one in self._allowed):
             self._note(event, place)
 
@@ -155,7 +162,9 @@ def _one(kind, prepared, index: int, rng: np.random.Generator, seconds: float, w
     """A case with everything around it."""
     folder = work / f"case_{index}"
     folder.mkdir()
-    witness.strange_folder, witness.deeds = os.path.realpath(folder), []
+    # Where no Python file may come from, unless the kind is one that is run by design.
+    witness.strange_folder = None if getattr(kind, "RUNS_PYTHON", False) else os.path.realpath(folder)
+    witness.deeds = []
     _forget_peak()
     start = time.perf_counter()
     faulthandler.dump_traceback_later(seconds * 0.95)  # the last words of a case that hangs

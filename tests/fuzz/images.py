@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 
 from tests.conftest import DATA, IMAGES, TINY_WEIGHTS
+from tests.fuzz import damages
 
 _FORMATS = {
     "JPEG": ("RGB", "L", "CMYK", "YCbCr"),
@@ -52,15 +53,15 @@ def prepare(folder: Path):
 def case(prepared, rng: np.random.Generator, folder: Path):
     predictors, pictures, photos = prepared
     kind, data = _file(pictures, photos, rng)
-    damages = []
+    names = []
     for _ in range(int(rng.choice([0, 1, 1, 1, 2, 3]))):
         name, change = _DAMAGES[rng.integers(len(_DAMAGES))]
         changed = change(data, rng)
-        damages.append(name)
+        names.append(name)
         data = changed[: 8 << 20]
     predictor, encoded = predictors[rng.integers(len(predictors))]
     way = rng.choice(["path", "bytes", "encoded", "encoded"])
-    label = f"{kind} {'+'.join(damages) or 'whole'} {way}"
+    label = f"{kind} {'+'.join(names) or 'whole'} {way}"
     if way == "bytes":
         return label, lambda: predictor(data)
     if way == "encoded":
@@ -112,15 +113,8 @@ def _in_mode(image, mode):
     return image.convert(mode)
 
 
-def _bits(data, rng):
-    changed = bytearray(data)
-    for place in rng.integers(0, len(data), int(rng.choice([1, 1, 2, 5, 30]))) if data else ():
-        changed[place] ^= 1 << rng.integers(8)
-    return bytes(changed)
-
-
 def _header_bits(data, rng):
-    return _bits(data[:600], rng) + data[600:]
+    return damages.bits(data[:600], rng) + data[600:]
 
 
 def _extreme_bytes(data, rng):
@@ -132,32 +126,8 @@ def _extreme_bytes(data, rng):
     return bytes(changed[: len(data)])
 
 
-def _cut(data, rng):
-    return data[: rng.integers(0, len(data) + 1)]
-
-
-def _hole(data, rng):
-    first, last = sorted(rng.integers(0, len(data) + 1, 2))
-    return data[:first] + data[last:]
-
-
-def _zeros(data, rng):
-    first, last = sorted(rng.integers(0, len(data) + 1, 2))
-    return data[:first] + bytes(int(last - first)) + data[last:]
-
-
-def _twice(data, rng):
-    first, last = sorted(rng.integers(0, len(data) + 1, 2))
-    return data[:last] + data[first:last] * int(rng.choice([1, 2, 50])) + data[last:]
-
-
-def _noise(data, rng):
-    place = rng.integers(0, len(data) + 1)
-    return data[:place] + rng.bytes(int(rng.choice([1, 3, 100, 5_000]))) + data[place:]
-
-
 def _concatenated(data, rng):
-    return data + _bits(data, rng)
+    return data + damages.bits(data, rng)
 
 
 def _other_magic(data, rng):
@@ -231,13 +201,9 @@ def _chunk(data, rng):
         body = start + content[:60_000]
         segment = b"\xff" + bytes([int(rng.choice([0xE1, 0xE2, 0xED, 0xEE, 0xFE]))]) + struct.pack(">H", len(body) + 2)
         return data[:2] + (segment + body) * int(rng.choice([1, 1, 200])) + data[2:]
-    return _twice(data, rng)
+    return damages.twice(data, rng)
 
 
-_DAMAGES = [
-    (change.__name__.strip("_"), change)
-    for change in (
-        *(_bits, _header_bits, _extreme_bytes, _cut, _hole, _zeros, _twice, _noise, _concatenated, _other_magic),
-        *(_size, _size, _tiff_tag, _swapped_tables, _chunk),
-    )
-]
+_CHANGES = (*damages.ALL, _header_bits, _extreme_bytes, _concatenated, _other_magic)
+_CHANGES += (_size, _size, _tiff_tag, _swapped_tables, _chunk)
+_DAMAGES = [(change.__name__.strip("_"), change) for change in _CHANGES]

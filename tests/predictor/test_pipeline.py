@@ -160,7 +160,7 @@ def test_what_a_callback_raises_comes_after_the_results(predictor):
         raise LookupError(f"{image} was promised") from error
 
     arrived = []
-    with pytest.raises(LookupError, match="missing.jpg was promised"):
+    with pytest.raises(LookupError, match=r"missing\.jpg was promised"):
         arrived.extend(predictor.stream([*IMAGES[:4], "missing.jpg", IMAGES[4]], batch_size=3, on_unreadable=refuse))
     assert len(arrived) == 4
 

@@ -49,6 +49,23 @@ def test_an_unreadable_picture_stops_the_run_or_is_listed(tiny_export, tmp_path)
     assert "skipped" in str(report)
 
 
+def test_pictures_that_their_ending_cannot_hold(tiny_export, tmp_path):
+    """A name without an ending, and a side that no JPEG and no WebP has: PNG beside the others."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(IMAGES[0], folder / "camera.dat")
+    report = tftrt_yolo.predict(tiny_export, folder / "camera.dat", tmp_path / "out")
+    assert report.num_images == 1
+    assert PIL.Image.open(tmp_path / "out" / "camera.dat.png").format == "PNG"
+    strip = PIL.Image.new("RGB", (1, 65_535))
+    for name in ("strip.jpg", "strip.webp"):
+        strip.save(folder / name, "PNG")  # an ending is only a name
+    shutil.copy(IMAGES[0], folder)
+    tftrt_yolo.predict(tiny_export, folder, tmp_path / "out", overwrite=True)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"strip.jpg.png", "strip.webp.png", IMAGES[0].name, "detections.jsonl"}
+
+
 def test_the_output_of_an_earlier_run(tiny_export, tmp_path):
     tftrt_yolo.predict(tiny_export, IMAGES[0], tmp_path / "out")
     with pytest.raises(FileExistsError, match="exists already"):

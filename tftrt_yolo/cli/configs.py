@@ -4,9 +4,11 @@ import os
 import runpy
 import sys
 
+from tftrt_yolo.ground.text import first_line, quoted
+
 
 def load_config(path: str) -> dict:
-    """Runs a config file's get_config(); the file may import others from its own folder.
+    """Runs a config file's get_config(); the file is the user's own, and may import others from its own folder.
 
     Args:
       path: A Python file.
@@ -19,13 +21,22 @@ def load_config(path: str) -> dict:
     """
     if not os.path.isfile(path):
         raise ValueError(f"--config={path} does not exist. Expected a Python file such as configs/yolov8n_fp16.py.")
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    folder = os.path.dirname(os.path.abspath(path))
+    sys.path.insert(0, folder)
     try:
-        return runpy.run_path(path)["get_config"]().to_dict()
+        config = runpy.run_path(path)["get_config"]().to_dict()
     except (Exception, SystemExit) as error:
         raise ValueError(
-            f"--config={path} cannot be used ({type(error).__name__}: {error}). Expected a Python file whose "
-            "get_config() returns an ml_collections.ConfigDict."
+            f"--config={path} cannot be used ({type(error).__name__}: {first_line(error)}). Expected a Python file "
+            "whose get_config() returns an ml_collections.ConfigDict."
         ) from error
     finally:
-        del sys.path[0]
+        if folder in sys.path:
+            sys.path.remove(folder)
+    for name, section in config.items() if isinstance(config, dict) else [("to_dict()", config)]:
+        if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
+            raise ValueError(
+                f"--config={path} has the section {quoted(name)}, which is {quoted(section)}. Expected a section for "
+                "each command, with the command's flags as its keys."
+            )
+    return config

@@ -106,7 +106,9 @@ def _define_flags(arguments: tuple[Argument, ...]) -> flags.FlagValues:
     values.set_gnu_getopt(True)  # flags may follow a plain argument
     for argument in arguments:
         _define_flag(argument, values)
-    flags.DEFINE_string("config", None, "A Python file with get_config().", flag_values=values)
+    flags.DEFINE_string(
+        "config", None, "A Python file with get_config(); it is run, so give none of a stranger.", flag_values=values
+    )
     flags.DEFINE_boolean("json", False, "Prints the report as JSON.", flag_values=values)
     flags.DEFINE_boolean("help", False, "Shows the help.", short_name="h", flag_values=values)
     return values

@@ -12,6 +12,7 @@ method costs nothing, and no file can be stale for it.
 
 import dataclasses
 import os
+import struct
 import uuid
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ import numpy as np
 
 from tftrt_yolo.converter.int8.histogram import BINS, Histogram
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 FORMAT_VERSION = 2  # to be raised when what is measured, or how images are framed, changes
@@ -36,8 +38,22 @@ _ARRAYS = {
     "highs": ("f", 1),
     "readable": ("b", 1),
 }  # name to kind of dtype and rank
-# How zipfile, zlib and NumPy say that a file is cut short, damaged, no .npz or unreadable. RuntimeError: encrypted.
-_DAMAGES = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError)
+# How zipfile, zlib and NumPy say that a file is cut short, damaged, no .npz or unreadable. RuntimeError: encrypted;
+# AttributeError: an entry that is no array; ArithmeticError: a shape beyond all numbers.
+_DAMAGES = (
+    *(
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+    ),
+    *(ValueError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 
 class CacheError(Exception):
@@ -105,13 +121,16 @@ def read(path: Path) -> Observations | None:
         if not path.is_file():
             return None
         with zipfile.ZipFile(path) as archive:
-            size_bytes = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+        size_bytes = sum(entry.file_size for entry in entries)
+        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+            raise ValueError("it is compressed in another way")
         if size_bytes > _MOST_BYTES:
             raise ValueError(f"it unpacks to {size_bytes:,} bytes")
         with np.load(path, allow_pickle=False) as arrays:
             return _parse({name: arrays[name] for name in _ARRAYS}, path.stem)
     except _DAMAGES as error:
-        raise CacheError(f"{path} cannot be used ({type(error).__name__}: {error})") from error
+        raise CacheError(f"{path} cannot be used ({type(error).__name__}: {first_line(error)})") from error
 
 
 def write(path: Path, measured: Observations) -> None:

@@ -3,7 +3,6 @@
 examples = read(Path("instances_val2017.json"), model, images_dir="val2017")
 """
 
-import json
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
@@ -13,8 +12,13 @@ from tftrt_yolo.evaluation.datasets.examples import Example, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.files.image_files import MOST_SIDE
+from tftrt_yolo.ground.text import first_line, quoted, shown
 
 _LEAST_POLYGON = 6
+_MOST_BYTES = 1 << 30  # of a file; instances_train2017.json has 470 million
+_MOST = 1e12  # of a coordinate or an area
 
 
 def read(path: Path, model: LabelSpec, images_dir: str | Path | None) -> list[Example]:
@@ -33,32 +37,40 @@ def read(path: Path, model: LabelSpec, images_dir: str | Path | None) -> list[Ex
         annotation.
     """
     if model.task not in ("detect", "segment", "pose"):
-        raise DatasetError(f"{path} is a COCO JSON, which has no labels for {model.task}. Give a data.yaml.")
+        raise DatasetError(f"{shown(path)} is a COCO JSON, which has no labels for {model.task}. Give a data.yaml.")
     if images_dir is None or not Path(images_dir).is_dir():
         found = "is missing" if images_dir is None else f"is {images_dir}, which is no folder"
-        raise DatasetError(f"{argument('images_dir')} {found}. Expected the folder of the images that {path} names.")
+        raise DatasetError(
+            f"{argument('images_dir')} {found}. Expected the folder of the images that {shown(path)} names."
+        )
     document = _load(path)
     class_of = _classes(path, document["categories"], model)
     sizes_hw, files = {}, {}
     for index, image in enumerate(document["images"]):
-        place = f"{path}, image {index}"
+        place = f"{shown(path)}, image {index}"
         key = _name(image, "id", place)
         sizes_hw[key] = tuple(_whole(image, side, place) for side in ("height", "width"))
         name = PurePosixPath(str(_name(image, "file_name", place)))
         if name.is_absolute() or ".." in name.parts:
-            raise DatasetError(f"{place}: file_name {name} leads out of the folder of images. Expected a path inside.")
+            raise DatasetError(
+                f"{place}: file_name {shown(name)} leads out of the folder of images. Expected a path inside."
+            )
         if key in files:
-            raise DatasetError(f"{place}: the id {key} is taken already. Expected an id for each image.")
+            raise DatasetError(f"{place}: the id {quoted(key)} is taken already. Expected an id for each image.")
         files[key] = Path(images_dir) / name
     rows = defaultdict(list)
     for index, annotation in enumerate(document["annotations"]):
-        place = f"{path}, annotation {index}"
+        place = f"{shown(path)}, annotation {index}"
         key = _name(annotation, "image_id", place)
         if key not in files:
-            raise DatasetError(f"{place}: there is no image with the id {key!r}. Expected one of the file's images.")
+            raise DatasetError(
+                f"{place}: there is no image with the id {quoted(key)}. Expected one of the file's images."
+            )
         category = _name(annotation, "category_id", place)
         if category not in class_of:
-            raise DatasetError(f"{place}: there is no category {category!r}. Expected one of the file's categories.")
+            raise DatasetError(
+                f"{place}: there is no category {quoted(category)}. Expected one of the file's categories."
+            )
         rows[key].append(_row(annotation, class_of[category], model, sizes_hw[key], place))
     return [Example(file, _truth(rows[key], model), sizes_hw[key]) for key, file in files.items()]
 
@@ -66,14 +78,15 @@ def read(path: Path, model: LabelSpec, images_dir: str | Path | None) -> list[Ex
 def _load(path: Path) -> dict:
     """Parses the file."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}, line {error.lineno} cannot be read: {error.msg}. Expected COCO's JSON.") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}). Expected COCO's JSON.") from error
+        document = reading.parse_json(reading.read_text(path, _MOST_BYTES), checks_depth=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"it {first_line(error)}"
+        raise DatasetError(f"{shown(path)} cannot be read: {reason}. Expected COCO's JSON.") from error
     parts = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(isinstance(document.get(part), list) for part in parts):
-        raise DatasetError(f"{path} lacks one of the lists {', '.join(parts)}. Expected COCO's instances or keypoints.")
+        raise DatasetError(
+            f"{shown(path)} lacks one of the lists {', '.join(parts)}. Expected COCO's instances or keypoints."
+        )
     return document
 
 
@@ -82,12 +95,12 @@ def _classes(path: Path, categories: list, model: LabelSpec) -> dict[int, int]:
     index_of = {name: index for index, name in model.names.items()}
     found = {}
     for position, category in enumerate(categories):
-        place = f"{path}, category {position}"
+        place = f"{shown(path)}, category {position}"
         name = _name(category, "name", place)
         if name not in index_of:
             known = ", ".join(list(index_of)[:5])
             raise DatasetError(
-                f"{place} is {name!r}, which is no class of the model; it knows {known}"
+                f"{place} is {quoted(name)}, which is no class of the model; it knows {shown(known)}"
                 f"{', ...' if len(index_of) > 5 else ''}. Give the data set that the model was trained for."
             )
         found[_name(category, "id", place)] = index_of[name]
@@ -133,16 +146,19 @@ def _outline(segmentation: object, size_hw: tuple[int, int], place: str) -> list
 
 def _runs(segmentation: dict, size_hw: tuple[int, int], place: str) -> dict:
     """A run-length encoding, compressed or not, of exactly the image's pixels."""
-    counts = segmentation.get("counts")
-    if list(segmentation.get("size", ())) != list(size_hw) or not isinstance(counts, (list, str)):
+    counts, size = segmentation.get("counts"), segmentation.get("size")
+    if size != list(size_hw) or not isinstance(counts, (list, str)):
+        found = size if isinstance(size, list) and len(size) == 2 else quoted(size)
         raise DatasetError(
-            f"{place}: its run-length encoding is of size {segmentation.get('size')}, the image is of {list(size_hw)}, "
-            "height and width. Expected the same, and counts."
+            f"{place}: its run-length encoding is of size {shown(found, 80)}, the image is of {list(size_hw)}, height "
+            "and width. Expected the same, and counts."
         )
-    lengths = np.array(_uncompressed(counts) if isinstance(counts, str) else counts)
-    if lengths.dtype.kind not in "iu" or (lengths < 0).any() or lengths.sum() != size_hw[0] * size_hw[1]:
+    lengths = _uncompressed(counts) if isinstance(counts, str) else counts
+    # Python's own whole numbers: a sum of 64 bits may come round to the right one.
+    are_lengths = all(type(length) is int and length >= 0 for length in lengths)
+    if not lengths or not are_lengths or sum(lengths) != size_hw[0] * size_hw[1]:
         raise DatasetError(f"{place}: the runs of its mask do not add up to the image. Expected every pixel once.")
-    return {"size": list(size_hw), "counts": lengths.tolist()}
+    return {"size": list(size_hw), "counts": list(lengths)}
 
 
 def _uncompressed(counts: str) -> list[int]:
@@ -202,22 +218,36 @@ def _name(entry: object, key: str, place: str) -> int | str:
     """An id or a name."""
     value = _get(entry, key, place)
     if not isinstance(value, (int, str)):
-        raise DatasetError(f"{place}: {key} is {str(value)[:60]}. Expected a number or a name.")
+        raise DatasetError(f"{place}: {key} is {quoted(value)}. Expected a number or a name.")
     return value
 
 
 def _whole(entry: dict, key: str, place: str) -> int:
     """A length in pixels."""
     value = _get(entry, key, place)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise DatasetError(f"{place}: {key} is {value!r}. Expected a whole number of pixels.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SIDE:
+        raise DatasetError(
+            f"{place}: {key} is {quoted(value)}. Expected a whole number of pixels, at most {MOST_SIDE:,}."
+        )
     return value
 
 
 def _finite(values: object, length: int | None, place: str) -> list[float]:
     """Numbers, as many as there must be."""
     is_list = isinstance(values, list) and length in (None, len(values))
-    if not is_list or not all(isinstance(value, (int, float)) for value in values) or not np.isfinite(values).all():
+    if not is_list or not all(map(_is_number, values)):
         expected = "numbers" if length is None else f"{length} finite numbers"
-        raise DatasetError(f"{place} is {str(values)[:60]}. Expected {expected}.")
+        few = isinstance(values, list) and len(values) < 5 and all(map(_is_number, values))
+        raise DatasetError(f"{place} is {values if few else _first_fault(values)}. Expected {expected}.")
     return values
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that may be a coordinate or an area; not a number fails every comparison."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST < value < _MOST
+
+
+def _first_fault(values: object) -> str:
+    """What is wrong with values that should be numbers."""
+    faults = [value for value in values if not _is_number(value)] if isinstance(values, list) else []
+    return quoted(values) + (f" with {quoted(faults[0])} in it" if faults else "")

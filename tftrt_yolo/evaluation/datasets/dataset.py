@@ -7,6 +7,8 @@ Everything is read and checked before the first image runs. Nothing here is ever
 ignored.
 """
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +20,14 @@ from tftrt_yolo.evaluation.datasets.examples import Dataset, Example, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.files.image_files import SUFFIXES
+from tftrt_yolo.ground.text import first_line, quoted, shown
 
+_MOST_BYTES = 4 << 20  # of a data.yaml
+_MOST_LIST_BYTES = 256 << 20  # of a list of images, two million or more
+_MOST_NUMBER = 10**80  # longer ones Python does not write as text
+_MOST_KEYPOINTS = 10_000
 _LISTED = 5  # missing images that a message names
 
 
@@ -39,37 +47,63 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
         image is missing and that is not allowed.
     """
     path = Path(data)
+    with _named(path):
+        examples = _examples(path, model, options)
+        there, missing = [], []
+        for example in examples:
+            (there if _is_file(example.path) else missing).append(example)
+    if missing and not options.skip_missing_images:
+        named = "".join(f"\n  {shown(example.path)}" for example in missing[:_LISTED])
+        more = f"\n  and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        raise DatasetError(
+            f"{len(missing)} of the {len(examples)} images of {shown(data)} are missing:{named}{more}\nCopy them "
+            f"there, or pass {setting('skip_missing_images')} to measure on the others."
+        )
+    if not there:
+        raise DatasetError(f"{shown(data)} has no image in '{options.split}'. Expected at least one.")
+    split = "" if path.suffix.lower() == ".json" else options.split
+    return Dataset(str(data), split, tuple(there), tuple(str(example.path) for example in missing))
+
+
+def _examples(path: Path, model: LabelSpec, options: DataOptions) -> list[Example]:
+    """All that a data set names, whatever it is made of."""
     if not path.exists():
-        raise DatasetError(f"{data} does not exist. Expected a data.yaml, a COCO JSON or a folder of class folders.")
+        raise DatasetError(
+            f"{shown(path)} does not exist. Expected a data.yaml, a COCO JSON or a folder of class folders."
+        )
     is_json = path.suffix.lower() == ".json"
     if path.is_dir() != (model.task == "classify"):
         kind = "a folder" if path.is_dir() else "a file"
         expected = "a folder of class folders" if model.task == "classify" else "a data.yaml or a COCO JSON"
-        raise DatasetError(f"{data} is {kind}, and the model's task is {model.task}. Expected {expected}.")
+        raise DatasetError(f"{shown(path)} is {kind}, and the model's task is {model.task}. Expected {expected}.")
     if options.images_dir is not None and not is_json:
         raise DatasetError(
-            f"{argument('images_dir')} is {options.images_dir}, but {data} is no COCO JSON. Leave it out."
+            f"{argument('images_dir')} is {options.images_dir}, but {shown(path)} is no COCO JSON. Leave it out."
         )
     if model.task == "classify":
-        examples = _read_class_folders(path, model, options.split)
-    elif is_json:
-        examples = coco_json.read(path, model, options.images_dir)
-    else:
-        examples = _read_yaml(path, model, options)
-    there, missing = [], []
-    for example in examples:
-        (there if example.path.is_file() else missing).append(example)
-    if missing and not options.skip_missing_images:
-        named = "".join(f"\n  {example.path}" for example in missing[:_LISTED])
-        more = f"\n  and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        return _read_class_folders(path, model, options.split)
+    return coco_json.read(path, model, options.images_dir) if is_json else _read_yaml(path, model, options)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses, names that are too long among them, into a DatasetError."""
+    try:
+        yield
+    except OSError as error:
+        name = path if error.filename is None else os.fsdecode(error.filename)
         raise DatasetError(
-            f"{len(missing)} of the {len(examples)} images of {data} are missing:{named}{more}\nCopy them there, or "
-            f"pass {setting('skip_missing_images')} to measure on the others."
-        )
-    if not there:
-        raise DatasetError(f"{data} has no image in '{options.split}'. Expected at least one.")
-    split = "" if is_json else options.split
-    return Dataset(str(data), split, tuple(there), tuple(str(example.path) for example in missing))
+            f"{shown(path)} cannot be used: {shown(name)} cannot be read ({error.strerror}). Expected a data set whose "
+            "files are there and may be read."
+        ) from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; none is there of a name that is too long, or holds a null byte."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def find_images(path: Path, splits: tuple[str, ...]) -> list[Path]:
@@ -85,11 +119,14 @@ def find_images(path: Path, splits: tuple[str, ...]) -> list[Path]:
     Raises:
       DatasetError: If the file is damaged, has none of the splits, or names a folder that is not there.
     """
-    document = _load_yaml(path)
-    for split in splits:
-        if document.get(split):
-            return _split_images(path, document, split)
-    raise DatasetError(f"{path} has none of the splits {', '.join(splits)}. Expected a folder of images under one.")
+    with _named(path):
+        document = _load_yaml(path)
+        for split in splits:
+            if document.get(split):
+                return _split_images(path, document, split)
+    raise DatasetError(
+        f"{shown(path)} has none of the splits {', '.join(splits)}. Expected a folder of images under one."
+    )
 
 
 def _read_yaml(path: Path, model: LabelSpec, options: DataOptions) -> list[Example]:
@@ -100,14 +137,14 @@ def _read_yaml(path: Path, model: LabelSpec, options: DataOptions) -> list[Examp
     if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
         found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"
         raise DatasetError(
-            f"{path} has {found}, and the model has {model.num_keypoints} keypoints. Give the data set that the model "
-            "was trained for."
+            f"{shown(path)} has {found}, and the model has {model.num_keypoints} keypoints. Give the data set that the "
+            "model was trained for."
         )
     splits = [key for key in ("train", "val", "test") if document.get(key)]
     if options.split not in splits:
         raise DatasetError(
-            f"{path} has no split '{options.split}'; it has {', '.join(splits) or 'none'}. Expected a folder, a list "
-            "of folders or a .txt with an image a line under that key."
+            f"{shown(path)} has no split '{options.split}'; it has {', '.join(splits) or 'none'}. Expected a folder, a "
+            "list of folders or a .txt with an image a line under that key."
         )
     images = _split_images(path, document, options.split)
     label_format = labels.LabelFormat(model.task, len(model.names), shape, options.boxes_only)
@@ -116,28 +153,35 @@ def _read_yaml(path: Path, model: LabelSpec, options: DataOptions) -> list[Examp
 
 def _split_images(path: Path, document: dict, split: str) -> list[Path]:
     """The images of one split of a data.yaml, each once."""
-    root = path.parent / str(document.get("path") or "")
+    root = path.parent / _text(document.get("path") or "", "path", path)
     entries, images = document[split], {}
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
-            raise DatasetError(f"{path}: '{split}' holds {entry!r}. Expected the path of a folder or a .txt.")
+            raise DatasetError(
+                f"{shown(path)}: '{split}' holds {quoted(entry)}. Expected the path of a folder or a .txt."
+            )
         images |= dict.fromkeys(_images_of(root / entry, path))
     return list(images)
 
 
+def _text(value: object, what: str, path: Path) -> str:
+    """A name or a path of a data.yaml, which YAML may take for a number."""
+    if isinstance(value, (list, dict, bytes)) or (isinstance(value, int) and abs(value) > _MOST_NUMBER):
+        raise DatasetError(f"{shown(path)}: {what} is {quoted(value)}. Expected text.")
+    return str(value)
+
+
 def _load_yaml(path: Path) -> dict:
     """Parses a YAML file into a dictionary, with plain values only."""
-    import yaml
-
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = f", line {place.line + 1}" if place else ""
-        reason = getattr(error, "problem", None) or error
-        raise DatasetError(f"{path}{line} cannot be read: {reason}. Expected Ultralytics' data.yaml.") from error
+        document = reading.parse_yaml(reading.read_text(path, _MOST_BYTES))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"it {first_line(error)}"
+        raise DatasetError(f"{shown(path)} cannot be read: {reason}. Expected Ultralytics' data.yaml.") from error
     if not isinstance(document, dict):
-        raise DatasetError(f"{path} holds a {type(document).__name__}. Expected Ultralytics' keys: path, val, names.")
+        raise DatasetError(
+            f"{shown(path)} holds a {type(document).__name__}. Expected Ultralytics' keys: path, val, names."
+        )
     return document
 
 
@@ -146,8 +190,10 @@ def _check_names(path: Path, names: object, model: LabelSpec) -> None:
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
-        raise DatasetError(f"{path} has no names. Expected a list of class names, or class index to name.")
-    names = {str(index): str(name) for index, name in names.items()}
+        raise DatasetError(f"{shown(path)} has no names. Expected a list of class names, or class index to name.")
+    names = {
+        _text(index, "an index of names", path): _text(name, "one of names", path) for index, name in names.items()
+    }
     expected = {str(index): name for index, name in model.names.items()}
     if names == expected:
         return
@@ -155,8 +201,8 @@ def _check_names(path: Path, names: object, model: LabelSpec) -> None:
         difference = f"has {len(names)} classes, and the model has {len(expected)}"
     else:
         index = next(index for index in expected if names.get(index) != expected[index])
-        difference = f"calls class {index} {names.get(index)!r}, and the model calls it {expected[index]!r}"
-    raise DatasetError(f"{path} {difference}. Give the data set that the model was trained for.")
+        difference = f"calls class {index} {quoted(names.get(index))}, and the model calls it {quoted(expected[index])}"
+    raise DatasetError(f"{shown(path)} {difference}. Give the data set that the model was trained for.")
 
 
 def _keypoint_shape(path: Path, shape: object) -> tuple[int, int] | None:
@@ -166,11 +212,14 @@ def _keypoint_shape(path: Path, shape: object) -> tuple[int, int] | None:
     if (
         not isinstance(shape, (list, tuple))
         or len(shape) != 2
-        or not all(isinstance(value, int) for value in shape)
-        or shape[0] < 1
+        or not all(isinstance(value, int) and not isinstance(value, bool) for value in shape)
+        or not 1 <= shape[0] <= _MOST_KEYPOINTS
         or shape[1] not in (2, 3)
     ):
-        raise DatasetError(f"{path} has kpt_shape {shape!r}. Expected [keypoints, 2 or 3].")
+        is_short = isinstance(shape, list) and len(shape) < 4
+        are_numbers = is_short and all(isinstance(one, (int, float)) and abs(one) < _MOST_NUMBER for one in shape)
+        found = shape if are_numbers else quoted(shape)
+        raise DatasetError(f"{shown(path)} has kpt_shape {found}. Expected [keypoints, 2 or 3].")
     return tuple(shape)
 
 
@@ -187,15 +236,25 @@ def _images_of(place: Path, yaml_path: Path) -> Iterator[Path]:
                     yield (place / label.relative_to(labels_dir)).with_suffix(".jpg")
     elif place.suffix == ".txt" and place.is_file():
         try:
-            lines = place.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise DatasetError(f"{place} cannot be read ({error}). Expected the path of an image a line.") from error
-        yield from (place.parent / line.strip() for line in lines if line.strip())
+            lines = reading.read_text(place, _MOST_LIST_BYTES, "utf-8-sig").splitlines()
+        except ValueError as error:
+            raise DatasetError(
+                f"{shown(place)} cannot be read: it {first_line(error)}. Expected the path of an image a line."
+            ) from error
+        yield from (_listed(line.strip(), number, place) for number, line in enumerate(lines, start=1) if line.strip())
     else:
         raise DatasetError(
-            f"{yaml_path} names {place}, which is not there. Expected a folder of images, or a .txt with the path of "
-            "an image a line, relative to that file."
+            f"{shown(yaml_path)} names {shown(place)}, which is not there. Expected a folder of images, or a .txt "
+            "with the path of an image a line, relative to that file."
         )
+
+
+def _listed(line: str, number: int, place: Path) -> Path:
+    """The image that a line of a list names."""
+    image = place.parent / line
+    if not image.name or image.name == ".." or "\0" in line:
+        raise DatasetError(f"{shown(place)}, line {number} is {quoted(line)}. Expected the path of an image.")
+    return image
 
 
 def label_path(image: Path) -> Path:
@@ -217,8 +276,9 @@ def _read_class_folders(path: Path, model: LabelSpec, split: str) -> list[Exampl
         if folder.name not in index_of:
             known = ", ".join(list(index_of)[:_LISTED])
             raise DatasetError(
-                f"{folder} is no class of the model, which knows {known}{', ...' if len(index_of) > _LISTED else ''}. "
-                f"Expected folders named like the classes, in {path} or in {path / split}."
+                f"{shown(folder)} is no class of the model, which knows {shown(known)}"
+                f"{', ...' if len(index_of) > _LISTED else ''}. Expected folders named like the classes, in "
+                f"{shown(path)} or in {shown(path / split)}."
             )
         truth = Truth(np.array([index_of[folder.name]]), np.zeros((1, 4)))
         images = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)

@@ -16,8 +16,11 @@ from absl import logging
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.text import first_line, quoted, shown
 
 _TOLERANCE = 0.01  # of a side, by which a coordinate may lie outside. Source: ultralytics.data.utils.verify_image_label
+_MOST_BYTES = 16 << 20  # of a label file: half a million boxes
 _BOX = 4
 _CORNERS = 8
 _LEAST_POLYGON = 6
@@ -54,36 +57,35 @@ def read(path: Path, label_format: LabelFormat) -> Truth:
       DatasetError: If the file cannot be read or a line is not what it must be; the message names file and line.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = reading.read_text(path, _MOST_BYTES, "utf-8-sig").splitlines()
     except FileNotFoundError:
         lines = []
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}). Expected a label file in YOLO's text format.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"it {first_line(error)}"
+        raise DatasetError(
+            f"{shown(path)} cannot be read: {reason}. Expected a label file in YOLO's text format."
+        ) from error
     rows = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            rows.setdefault(tuple(_numbers(line, f"{path}, line {number}", label_format)), None)
+            rows.setdefault(tuple(_numbers(line, f"{shown(path)}, line {number}", label_format)), None)
     num_lines = sum(bool(line.strip()) for line in lines)
     if len(rows) < num_lines:
-        logging.warning("%s: %d lines stand there twice and count once", path, num_lines - len(rows))
+        logging.warning("%s: %d lines stand there twice and count once", shown(path), num_lines - len(rows))
     return _truth([np.array(row) for row in rows], label_format)
 
 
 def _numbers(line: str, place: str, label_format: LabelFormat) -> list[float]:
     """The checked values of a line."""
     words = line.split()
-    try:
-        values = [float(word) for word in words]
-    except ValueError as error:
-        raise DatasetError(
-            f"{place}: {error}. Expected numbers between blanks: the class and its coordinates."
-        ) from error
+    values = [_number(word, place) for word in words]
     if not np.isfinite(values).all():
         raise DatasetError(f"{place}: a value is not finite. Expected fractions of the image's sides.")
     if values[0] != int(values[0]) or not 0 <= values[0] < label_format.num_classes:
+        last = label_format.num_classes - 1
         raise DatasetError(
-            f"{place}: class {words[0]}; the model has the classes 0 to {label_format.num_classes - 1}. Give the data "
-            "set that the model was trained for, or correct the label."
+            f"{place}: class {shown(words[0], 80)}; the model has the classes 0 to {last}. Give the data set "
+            "that the model was trained for, or correct the label."
         )
     _check_columns(len(values) - 1, place, label_format)
     coordinates = np.array(values[1:])
@@ -98,6 +100,16 @@ def _numbers(line: str, place: str, label_format: LabelFormat) -> list[float]:
     if _is_box(len(values) - 1, label_format) and min(values[3:5]) < 0:
         raise DatasetError(f"{place}: a box's width or height is negative. Expected x, y, width, height.")
     return values
+
+
+def _number(word: str, place: str) -> float:
+    """A word as a number."""
+    try:
+        return float(word)
+    except ValueError as error:
+        raise DatasetError(
+            f"{place}: {quoted(word)} is no number. Expected numbers between blanks: the class and its coordinates."
+        ) from error
 
 
 def _is_box(num_values: int, label_format: LabelFormat) -> bool:

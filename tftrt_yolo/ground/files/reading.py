@@ -16,11 +16,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import first_line, shown
 
 _MOST_DEPTH = 32  # levels of lists and dictionaries
 # A string without an end reaches to the document's, or each quotation mark in it would be tried as a beginning.
-_STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[\]{}]', re.DOTALL)
 _MOST_SCALAR = 4_096  # characters of one value; longer numbers in base 60 take minutes
 
 
@@ -65,11 +65,12 @@ def read_text(path: str | Path, most_bytes: int, encoding: str = "utf-8") -> str
         raise UnreadableError(f"is no text in {encoding} ({error.reason} at byte {error.start:,})") from error
 
 
-def parse_json(text: str) -> object:
+def parse_json(text: str, *, checks_depth: bool = True) -> object:
     """Parses JSON of at most 32 levels.
 
     Args:
       text: The document.
+      checks_depth: Whether more than 32 levels are refused, which takes as long as parsing; a thousand always are.
 
     Returns:
       What it holds.
@@ -78,8 +79,8 @@ def parse_json(text: str) -> object:
       UnreadableError: If it is no JSON, or nested deeper.
     """
     depth = deepest = 0
-    for bracket in _STRINGS_AND_BRACKETS.findall(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+    for found in _STRINGS_AND_BRACKETS.finditer(text) if checks_depth else ():
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found.group()[:2], 0)
         deepest = max(deepest, depth)
     if deepest > _MOST_DEPTH:
         raise UnreadableError(f"is nested {deepest:,} levels deep; at most {_MOST_DEPTH} are read")
@@ -110,9 +111,9 @@ def parse_yaml(text: str) -> object:
     except UnreadableError:
         raise
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         line = f" in line {mark.line + 1:,}" if mark else ""
-        raise UnreadableError(f"is no YAML ({first_line(error)}{line})") from error
+        raise UnreadableError(f"is no YAML ({shown(problem) if problem else first_line(error)}{line})") from error
 
 
 def _check_events(events: Iterator, yaml) -> None:

@@ -1,0 +1,93 @@
+"""Text of strangers in messages: nothing that a terminal obeys, and never long."""
+
+import pathlib
+
+import pytest
+
+from tftrt_yolo.ground.streams import UntilFailure
+from tftrt_yolo.ground.text import first_line, printable, quoted, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("a\rb\x00", "a\\rb\\x00"),
+        ("line\n\ttab", "line\n\ttab"),
+        ("\u202eevil\u2066", "\\u202eevil\\u2066"),  # what changes the direction of writing
+        ("\u2028\x85", "\\u2028\\x85"),  # line breaks of Unicode
+        ("\udcff", "\\udcff"),  # a byte of a file's name that is no text
+        ("größe 猫 👩\u200d🚀", "größe 猫 👩\u200d🚀"),
+        (7, "7"),
+    ],
+)
+def test_printable(text, expected):
+    assert printable(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("De\x1bct", "'De\\x1bct'"),
+        ("a\nb", "'a\\nb'"),
+        ("x" * 80, f"'{'x' * 80}'"),
+        ("x" * 81, f"'{'x' * 80}' ..."),
+        (b"\xff", "b'\\xff'"),
+        ("\u202e", "'\\u202e'"),
+        (10**79, str(10**79)),
+        (10**80, "a whole number of 266 bits"),
+        (True, "True"),
+        (None, "None"),
+        (float("nan"), "nan"),
+        ([1, 2], "a list of 2"),
+        ({}, "a dict of 0"),
+        (pathlib.Path("x"), "a PosixPath"),  # nothing of it is called
+    ],
+)
+def test_quoted(value, expected):
+    assert quoted(value) == expected
+
+
+def test_a_number_that_python_does_not_write():
+    assert quoted(-(10**5_000)) == "a whole number of 16,610 bits"
+
+
+def test_shown():
+    assert shown(pathlib.Path("a/b.jpg")) == "a/b.jpg"
+    assert shown("a\nb\tc\x1b") == "a\\nb\\tc\\x1b"
+    cut = shown("a" * 200 + "b" * 5_000 + ".jpg")
+    assert cut.startswith("a" * 100 + " ... b")
+    assert cut.endswith("b.jpg")
+    assert len(cut) < 320
+
+
+def test_first_line():
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert first_line(ValueError("\n\n  \x1b[2J")) == "\\x1b[2J"
+    assert first_line(MemoryError()) == "MemoryError"
+    assert first_line(ValueError("x" * 1_000)) == "x" * 300 + " ..."
+
+
+def test_until_failure():
+    """The items before it, then the very exception; an interrupt passes at once, and nothing is raised without one."""
+    failure = KeyError("gone")
+
+    def items(error):
+        yield from (1, 2)
+        raise error
+
+    until = UntilFailure(items(failure))
+    assert list(until) == [1, 2]
+    with pytest.raises(KeyError) as raised:
+        until.raise_failure()
+    assert raised.value is failure
+    with pytest.raises(KeyboardInterrupt):
+        list(UntilFailure(items(KeyboardInterrupt())))
+    whole = UntilFailure([1])
+    assert list(whole) == [1]
+    whole.raise_failure()
+    broken = UntilFailure(5)  # what cannot even be begun
+    assert list(broken) == []
+    with pytest.raises(TypeError, match="not iterable"):
+        broken.raise_failure()

@@ -1,0 +1,81 @@
+"""The signatures refuse images whose sizes cannot be, and files of too many pixels, whoever calls them."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+SIDES = r"height and width must be 1 to 65535 pixels, and no more than those of the tensor in which it lies\. Scale it"
+
+
+@pytest.fixture(scope="module", params=["exported", "converted"])
+def signatures(models, request):
+    from tftrt_yolo.saved_model import load
+    from tftrt_yolo.saved_model.handle import open_saved_model
+
+    return load.load(open_saved_model(getattr(models, request.param)("tiny")), strict=False)[0]
+
+
+def _zeros(*shape):
+    return tf.zeros(shape, tf.uint8)
+
+
+@pytest.mark.parametrize("size_hw", [(65_536, 1), (1, 70_000), (0, 5)])
+def test_sides(signatures, size_hw):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=SIDES) as raised:
+        signatures["serving_default"](images=_zeros(1, *size_hw, 3))
+    assert f"[[{size_hw[0]} {size_hw[1]}]]" in str(raised.value)
+
+
+def test_the_longest_side(signatures):
+    assert signatures["serving_default"](images=_zeros(1, 65_535, 1, 3))["num_detections"].shape == (1,)
+
+
+@pytest.mark.parametrize("sizes", [[[3, 4], [6, 6]], [[3, 7], [5, 6]], [[0, 4], [5, 6]], [[3, -1], [5, 6]]])
+def test_sizes_that_no_image_has(signatures, sizes):
+    """On a GPU they would be read from beyond the tensor, as zeros."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match=SIDES):
+        signatures["padded"](images=_zeros(2, 5, 6, 3), sizes=tf.constant(sizes))
+    assert len(signatures["padded"](images=_zeros(2, 5, 6, 3), sizes=tf.constant([[3, 4], [5, 6]]))["boxes"]) == 2
+
+
+def _png(width, height):
+    file = io.BytesIO()
+    PIL.Image.new("L", (8, 8)).save(file, "PNG")
+    data = file.getvalue()
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+def _black(width, height):
+    file = io.BytesIO()
+    PIL.Image.new("L", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_png(100_000, 100_000), "PNG size too large for int: 100000 by 100000"),
+        (_png(9_000, 9_000), "Invalid PNG data"),  # of which nothing is there
+        (_black(9_460, 9_460), r"An image file may have at most 89478485 pixels\. Scale it down first"),
+        (_black(65_536, 1), SIDES),
+        (b"", "Input is empty"),
+        (b"no image", "Unknown image file format|Invalid"),
+    ],
+)
+def test_files(signatures, data, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signatures["encoded"](image_bytes=tf.constant([data]))
+
+
+def test_one_file_of_several(signatures):
+    """A bad one is refused with its batch: what is skipped, and how, is the caller's to say."""
+    good = np.asarray([_black(40, 30)] * 2 + [b"no image"], object)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["encoded"](image_bytes=tf.constant(good))
+    assert len(signatures["encoded"](image_bytes=tf.constant(good[:2]))["boxes"]) == 2
