@@ -24,6 +24,7 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.trust import digests
 
 
 def convert(
@@ -104,6 +105,7 @@ def convert(
             seconds=time.perf_counter() - start,
         )
         report.write(partial_dir)
+        digests.seal(partial_dir, source.metadata)
     return report
 
 

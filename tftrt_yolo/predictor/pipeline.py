@@ -21,7 +21,9 @@ import tensorflow as tf
 from absl import logging
 
 from tftrt_yolo import contract
+from tftrt_yolo.ground import forks
 
+_WHAT = "A Predictor"  # in the message of a forked process
 _MAX_PADDED_PIXELS = 160_000_000  # pixels of one padded batch of different sizes, 480 MB
 _ALIGNMENT = 4_096  # bytes; TensorFlow takes aligned memory as it is and copies other
 _COPY_THREADS = 8  # for laying out a batch; one thread copies 6.5 GB/s and eight 26 (measured on 16 cores)
@@ -71,6 +73,7 @@ class Pipeline:
         Args:
           batch_sizes: Images a batch.
         """
+        forks.check(_WHAT)
         self._warm_batch_sizes = tuple(sorted({*self._warm_batch_sizes, *batch_sizes}))
         image = np.zeros((*self._frame_size_hw, 3), np.uint8)
         for batch_size in batch_sizes:
@@ -86,6 +89,7 @@ class Pipeline:
         Yields:
           Each image, and its own outputs without padding.
         """
+        forks.check(_WHAT)
         if self._is_compiled and self._warm_batch_sizes:
             batch_size = min(batch_size, max(self._warm_batch_sizes))
         batches = _batches(images, batch_size)
@@ -98,12 +102,14 @@ class Pipeline:
         pending: collections.deque[tuple[list, Future]] = collections.deque()
         try:
             for next_batch in itertools.chain((batch, following), batches):
+                forks.check(_WHAT)  # its launchers would stay behind, too
                 future = self._launchers.submit(self._run, next_batch, self._padded_size(len(next_batch)))
                 pending.append((next_batch, future))
                 if len(pending) > 2:
                     images, future = pending.popleft()
                     yield from self._unpack(images, future.result())
             for images, future in pending:
+                forks.check(_WHAT)
                 yield from self._unpack(images, future.result())
         finally:
             for _, future in pending:

@@ -31,17 +31,23 @@ class Predictor:
       backend: What runs the network and why.
     """
 
-    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False):
+    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False, allow_side_effects: bool = False):
         """Loads a SavedModel; GPU memory grows on demand.
 
         Args:
           saved_model_dir: A SavedModel that `export` or `convert` wrote.
           strict: Whether to refuse a converted model that TensorRT cannot run here. Without it the engines' native
             segments run in TensorFlow, and `backend` says so.
+          allow_side_effects: Whether to run a model that holds operations which may touch files, the network or the
+            process, as nothing does that `export` or `convert` wrote: loading it is like running a program of whoever
+            made it. `inspect` lists them.
 
         Raises:
-          SavedModelError: If the SavedModel is damaged or not ours.
+          SavedModelError: If the SavedModel is damaged or not ours, its metadata do not fit its graph, or it has side
+            effects that are not allowed.
           TensorRTUnavailableError: If strict, and the engines cannot run here.
+          ForkedProcessError: If this process was forked after TensorFlow ran; so does every call of a predictor that
+            was loaded before the fork.
         """
         from tftrt_yolo.predictor import pipeline  # with TensorFlow, which a command's help need not wait for
         from tftrt_yolo.saved_model import load
@@ -49,7 +55,7 @@ class Predictor:
         handle = open_saved_model(saved_model_dir)
         self.metadata = handle.metadata
         self.task = TASKS[self.metadata.task]
-        signatures, self.backend = load.load(handle, strict=strict)
+        signatures, self.backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
         self._pipeline = pipeline.Pipeline(
             signatures,
             frame_size_hw=self.metadata.image_size_hw,

@@ -24,9 +24,13 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.text import first_line, quoted
 
 Report = TypeVar("Report")
 _VERSION_KEY = "format_version"
+_MOST_BYTES = 64 << 20  # of a report
+_MOST_WHOLE = 1 << 63  # what is larger is no count of ours, and too large for a float
 FORMAT_VERSION = 1  # of a report that names none of its own
 _TEXT_WIDTH = 120  # columns
 FAULTS = (ValueError, KeyError, TypeError, AttributeError)  # how a document that does not fit shows
@@ -81,10 +85,10 @@ def read(
     """
     path = Path(path) / file if Path(path).is_dir() else Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = reading.parse_json(reading.read_text(path, _MOST_BYTES))
     except OSError as error:
         raise error_class(f"{path} cannot be read: {error.strerror}. Expected a {file} of {origin}.") from error
-    except (ValueError, RecursionError) as error:  # the latter of a thousand brackets
+    except reading.UnreadableError as error:
         raise error_class(f"{path} {fault(None, kind, error)}. Expected a {file} of this version; {remedy}.") from error
     try:
         return parse(document, kind)
@@ -104,7 +108,7 @@ def fault(document: object, kind: type, error: Exception) -> str:
     Returns:
       Half a sentence: that it is damaged, or of an older or a newer version.
     """
-    detail = f"{type(error).__name__}: {error}"
+    detail = f"{type(error).__name__}: {first_line(error)}"
     if not isinstance(document, dict):
         return f"is damaged ({detail})"
     if _VERSION_KEY not in document:  # the first reports had none
@@ -188,7 +192,7 @@ def _parsed(value: object, annotation: object, place: str) -> object:
     if origin is dict:
         key_kind, value_kind = of
         items = _checked(value, dict, place).items()
-        return {_key(key, key_kind, place): _parsed(item, value_kind, f"{place}[{key!r}]") for key, item in items}
+        return {_key(key, key_kind, place): _parsed(item, value_kind, f"{place}[{quoted(key)}]") for key, item in items}
     if annotation is float and value is None:
         return math.nan
     if annotation is Path:
@@ -201,7 +205,7 @@ def _key(key: str, kind: type, place: str) -> object:
     try:
         return kind(key)
     except ValueError as error:
-        raise TypeError(f"{place} has the key {key!r}; expected {kind.__name__}") from error
+        raise TypeError(f"{place} has the key {quoted(key)}; expected {kind.__name__}") from error
 
 
 def _parsed_union(value: object, kinds: tuple, place: str) -> object:
@@ -222,7 +226,7 @@ def _parsed_dataclass(document: dict, kind: type, place: str) -> object:
     fields, hints = dataclasses.fields(kind), typing.get_type_hints(kind)
     unknown = set(document) - {field.name for field in fields} - set(getattr(kind, "DERIVED", ()))
     if unknown:
-        raise ValueError(f"{place} has {sorted(unknown)[0]!r}, which is none of its fields")
+        raise ValueError(f"{place} has {quoted(sorted(unknown)[0])}, which is none of its fields")
     missing = [f for f in fields if f.name not in document and f.default is f.default_factory is dataclasses.MISSING]
     if missing:
         raise ValueError(f"{place} lacks {missing[0].name!r}")
@@ -234,5 +238,7 @@ def _checked(value: object, kind: type, place: str) -> object:
     """The value, if it is of its kind; whole numbers are numbers, and true and false are none."""
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"{place} is {value!r}; expected {kind.__name__}")
+        raise TypeError(f"{place} is {quoted(value)}; expected {kind.__name__}")
+    if isinstance(value, int) and not -_MOST_WHOLE < value < _MOST_WHOLE:
+        raise TypeError(f"{place} is {quoted(value)}; expected a number of at most 64 bits")
     return value

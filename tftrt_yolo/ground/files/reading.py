@@ -9,12 +9,14 @@ brackets overflow the stack of a parser. All of these raise `UnreadableError`, a
 an error of its own that says what the file should have been.
 """
 
+import hashlib
 import json
 import os
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tftrt_yolo.ground.text import first_line
 
@@ -42,17 +44,36 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
       OSError: If it is missing or cannot be opened.
       UnreadableError: If it is a folder, a fifo or a device, or larger.
     """
+    with opened(path, most_bytes) as file:
+        # Memory for what is there and not for the most that may be; some systems tell no size.
+        data = file.read(min(most_bytes, max(os.fstat(file.fileno()).st_size, 1 << 16)) + 1)
+    if len(data) > most_bytes:  # it grew meanwhile, or its size was not told
+        raise UnreadableError(f"has more than {most_bytes:,} bytes, and no more are read")
+    return data
+
+
+def opened(path: str | Path, most_bytes: int) -> BinaryIO:
+    """Opens a regular file, if it is not too large; arguments and errors are those of `read_bytes`."""
     if os.path.isdir(path):
         raise UnreadableError("is a folder")
     # Not to wait for the writer of a fifo; for files it changes nothing.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("is a device, a pipe or a socket and no file")
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise UnreadableError(f"has {max(status.st_size, len(data)):,} bytes; at most {most_bytes:,} are read")
-    return data
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes:
+        return file
+    file.close()
+    if stat.S_ISREG(status.st_mode):
+        raise UnreadableError(f"has {status.st_size:,} bytes; at most {most_bytes:,} are read")
+    raise UnreadableError("is a device, a pipe or a socket and no file")
+
+
+def sha256(path: str | Path, most_bytes: int) -> str:
+    """Hashes a regular file, 64 hexadecimal digits; arguments and errors are those of `read_bytes`."""
+    digest = hashlib.sha256()
+    with opened(path, most_bytes) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_text(path: str | Path, most_bytes: int, encoding: str = "utf-8") -> str:
