@@ -8,7 +8,6 @@ What does not fit is an `UnreadableError` whose message is half a sentence: what
 Nothing is converted: "640" is no number, 32.0 is no whole number, and true is neither.
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping
 
@@ -61,7 +60,7 @@ def share(document: Mapping, key: object) -> float:
     """A number from 0 to 1."""
     found = value(document, key, "a number from 0 to 1")
     is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
-    is_share = is_number and math.isfinite(found) and 0 <= found <= 1
+    is_share = is_number and 0 <= found <= 1  # neither NaN nor what is too large for a float
     return float(found) if is_share else _refuse(key, found, "a number from 0 to 1")
 
 
