@@ -86,7 +86,7 @@ def check(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> None:
         signature = meta_graph.signature_def[key]
         for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             found = {name: _spec(tensor) for name, tensor in tensors.items()}
-            _compare(handle, f"{kind} {{}} of signature `{key}`", found, _expected(handle.metadata, key, kind), sizes)
+            _compare(handle, f"{kind}{{}} of signature `{key}`", found, _expected(handle.metadata, key, kind), sizes)
     if handle.is_complete:
         _check_conversion(handle, meta_graph)
 
@@ -112,7 +112,7 @@ def check_functions(handle: SavedModelHandle, signatures: Mapping) -> None:
         }
         expected = _expected(handle.metadata, key, "output")
         known = {name: _filled(spec, expected.get(name, spec)) for name, spec in found.items()}
-        _compare(handle, f"output {{}} of the function behind signature `{key}`", known, expected, sizes)
+        _compare(handle, f"output{{}} of the function behind signature `{key}`", known, expected, sizes)
 
 
 def _sizes(metadata: contract.Metadata) -> dict[str, int]:
@@ -166,7 +166,7 @@ def _compare(
 
     Args:
       handle: The SavedModel.
-      where: What they are, for the message, with "{}" for the name.
+      where: What they are, for the message, with "{}" for a blank and the name.
       found: Name to what is there.
       expected: Name to what is expected.
       sizes: Letter to the size that is known of it; what is learnt is added.
@@ -174,16 +174,16 @@ def _compare(
     if set(found) != set(expected):
         names = ", ".join(printable(name) for name in sorted(found)[:_SHOWN]) or "none"
         missing = sorted(set(expected) - set(found))
-        lacks = f", and lacks {', '.join(missing)}" if missing else ""
+        lacks = f", without {', '.join(missing)}" if missing else ""
         _refuse(
             handle,
-            f"is a model for {handle.metadata.task}, and {where.format('').replace('  ', ' ')} is {names}{lacks}",
+            f"is a model for {handle.metadata.task}, and the {where.format('s')} are {names}{lacks}",
             f"Expected {', '.join(sorted(expected))}",
         )
     for name, spec in found.items():
         wanted = expected[name]
         if spec.dtype != wanted.dtype or spec.axes is None or len(spec.axes) != len(wanted.axes):
-            _refuse(handle, f"has {where.format(name)} {spec}", f"Expected {wanted}")
+            _refuse(handle, f"has {where.format(f' {name}')} {spec}", f"Expected {wanted}")
         for at, (size, symbol) in enumerate(zip(spec.axes, wanted.axes, strict=True)):
             if isinstance(size, str):
                 continue
@@ -191,7 +191,7 @@ def _compare(
             if size != known:
                 _refuse_size(
                     handle,
-                    f"{where.format(name)} is {spec}, whose axis {at} is {'?' if size is None else size}",
+                    f"{where.format(f' {name}')} is {spec}, whose axis {at} is {'?' if size is None else size}",
                     symbol,
                     known,
                 )
@@ -199,13 +199,13 @@ def _compare(
 
 def _refuse_size(handle: SavedModelHandle, found: str, symbol: int | str | None, known: int | None) -> None:
     if symbol in _SAID_BY:
-        _refuse(handle, f"disagrees with itself: {found}", f"{_SAID_BY[symbol]} in metadata.yaml is {known:,}")
+        _refuse(handle, f"disagrees with itself: {found}", f"In metadata.yaml {_SAID_BY[symbol]} is {known:,}")
     of_others = ", as of the other outputs" if isinstance(symbol, str) else ""
     _refuse(handle, f"disagrees with itself: {found}", f"Expected {'?' if known is None else known}{of_others}")
 
 
 def _refuse(handle: SavedModelHandle, found: str, expected: str) -> None:
-    raise SavedModelError(f"{handle.given} {found}. {expected[:1].upper()}{expected[1:]}: {_REMEDY}")
+    raise SavedModelError(f"{handle.given} {found}. {expected}: {_REMEDY}")
 
 
 def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> None:
@@ -220,7 +220,7 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
         return
     claims = functools.partial(_check_claim, handle)
     accelerator, precision = conversion["accelerator"], conversion["precision_mode"]
-    named = f"conversion.json says {accelerator}"
+    named = f"Its conversion.json says {accelerator}"
     claims(named, "engines of TensorRT", bool(engines), accelerator == "tensorrt")
     claims(named, "functions that XLA compiles", bool(jitted), accelerator == "xla")
     ops = Counter(node.op for node in saved_model_pb.all_nodes(graph_def))
@@ -237,7 +237,7 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
         _refuse(
             handle,
             f"has convolutions and products in {', '.join(sorted(found)) or 'no type'}",
-            f"conversion.json says {precision}, which is {_TYPES[precision]}",
+            f"Its conversion.json says {precision}, which is {_TYPES[precision]}",
         )
 
 
@@ -258,15 +258,13 @@ def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
     precisions = {precision_mode(node) for node in engines.values()}
     if precisions != {conversion["precision_mode"]}:
         found = ", ".join(sorted(map(quoted, precisions)))
-        _refuse(handle, f"has engines in {found}", f"conversion.json says {conversion['precision_mode']}")
+        _refuse(handle, f"has engines in {found}", f"Its conversion.json says {conversion['precision_mode']}")
     if conversion.get("engines", len(engines)) != len(engines):
-        _refuse(
-            handle, f"has {len(engines)} engine(s)", f"conversion.json says {quoted(conversion['engines'])} engine(s)"
-        )
+        _refuse(handle, f"has {len(engines)} engine(s)", f"Its conversion.json says {quoted(conversion['engines'])}")
     built = saved_model_pb.built_engine_bytes(handle.directory)
     strange = sorted(set(built) - set(engines))
     if strange:
         _refuse(handle, f"has a built engine {quoted(strange[0])}", f"Its graph has {', '.join(map(quoted, engines))}")
     if conversion.get("engines_built", bool(built)) != bool(built):
         is_built = "built" if built else "not built"
-        _refuse(handle, f"has engines that are {is_built}", "conversion.json says the contrary")
+        _refuse(handle, f"has engines that are {is_built}", "Its conversion.json says the contrary")
