@@ -42,14 +42,14 @@ def test_names_that_do_not_fit_the_head(models, tmp_path, task, count):
     assert re.search(
         rf"disagrees with itself: output {_network_output(task)} of signature `\w+` is float \(.*10\)", message
     )
-    assert f"has 10. In metadata.yaml the number of names is {count:,}: its files are of different models" in message
+    assert f"is 10. In metadata.yaml the number of names is {count:,}: its files are of different models" in message
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_frame_of_another_size(models, tmp_path, task):
     size = 64 if task == "classify" else 320
     message = _refusal(_edited(models.exported(task), tmp_path, imgsz=[size, size + 32]))
-    assert f"input frames of signature `network` is float (?, {size}, {size}, 3), whose axis 2 has {size}." in message
+    assert f"input frames of signature `network` is float (?, {size}, {size}, 3), whose axis 2 is {size}." in message
     assert f"In metadata.yaml the width in imgsz is {size + 32}: " in message
 
 
@@ -76,7 +76,7 @@ def test_another_number_of_detections(models, tmp_path, task, most):
 
     message = _refusal(edit_metadata(copied(models.exported(task), tmp_path), change))
     assert re.search(
-        r"of signature `serving_default` is \w+ \(\?, 300.*whose axis 1 has 300\. In metadata\.yaml max_det", message
+        r"of signature `serving_default` is \w+ \(\?, 300.*whose axis 1 is 300\. In metadata\.yaml max_det", message
     )
     assert f"In metadata.yaml max_detections is {most:,}: " in message
 
@@ -84,7 +84,7 @@ def test_another_number_of_detections(models, tmp_path, task, most):
 @pytest.mark.parametrize("points", [1, 17])
 def test_other_key_points(models, tmp_path, points):
     message = _refusal(_edited(models.exported("pose"), tmp_path, kpt_shape=[points, 3]))
-    assert "output keypoints of signature `serving_default` is float (?, 300, 3, 3), whose axis 2 has 3." in message
+    assert "output keypoints of signature `serving_default` is float (?, 300, 3, 3), whose axis 2 is 3." in message
     assert f"In metadata.yaml the number of key points in kpt_shape is {points}: " in message
 
 
@@ -135,11 +135,11 @@ GRAPHS = [
         _signature("encoded", "inputs", "image_bytes", _forget_rank),
         "has input image_bytes of signature `encoded` string",
     ),
-    (_signature("serving_default", "inputs", "images", _resize(3, 4)), "whose axis 3 has 4. Expected 3: its files are"),
-    (_signature("network", "outputs", "scores", _resize(1, 7)), "whose axis 1 has 7. Expected 2100, as of the other"),
-    (_signature("network", "outputs", "scores", _resize(2, -1)), "whose axis 2 has ?. In metadata.yaml the number of"),
+    (_signature("serving_default", "inputs", "images", _resize(3, 4)), "whose axis 3 is 4. Expected 3: its files are"),
+    (_signature("network", "outputs", "scores", _resize(1, 7)), "whose axis 1 is 7. Expected 2100, as of the other"),
+    (_signature("network", "outputs", "scores", _resize(2, -1)), "whose axis 2 is ?. In metadata.yaml the number of"),
     (_signature("padded", "outputs", "classes", _set_type), "has output classes of signature `padded` double (?, 300)"),
-    (_signature("padded", "outputs", "boxes", _resize(2, 5)), "is float (?, 300, 5), whose axis 2 has 5. Expected 4"),
+    (_signature("padded", "outputs", "boxes", _resize(2, 5)), "is float (?, 300, 5), whose axis 2 is 5. Expected 4"),
     (_rename_input, r"the inputs of signature `padded` are \x1b[31m, images, without sizes. Expected images, sizes"),
 ]
 
@@ -160,7 +160,7 @@ def test_a_signature_that_does_not_say_what_its_function_gives(tiny_export, tmp_
     with pytest.raises(tftrt_yolo.SavedModelError) as caught:
         tftrt_yolo.Predictor(model)
     assert "output scores of the function behind signature `network` is float (?, 2100, 10)" in str(caught.value)
-    assert "whose axis 2 has 10. In metadata.yaml the number of names is 11: " in str(caught.value)
+    assert "whose axis 2 is 10. In metadata.yaml the number of names is 11: " in str(caught.value)
 
 
 def _with_report(model, **values):
