@@ -57,11 +57,13 @@ def test_rooms_keep_their_secrets():
     }
     assert knows == {
         "torch": {
-            *(f"exporter/{name}.py" for name in ("checkpoint", "onnx_trunk", "pytorch_half", "reference", "surgery")),
+            *(f"exporter/{name}.py" for name in ("onnx_trunk", "pytorch_half", "reference", "surgery")),
+            *(f"exporter/checkpoint/{name}.py" for name in ("contents", "load", "model_yaml", "rebuild", "rewrite")),
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics")),
         },
         "ultralytics": {
-            "exporter/checkpoint.py",
+            "exporter/checkpoint/load.py",
+            "exporter/checkpoint/rebuild.py",
             "exporter/surgery.py",
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
         },

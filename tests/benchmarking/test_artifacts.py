@@ -1,7 +1,9 @@
 """What is kept between benchmarks is used again for the same, and for nothing else."""
 
 import dataclasses
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,9 @@ class _Kept(artifacts.Artifacts):
 
     def _made(self, path, make):
         return path, None
+
+    def _safe_weights(self, python):
+        return self.plan.weights
 
 
 @pytest.fixture
@@ -165,3 +170,33 @@ def test_exports_of_older_versions_know_no_content(tmp_path):
     (tmp_path / "best.pt").write_text("any")
     source = SavedModelHandle(tmp_path, METADATA, None, "model")
     assert benchmark._check_weights(tmp_path / "best.pt", source) == str(tmp_path / "best.pt")
+
+
+class _Calls:
+    """A pickle that calls a function when it is loaded."""
+
+    def __init__(self, function, *arguments):
+        self._call = function, arguments
+
+    def __reduce__(self):
+        return self._call
+
+
+def test_peers_get_weights_that_were_read_and_written_anew(plan, tmp_path):
+    """Ultralytics unpickles what it is given: a file that would run code is refused, another is the same network."""
+    torch = pytest.importorskip("torch")
+    from ultralytics import YOLO
+
+    evil = {"model": _Calls(os.mkdir, str(tmp_path / "harm"))}
+    torch.save(evil, tmp_path / "best.pt")
+    with pytest.raises(tftrt_yolo.CheckpointError, match="which is none of PyTorch's or Ultralytics' classes"):
+        artifacts.Artifacts(plan, machine_key="cpu").prepare(choose(("pytorch-eager-fp32",))[0])
+    assert not (tmp_path / "harm").exists()
+
+    (tmp_path / "best.pt").write_bytes(TINY_WEIGHTS.read_bytes())
+    job, _ = artifacts.Artifacts(plan, machine_key="cpu").prepare(choose(("pytorch-eager-fp32",))[0])
+    assert Path(job["weights"]).name == "best.pt"
+    assert job["weights"] != plan.weights
+    expected, found = YOLO(TINY_WEIGHTS).model.float().state_dict(), YOLO(job["weights"]).model.state_dict()
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)

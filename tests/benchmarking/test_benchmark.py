@@ -69,15 +69,13 @@ def test_a_benchmark(tiny_export, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_one_crashes_and_the_others_go_on(tiny_export, tmp_path):
-    """The peers' checkpoint is none; the process of one dies of it, the other's preparation does."""
+    """The interpreter of the peers dies, of the one as of the other."""
     pytest.importorskip("torch")
-    weights = tmp_path / TINY_WEIGHTS.name
-    weights.write_bytes(b"no checkpoint")
-    export = shutil.copytree(tiny_export, tmp_path / "tiny_saved_model")  # as of a version that knew no content
-    metadata = export / contract.METADATA_FILE
-    metadata.write_text(re.sub(r"  weights_sha256: .*\n", "", metadata.read_text()))
-    flags = [f"--saved_model_dir={export}", f"--output_dir={tmp_path / 'out'}", f"--weights={weights}"]
-    flags += ["--batch_sizes=2", "--seconds=0.1"]
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho a library is missing >&2\nexit 1\n")
+    python.chmod(0o755)
+    flags = [f"--saved_model_dir={tiny_export}", f"--output_dir={tmp_path / 'out'}", f"--weights={TINY_WEIGHTS}"]
+    flags += ["--batch_sizes=2", "--seconds=0.1", f"--peer_python={python}"]
     flags += ["--contestants=pytorch-eager-fp32,onnxruntime-cpu-fp32,tensorflow-fp32"]
     result = subprocess.run(
         [sys.executable, "-m", "tftrt_yolo", "benchmark", *flags],
@@ -90,13 +88,27 @@ def test_one_crashes_and_the_others_go_on(tiny_export, tmp_path):
     report = tftrt_yolo.BenchmarkReport.read(tmp_path / "out")
     assert {(m.contestant, m.batch_size) for m in report.measurements} == {("tensorflow-fp32", 2)}
     assert [(crash.contestant, crash.during) for crash in report.crashed] == [
-        ("pytorch-eager-fp32", "loading"),
+        ("pytorch-eager-fp32", "preparation"),
         ("onnxruntime-cpu-fp32", "preparation"),
     ]
     for crash in report.crashed:
         assert "ended with status 1. Its last words" in crash.last_words
-        assert TINY_WEIGHTS.name in crash.last_words
-    assert "Crashed\n  pytorch-eager-fp32 (loading): " in result.stdout
+        assert "a library is missing" in crash.last_words
+    assert "Crashed\n  pytorch-eager-fp32 (preparation): " in result.stdout
+
+
+def test_weights_that_are_refused_stop_nobody_else(tiny_export, tmp_path):
+    weights = tmp_path / TINY_WEIGHTS.name
+    weights.write_bytes(b"no checkpoint")
+    export = shutil.copytree(tiny_export, tmp_path / "tiny_saved_model")  # as of a version that knew no content
+    metadata = export / contract.METADATA_FILE
+    metadata.write_text(re.sub(r"  weights_sha256: .*\n", "", metadata.read_text()))
+    arguments = QUICK | {"contestants": ("pytorch-eager-fp32", "tensorflow-fp32"), "weights": weights}
+    report = tftrt_yolo.benchmark(export, tmp_path / "out", **arguments)
+    assert {one.contestant for one in report.measurements} == {"tensorflow-fp32"}
+    [absence] = report.absent
+    assert absence.contestant == "pytorch-eager-fp32"
+    assert "is no checkpoint: it starts with b'no checkpoin" in absence.reason
 
 
 def test_nothing_is_written_if_nothing_can_be_measured(tiny_export, tmp_path):

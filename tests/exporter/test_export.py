@@ -60,11 +60,12 @@ def test_network_equals_pytorch_on_photos(tiny_export):
     """Boxes within 0.1 px and scores within 1e-3 of PyTorch, batch 1 and 3, on real pictures."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import checkpoint, reference
+    from tftrt_yolo.exporter import reference
+    from tftrt_yolo.exporter.checkpoint.load import load
     from tftrt_yolo.graph import letterbox
     from tftrt_yolo.ground.files.image_files import read_image
 
-    yolo = checkpoint.load(str(TINY_WEIGHTS))
+    yolo = load(str(TINY_WEIGHTS))
     loaded = tf.saved_model.load(str(tiny_export))
     images = [tf.constant(read_image(path)[None]) for path in IMAGES[:3]]
     images = [letterbox.to_unit_range(letterbox.letterbox_images(image, (320, 320))[0]) for image in images]
@@ -185,7 +186,9 @@ def _bad_weights(folder, kind):
             return "yolo26n-depth.yaml"
         case "evil.yaml":
             path = folder / "evil.yaml"
-            path.write_text("nc: 1\nactivation: __import__('os').mkdir('harm')\nbackbone: []\nhead: []\n")
+            path.write_text(
+                "nc: 1\nactivation: __import__('os').mkdir('harm')\nbackbone: []\nhead:\n  - [-1, 1, Detect, [nc]]\n"
+            )
         case "grey.yaml":
             from ultralytics.nn.tasks import yaml_model_load
 
@@ -196,7 +199,7 @@ def _bad_weights(folder, kind):
             path.write_text("nc: 1\nbackbone:\n  - [-1, 1, Conv, [8, 3, 2]]\nhead: []\n")
         case "layer.yaml":
             path = folder / "layer.yaml"
-            path.write_text("nc: 1\nbackbone:\n  - [-1, 1, torch_safe_load, [1]]\nhead: []\n")
+            path.write_text("nc: 1\nbackbone:\n  - [-1, 1, torch_safe_load, [1]]\nhead:\n  - [-1, 1, Detect, [nc]]\n")
     return str(path)
 
 
@@ -214,19 +217,19 @@ class _Evil:
 
 BAD_WEIGHTS = {
     "missing": "does not exist",
-    "truncated": "cannot be loaded",
-    "empty": "cannot be loaded",
-    "text": "cannot be loaded",
-    "state_dict": "no network",
+    "truncated": r"is damaged or cut short \(.*copy or download it again",
+    "empty": "is no checkpoint: it is empty",
+    "text": "is no checkpoint: it starts with b'these are no'",
+    "state_dict": "holds a dictionary with the keys 'weight' and no network",
     "other_network": "a Linear and no YOLO network",
-    "torchscript": "TorchScript",
-    "evil": "outside the supported Ultralytics checkpoint format",
+    "torchscript": "is a TorchScript archive",
+    "evil": r"holds the name '(posix|nt)\.mkdir', which is none of PyTorch's or Ultralytics' classes",
     "rtdetr.yaml": "ends in the head RTDETRDecoder, which is not supported. Supported are Detect",
     "world.yaml": "ends in the head WorldDetect, which is not supported",
     "depth.yaml": "ends in the head Depth, which is not supported",
     "grey.yaml": "takes images of 1 channels. Only RGB",
-    "evil.yaml": "is not a torch.nn layer",
-    "layer.yaml": "'torch_safe_load' is not a layer",
+    "evil.yaml": "its activation is .*, which is not a torch.nn layer",
+    "layer.yaml": "'torch_safe_load', is not a layer",
     "headless.yaml": "does not describe a YOLO model: it has no head",
 }
 
@@ -234,12 +237,12 @@ BAD_WEIGHTS = {
 @pytest.mark.parametrize("kind", BAD_WEIGHTS)
 def test_bad_weights(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)  # where evil.yaml would do its harm
-    from tftrt_yolo.exporter import checkpoint
+    from tftrt_yolo.exporter.checkpoint.load import load
 
     weights = _bad_weights(tmp_path, kind)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(tftrt_yolo.CheckpointError, match=BAD_WEIGHTS[kind]):
-        checkpoint.load(weights)
+        load(weights)
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -5,7 +5,8 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import DATA
-from tftrt_yolo.exporter import checkpoint, pytorch_parity, reference
+from tftrt_yolo.exporter import pytorch_parity, reference
+from tftrt_yolo.exporter.checkpoint.load import load
 from tftrt_yolo.ground.workers.worker import Worker
 from tftrt_yolo.tasks import obb
 from tftrt_yolo.tasks.table import TASKS
@@ -24,7 +25,7 @@ def test_names_and_numbers_are_ultralytics_own(task):
 
     weights = str(DATA / f"yolov8n-tiny-{task}.pt")
     frames = pytorch_parity.reference_frames(_size(task))
-    yolo = checkpoint.load(weights)
+    yolo = load(weights)
     dense = reference.run(yolo, frames)
     assert set(dense) == set(TASKS[task].dense)
     assert yolo.facts.task == task
@@ -74,7 +75,7 @@ def test_a_worker_says_what_is_wrong_with_the_weights():
 
 
 def test_key_points_without_confidence_get_1():
-    head = checkpoint.load("yolov8n-pose.yaml").facts.head
+    head = load("yolov8n-pose.yaml").facts.head
     assert head.keypoint_shape == (17, 3)
     rows = np.random.default_rng(0).random((2, 4 + 1 + 34, 7), np.float32)
     from dataclasses import replace

@@ -73,7 +73,8 @@ def test_network_equals_pytorch_on_photos(models, task):
     """On real pictures, batch 1 and 3, within the tolerances of the task."""
     import tensorflow as tf
 
-    from tftrt_yolo.exporter import checkpoint, reference
+    from tftrt_yolo.exporter import reference
+    from tftrt_yolo.exporter.checkpoint.load import load
     from tftrt_yolo.graph import crop, letterbox
     from tftrt_yolo.ground.files.image_files import read_image
 
@@ -84,7 +85,7 @@ def test_network_equals_pytorch_on_photos(models, task):
     batch = tf.concat(
         [letterbox.to_unit_range(fit(image, letterbox.sizes_of(image), size_hw)[0]) for image in images], 0
     )
-    expected = reference.run(checkpoint.load(str(DATA / f"yolov8n-tiny-{task}.pt")), batch.numpy())
+    expected = reference.run(load(str(DATA / f"yolov8n-tiny-{task}.pt")), batch.numpy())
     network = tf.saved_model.load(str(saved_model_dir)).signatures["network"]
     for first, last in ((0, 1), (0, 3)):
         got = {name: value.numpy() for name, value in network(frames=batch[first:last]).items()}
@@ -152,9 +153,9 @@ def test_a_size_that_the_strides_do_not_divide(tmp_path):
 
 
 def test_a_classifier_has_no_strides():
-    from tftrt_yolo.exporter import checkpoint
+    from tftrt_yolo.exporter.checkpoint.load import load
 
-    assert checkpoint.load(str(DATA / "yolov8n-tiny-classify.pt")).facts.stride == 1
+    assert load(str(DATA / "yolov8n-tiny-classify.pt")).facts.stride == 1
 
 
 @pytest.mark.slow

@@ -34,6 +34,11 @@ def _expected(image, size_hw):
         ((224, 224), (1_500, 2_000)),
         ((48, 96), (333, 777)),  # not square: the whole image, out of shape
         ((96, 48), (20, 20)),
+        ((64, 64), (3, 5_000)),  # of strips only the middle is read
+        ((64, 64), (5_001, 2)),
+        ((64, 64), (130, 1_000)),
+        ((65, 65), (203, 1_001)),
+        ((48, 96), (3, 5_000)),
     ],
 )
 def test_a_crop_is_pillows_to_the_bit(size_hw, image_hw):
@@ -64,6 +69,20 @@ def test_images_of_different_sizes_in_one_tensor():
     for image, frame in zip(images, got.numpy(), strict=True):
         np.testing.assert_array_equal(frame, _expected(image, (64, 64)))
     np.testing.assert_array_equal(placement.image_sizes_hw, sizes)
+
+
+def test_strips_in_one_tensor():
+    """Only what all of them need is read: here rows of a tall one and columns of a wide one."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*hw, 3), np.uint8) for hw in [(2_000, 3), (2, 1_500), (30, 40), (1_999, 8)]]
+    sizes = np.array([image.shape[:2] for image in images], np.int32)
+    for some in ([0, 1, 2, 3], [0, 3], [0, 2], [1]):
+        canvas = np.full((len(some), *sizes[some].max(0), 3), 255, np.uint8)
+        for place, index in zip(canvas, some, strict=True):
+            place[: sizes[index, 0], : sizes[index, 1]] = images[index]
+        got, _ = crop.crop_images(tf.constant(canvas), tf.constant(sizes[some]), (64, 64))
+        for frame, index in zip(got.numpy(), some, strict=True):
+            np.testing.assert_array_equal(frame, _expected(images[index], (64, 64)))
 
 
 def test_encoded_images_are_cropped():

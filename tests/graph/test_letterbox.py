@@ -16,6 +16,8 @@ SIZES = [
     ((320, 320), (3, 2)),
     ((192, 320), (480, 640)),  # frame that is not square
     ((320, 192), (333, 777)),
+    ((320, 320), (641, 30)),  # more than twice as high as the frame: only the lines that it needs are read
+    ((192, 320), (3_000, 700)),
     ((640, 640), (652, 564)),  # sides scaled by different rounding
 ]
 

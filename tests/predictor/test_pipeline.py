@@ -3,6 +3,7 @@
 import itertools
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,14 +58,6 @@ def test_stream_is_lazy_and_checks_first(predictor):
         list(predictor.stream([IMAGES[0], "missing.jpg"]))
 
 
-def test_results_before_a_bad_image_are_not_lost(predictor):
-    """Of a stream that breaks, the full batches before the break arrive."""
-    arrived, results = [], predictor.stream([*IMAGES[:12], "missing.jpg"], batch_size=1)
-    with pytest.raises(tftrt_yolo.ImageError):
-        arrived.extend(results)
-    assert len(arrived) >= 8
-
-
 def test_warm_up(predictor):
     predictor.warm_up((1, 2))
     assert predictor.compiled_batch_sizes == ()  # plain TensorFlow compiles nothing
@@ -93,11 +86,106 @@ def test_a_compiled_models_batches_are_filled_up(warm, num_images, expected):
 
 
 def test_batches_stay_within_memory(monkeypatch):
-    monkeypatch.setattr(pipeline, "_MAX_PADDED_PIXELS", 1_000)
+    plain = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=False, uses_gpu=False)
+    monkeypatch.setattr(pipeline, "_MOST_BATCH_BYTES", 1_000 * pipeline._LETTERBOX_BYTES)
     images = [np.zeros(shape, np.uint8) for shape in [(10, 10, 3), (10, 10, 3), (100, 10, 3), (10, 10, 3), (90, 90, 3)]]
-    batches = list(pipeline._batches(images, 8))
+    batches = list(pipeline._batches(images, 8, plain._fits))
     assert [len(batch) for batch in batches] == [2, 1, 1, 1]
     assert [image.shape for batch in batches for image in batch] == [image.shape for image in images]
+    small = [np.zeros((10, 10, 3), np.uint8)] * 12
+    assert [len(batch) for batch in pipeline._batches(small, 12, plain._fits)] == [10, 2]
+    cropping = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=False, uses_gpu=False, is_cropped=True)
+    assert [len(batch) for batch in pipeline._batches(small, 12, cropping._fits)] == [4, 4, 4]
+    compiled = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=True, uses_gpu=False)  # filled up to 8, not 16
+    assert [len(batch) for batch in pipeline._batches(small, 12, compiled._fits)] == [8, 4]
+
+
+def _until(images, error):
+    yield from images
+    raise error
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8, 20])
+@pytest.mark.parametrize("count", [0, 1, 4, 7])
+@pytest.mark.parametrize("kind", [KeyError, tftrt_yolo.ImageError, OSError])
+def test_results_before_a_failure_arrive(predictor, batch_size, count, kind):
+    """Whatever the iterable raises comes after the results of all images before it, and is the very same."""
+    arrived, failure = [], kind("the camera is gone")
+    with pytest.raises(kind, match="the camera is gone") as raised:
+        arrived.extend(predictor.stream(_until(IMAGES[:count], failure), batch_size=batch_size))
+    assert raised.value is failure
+    expected = predictor(IMAGES[:count], batch_size=1)
+    assert [len(one) for one in arrived] == [len(one) for one in expected]
+    for got, one in zip(arrived, expected, strict=True):
+        np.testing.assert_allclose(got.xyxy, one.xyxy, atol=0.02)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("place", [0, 1, 5, 9])
+def test_results_before_a_bad_image_arrive(predictor, batch_size, place):
+    images, arrived = [*IMAGES[:place], b"no image", *IMAGES[place:9]], []
+    with pytest.raises(tftrt_yolo.ImageError, match="image of 8 bytes is no image"):
+        arrived.extend(predictor.stream(images, batch_size=batch_size))
+    assert [len(one) for one in arrived] == [len(one) for one in predictor(IMAGES[:9])[:place]]
+
+
+def test_an_interrupt_is_raised_at_once(predictor):
+    arrived = []
+    with pytest.raises(KeyboardInterrupt):
+        arrived.extend(predictor.stream(_until(IMAGES[:3], KeyboardInterrupt()), batch_size=8))
+    assert not arrived
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 20])
+def test_unreadable_images_are_skipped(predictor, batch_size, caplog):
+    """The others' results are those that they have alone."""
+    bad = [b"no image", "missing.jpg", np.zeros((0, 3, 3), np.uint8), np.zeros((70_000, 1, 3), np.uint8)]
+    images = [bad[0], *IMAGES[:3], bad[1], bad[2], *IMAGES[3:6], bad[3]]
+    expected = [one.xyxy for one in predictor(IMAGES[:6])]
+    with caplog.at_level("WARNING"):
+        skipped = list(predictor.stream(images, batch_size=batch_size, on_unreadable="skip"))
+    assert caplog.text.count("skipped: ") == 4
+    given = []
+    called = predictor(images, batch_size=batch_size, on_unreadable=lambda *what: given.append(what))
+    assert [image for image, _ in given] == bad or all(a is b for (a, _), b in zip(given, bad, strict=True))
+    assert all(isinstance(error, tftrt_yolo.ImageError) for _, error in given)
+    for results in (skipped, called):
+        for got, one in zip(results, expected, strict=True):
+            np.testing.assert_allclose(got.xyxy, one, atol=0.02)
+    assert predictor(bad, on_unreadable="skip") == []
+
+
+def test_what_a_callback_raises_comes_after_the_results(predictor):
+    def refuse(image, error):
+        raise LookupError(f"{image} was promised") from error
+
+    arrived = []
+    with pytest.raises(LookupError, match="missing.jpg was promised"):
+        arrived.extend(predictor.stream([*IMAGES[:4], "missing.jpg", IMAGES[4]], batch_size=3, on_unreadable=refuse))
+    assert len(arrived) == 4
+
+
+@pytest.mark.parametrize("value", ["ignore", None, True, "", 3, np.zeros(2)])
+def test_on_unreadable_is_checked_first(predictor, value):
+    expected = "expected 'raise', 'skip' or a function that takes the image and its ImageError"
+    for use in (predictor, predictor.stream):
+        with pytest.raises(ValueError, match=f"on_unreadable is .*; {expected}"):
+            use([], on_unreadable=value)
+
+
+def test_strips_in_one_batch_stay_small(predictor):
+    """8 images of 65,535 x 1 pixels took 8 GB; they are 1.6 MB. As high as wide, they are 12 GB and never made."""
+    strips = [np.full((65_535, 1, 3), 9, np.uint8)] * 8
+    before = _peak_bytes()
+    assert [len(one) for one in predictor(strips, batch_size=8)] == [0] * 8
+    mixed = [strips[0], np.full((1, 65_535, 3), 9, np.uint8)]
+    assert [len(one) for one in predictor(mixed, batch_size=8)] == [0, 0]
+    assert _peak_bytes() - before < 1 << 30
+
+
+def _peak_bytes():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1_024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def test_memory_is_aligned_and_used_again():

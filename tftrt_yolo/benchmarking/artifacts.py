@@ -26,6 +26,7 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 PEER_ENVIRONMENT = {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "YOLO_OFFLINE": "true"}
 _KEY_DIGITS = 10  # of a hash, in the names of directories
 _EXPORTER = "tftrt_yolo.benchmarking.runners.ultralytics_export"
+_REWRITER = "tftrt_yolo.exporter.checkpoint.rewrite"
 _EXPORT_TOOLS = "tftrt_yolo.benchmarking.runners.export_tools"
 
 
@@ -78,6 +79,7 @@ class Artifacts:
         self.plan, self._machine_key = plan, machine_key
         self._failures: dict[Path, Exception] = {}
         self._tools: dict[str | None, dict[str, str]] = {}
+        self._safe: dict[str | None, str] = {}
 
     def prepare(self, contestant: Contestant) -> tuple[dict, float | None]:
         """Gets a contestant's files and arguments ready.
@@ -109,7 +111,7 @@ class Artifacts:
                 else {"precision": contestant.precision}
             )
             return job | extra | {"onnx_path": str(path)}, seconds
-        job |= {"weights": plan.weights, "precision": contestant.precision}
+        job |= {"weights": self._safe_weights(plan.peer_python), "precision": contestant.precision}
         if contestant.runner == "pytorch":
             return job | contestant.options, None
         selection = plan.source.metadata.selection
@@ -150,6 +152,19 @@ class Artifacts:
         path = self.plan.artifacts_dir / f"{weights.stem}_{key}{ending}"
         return self._made(path, lambda: self._export(path, options, python=python))
 
+    def _safe_weights(self, python: str | None) -> str:
+        """The checkpoint, read as `export` reads it and written anew: Ultralytics runs what stands in a file."""
+        if python not in self._safe:
+            folder = Path(tempfile.mkdtemp(prefix="weights_", dir=self.plan.frames_path.parent))
+            path = folder / f"{Path(self.plan.weights).stem}.pt"
+            with Worker(_REWRITER, python=python, environment=PEER_ENVIRONMENT) as worker:
+                worker.start(weights=self.plan.weights, path=path)
+                reason = worker.receive()
+            if reason:
+                raise NotHereError(f"the weights cannot be read: {reason}")
+            self._safe[python] = str(path)
+        return self._safe[python]
+
     def _tools_of(self, python: str | None) -> dict[str, str]:
         """Versions of what an interpreter exports with."""
         if python not in self._tools:
@@ -175,8 +190,9 @@ class Artifacts:
 
     def _export(self, path: Path, options: dict, *, python: str | None) -> None:
         """Has Ultralytics export the checkpoint, and moves the result to its place when it is whole."""
+        safe_weights = self._safe_weights(python)
         with Worker(_EXPORTER, python=python, environment=PEER_ENVIRONMENT) as worker:
-            worker.start(weights=self.plan.weights, options=options)
+            worker.start(weights=safe_weights, options=options)
             result = worker.receive()
             if "path" not in result:
                 raise NotHereError(f"Ultralytics' export needs what is not here: {result['reason']}")

@@ -12,7 +12,7 @@ import onnx
 import onnxslim
 import torch
 
-from tftrt_yolo.exporter.checkpoint import Yolo
+from tftrt_yolo.exporter.checkpoint.load import Yolo
 from tftrt_yolo.ground.errors import ExportError
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task

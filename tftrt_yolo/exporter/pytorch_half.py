@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from tftrt_yolo.exporter import checkpoint, onnx_trunk, pytorch_parity, reference
+from tftrt_yolo.exporter import onnx_trunk, pytorch_parity, reference
+from tftrt_yolo.exporter.checkpoint.load import load
 from tftrt_yolo.tasks.table import TASKS
 
 
@@ -13,7 +14,7 @@ def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> I
     """Does the PyTorch half of an export, step by step.
 
     Args:
-      weights: As `checkpoint.load`.
+      weights: As `checkpoint.load.load`.
       size_hw: Frame height and width in pixels; None for the task's own.
       onnx_path: Where the trunk goes.
 
@@ -21,7 +22,7 @@ def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> I
       The ModelFacts, as soon as they are known; the ONNX file's path, once it is complete; and what `reference.run`
       gives for `pytorch_parity.reference_frames`.
     """
-    yolo = checkpoint.load(weights)
+    yolo = load(weights)
     yield yolo.facts
     size_hw = size_hw or (TASKS[yolo.facts.task].default_size,) * 2
     onnx_trunk.write_onnx_trunk(yolo, size_hw, onnx_path)

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from tftrt_yolo.contract import ModelFacts
-from tftrt_yolo.exporter import checkpoint
-from tftrt_yolo.exporter.checkpoint import Yolo
+from tftrt_yolo.exporter.checkpoint.load import Yolo, load
 from tftrt_yolo.tasks.table import TASKS
 
 
@@ -23,13 +22,13 @@ def work(*, weights: str, requests: Iterator[np.ndarray]) -> Iterator[ModelFacts
     """Loads a model once and runs it on every request.
 
     Args:
-      weights: As `checkpoint.load`.
+      weights: As `checkpoint.load.load`.
       requests: Frames (batch, height, width, 3) float32 in [0, 1].
 
     Yields:
       The ModelFacts; then, for each request, what `run` gives.
     """
-    yolo = checkpoint.load(weights)
+    yolo = load(weights)
     yield yolo.facts
     for frames in requests:
         yield run(yolo, frames)

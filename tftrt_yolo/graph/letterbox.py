@@ -16,6 +16,8 @@ import tensorflow as tf
 from tftrt_yolo.ground.placement import PADDING_VALUE
 
 _HOST = "/CPU:0"
+MOST_SIDE = 65_535  # pixels of an image's side that the graph takes
+MOST_ENCODED_PIXELS = (1 << 30) // 4 // 3  # of an image file; 89 million, as Pillow
 
 
 class Letterbox(NamedTuple):
@@ -89,6 +91,29 @@ def sizes_of(images: tf.Tensor) -> tf.Tensor:
         return tf.repeat(shape[tf.newaxis, 1:3], shape[0], axis=0)
 
 
+def checked_sizes(images: tf.Tensor, sizes_hw: tf.Tensor) -> tf.Tensor:
+    """Refuses sizes that no image of the batch can have, and images that would take too much memory.
+
+    Args:
+      images: (batch, height, width, 3) uint8.
+      sizes_hw: (batch, 2) int32, the part of each that is image, in pixels.
+
+    Returns:
+      sizes_hw. When it runs, InvalidArgumentError where a size is less than 1, more than the tensor's, or more than
+      65,535.
+    """
+    shape = tf.shape(images)  # as above
+    with tf.device(_HOST):
+        most = tf.minimum(shape[1:3], MOST_SIDE)
+        message = (
+            f"An image's height and width must be 1 to {MOST_SIDE} pixels, and no more than those of the tensor in "
+            "which it lies. Scale it down first. Got the sizes (height, width), and the most that they may be:"
+        )
+        is_fine = tf.reduce_all((sizes_hw >= 1) & (sizes_hw <= most))
+        with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw, most], summarize=16)]):
+            return tf.identity(sizes_hw)
+
+
 def letterbox_padded_images(
     images: tf.Tensor, sizes_hw: tf.Tensor, size_hw: tuple[int, int]
 ) -> tuple[tf.Tensor, Letterbox]:
@@ -150,12 +175,24 @@ def decode_each(image_bytes: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> t
     def fit_one(file):
         # decode_jpeg reads PNG as well, and unlike decode_image it lets us ask for the accurate DCT that OpenCV uses.
         image = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")[tf.newaxis]
-        frames, letterbox = fit(image, sizes_of(image), size_hw)
+        frames, letterbox = fit(image, _checked_pixels(sizes_of(image)), size_hw)
         return frames[0], tuple(part[0] for part in letterbox)
 
     specs = tuple(tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in LETTERBOX_SPEC)
     frames, parts = tf.map_fn(fit_one, image_bytes, fn_output_signature=(tf.TensorSpec((*size_hw, 3), tf.uint8), specs))
     return frames, Letterbox(*parts)
+
+
+def _checked_pixels(sizes_hw: tf.Tensor) -> tf.Tensor:
+    """Refuses a file of too many pixels, which may be a few kilobytes long; sizes_hw is (1, 2) int32."""
+    with tf.device(_HOST):
+        message = (
+            f"An image file may have at most {MOST_ENCODED_PIXELS} pixels. Scale it down first. Got the size (height, "
+            "width):"
+        )
+        is_fine = tf.reduce_prod(tf.cast(sizes_hw, tf.int64)) <= MOST_ENCODED_PIXELS
+        with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw], summarize=2)]):
+            return tf.identity(sizes_hw)
 
 
 def to_unit_range(frames: tf.Tensor) -> tf.Tensor:
@@ -243,19 +280,31 @@ def _resize_as_opencv(images: tf.Tensor, rows: _Neighbours, columns: _Neighbours
     """
     images = tf.cast(images, tf.bfloat16)  # exact up to 256; no GPU kernel gathers uint8
 
-    def weighted(pixels, weight):
-        taken = tf.cast(tf.gather(images, pixels, axis=2, batch_dims=1), tf.float32)
-        return taken * (weight / 16.0)[:, tf.newaxis, :, tf.newaxis]
+    def across(lines):
+        def weighted(pixels, weight):
+            taken = tf.cast(tf.gather(lines, pixels, axis=2, batch_dims=1), tf.float32)
+            return taken * (weight / 16.0)[:, tf.newaxis, :, tf.newaxis]
 
-    across = weighted(columns.first, columns.first_weight) + weighted(columns.second, columns.second_weight)
-    across = tf.floor(across)  # here it drops four bits
+        whole = weighted(columns.first, columns.first_weight) + weighted(columns.second, columns.second_weight)
+        return tf.floor(whole)  # here it drops four bits
 
-    def part(pixels, weight):  # and here sixteen
-        return tf.floor(
-            tf.gather(across, pixels, axis=1, batch_dims=1) * (weight / 65536.0)[:, :, tf.newaxis, tf.newaxis]
-        )
+    def of_rows(lines, places):
+        return tf.gather(lines, places, axis=1, batch_dims=1)
 
-    total = part(rows.first, rows.first_weight) + part(rows.second, rows.second_weight)
+    def of_all_lines():
+        lines = across(images)
+        return of_rows(lines, rows.first), of_rows(lines, rows.second)
+
+    def of_these_lines():  # of 65,535 lines, 32-bit numbers for each would take gigabytes
+        return across(of_rows(images, rows.first)), across(of_rows(images, rows.second))
+
+    height = rows.first.shape[1]
+    first, second = tf.cond(tf.shape(images)[1] > 2 * height, of_these_lines, of_all_lines)
+
+    def part(lines, weight):  # and here sixteen
+        return tf.floor(lines * (weight / 65536.0)[:, :, tf.newaxis, tf.newaxis])
+
+    total = part(first, rows.first_weight) + part(second, rows.second_weight)
     scaled = tf.cast((total + 2.0) * 0.25, tf.uint8)  # a cast rounds down
     inside = rows.inside[:, :, tf.newaxis, tf.newaxis] & columns.inside[:, tf.newaxis, :, tf.newaxis]
     return tf.where(inside, scaled, tf.constant(PADDING_VALUE, tf.uint8))

@@ -49,8 +49,19 @@ def quoted(value: object, most: int = _MOST) -> str:
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     if isinstance(value, (list, tuple, set, dict)):
-        return f"a {type(value).__name__} of {len(value):,}"
-    return f"a {type(value).__name__}"
+        return f"{with_article(type(value).__name__)} of {len(value):,}"
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """A name with "a" or "an" before it: "an int", "a Conv2d"."""
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
+def shown(path: object, most: int = 300) -> str:
+    """A path or a name as a message may show it: on one line, escaped, without quotation marks, its middle cut."""
+    line = printable(path).replace("\n", "\\n").replace("\t", "\\t")
+    return line if len(line) <= most else f"{line[: most // 3]} ... {line[-most // 3 :]}"
 
 
 def first_line(error: BaseException, most: int = 300) -> str:

@@ -9,11 +9,13 @@ detections come back. While one batch computes, the next is laid into memory tha
 """
 
 import collections
+import contextlib
 import ctypes
 import functools
 import itertools
+import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -22,9 +24,13 @@ from absl import logging
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground import forks
+from tftrt_yolo.ground.streams import UntilFailure
 
 _WHAT = "A Predictor"  # in the message of a forked process
-_MAX_PADDED_PIXELS = 160_000_000  # pixels of one padded batch of different sizes, 480 MB
+# Of one padded batch, two of which run at a time: the images and what the graph makes of them before they are frames,
+# which was measured for images of 89 megapixels.
+_MOST_BATCH_BYTES = 1_500_000_000
+_LETTERBOX_BYTES, _CROP_BYTES = 15, 34  # a pixel of the batch
 _ALIGNMENT = 4_096  # bytes; TensorFlow takes aligned memory as it is and copies other
 _COPY_THREADS = 8  # for laying out a batch; one thread copies 6.5 GB/s and eight 26 (measured on 16 cores)
 _PARALLEL_COPY_BYTES = 8 << 20  # below it, threads cost more than they save
@@ -44,6 +50,7 @@ class Pipeline:
         frame_size_hw: tuple[int, int],
         is_compiled: bool,
         uses_gpu: bool,
+        is_cropped: bool = False,
         per_image: tuple[str, ...] = (),
     ):
         """Prepares; nothing is compiled yet.
@@ -53,17 +60,20 @@ class Pipeline:
           frame_size_hw: Height and width of the network's frames in pixels.
           is_compiled: Whether XLA compiles the network for each batch size that it meets.
           uses_gpu: Whether it runs on a GPU.
+          is_cropped: Whether the graph crops images instead of letterboxing them, which takes more memory.
           per_image: Names of the outputs that an image has once, not for each of its detections.
         """
         self._signatures = signatures
         self._frame_size_hw = frame_size_hw
         self._is_compiled = is_compiled
+        self._pixel_bytes = _CROP_BYTES if is_cropped else _LETTERBOX_BYTES
         self._per_image = per_image
         self._warm_batch_sizes = ()
         self.compiled_batch_sizes = set()
         # Two, because whoever launches a batch also waits for it: while one waits, the other brings its images up.
         self._launchers = ThreadPoolExecutor(2, thread_name_prefix="launch")
         self._copiers = ThreadPoolExecutor(_COPY_THREADS, thread_name_prefix="copy")
+        self._large_batch = threading.Lock()
         self._free_memory = collections.deque()
         self._pins = uses_gpu
 
@@ -88,23 +98,31 @@ class Pipeline:
 
         Yields:
           Each image, and its own outputs without padding.
+
+        Raises:
+          Exception: What the iterable raises, after the outputs of all images that it gave before.
         """
         forks.check(_WHAT)
         if self._is_compiled and self._warm_batch_sizes:
             batch_size = min(batch_size, max(self._warm_batch_sizes))
-        batches = _batches(images, batch_size)
+        until = UntilFailure(images)
+        batches = _batches(until, batch_size, self._fits)
         batch = next(batches, None)
         following = next(batches, None)
         if following is None:  # nothing to overlap with, and a thread's round trip costs a tenth of a small batch
             if batch is not None:
                 yield from self._unpack(batch, self._run(batch, self._padded_size(len(batch))))
-            return
+        else:
+            yield from self._overlapped(itertools.chain((batch, following), batches))
+        until.raise_failure()
+
+    def _overlapped(self, batches: Iterable[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Runs batches, two at a time."""
         pending: collections.deque[tuple[list, Future]] = collections.deque()
         try:
-            for next_batch in itertools.chain((batch, following), batches):
+            for batch in batches:
                 forks.check(_WHAT)  # its launchers would stay behind, too
-                future = self._launchers.submit(self._run, next_batch, self._padded_size(len(next_batch)))
-                pending.append((next_batch, future))
+                pending.append((batch, self._launchers.submit(self._run, batch, self._padded_size(len(batch)))))
                 if len(pending) > 2:
                     images, future = pending.popleft()
                     yield from self._unpack(images, future.result())
@@ -122,8 +140,19 @@ class Pipeline:
         power = 1 << (num_images - 1).bit_length()
         return next((size for size in self._warm_batch_sizes if size >= num_images), power)
 
+    def _fits(self, num_images: int, size_hw: tuple[int, int]) -> bool:
+        """Whether a batch of so many images, padded to one size, stays within memory."""
+        num_pixels = self._padded_size(num_images) * size_hw[0] * size_hw[1]
+        return num_pixels * self._pixel_bytes <= _MOST_BATCH_BYTES
+
     def _run(self, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
-        """Runs one batch and waits for its outputs."""
+        """Runs one batch and waits for its outputs; a batch that is too large has only one image, and runs alone."""
+        size_hw = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
+        with contextlib.nullcontext() if self._fits(len(images), size_hw) else self._large_batch:
+            return self._run_now(images, padded_size)
+
+    def _run_now(self, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
+        """Runs one batch."""
         sizes_hw = np.ones((padded_size, 2), np.int32)
         sizes_hw[: len(images)] = [image.shape[:2] for image in images]
         height, width = sizes_hw.max(axis=0)
@@ -183,12 +212,14 @@ class Pipeline:
         return _allocate(num_bytes, pin=self._pins)
 
 
-def _batches(images: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
+def _batches(
+    images: Iterable[np.ndarray], batch_size: int, fits: Callable[[int, tuple[int, int]], bool]
+) -> Iterator[list[np.ndarray]]:
     """Cuts images into batches, in order, so that padding different sizes stays within memory."""
     batch, height, width = [], 0, 0
     for image in images:
         height, width = max(height, image.shape[0]), max(width, image.shape[1])
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * height * width > _MAX_PADDED_PIXELS):
+        if batch and (len(batch) == batch_size or not fits(len(batch) + 1, (height, width))):
             yield batch
             batch, (height, width) = [], image.shape[:2]
         batch.append(image)

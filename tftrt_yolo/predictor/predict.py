@@ -4,18 +4,14 @@ report = tftrt_yolo.predict("yolov8n_saved_model", "photos/*.jpg", "runs/picture
 print(report.class_counts)
 """
 
-import collections
 import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from tftrt_yolo.ground.arguments import check_at_least_one
-from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import directories, image_files
 from tftrt_yolo.ground.text import printable
 from tftrt_yolo.predictor import pictures
@@ -125,9 +121,10 @@ def predict(
         open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
     ):
         task, names = predictor.task, predictor.names
-        results = _read_and_predict(predictor, paths, batch_size, unreadable if skip_unreadable else None)
-        for path, image, result in results:
-            picture_path, rows = pictures.free_path(partial_dir / path.name), task.rows(result, names)
+        on_unreadable = (lambda _, error: unreadable.append(str(error))) if skip_unreadable else "raise"
+        for path, image, result in predictor.with_images(paths, batch_size=batch_size, on_unreadable=on_unreadable):
+            picture_path = pictures.free_path(partial_dir / pictures.name_for(path, image.shape[:2]))
+            rows = task.rows(result, names)
             pictures.write(task.draw(image, result, names), picture_path)
             header = {
                 "image": str(path),
@@ -150,21 +147,3 @@ def predict(
         unreadable=tuple(unreadable),
         seconds=time.perf_counter() - start,
     )
-
-
-def _read_and_predict(
-    predictor: Predictor, paths: list[Path], batch_size: int, unreadable: list[str] | None
-) -> Iterator[tuple[Path, np.ndarray, object]]:
-    """Each file with its image and result; where `unreadable` is a list, reasons go there instead of raising."""
-    read = collections.deque()
-
-    def images():
-        for path, image in image_files.read_ahead(paths, raises=unreadable is None):
-            if isinstance(image, ImageError):
-                unreadable.append(str(image))
-            else:
-                read.append(path)
-                yield image
-
-    for image, result in predictor.with_images(images(), batch_size):
-        yield read.popleft(), image, result

@@ -7,18 +7,25 @@
 The third stage of the flow: it runs what `export` or `convert` wrote. `predict` is the same for files, with pictures.
 """
 
-from collections.abc import Iterable, Iterator
+import collections
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from absl import logging
 
-from tftrt_yolo.ground.arguments import check_at_least_one
+from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Scene
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
+# What to do about an image that cannot be read.
+OnUnreadable = Literal["raise", "skip"] | Callable[[object, ImageError], object]
 
 
 class Predictor:
@@ -53,6 +60,7 @@ class Predictor:
         from tftrt_yolo.saved_model import load
 
         handle = open_saved_model(saved_model_dir)
+        self._given, self._no_classes = handle.given, np.zeros(0, np.int32)
         self.metadata = handle.metadata
         self.task = TASKS[self.metadata.task]
         signatures, self.backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
@@ -61,6 +69,7 @@ class Predictor:
             frame_size_hw=self.metadata.image_size_hw,
             is_compiled=self.backend.name == "XLA",
             uses_gpu=self.backend.device == "GPU",
+            is_cropped=self.task.is_cropped,
             per_image=self.task.per_image,
         )
         self.names = np.array([self.metadata.names[index] for index in sorted(self.metadata.names)], dtype=str)
@@ -84,7 +93,7 @@ class Predictor:
         """
         self._pipeline.warm_up(tuple(check_at_least_one("batch_sizes", batch_size) for batch_size in batch_sizes))
 
-    def __call__(self, images, *, batch_size: int = BATCH_SIZE) -> list:
+    def __call__(self, images, *, batch_size: int = BATCH_SIZE, on_unreadable: OnUnreadable = "raise") -> list:
         """Predicts what the model was trained for.
 
         Args:
@@ -92,9 +101,11 @@ class Predictor:
             (height, width, 3). Several: a list of these, of mixed sizes, or an array or tf.Tensor
             (batch, height, width, 3) uint8.
           batch_size: At most this many images a call of the network.
+          on_unreadable: As `stream`.
 
         Returns:
-          One object of supervision's for each image, in order, all in that image's pixels and best first:
+          One object of supervision's for each image that could be read, in order, all in that image's pixels and best
+          first:
           detect: `Detections` with `xyxy`, `confidence`, `class_id`, and the class names in `data["class_name"]`;
           segment: the same with `mask` at the image's resolution;
           obb: the same with the corners in `data["xyxyxyxy"]` and centre, size and angle in `data["xywhr"]`;
@@ -102,16 +113,18 @@ class Predictor:
           classify: `Classifications` of all classes in their order.
 
         Raises:
-          ImageError: If an image cannot be read or is none.
-          ValueError: If batch_size is less than 1.
+          ImageError: If an image cannot be read or is none, and on_unreadable is "raise".
+          ValueError: If batch_size is less than 1, or on_unreadable is something else.
         """
         if getattr(images, "ndim", None) == 4:
             images = list(np.asarray(images))
         elif not isinstance(images, (list, tuple)):
             images = [images]
-        return list(self.stream(images, batch_size=batch_size))
+        return list(self.stream(images, batch_size=batch_size, on_unreadable=on_unreadable))
 
-    def stream(self, images: Iterable, *, batch_size: int = BATCH_SIZE) -> Iterator:
+    def stream(
+        self, images: Iterable, *, batch_size: int = BATCH_SIZE, on_unreadable: OnUnreadable = "raise"
+    ) -> Iterator:
         """Predicts on images as they come; memory stays flat however many there are.
 
         Files are decoded by threads ahead of the network, and while one batch computes the next is brought up. So
@@ -121,28 +134,72 @@ class Predictor:
           images: Any iterable of what `__call__` takes as one image: a list of paths, a generator over a video. It must
             give arrays that it does not change afterwards.
           batch_size: At most this many images a call of the network.
+          on_unreadable: What to do about an image that cannot be read: "raise"; "skip", with a warning in the log, and
+            then there are fewer results than images; or a function that takes the image as it was given and the
+            ImageError, after which it is skipped. It is called as images are read, ahead of their results.
 
         Yields:
-          One object of supervision's for each image, in order, as `__call__` returns them.
+          One object of supervision's for each image that could be read, in order, as `__call__` returns them.
 
         Raises:
-          ImageError: If an image cannot be read or is none.
-          ValueError: If batch_size is less than 1.
+          ImageError: If an image cannot be read or is none, and on_unreadable is "raise". This, and whatever images or
+            on_unreadable raise, comes after the results of all images before it.
+          ValueError: If batch_size is less than 1, or on_unreadable is something else.
         """
-        batch_size = check_at_least_one("batch_size", batch_size)
-        arrays = (image for _, image in image_files.read_ahead(images))
-        return (result for _, result in self.with_images(arrays, batch_size))
+        return (result for _, _, result in self.with_images(images, batch_size=batch_size, on_unreadable=on_unreadable))
 
-    def with_images(self, arrays: Iterable[np.ndarray], batch_size: int) -> Iterator[tuple[np.ndarray, object]]:
-        """Each image with what was found on it.
+    def with_images(
+        self, images: Iterable, *, batch_size: int = BATCH_SIZE, on_unreadable: OnUnreadable = "raise"
+    ) -> Iterator[tuple[object, np.ndarray, object]]:
+        """As `stream`, each result with its image.
 
         Args:
-          arrays: (height, width, 3) uint8 each, RGB.
+          images: As `stream`.
           batch_size: As `stream`.
+          on_unreadable: As `stream`.
 
-        Yields:
-          The array, and supervision's object.
+        Returns:
+          An iterator over what was given, the image (height, width, 3) uint8, and supervision's object.
+
+        Raises:
+          ImageError: As `stream`.
+          ValueError: As `stream`.
         """
-        for image, outputs in self._pipeline.run(arrays, batch_size):
-            scene = Scene(self.names, image.shape[:2], self.metadata.image_size_hw)
-            yield image, self.task.to_supervision(outputs, scene)
+        batch_size = check_at_least_one("batch_size", batch_size)
+        is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
+        if not is_word and not callable(on_unreadable):
+            raise ValueError(
+                f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
+                "takes the image and its ImageError."
+            )
+        return self._with_images(images, batch_size, on_unreadable)
+
+    def _check_classes(self, outputs: dict[str, np.ndarray]) -> None:
+        """Refuses a class that has no name: the graph selects in another way than `export` wrote it."""
+        classes = outputs.get("classes", self._no_classes)
+        if classes.size and not 0 <= classes.min() <= classes.max() < len(self.names):
+            raise SavedModelError(
+                f"{self._given} found objects of the classes {classes.min()} to {classes.max()}, and its metadata.yaml "
+                f"has the names of 0 to {len(self.names) - 1}. Its graph was edited; export the checkpoint again."
+            )
+
+    def _with_images(self, images, batch_size, on_unreadable) -> Iterator[tuple[object, np.ndarray, object]]:
+        """As `with_images`, after its checks."""
+        given = collections.deque()
+
+        def arrays():
+            for image, array in image_files.read_ahead(
+                images, raises=isinstance(on_unreadable, str) and on_unreadable == "raise"
+            ):
+                if not isinstance(array, ImageError):
+                    given.append(image)
+                    yield array
+                elif callable(on_unreadable):
+                    on_unreadable(image, array)
+                else:
+                    logging.warning("skipped: %s", array)
+
+        for array, outputs in self._pipeline.run(arrays(), batch_size):
+            self._check_classes(outputs)
+            scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
+            yield given.popleft(), array, self.task.to_supervision(outputs, scene)

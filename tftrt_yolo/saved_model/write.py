@@ -75,7 +75,11 @@ def save(
 
 def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped: bool) -> dict[str, Callable]:
     """The signatures that take images, around one function of frames and of where the images lie in them."""
-    fit = crop.crop_images if is_cropped else framing.letterbox_padded_images
+    place = crop.crop_images if is_cropped else framing.letterbox_padded_images
+
+    def fit(images, sizes, size_hw):
+        return place(images, framing.checked_sizes(images, sizes), size_hw)
+
     images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
     @_graph_function(input_signature=[images_spec])

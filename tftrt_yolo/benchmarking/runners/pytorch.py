@@ -26,7 +26,7 @@ def work(
     """Measures a checkpoint in PyTorch.
 
     Args:
-      weights: A .pt checkpoint or a model YAML.
+      weights: A .pt checkpoint that this package wrote: it is unpickled.
       precision: "FP32" on the CPU, "FP16" on the GPU.
       compile_mode: torch.compile's mode; None for eager.
       frames_path: As `runners.tensorflow.work`.
@@ -66,24 +66,17 @@ def work(
 
 
 def load(weights: str):
-    """Loads a checkpoint's network, or builds a model YAML with random weights.
+    """The network that `YOLO(weights)` has, float32, in evaluation mode.
 
     Args:
-      weights: A .pt checkpoint, of which only the known classes of PyTorch and Ultralytics are loaded, or a YAML.
+      weights: A .pt checkpoint that this package wrote: it is unpickled.
 
     Returns:
-      The network, float32, in evaluation mode, as Ultralytics' `YOLO(weights).model` would be.
-
-    Raises:
-      Exception: Whatever Ultralytics says of a file that it cannot load.
+      The network.
     """
     from ultralytics import YOLO
-    from ultralytics.nn.tasks import torch_safe_load
 
-    if weights.endswith((".yaml", ".yml")):
-        return YOLO(weights).model.float().eval()
-    checkpoint, _ = torch_safe_load(weights, safe_only=True)
-    return (checkpoint.get("ema") or checkpoint["model"]).float().eval()
+    return YOLO(weights).model.float().eval()
 
 
 def versions(torch, ultralytics) -> dict[str, str]:

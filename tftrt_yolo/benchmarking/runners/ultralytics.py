@@ -26,7 +26,7 @@ def work(
     """Measures `predict`.
 
     Args:
-      weights: A .pt checkpoint or a model YAML.
+      weights: A .pt checkpoint that this package wrote: it is unpickled.
       precision: "FP32" on the CPU, "FP16" on the GPU.
       score_threshold: Ultralytics' `conf`.
       iou_threshold: Ultralytics' `iou`.
@@ -52,8 +52,6 @@ def work(
     if on_gpu and not torch.cuda.is_available():
         yield protocol.absent("PyTorch sees no GPU here")
         return
-    if not weights.endswith((".yaml", ".yml")):
-        pytorch.load(weights)  # refuses a checkpoint with classes in it that nobody knows; YOLO would run them
     model = ultralytics.YOLO(weights)
     images = np.load(frames_path)
     half = {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}  # renamed; the old name warns

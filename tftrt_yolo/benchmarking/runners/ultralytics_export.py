@@ -19,7 +19,7 @@ def work(*, weights: str, options: dict) -> dict:
     """Exports a copy of a checkpoint in the working directory, because Ultralytics writes beside it.
 
     Args:
-      weights: A .pt checkpoint or a model YAML.
+      weights: A .pt checkpoint that this package wrote: it is unpickled.
       options: Keyword arguments of Ultralytics' `YOLO.export`.
 
     Returns:
@@ -27,14 +27,9 @@ def work(*, weights: str, options: dict) -> dict:
     """
     try:
         from ultralytics import YOLO
-
-        from tftrt_yolo.benchmarking.runners import pytorch
     except (ImportError, RuntimeError, OSError) as error:
         return protocol.absent(error)
-    if Path(weights).is_file():
-        weights = shutil.copy(weights, Path.cwd())
-    if not str(weights).endswith((".yaml", ".yml")):
-        pytorch.load(str(weights))  # refuses a checkpoint with classes in it that nobody knows; YOLO would run them
+    weights = shutil.copy(weights, Path.cwd())
     np.save(_SAMPLES, np.zeros((20, 128, 128, 3), np.float32))
     try:
         return {"path": str(Path(YOLO(str(weights)).export(**options)).resolve())}

@@ -5,27 +5,49 @@ image = read_image(files[0])            # (height, width, 3) uint8, RGB, upright
 """
 
 import collections
+import contextlib
 import functools
 import glob
 import io
 import os
+import re
 import struct
-import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 from absl import logging
 
 from tftrt_yolo.ground.errors import ImageError
+from tftrt_yolo.ground.files import image_structure, reading
+from tftrt_yolo.ground.streams import UntilFailure
+from tftrt_yolo.ground.text import first_line, quoted, shown
 
 # Pillow also reads formats that run other programs (EPS) or that nobody expects; files may come from strangers.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-# How Pillow and its readers of these formats say that a file is damaged.
-_DAMAGES = (OSError, SyntaxError, ValueError, IndexError, TypeError, struct.error)
+# How Pillow and its readers of these formats say that a file is damaged: nearly everything that there is.
+_DAMAGES = (
+    *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error),
+)
+_MOST_BYTES = 512 << 20  # of a file
+MOST_PIXELS = (1 << 30) // 4 // 3  # of a file; Pillow's own MAX_IMAGE_PIXELS, which other packages set to None
+MOST_SIDE = 65_535  # pixels
+_ORIENTATION = 0x0112  # EXIF's tag
+# Source: PIL.ImageOps.exif_transpose, which writes the EXIF anew as well and fails where it is damaged.
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+_EXPECTED_SOURCE = "Expected an image, a folder of images or a glob such as 'photos/*.jpg'."
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -55,20 +77,30 @@ def find_images(source: str | Path) -> list[Path]:
     Raises:
       ImageError: If there is none.
     """
-    path = Path(source)
+    try:
+        return _found(Path(source), str(source))
+    except (OSError, ValueError, re.error) as error:  # no right to look, or what no path can hold
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise ImageError(f"{shown(source)} cannot be read: {reason}. {_EXPECTED_SOURCE}") from error
+
+
+def _found(path: Path, source: str) -> list[Path]:
+    """As `find_images`."""
     if path.is_file():
         return [path]
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
             raise ImageError(
-                f"The folder {source} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}."
+                f"The folder {shown(source)} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}."
             )
         return found
-    found = sorted(Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file())
+    if path.exists():
+        raise ImageError(f"{shown(source)} is a device, a pipe or a socket and no file. {_EXPECTED_SOURCE}")
+    found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
     if not found:
-        kind = "No file matches the pattern" if glob.has_magic(str(source)) else "There is no file or folder"
-        raise ImageError(f"{kind} {source}. Expected an image, a folder of images or a glob such as 'photos/*.jpg'.")
+        kind = "No file matches the pattern" if glob.has_magic(source) else "There is no file or folder"
+        raise ImageError(f"{kind} {shown(source)}. {_EXPECTED_SOURCE}")
     return found
 
 
@@ -83,22 +115,24 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
       What was given, and its array or error.
 
     Raises:
-      ImageError: If raises, and an image cannot be read.
+      ImageError: If raises, and an image cannot be read. It and what the iterable itself raises come after the images
+        before it.
     """
     threads = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-        pending = collections.deque()
+    pool, pending = ThreadPoolExecutor(threads, thread_name_prefix="read"), collections.deque()
 
-        def finish():
-            image, read = pending.popleft()
-            try:
-                return image, read()
-            except ImageError as error:
-                if raises:
-                    raise
-                return image, error
+    def finish():
+        image, read = pending.popleft()
+        try:
+            return image, read()
+        except ImageError as error:
+            if raises:
+                raise
+            return image, error
 
-        for image in images:
+    until = UntilFailure(images)
+    try:
+        for image in until:
             # An array needs no decoding, and a thread's round trip would cost more than looking at it.
             is_array = isinstance(image, np.ndarray)
             read = functools.partial(read_image, image) if is_array else pool.submit(read_image, image).result
@@ -107,6 +141,9 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
                 yield finish()
         while pending:
             yield finish()
+        until.raise_failure()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_image(image) -> np.ndarray:
@@ -124,17 +161,24 @@ def read_image(image) -> np.ndarray:
     """
     if isinstance(image, (str, Path)):
         try:
-            data = Path(image).read_bytes()
+            data = reading.read_bytes(image, _MOST_BYTES)
         except OSError as error:
             raise ImageError(
-                f"{image} cannot be read: {error.strerror}. Expected the path of an image file."
+                f"{shown(image)} cannot be read: {error.strerror}. Expected the path of an image file."
             ) from error
-        return _decode(data, str(image))
+        except ValueError as error:  # UnreadableError, and names that no file can have
+            raise ImageError(
+                f"{shown(image)} cannot be read: it {first_line(error)}. Expected the path of an image file."
+                if isinstance(error, reading.UnreadableError)
+                else f"{quoted(str(image))} is no path ({first_line(error)}). Expected the path of an image file."
+            ) from error
+        return _decode(data, shown(image))
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode(bytes(image), f"image of {len(image):,} bytes")
+        return _decode(bytes(image), f"image of {memoryview(image).nbytes:,} bytes")
     if isinstance(image, PIL.Image.Image):
-        return _to_rgb(image, "image")
-    return _check_array(np.asarray(image))
+        with _damages_named("image"):
+            return _to_rgb(image, "image")
+    return _check_array(image)
 
 
 def _decode(data: bytes, name: str) -> np.ndarray:
@@ -145,41 +189,86 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     formats = [known for known in FORMATS if PIL.Image.OPEN[known][1](data[:16])]
     if not formats:
         raise ImageError(f"{name} is no image: it starts with {data[:12]!r}. Expected one of {', '.join(FORMATS)}.")
+    with _damages_named(name):
+        try:
+            image_structure.check(data, formats[0])
+        except ValueError as error:
+            raise ImageError(f"{name} is too large to be safe: it {error}. Save it anew first.") from error
+        # Not PIL.Image.open: where ultralytics was imported, that installs a package on meeting a damaged file.
+        with PIL.Image.OPEN[formats[0]][0](io.BytesIO(data), "") as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise ImageError(
+                    f"{name} is too large to be safe: it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} "
+                    "are decoded. Scale it down first."
+                )
+            _check_sides(image.size[::-1], name)
+            image.load()
+            return _to_rgb(image, name)
+
+
+@contextlib.contextmanager
+def _damages_named(name: str) -> Iterator[None]:
+    """Turns what Pillow raises into an ImageError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            # Not PIL.Image.open: where ultralytics was imported, that installs a package on meeting a damaged file.
-            with PIL.Image.OPEN[formats[0]][0](io.BytesIO(data), "") as image:
-                PIL.Image._decompression_bomb_check(image.size)
-                image.load()
-                return _to_rgb(image, name)
-    except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
-        raise ImageError(f"{name} is too large to be safe: {error} Scale it down first.") from error
+        yield
+    except PIL.Image.DecompressionBombError as error:  # of a size that Pillow finds on its way, such as a frame's
+        raise ImageError(f"{name} is too large to be safe: {first_line(error)} Scale it down first.") from error
     except _DAMAGES as error:
-        raise ImageError(f"{name} cannot be decoded: {error}. Expected a whole image file; copy it again.") from error
+        said = f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
+        raise ImageError(f"{name} cannot be decoded ({said}). Expected a whole image file; copy it again.") from error
+
+
+def _check_sides(size_hw: tuple[int, int], name: str) -> None:
+    """Refuses what the graph does not take."""
+    height, width = size_hw
+    if not 0 < min(height, width) <= max(height, width) <= MOST_SIDE:
+        raise ImageError(
+            f"{name} is {width:,} pixels wide and {height:,} high. Expected sides of 1 to {MOST_SIDE:,} pixels; scale "
+            "it down first."
+        )
 
 
 def _to_rgb(image: PIL.Image.Image, name: str) -> np.ndarray:
     """Applies the EXIF orientation and converts to RGB."""
-    image = PIL.ImageOps.exif_transpose(image)
+    _check_sides(image.size[::-1], name)
+    turn = _TURNS.get(_orientation(image, name))
+    image = image if turn is None else image.transpose(turn)
     if image.mode != "RGB":
         logging.warning("%s has Pillow's mode %s; converted to RGB", name, image.mode)
         if image.mode.startswith("I"):  # 16 bits a pixel; Pillow itself would clip them to 255
-            image = PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            image = PIL.Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
         image = image.convert("RGB")
     return np.asarray(image)
 
 
-def _check_array(array: np.ndarray) -> np.ndarray:
+def _orientation(image: PIL.Image.Image, name: str) -> object:
+    """EXIF's, which is 1 where there is none; of EXIF that is damaged, the image's pixels are still good."""
+    exif = image.info.get("exif", b"")
+    try:
+        image_structure.check_exif(exif if isinstance(exif, bytes) else b"")
+        return image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGES as error:
+        logging.warning("%s has damaged EXIF (%s); it is taken as upright", name, first_line(error))
+        return 1
+
+
+def _check_array(image: object) -> np.ndarray:
     """Checks an array and brings it to three channels."""
     expected = "Expected uint8 of shape (height, width, 3), RGB, values 0 to 255"
+    try:
+        array = np.asarray(image)
+    except _DAMAGES as error:
+        raise ImageError(f"The image is {quoted(image)} and no array ({first_line(error)}). {expected}.") from error
     if array.dtype != np.uint8:
         hint = "multiply by 255 and cast to uint8 first" if array.dtype.kind == "f" else "cast it to uint8 first"
-        raise ImageError(f"The image is an array of dtype {array.dtype} and shape {array.shape}. {expected}; {hint}.")
+        dtype = shown(array.dtype, 60)
+        raise ImageError(f"The image is an array of dtype {dtype} and shape {array.shape}. {expected}; {hint}.")
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
         raise ImageError(f"The image is an array of shape {array.shape}. {expected}.")
+    _check_sides(array.shape[:2], "The image")
     if array.shape[-1] != 3:
         kind = "grey" if array.shape[-1] == 1 else "RGBA"
         logging.warning("an array of shape %s is taken as %s; converted to RGB", array.shape, kind)

@@ -23,6 +23,7 @@ from tftrt_yolo.ground.text import first_line
 _MOST_DEPTH = 32  # levels of lists and dictionaries
 # A string without an end reaches to the document's, or each quotation mark in it would be tried as a beginning.
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_MOST_UNTOLD = 64 << 20  # bytes of a file that does not tell its size
 _MOST_SCALAR = 4_096  # characters of one value; longer numbers in base 60 take minutes
 
 
@@ -45,10 +46,11 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
       UnreadableError: If it is a folder, a fifo or a device, or larger.
     """
     with opened(path, most_bytes) as file:
-        # Memory for what is there and not for the most that may be; some systems tell no size.
-        data = file.read(min(most_bytes, max(os.fstat(file.fileno()).st_size, 1 << 16)) + 1)
-    if len(data) > most_bytes:  # it grew meanwhile, or its size was not told
-        raise UnreadableError(f"has more than {most_bytes:,} bytes, and no more are read")
+        # Memory for what is there and not for the most that may be; but files of /proc say that they are empty.
+        expected = os.fstat(file.fileno()).st_size or min(most_bytes, _MOST_UNTOLD)
+        data = file.read(expected + 1)
+    if len(data) > expected:  # it grew meanwhile, or its size was not told
+        raise UnreadableError(f"has more than {expected:,} bytes; at most {most_bytes:,} are read")
     return data
 
 

@@ -1,0 +1,243 @@
+"""Image files of every format and mode, damaged, through Predictor and through signature `encoded`."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from tests.conftest import DATA, IMAGES, TINY_WEIGHTS
+
+_FORMATS = {
+    "JPEG": ("RGB", "L", "CMYK", "YCbCr"),
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "BMP": ("1", "L", "P", "RGB", "RGBA"),
+    "GIF": ("L", "P", "RGB", "RGBA"),
+    "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F", "LAB"),
+    "WEBP": ("RGB", "RGBA", "L"),
+}
+_SUFFIXES = (".jpg", ".png", ".bmp", ".gif", ".tif", ".webp", ".txt", "", ".JPG\x1b[31m", "\n.jpg")
+_TIFF_COMPRESSIONS = (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4")
+
+
+def _refusals():
+    import tensorflow as tf
+
+    from tftrt_yolo import ImageError
+
+    return ImageError, tf.errors.InvalidArgumentError
+
+
+REFUSALS = _refusals()
+
+
+def prepare(folder: Path):
+    import tensorflow as tf
+
+    import tftrt_yolo
+
+    predictors = []
+    for task, weights in (("detect", TINY_WEIGHTS), ("classify", DATA / "yolov8n-tiny-classify.pt")):
+        path = folder / f"{task}_saved_model"
+        if not path.exists():
+            tftrt_yolo.export(weights, path, image_size=64)
+        signatures = tf.saved_model.load(str(path)).signatures
+        predictors.append((tftrt_yolo.Predictor(path), signatures["encoded"]))
+    pictures = [PIL.Image.open(path).convert("RGB").resize((96, 80)) for path in IMAGES[:8]]
+    return predictors, pictures, [path.read_bytes() for path in IMAGES[:4]]
+
+
+def case(prepared, rng: np.random.Generator, folder: Path):
+    predictors, pictures, photos = prepared
+    kind, data = _file(pictures, photos, rng)
+    damages = []
+    for _ in range(int(rng.choice([0, 1, 1, 1, 2, 3]))):
+        name, change = _DAMAGES[rng.integers(len(_DAMAGES))]
+        changed = change(data, rng)
+        damages.append(name)
+        data = changed[: 8 << 20]
+    predictor, encoded = predictors[rng.integers(len(predictors))]
+    way = rng.choice(["path", "bytes", "encoded", "encoded"])
+    label = f"{kind} {'+'.join(damages) or 'whole'} {way}"
+    if way == "bytes":
+        return label, lambda: predictor(data)
+    if way == "encoded":
+        import tensorflow as tf
+
+        return label, lambda: encoded(image_bytes=tf.constant([data]))
+    path = folder / f"image{rng.choice(_SUFFIXES)}"
+    path.write_bytes(data)
+    return label, lambda: predictor(path)
+
+
+def _file(pictures, photos, rng):
+    """A file as cameras and programs write it: its kind and bytes."""
+    if rng.random() < 0.1:
+        return "photo", photos[rng.integers(len(photos))]
+    name = rng.choice(list(_FORMATS))
+    mode = rng.choice(_FORMATS[name])
+    image = _in_mode(pictures[rng.integers(len(pictures))], str(mode))
+    options = {}
+    if name == "JPEG":
+        options = {"quality": int(rng.integers(5, 100)), "progressive": bool(rng.integers(2))}
+        options |= {"restart_marker_blocks": int(rng.integers(1, 9))} if rng.integers(2) else {}
+    if name == "TIFF" and rng.integers(2):
+        options = {"compression": _TIFF_COMPRESSIONS[rng.integers(len(_TIFF_COMPRESSIONS))]}
+    if name in ("GIF", "WEBP", "PNG", "TIFF") and rng.random() < 0.2 and mode not in ("I;16", "LAB", "PA"):
+        options |= {"save_all": True, "append_images": [image.rotate(90), image.rotate(180)]}
+    if name == "WEBP":
+        options |= {"lossless": bool(rng.integers(2))}
+    if name in ("JPEG", "PNG", "WEBP", "TIFF") and rng.random() < 0.3:
+        exif = PIL.Image.Exif()
+        exif[0x0112] = int(rng.integers(0, 12))
+        options["exif"] = exif
+    file = io.BytesIO()
+    try:
+        image.save(file, name, **options)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error):  # not every mode has every option
+        file = io.BytesIO()
+        image.save(file, name)
+    return f"{name} {mode}", file.getvalue()
+
+
+def _in_mode(image, mode):
+    if mode == "I;16":
+        return PIL.Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    if mode == "PA":
+        return image.convert("P").convert("PA")
+    if mode == "LAB":
+        return PIL.Image.frombytes("LAB", image.size, image.tobytes())
+    return image.convert(mode)
+
+
+def _bits(data, rng):
+    changed = bytearray(data)
+    for place in rng.integers(0, len(data), int(rng.choice([1, 1, 2, 5, 30]))) if data else ():
+        changed[place] ^= 1 << rng.integers(8)
+    return bytes(changed)
+
+
+def _header_bits(data, rng):
+    return _bits(data[:600], rng) + data[600:]
+
+
+def _extreme_bytes(data, rng):
+    """Numbers of 1 to 8 bytes become the least or the greatest."""
+    changed = bytearray(data)
+    for place in rng.integers(0, max(min(len(data), 400), 1), 3):
+        length = int(rng.choice([1, 2, 4, 8]))
+        changed[place : place + length] = rng.choice([b"\x00", b"\xff", b"\x7f", b"\x80"]).item() * length
+    return bytes(changed[: len(data)])
+
+
+def _cut(data, rng):
+    return data[: rng.integers(0, len(data) + 1)]
+
+
+def _hole(data, rng):
+    first, last = sorted(rng.integers(0, len(data) + 1, 2))
+    return data[:first] + data[last:]
+
+
+def _zeros(data, rng):
+    first, last = sorted(rng.integers(0, len(data) + 1, 2))
+    return data[:first] + bytes(int(last - first)) + data[last:]
+
+
+def _twice(data, rng):
+    first, last = sorted(rng.integers(0, len(data) + 1, 2))
+    return data[:last] + data[first:last] * int(rng.choice([1, 2, 50])) + data[last:]
+
+
+def _noise(data, rng):
+    place = rng.integers(0, len(data) + 1)
+    return data[:place] + rng.bytes(int(rng.choice([1, 3, 100, 5_000]))) + data[place:]
+
+
+def _concatenated(data, rng):
+    return data + _bits(data, rng)
+
+
+def _other_magic(data, rng):
+    return rng.choice([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF"]) + data[8:]
+
+
+def _size(data, rng):
+    """Another size in the header, with its checksum where there is one."""
+    width, height = (int(rng.choice([0, 1, 7, 97, 4_000, 9_000, 65_535, 70_000, 0x7FFFFFFF])) for _ in range(2))
+    if data.startswith(b"\x89PNG") and len(data) > 33:
+        header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+        return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+    if data.startswith(b"\xff\xd8"):
+        for marker in (b"\xff\xc0", b"\xff\xc2"):
+            place = data.find(marker)
+            if place >= 0:
+                return data[: place + 5] + struct.pack(">HH", height & 0xFFFF, width & 0xFFFF) + data[place + 9 :]
+    if data.startswith(b"GIF"):
+        return data[:6] + struct.pack("<HH", width & 0xFFFF, height & 0xFFFF) + data[10:]
+    if data.startswith(b"BM"):
+        return data[:18] + struct.pack("<II", width, height) + data[26:]
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return _tiff_value(data, rng, (256, 257, 258, 277, 278, 322, 323))
+    return _extreme_bytes(data, rng)
+
+
+def _tiff_value(data, rng, tags):
+    """Another type, count or value of one of these tags."""
+    order = "<" if data[:2] == b"II" else ">"
+    changed = bytearray(data)
+    for place in range(8, len(data) - 12, 2):
+        if struct.unpack_from(order + "H", data, place)[0] in tags and rng.integers(2):
+            value = int(rng.choice([0, 1, 255, 65_535, 1 << 20, 0x7FFFFFFF, 0xFFFFFFFF]))
+            struct.pack_into(order + "I", changed, place + int(rng.choice([4, 8])), value)
+            break
+    return bytes(changed)
+
+
+def _tiff_tag(data, rng):
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return _header_bits(data, rng)
+    return _tiff_value(data, rng, tuple(range(254, 347)))
+
+
+def _swapped_tables(data, rng):
+    """Two segments of a JPEG, or chunks of a PNG, change places."""
+    separator = b"\xff" if data.startswith(b"\xff\xd8") else b"IDAT"
+    parts = data.split(separator)
+    if len(parts) > 3:
+        first, second = rng.integers(1, len(parts), 2)
+        parts[first], parts[second] = parts[second], parts[first]
+    return separator.join(parts)
+
+
+def _chunk(data, rng):
+    """A chunk or a segment more, of text, a profile or EXIF, which may unpack to megabytes."""
+    content = zlib.compress(bytes(int(rng.choice([10, 1 << 16, 1 << 23])))) if rng.integers(2) else rng.bytes(300)
+    if data.startswith(b"\x89PNG"):
+        kind, start = [
+            (b"zTXt", b"a\0\0"),
+            (b"iCCP", b"a\0\0"),
+            (b"iTXt", b"a\0\1\0\0\0"),
+            (b"eXIf", b""),
+            (b"tRNS", b""),
+        ][rng.integers(5)]
+        body = kind + start + content
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        return data[:33] + chunk * int(rng.choice([1, 1, 200])) + data[33:]
+    if data.startswith(b"\xff\xd8"):
+        start = rng.choice([b"Exif\0\0II*\0", b"ICC_PROFILE\0\1\1", b"Photoshop 3.0\0", b"MPF\0", b"Adobe\0d"])
+        body = start + content[:60_000]
+        segment = b"\xff" + bytes([int(rng.choice([0xE1, 0xE2, 0xED, 0xEE, 0xFE]))]) + struct.pack(">H", len(body) + 2)
+        return data[:2] + (segment + body) * int(rng.choice([1, 1, 200])) + data[2:]
+    return _twice(data, rng)
+
+
+_DAMAGES = [
+    (change.__name__.strip("_"), change)
+    for change in (
+        *(_bits, _header_bits, _extreme_bytes, _cut, _hole, _zeros, _twice, _noise, _concatenated, _other_magic),
+        *(_size, _size, _tiff_tag, _swapped_tables, _chunk),
+    )
+]

@@ -1,0 +1,264 @@
+"""What a checkpoint says of its network, out of its records, each thing of the type that it must have.
+
+contents = read("yolov8n.pt")
+contents.model_yaml, contents.names, contents.tensors["model.0.conv.weight"]
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+
+from tftrt_yolo.exporter.checkpoint import archive, pickle_machine
+from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, TensorRecord, describe
+from tftrt_yolo.ground.errors import CheckpointError
+from tftrt_yolo.ground.text import printable, quoted
+
+_MOST_MODULES = 50_000  # yolov8x has 350
+_MOST_DEPTH = 32
+_MOST_NUMBERS = 64  # of a list of strides
+_WRAPPERS = ("DataParallel", "DistributedDataParallel")
+_COUNTERS = ("total_ops", "total_params")  # that counting of FLOPs leaves in a network
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_DTYPES = {
+    "BFloat16Storage": torch.bfloat16,
+    "BoolStorage": torch.bool,
+    "ByteStorage": torch.uint8,
+    "CharStorage": torch.int8,
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "IntStorage": torch.int32,
+    "LongStorage": torch.int64,
+    "ShortStorage": torch.int16,
+}
+_EXPECTED = "Expected a checkpoint that Ultralytics saved, with the network under 'model' or 'ema'"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """A network as a checkpoint holds it.
+
+    Attributes:
+      weights: The file, for messages.
+      network: The network's record.
+      modules: Path in the network to each module's record; the network itself is "".
+      tensors: Name in the state to tensor; parameters and buffers alike.
+      model_yaml: What Ultralytics built it from; unchecked, see `model_yaml.check`.
+      storages: Key to the bytes of tensors.
+    """
+
+    weights: str
+    network: Record
+    modules: dict[str, Record]
+    tensors: dict[str, torch.Tensor]
+    model_yaml: object
+    storages: dict[str, bytes]
+
+    @property
+    def head(self) -> Record:
+        """The last layer."""
+        layers = [path for path in self.modules if path.startswith("model.") and path.count(".") == 1]
+        return self.modules[layers[-1]]
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether normalisation is already part of the convolutions."""
+        return not any(module.kind.startswith("BatchNorm") for module in self.modules.values())
+
+    def numbers(self, saved: object) -> list[float]:
+        """A tensor or a list of up to 64 numbers; empty for anything else."""
+        if isinstance(saved, TensorRecord):
+            tensor = _tensor_of(self.weights, "stride", saved, self.storages, {})
+            saved = tensor.flatten().tolist() if tensor.numel() <= _MOST_NUMBERS else []
+        is_list = isinstance(saved, (list, tuple)) and len(saved) <= _MOST_NUMBERS
+        is_list = is_list and all(isinstance(number, (int, float)) and abs(number) < 1 << 53 for number in saved)
+        return [float(number) for number in saved] if is_list else []
+
+
+def read(weights: str) -> Contents:
+    """Reads a checkpoint.
+
+    Args:
+      weights: A file.
+
+    Returns:
+      Its network.
+
+    Raises:
+      CheckpointError: If the file is damaged, holds a name that is not known, or no network of Ultralytics.
+    """
+    parts = archive.read(weights)
+    try:
+        document = pickle_machine.records(parts.pickle)
+    except pickle_machine.PickleError as error:
+        raise CheckpointError(f"{weights} {error}. {_EXPECTED}.") from error
+    network = _network(weights, document)
+    modules = dict(_walk(weights, network))
+    if sum(path.startswith("model.") for path in modules) == 0:
+        raise CheckpointError(f"{weights} holds {describe(network)} and no YOLO network. {_EXPECTED}.")
+    _refuse_hooks(weights, modules)
+    return Contents(
+        weights=weights,
+        network=network,
+        modules=modules,
+        tensors=_tensors(weights, modules, parts.storages),
+        model_yaml=network.attributes.get("yaml"),
+        storages=parts.storages,
+    )
+
+
+def names_of(contents: Contents, num_classes: int) -> dict[int, str]:
+    """The names of the classes, as Ultralytics takes them: a dictionary, or a list in the classes' order.
+
+    Args:
+      contents: The checkpoint.
+      num_classes: Classes of its head.
+
+    Returns:
+      Class index to name.
+
+    Raises:
+      CheckpointError: If there are more or fewer than the head has classes, a gap, or a name that is no text.
+    """
+    names, weights = contents.network.attributes.get("names"), contents.weights
+    if isinstance(names, (list, tuple)):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict):
+        raise CheckpointError(
+            f"{weights} holds {describe(names)} in place of the classes' names. Expected a dictionary or a list of "
+            f"{num_classes} names; set model.names and save it again."
+        )
+    found = {_index(key): value for key, value in names.items()}
+    if len(found) != num_classes or set(found) != set(range(num_classes)):
+        shown = ", ".join(quoted(key, 20) for key in list(names)[:5]) + (", ..." if len(names) > 5 else "")
+        raise CheckpointError(
+            f"{weights} names {len(names)} classes ({shown}), and its head has {num_classes}. Expected a name for each "
+            f"of 0 to {num_classes - 1}; set model.names and save it again."
+        )
+    strange = next((value for value in found.values() if not isinstance(value, (str, int, float))), "")
+    if strange != "" or any(isinstance(value, int) and abs(value) > 1 << 62 for value in found.values()):
+        raise CheckpointError(f"{weights} has {describe(strange)} as the name of a class. Expected a text.")
+    return {index: str(found[index]) for index in range(num_classes)}
+
+
+def _index(key: object) -> object:
+    """A class's index, which may have become a text on the way through JSON."""
+    return int(key) if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 9 else key
+
+
+def _network(weights: str, document: object) -> Record:
+    """The network's record, out of its wrappers."""
+    if isinstance(document, dict):
+        if document.get("modelopt"):
+            raise CheckpointError(
+                f"{weights} was trained with quantisation by modelopt, whose ranges would be lost. Give the checkpoint "
+                "from before that."
+            )
+        name = "ema" if document.get("ema") is not None else "model"
+        found = document.get(name)
+        if found is None:
+            keys = ", ".join(quoted(key, 20) for key in list(document)[:5]) or "(none)"
+            raise CheckpointError(f"{weights} holds a dictionary with the keys {keys} and no network. {_EXPECTED}.")
+    else:
+        found = document
+    for _ in range(3):
+        if isinstance(found, Record) and found.kind in _WRAPPERS:
+            found = _children(weights, found).get("module")
+    if isinstance(found, Record) and "_modules" not in found.attributes and "model" in found.attributes:
+        found = found.attributes["model"]  # a YOLO object that was saved as it is
+    if not isinstance(found, Record) or not isinstance(found.attributes.get("_modules"), dict):
+        raise CheckpointError(f"{weights} holds {printable(describe(found))} and no YOLO network. {_EXPECTED}.")
+    return found
+
+
+def _children(weights: str, module: Record) -> dict[str, object]:
+    """A module's children, those that are not None."""
+    children = module.attributes.get("_modules")
+    if not isinstance(children, dict) or not all(isinstance(name, str) for name in children):
+        raise CheckpointError(f"{weights} holds {describe(module)} without a table of its modules. {_EXPECTED}.")
+    return {name: child for name, child in children.items() if child is not None}
+
+
+def _walk(weights: str, network: Record) -> Iterator[tuple[str, Record]]:
+    """Every module with its path, parents first."""
+    pending, count = [("", network, 0)], 0
+    while pending:
+        path, module, depth = pending.pop()
+        count += 1
+        if depth > _MOST_DEPTH or count > _MOST_MODULES:
+            raise CheckpointError(
+                f"{weights} holds a network whose modules contain each other, or more than {_MOST_MODULES:,} of them. "
+                f"{_EXPECTED}."
+            )
+        yield path, module
+        children = _children(weights, module)
+        for name, child in reversed(children.items()):
+            child_path = f"{path}.{name}" if path else name
+            if not isinstance(child, Record):
+                raise CheckpointError(
+                    f"{weights} holds {printable(describe(child))} where the module {quoted(child_path)} should be. "
+                    f"{_EXPECTED}."
+                )
+            pending.append((child_path, child, depth + 1))
+
+
+def _refuse_hooks(weights: str, modules: dict[str, Record]) -> None:
+    """Refuses a network that does more than its layers: pruning that was not removed, quantisation, probes."""
+    for path, module in modules.items():
+        hooks = [hook for name in _HOOKS for hook in _values(module.attributes.get(name))]
+        if hooks:
+            raise CheckpointError(
+                f"{weights} has a hook ({printable(describe(hooks[0]))}) on the module {quoted(path)}, which changes "
+                "what it computes and cannot be exported. Remove it, after pruning with torch.nn.utils.prune.remove, "
+                "and save the checkpoint again."
+            )
+
+
+def _values(table: object) -> list:
+    return list(table.values()) if isinstance(table, dict) else []
+
+
+def _tensors(weights: str, modules: dict[str, Record], storages: dict[str, bytes]) -> dict[str, torch.Tensor]:
+    """The parameters and buffers of every module, under the names of PyTorch's state."""
+    found, views = {}, {}
+    for path, module in modules.items():
+        transient = module.attributes.get("_non_persistent_buffers_set") or ()
+        for table in ("_parameters", "_buffers"):
+            tensors = module.attributes.get(table)
+            if not isinstance(tensors, dict):
+                raise CheckpointError(f"{weights} holds {describe(module)} without its {table}. {_EXPECTED}.")
+            for name, tensor in tensors.items():
+                full_name = f"{path}.{name}" if path else str(name)
+                if tensor is not None and name not in transient and name not in _COUNTERS:
+                    found[full_name] = _tensor_of(weights, full_name, tensor, storages, views)
+    return found
+
+
+def _tensor_of(
+    weights: str, name: str, record: object, storages: dict[str, bytes], views: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """A tensor from its record, a view of its storage; `views` keeps a storage for the others that share it."""
+    if not isinstance(record, TensorRecord):
+        what = "a tensor without values (of the meta device)" if _is_meta(record) else printable(describe(record))
+        raise CheckpointError(f"{weights} holds {what} as {quoted(name)}. Expected a tensor of numbers.")
+    storage = record.storage
+    dtype, data = _DTYPES.get(storage.kind), storages.get(storage.key)
+    if dtype is None or data is None or len(data) != storage.num_elements * dtype.itemsize:
+        size = "no bytes" if data is None else f"{len(data):,} bytes"
+        raise CheckpointError(
+            f"{weights} has {size} for {quoted(name)}, a {quoted(storage.kind)} of {storage.num_elements:,} numbers. "
+            "Copy or download it again."
+        )
+    last = record.offset + sum((side - 1) * stride for side, stride in zip(record.shape, record.strides, strict=True))
+    if 0 in record.shape:
+        return torch.empty(record.shape, dtype=dtype)
+    if last >= storage.num_elements or torch.Size(record.shape).numel() > storage.num_elements:
+        raise CheckpointError(f"{weights} holds a tensor {quoted(name)} that reaches beyond its numbers.")
+    if storage.key not in views:
+        views[storage.key] = torch.frombuffer(bytearray(data), dtype=dtype)
+    return views[storage.key].as_strided(record.shape, record.strides, record.offset)
+
+
+def _is_meta(record: object) -> bool:
+    return isinstance(record, Call) and record.reference == Reference("torch._utils", "_rebuild_meta_tensor_no_storage")

@@ -1,0 +1,166 @@
+"""Loading what Ultralytics saved: a checkpoint or a model YAML to a network that is ready to run.
+
+    yolo = load("yolov8n.pt")
+    yolo.module(images), yolo.facts.task
+
+It runs in a worker's process (see `ground.workers.worker`): importing ultralytics patches Pillow, OpenCV and PyTorch. A
+checkpoint may come from a stranger, so nothing of it is unpickled: it is read as records, and Ultralytics builds the
+network anew from the YAML in it.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import torch
+from ultralytics.nn.tasks import guess_model_scale
+from ultralytics.utils import checks
+
+from tftrt_yolo.contract import HeadSpec, ModelFacts
+from tftrt_yolo.exporter import surgery
+from tftrt_yolo.exporter.checkpoint import contents, model_yaml, rebuild
+from tftrt_yolo.ground.errors import CheckpointError
+from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
+
+_TASK_OF_HEAD = {head: task for task in TASKS.values() for head in task.heads}
+_YAML_SUFFIXES = {".yaml", ".yml"}
+_MOST_YAML_BYTES = 1 << 20
+_MOST_HEAD = 40  # characters of a head's name that is shown as it is
+# As ultralytics.nn.tasks.yaml_model_load: yolov8x.yaml is yolov8.yaml, of scale x.
+_FORMER_P6 = re.compile(r"(yolov[58])([nslmx])6(\.ya?ml)$")
+_SCALE = re.compile(r"(\d+)([nslmx])(.+)?$")
+# Ultralytics' classes of networks that are built by DetectionModel and its two sisters.
+_NETWORKS = frozenset(
+    ("ClassificationModel", "DetectionModel", "OBBModel", "PoseModel", "SegmentationModel", "YOLOv10DetectionModel")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Yolo:
+    """A model in PyTorch, fused and ready to run.
+
+    Attributes:
+      module: The network, float32, in evaluation mode.
+      facts: What export needs to know of it.
+    """
+
+    module: torch.nn.Module
+    facts: ModelFacts
+
+
+def load(weights: str) -> Yolo:
+    """Loads a checkpoint, builds a model YAML with random weights, or fetches an official model.
+
+    Args:
+      weights: Path of a .pt checkpoint; or path or official name of a model YAML ("yolov8n.yaml"), which is built with
+        random weights.
+
+    Returns:
+      The model.
+
+    Raises:
+      CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, or not what
+        Ultralytics builds from its YAML.
+    """
+    module, names = read(weights)
+    head = module.model[-1]
+    if getattr(head, "one2one_cv2", None) is not None:
+        head.end2end = True  # of two branches the one that needs no suppression; fuse() drops the other
+    module = module.float().eval().fuse(verbose=False)
+    surgery.replace_blocks(module)
+    facts = ModelFacts(
+        task=_TASK_OF_HEAD[type(head).__name__].name,
+        names=names,
+        head=_head_spec(head, len(names)),
+        stride=int(max(module.stride)),
+        num_parameters=sum(parameter.numel() for parameter in module.parameters()),
+    )
+    return Yolo(module, facts)
+
+
+def read(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
+    """As `load`, but neither fused nor changed: the network, float32, and the names of its classes."""
+    is_yaml = Path(weights).suffix.lower() in _YAML_SUFFIXES
+    return _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
+
+
+def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
+    """What a decode needs to know of a head."""
+    shape = getattr(head, "kpt_shape", None)
+    return HeadSpec(
+        strides=tuple(int(stride) for stride in getattr(head, "stride", ())),
+        reg_max=int(getattr(head, "reg_max", 1)),
+        kind=type(head).__name__,
+        num_classes=num_classes,
+        keypoint_shape=None if shape is None else tuple(shape),
+        is_end_to_end=bool(getattr(head, "end2end", False)),
+    )
+
+
+def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
+    """The network of a checkpoint, built anew, and the names of its classes."""
+    if not Path(weights).exists():
+        raise CheckpointError(
+            f"{weights} does not exist, and it is no official name that could be downloaded from here. "
+            "Expected a .pt checkpoint, a model YAML or an official name such as yolov8n."
+        )
+    found = contents.read(weights)
+    task = _task_of(found.head.kind, weights)
+    if found.network.kind not in _NETWORKS:
+        raise CheckpointError(
+            f"{weights} holds a {quoted(found.network.kind)}, which is not supported. Supported are "
+            f"{', '.join(sorted(_NETWORKS))}."
+        )
+    document = _checked(found.model_yaml, weights)
+    module = rebuild.rebuild(found, document, task.name)
+    return module, contents.names_of(found, document["nc"])
+
+
+def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
+    """A network with random weights, and numbers for names."""
+    document = _checked(_read_yaml(weights), weights)
+    module = rebuild.build(document, weights, _TASK_OF_HEAD[model_yaml.head_of(document)].name)
+    return module, {index: str(index) for index in range(document["nc"])}
+
+
+def _read_yaml(weights: str) -> dict:
+    """A model YAML of the user's, or Ultralytics' own of that name; the name says the scale: n, s, m, l or x."""
+    weights = re.sub(_FORMER_P6, r"\1\2-p6\3", weights)
+    own = checks.check_yaml(weights, hard=False)
+    path = own or checks.check_yaml(re.sub(_SCALE, r"\1\3", weights), hard=False)
+    if not path:
+        raise CheckpointError(
+            f"{weights} is neither a file nor an official model YAML. Expected for example yolov8n.yaml."
+        )
+    try:
+        document = reading.parse_yaml(reading.read_text(path, _MOST_YAML_BYTES))
+    except (OSError, reading.UnreadableError) as error:
+        raise CheckpointError(f"{weights} cannot be read: it {first_line(error)}. Expected a model YAML.") from error
+    return {**document, "scale": guess_model_scale(weights)} if isinstance(document, dict) else document
+
+
+def _checked(document: object, weights: str) -> dict:
+    """A model YAML that can be built, of a head that is supported and for RGB images."""
+    head = model_yaml.head_of(document)
+    if head is not None:
+        _task_of(head, weights)
+    document = model_yaml.check(document, weights, frozenset(_TASK_OF_HEAD))
+    if document["channels"] != 3:
+        raise CheckpointError(
+            f"{weights} takes images of {document['channels']} channels. Only RGB images, 3 channels, are supported."
+        )
+    return document
+
+
+def _task_of(head: str, weights: str) -> Task:
+    """The task of a head by the name of its class; refuses one that is not known."""
+    if head not in _TASK_OF_HEAD:
+        shown = head if head.isidentifier() and len(head) <= _MOST_HEAD else quoted(head)
+        raise CheckpointError(
+            f"{weights} ends in the head {shown}, which is not supported. Supported are {', '.join(_TASK_OF_HEAD)}: "
+            "the heads of YOLOv8 and its family. Train or choose a model with one of these."
+        )
+    return _TASK_OF_HEAD[head]

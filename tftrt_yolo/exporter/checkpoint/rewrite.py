@@ -1,0 +1,30 @@
+"""A checkpoint written anew, for programs that unpickle: it holds what was read, and nothing else of the file.
+
+with Worker("tftrt_yolo.exporter.checkpoint.rewrite", python=peer_python) as worker:
+    worker.start(weights="yolov8n.pt", path=Path("safe/yolov8n.pt"))
+    reason = worker.receive()                       # "" if it was written
+"""
+
+from pathlib import Path
+
+
+def work(*, weights: str, path: Path) -> str:
+    """Reads a checkpoint or builds a model YAML, and saves the network.
+
+    Args:
+      weights: As `checkpoint.load.load`.
+      path: The file to write.
+
+    Returns:
+      Which package is missing here; empty if the file was written.
+    """
+    try:
+        import torch
+
+        from tftrt_yolo.exporter.checkpoint.load import read
+    except (ImportError, RuntimeError, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+    network, names = read(weights)
+    network.names = names
+    torch.save({"model": network, "train_args": {}}, path)
+    return ""

@@ -1,0 +1,161 @@
+"""What an image file is made of, counted before it is decoded: a small file can ask for hours or for all memory.
+
+    check(data, "JPEG")                     # raises ValueError: "has more than 64 scans"
+
+Decoders go through a file block after block, some of them in Python, and take a size at its word. Files of cameras and
+of image editors stay far below these limits.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+
+_MOST_SCANS = 64  # of a progressive JPEG, each as slow as an image; ten are usual
+_MOST_SEGMENTS = 2_000  # of a JPEG; a large colour profile has 255
+_MOST_FILLING = 10_000  # bytes between the segments of a JPEG, which Pillow reads one by one
+_MOST_CHUNKS = 100_000  # of a PNG, each 8 KB or more in 89 megapixels
+_MOST_BLOCKS = 10_000  # of a GIF before its first frame, comments for the most part
+_MOST_EXIF_BYTES = 1 << 20
+_MOST_VALUES = 1_000_000  # of a TIFF's tag; there may be a strip for each of 65,535 rows
+_MOST_TILE_PIXELS = 1 << 26
+_MOST_RUN_LENGTH_BYTES, _MOST_RUN_LENGTH_PIXELS = 16 << 20, 1 << 24  # of a BMP; Pillow decodes these in Python
+
+# The next marker of a JPEG; in compressed data FF stands before 00 or a restart marker (D0 to D7).
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_START, _END, _SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+_BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_BYTE_TYPES = (1, 2, 6, 7)  # kept as they are, not as a number each
+_DIRECTORIES = (34_665, 34_853, 40_965)  # tags that are the place of another directory: EXIF, GPS, interoperability
+_TILE_SIDES = (322, 323)
+
+
+def check(data: bytes, file_format: str) -> None:
+    """Refuses a file that would take a decoder too long, or too much memory.
+
+    Args:
+      data: A whole file.
+      file_format: Pillow's name of its format.
+
+    Raises:
+      ValueError: If there is too much of something; the message is half a sentence.
+    """
+    check_of = {"BMP": _check_bmp, "GIF": _check_gif, "JPEG": _check_jpeg, "PNG": _check_png, "TIFF": check_tiff}
+    if file_format in check_of:
+        try:
+            check_of[file_format](data)
+        except (struct.error, IndexError):  # cut short, which the decoder says better
+            return
+
+
+def check_exif(data: bytes) -> None:
+    """As `check`, of the EXIF that an image carries: b"Exif", two zeros and a TIFF without an image."""
+    if len(data) > _MOST_EXIF_BYTES:
+        raise ValueError(f"holds EXIF of {len(data):,} bytes; at most {_MOST_EXIF_BYTES:,} are read")
+    try:
+        check_tiff(data.removeprefix(b"Exif\0\0"))
+    except (struct.error, IndexError):
+        return
+
+
+def _limit(count: int, most: int, what: str) -> None:
+    """Refuses too much of something."""
+    if count > most:
+        raise ValueError(f"has more than {most:,} {what}")
+
+
+def _check_bmp(data: bytes) -> None:
+    """Run lengths are decoded in Python, a pixel at a time."""
+    header_bytes = struct.unpack_from("<I", data, 14)[0]
+    if header_bytes < 40 or struct.unpack_from("<I", data, 30)[0] not in (1, 2):
+        return
+    width, height = struct.unpack_from("<ii", data, 18)
+    _limit(len(data), _MOST_RUN_LENGTH_BYTES, "bytes of run lengths")
+    _limit(abs(width * height), _MOST_RUN_LENGTH_PIXELS, "pixels in run lengths")
+
+
+def _check_gif(data: bytes) -> None:
+    """Blocks before the first frame."""
+    flags, place, blocks = data[10], 13, 0
+    place += 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+    while place < len(data) and data[place : place + 1] not in (b",", b";"):
+        blocks += 1
+        if data[place : place + 1] == b"!":
+            place += 2
+            while data[place]:
+                place += 1 + data[place]
+                blocks += 1
+                _limit(blocks, _MOST_BLOCKS, "blocks before its first frame")
+        place += 1
+        _limit(blocks, _MOST_BLOCKS, "blocks before its first frame")
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Segments, scans and EXIF, up to the end of the image."""
+    place, segments, scans, filling, exif = 2, 0, 0, 0, []
+    while found := _MARKER.search(data, place):
+        filling += 0 if scans else found.start() - place
+        _limit(filling, _MOST_FILLING, "bytes between its segments")
+        kind, place = data[found.end() - 1], found.end()
+        if kind == _END:
+            break
+        if kind in (_START, 1):
+            continue
+        segments, scans = segments + 1, scans + (kind == _SCAN)
+        _limit(segments, _MOST_SEGMENTS, "segments")
+        _limit(scans, _MOST_SCANS, "scans")
+        length = struct.unpack_from(">H", data, place)[0]
+        if kind == _APP1 and data.startswith(b"Exif\0\0", place + 2):
+            exif.append(data[place + 8 : place + length])
+        place += max(length, 2)
+    _limit(0 if scans else len(data) - place, _MOST_FILLING, "bytes and no scan behind its segments")
+    if exif:
+        check_exif(b"".join(exif))
+
+
+def _check_png(data: bytes) -> None:
+    """Chunks."""
+    place = 8
+    for _ in range(_MOST_CHUNKS):
+        if place + 8 > len(data):
+            return
+        place += 12 + struct.unpack_from(">I", data, place)[0]
+    raise ValueError(f"has more than {_MOST_CHUNKS:,} chunks")
+
+
+def check_tiff(data: bytes) -> None:
+    """Values, and bytes of all tags: each has its own in an honest file, and Pillow keeps a copy for each.
+
+    Args:
+      data: A TIFF, or what is one in EXIF.
+
+    Raises:
+      ValueError: As `check`.
+    """
+    order, total, tile_pixels = "<" if data[:2] == b"II" else ">", 0, 1
+    for tag, kind, count, value in _tags(data, order):
+        size = count * _BYTES_OF_TYPE.get(kind, 0)
+        total += size if size > 4 else 0
+        if kind not in _BYTE_TYPES:
+            _limit(count, _MOST_VALUES, f"values in the tag {tag}")
+        if tag in _TILE_SIDES and kind in (3, 4):
+            [side] = struct.unpack_from(order + ("H" if kind == 3 else "I"), value)
+            tile_pixels *= max(side, 1)
+    if total > 2 * len(data):
+        raise ValueError(f"has tags of {total:,} bytes in a file of {len(data):,}")
+    _limit(tile_pixels, _MOST_TILE_PIXELS, "pixels in a tile")
+
+
+def _tags(data: bytes, order: str) -> Iterator[tuple[int, int, int, bytes]]:
+    """Tag, type, count and the bytes of the value, or of its place, of the first directory and of those in it."""
+    is_big = 43 in data[2:4]
+    [place] = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+    places, entry = [place], order + ("HHQ8s" if is_big else "HHI4s")
+    for place in places:
+        [count] = struct.unpack_from(order + ("Q" if is_big else "H"), data, place)
+        _limit(count, 1 << 16, "tags")
+        place += 8 if is_big else 2
+        for number in range(min(count, (len(data) - place) // struct.calcsize(entry))):
+            tag, kind, values, value = struct.unpack_from(entry, data, place + number * struct.calcsize(entry))
+            yield tag, kind, values, value
+            if tag in _DIRECTORIES and len(places) < 4:
+                places.append(struct.unpack_from(order + "I", value)[0])
