@@ -32,7 +32,7 @@ _STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Pop
 _CONNECTIONS = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
 # Each changes the file system at its first argument; renames and links at the second too.
 _CHANGES = ("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.rename", "os.link")
-_CHANGES += ("os.symlink", "shutil.rmtree", "shutil.move")
+_CHANGES += ("shutil.rmtree", "shutil.move")
 
 
 class Witness:
@@ -50,6 +50,8 @@ class Witness:
             return
         if event == "open":
             self._opened(*arguments)
+        elif event == "os.symlink":  # what it leads to is only a text
+            self._changed(event, arguments[1])
         elif event in _CHANGES:
             for path in arguments[: 2 if event in ("os.rename", "os.link", "shutil.move") else 1]:
                 self._changed(event, path)

@@ -127,7 +127,9 @@ def _check_directories(saved_model_dir: Path, output_saved_model_dir: Path, *, o
             "directory."
         )
     directories.check_free(output_saved_model_dir, contract.SAVED_MODEL, overwrite=overwrite)
-    return open_saved_model(saved_model_dir).require_export("convert")
+    source = open_saved_model(saved_model_dir).require_export("convert")
+    digests.check(source)
+    return source
 
 
 def _finish(worker: Worker, crash_hint: str, on_progress: Callable[[int, int], None] | None) -> dict:
