@@ -27,6 +27,10 @@ _MOST_UNTOLD = 64 << 20  # bytes of a file that does not tell its size
 _MOST_SCALAR = 4_096  # characters of one value; longer numbers in base 60 take minutes
 
 
+# What PyYAML's constructors raise of values that are none of their tag: of "!!int ''" an IndexError.
+_OF_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
 class UnreadableError(ValueError):
     """A file is none, is too large, or holds what is never read; the message is half a sentence."""
 
@@ -130,7 +134,7 @@ def parse_yaml(text: str) -> object:
         return yaml.load(text, Loader=loader)  # noqa: S506 - a SafeLoader, in C where there is one
     except UnreadableError:
         raise
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, *_OF_VALUES) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1:,}" if mark else ""
         raise UnreadableError(f"is no YAML ({first_line(error)}{line})") from error
