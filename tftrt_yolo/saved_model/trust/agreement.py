@@ -180,8 +180,8 @@ def _compare(
             f"is a model for {handle.metadata.task}, and the {where.format('s')} are {names}{lacks}",
             f"Expected {', '.join(sorted(expected))}",
         )
-    for name, spec in found.items():
-        wanted = expected[name]
+    for name, wanted in expected.items():  # in an order that is always the same
+        spec = found[name]
         if spec.dtype != wanted.dtype or spec.axes is None or len(spec.axes) != len(wanted.axes):
             _refuse(handle, f"has {where.format(f' {name}')} {spec}", f"Expected {wanted}")
         for at, (size, symbol) in enumerate(zip(spec.axes, wanted.axes, strict=True)):
