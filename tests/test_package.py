@@ -64,6 +64,7 @@ def test_rooms_keep_their_secrets():
         "ultralytics": {
             "exporter/checkpoint/load.py",
             "exporter/checkpoint/rebuild.py",
+            "exporter/official.py",
             "exporter/surgery.py",
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
         },

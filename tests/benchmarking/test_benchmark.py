@@ -187,7 +187,7 @@ def test_another_interpreter_gets_nothing_of_ours(tmp_path, monkeypatch):
     assert "LD_LIBRARY_PATH" not in environment
     assert "XLA_FLAGS" not in environment
     assert "/nowhere" not in path
-    assert environment["PYTHONPATH"].split(os.pathsep)[1:] == [str(tmp_path)]
+    assert environment["PYTHONPATH"] == str(tmp_path)
     assert environment["A"] == "b"
     assert "MALLOC_TOP_PAD_" not in environment
 
@@ -233,7 +233,7 @@ def test_an_interrupt_ends_the_children_and_leaves_nothing(tiny_export, tmp_path
 
     def members():
         listing = subprocess.run(["ps", "-s", str(process.pid), "-o", "args="], capture_output=True, text=True)
-        return [line for line in listing.stdout.splitlines() if "tftrt_yolo.ground.workers.worker" in line]
+        return [line for line in listing.stdout.splitlines() if "tftrt_yolo.benchmarking" in line]
 
     deadline = time.monotonic() + 60
     while not members() and time.monotonic() < deadline:

@@ -179,7 +179,7 @@ def test_an_ended_command_leaves_nothing(tiny_export, tmp_path, name):
         time.sleep(0.2)
         with contextlib.suppress(psutil.Error):  # one of them may just have ended
             children = psutil.Process(process.pid).children(recursive=True)
-            workers = [child for child in children if "tftrt_yolo.ground.workers.worker" in child.cmdline()]
+            workers = [child for child in children if any("tftrt_yolo.converter" in a for a in child.cmdline())]
     assert workers
     process.send_signal(getattr(signal, name))
     assert "interrupted; nothing half written is left" in process.communicate(timeout=60)[1]

@@ -183,7 +183,7 @@ def test_a_signature_that_lacks_an_output(tiny_export, tmp_path):
     shutil.copytree(tiny_export, directory)
     path = directory / "metadata.yaml"
     path.write_text(path.read_text().replace("task: detect", "task: pose") + "kpt_shape: [17, 3]\n")
-    with pytest.raises(tftrt_yolo.SavedModelError, match="is a model for pose, and the outputs .*, without keypoints"):
+    with pytest.raises(tftrt_yolo.SavedModelError, match=r"is a model for pose, and the outputs .*, without keypoints"):
         tftrt_yolo.evaluate(directory, data_yaml(tmp_path / "data", "pose", num_images=1))
 
 

@@ -12,13 +12,12 @@ the fields of its dataclasses of options, under the same names, with the descrip
 import contextlib
 import errno
 import os
-import signal
-import sys
 from collections.abc import Callable
 
 import absl.flags
 
 import tftrt_yolo
+from tftrt_yolo.cli import interrupts
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.help import USAGE, did_you_mean, help_of, version
@@ -29,18 +28,6 @@ from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.files import documents
 
 
-def run(arguments: list[str] | None = None) -> None:
-    """Entry point: runs a command and ends the process with its exit status.
-
-    Args:
-      arguments: What stands behind `tftrt-yolo`; None for the process's own.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    # A job that is ended, by `timeout` or a scheduler, cleans up after itself as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main(arguments))
-
-
 def main(arguments: list[str]) -> int:
     """Runs a command.
 
@@ -49,6 +36,9 @@ def main(arguments: list[str]) -> int:
 
     Returns:
       0 if it succeeded, 1 if it failed, 2 if the command line is wrong.
+
+    Raises:
+      KeyboardInterrupt: If it was interrupted; `entry.run` ends the process then.
     """
     if not arguments or arguments in (["-h"], ["--help"], ["help"]):
         show(USAGE)
@@ -80,13 +70,13 @@ def _run_command(name: str, flag_arguments: list[str]) -> int:
     try:
         report = _call(name, function, as_keywords(arguments, given.values), as_json=given.as_json)
     except (TftrtYoloError, ValueError, TypeError, OSError) as error:
+        if interrupts.came():
+            raise KeyboardInterrupt from error
         if os.environ.get("TFTRT_YOLO_TRACEBACK"):
             raise
         is_full = getattr(error, "errno", None) == errno.ENOSPC
         hint = ". Free some space, or write to another disk; nothing half written is left." if is_full else ""
         return fail(f"{name}: {error}{hint}", 1)
-    except KeyboardInterrupt:
-        return fail(f"{name}: interrupted; nothing half written is left", 130)
     show(report)
     return 0
 

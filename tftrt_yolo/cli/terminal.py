@@ -13,16 +13,22 @@ from collections.abc import Callable, Iterator
 import absl.logging
 
 from tftrt_yolo.cli.signatures import kinds
+from tftrt_yolo.ground.text import printable
 
-# Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...".
+# Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...". It ends with
+# its input, not with a signal that all processes get.
 FILTER = r"""
-import re, sys
+import re, signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
 chatter = re.compile(
     rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log messages before absl|To enable the following"
 )
 for line in sys.stdin.buffer:
     if not chatter.match(line):
-        sys.stdout.buffer.write(line)
+        text = line.decode(errors="backslashreplace")
+        plain = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+        sys.stdout.buffer.write("".join(plain).encode())
         sys.stdout.buffer.flush()
 """
 
@@ -30,14 +36,14 @@ for line in sys.stdin.buffer:
 def show(text: object) -> None:
     """Prints to standard output, which may be closed: `| head` has seen enough."""
     try:
-        print(text, flush=True)
+        print(printable(text), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, status: int) -> int:
     """Prints an error and returns the exit status."""
-    print(f"tftrt-yolo {message}", file=sys.stderr)
+    print(f"tftrt-yolo {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -56,7 +62,7 @@ def quiet() -> Iterator[None]:
     sys.stderr.flush()
     terminal, python_stderr = os.dup(2), sys.stderr
     filtering = subprocess.Popen(
-        [sys.executable, "-S", "-E", "-c", FILTER],
+        [sys.executable, "-I", "-S", "-c", FILTER],  # -I: nothing is imported from the working directory
         stdin=subprocess.PIPE,
         stdout=terminal,
         start_new_session=True,  # it outlives an interrupt
@@ -74,20 +80,35 @@ def quiet() -> Iterator[None]:
         os.close(terminal)
 
 
+class _PlainFormatter(logging.Formatter):
+    """Escapes what a terminal would obey: warnings name what strangers' files hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 @contextlib.contextmanager
 def warnings_of_ours() -> Iterator[None]:
-    """Shows this package's own warnings, such as a picture that was converted to RGB, as a line each."""
+    """Shows warnings, such as this package's of a picture that was converted to RGB, as a line each."""
     logger = absl.logging.get_absl_logger()
     before = logger.handlers, logger.propagate, absl.logging.get_verbosity()
+    form = warnings.formatwarning
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("tftrt-yolo: %(message)s"))
+    handler.setFormatter(_PlainFormatter("tftrt-yolo: %(message)s"))
     logger.handlers, logger.propagate = [handler], False
     absl.logging.set_verbosity(absl.logging.WARNING)
+    warnings.formatwarning = _plain_warning
     try:
         yield
     finally:
         logger.handlers, logger.propagate = before[:2]
         absl.logging.set_verbosity(before[2])
+        warnings.formatwarning = form
+
+
+def _plain_warning(message: Warning, category: type[Warning], *_, **__) -> str:
+    """A warning of Python's as a line, without the code that gave it."""
+    return f"tftrt-yolo: {category.__name__}: {printable(message)}\n"
 
 
 @contextlib.contextmanager
@@ -118,6 +139,7 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
     """
     from rich.console import Console  # these two take a tenth of a second, which a command's help need not wait for
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     console = Console(stderr=True)
     name, takes = _callback_of(function)
@@ -129,7 +151,7 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
             yield {name: lambda done, total: progress.update(task, completed=done, total=total)}
         return
     with console.status(f"{command} ...") as status:
-        yield {name: lambda line: status.update(f"{line} ...")} if name else {}
+        yield {name: lambda line: status.update(Text(f"{printable(line)} ..."))} if name else {}
 
 
 def _callback_of(function: Callable) -> tuple[str | None, list]:

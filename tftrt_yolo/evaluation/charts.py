@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tftrt_yolo.evaluation.average_precision import Curves
+from tftrt_yolo.ground.text import in_picture
 
 CURVES_FILE = "precision_recall.png"
 CONFUSION_FILE = "confusion_matrix.png"
@@ -29,7 +30,7 @@ def write_precision_recall(curves: dict[str, Curves], names: dict[int, str], pat
     from matplotlib import colormaps
 
     figure, panels = _figure(width=5.2 * len(curves) + 0.4, height=5.2, columns=len(curves))
-    ordered = [names[index] for index in sorted(names)]
+    ordered = [in_picture(names[index]) for index in sorted(names)]
     for axes, (kind, curve) in zip(panels, curves.items(), strict=True):
         recall = np.linspace(0, 1, curve.precision.shape[1])
         many = len(curve.classes) > _LEGEND_CLASSES
@@ -56,7 +57,7 @@ def write_confusion(matrix: np.ndarray, names: dict[int, str], path: Path) -> No
       names: Class index to class name.
       path: A .png file to write.
     """
-    labels = [names[index] for index in sorted(names)]
+    labels = [in_picture(names[index]) for index in sorted(names)]
     labels += [_BACKGROUND] * (len(matrix) - len(labels))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = max(4.5, min(_CELL_INCHES * len(labels), 16))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.ground.text import shown
 
 FILE = "evaluation.json"
 _ROWS = 100  # classes that a table shows
+_MOST_NAME = 40  # characters of a class's name in a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +209,7 @@ def _classes(report: EvaluationReport):
     for one in report.classes[:_ROWS]:
         figures = (metric.per_class.get(one.index) for metric in metrics)  # none where no object has a keypoint
         values = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
-        table.add_row(one.name, f"{one.num_images:,}", f"{one.num_objects:,}", *values)
+        table.add_row(shown(one.name, _MOST_NAME), f"{one.num_images:,}", f"{one.num_objects:,}", *values)
     if len(report.classes) > _ROWS:
         table.add_row(f"... {len(report.classes) - _ROWS} more in {FILE}")
     return table

@@ -7,11 +7,13 @@ Both take the same frames and give outputs of the same names, so one evaluation 
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
+from tftrt_yolo.exporter import official
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
@@ -45,11 +47,12 @@ class PyTorchNetwork:
           ValueError: If they are of another task or other classes.
           EvaluationError: If the process ends.
         """
-        self._worker = Worker("tftrt_yolo.exporter.reference", working_dir=Path.cwd(), environment=_PATIENT)
+        found = self._call(lambda: official.locate(self._weights))
+        self._worker = Worker("tftrt_yolo.exporter.reference", environment=_PATIENT)
         self._worker.__enter__()
         try:
-            self._worker.open(weights=self._weights)
-            facts = self._receive()
+            self._worker.open(weights=found)
+            facts = self._call(self._worker.receive)
             if (facts.task, facts.names) != (self._model.task, self._model.names):
                 raise ValueError(
                     f"{argument('compare_to')} is {self._weights}, a model for {facts.task} of {len(facts.names)} "
@@ -69,12 +72,12 @@ class PyTorchNetwork:
         """As `SavedModelNetwork.run`; the time is with the way to the process and back."""
         start = time.perf_counter()
         self._worker.send(in_unit_range(frames))
-        return self._receive(), time.perf_counter() - start
+        return self._call(self._worker.receive), time.perf_counter() - start
 
-    def _receive(self):
-        """The process's next result."""
+    def _call(self, step: Callable[[], object]):
+        """Calls a step that a process does, and says what a crash of that means."""
         try:
-            return self._worker.receive()
+            return step()
         except WorkerCrashedError as error:
             raise EvaluationError(
                 f"PyTorch could not run {self._weights}; comparing needs the export tools (`pip install "

@@ -10,10 +10,11 @@ flow: what it writes, `convert` and `Predictor` read.
 import dataclasses
 import importlib.util
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.contract import SAVED_MODEL, Metadata, ModelFacts, Selection
-from tftrt_yolo.exporter import pytorch_parity
+from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
@@ -111,23 +112,24 @@ def export(
     directories.check_free(saved_model_dir, SAVED_MODEL, overwrite=overwrite)
     _check_file(weights)
     _check_tools()
+    found = _call(lambda: official.locate(weights))
 
     with (
         directories.written_whole(saved_model_dir, SAVED_MODEL, overwrite=overwrite) as partial_dir,
-        Worker("tftrt_yolo.exporter.pytorch_half", working_dir=Path.cwd()) as pytorch,
+        Worker("tftrt_yolo.exporter.pytorch_half") as pytorch,
         Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
     ):
-        pytorch.start(weights=weights, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
-        facts = _receive(pytorch)
+        pytorch.start(weights=found, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
+        facts = _call(pytorch.receive)
         metadata = _metadata(facts, size_hw, selection, Path(weights))
         _check_stride(metadata.image_size_hw, facts.stride)
         tensorflow.start(
-            onnx_path=_receive(pytorch),
+            onnx_path=_call(pytorch.receive),
             head=facts.head,
             metadata=metadata,
             saved_model_dir=partial_dir.resolve(),
         )
-        reference, dense = _receive(pytorch), _receive(tensorflow)
+        reference, dense = _call(pytorch.receive), _call(tensorflow.receive)
         largest = pytorch_parity.check(TASKS[facts.task], dense, reference)
         size_bytes = directories.size_bytes(partial_dir)
     return ExportReport(
@@ -203,10 +205,10 @@ def _check_tools() -> None:
         )
 
 
-def _receive(worker: Worker):
-    """Waits for a half's next result and says what a crash of it means."""
+def _call(step: Callable[[], object]):
+    """Calls a step that a process does, and says what a crash of that means."""
     try:
-        return worker.receive()
+        return step()
     except WorkerCrashedError as error:
         raise ExportError(
             "A tool of the export chain failed. Check with `tftrt-yolo check` that the tools are there in the tested "

@@ -1,7 +1,7 @@
 """PyTorch's dense predictions, batch after batch. It runs in a worker's process; see `ground.workers.worker`.
 
-with Worker("tftrt_yolo.exporter.reference", working_dir=Path.cwd()) as worker:
-    worker.open(weights="yolov8n.pt")
+with Worker("tftrt_yolo.exporter.reference") as worker:
+    worker.open(weights="/models/yolov8n.pt")
     facts = worker.receive()                  # contract.ModelFacts: task, names, head, stride
     for frames in batches:                    # (batch, S, S, 3) float32 in [0, 1], letterboxed
         worker.send(frames)

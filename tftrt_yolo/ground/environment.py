@@ -16,6 +16,8 @@ import platform
 from pathlib import Path
 from typing import ClassVar
 
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+
 # The full version is part of the name that TensorFlow 2.15 to 2.17 open (tsl/platform/default/dso_loader.cc).
 TENSORRT_VERSION = "8.6.1"
 LIBRARIES = (f"libnvinfer.so.{TENSORRT_VERSION}", f"libnvinfer_plugin.so.{TENSORRT_VERSION}")
@@ -46,6 +48,8 @@ class Environment:
       loaded_tensorrt: Version of the TensorRT that was found; None if a library cannot be opened.
       gpus: Names of the GPUs that TensorFlow sees.
       export_tools: Package to installed version, None where it is missing.
+      network_closed_by: What keeps the processes that handle checkpoints from the network; None if none starts here,
+        or nobody looked.
     """
 
     python_version: str
@@ -56,6 +60,7 @@ class Environment:
     loaded_tensorrt: str | None
     gpus: tuple[str, ...]
     export_tools: dict[str, str | None]
+    network_closed_by: str | None = None
 
     DERIVED: ClassVar = ("can_build_engines", "why_no_engines", "remedies")
 
@@ -117,6 +122,8 @@ class Environment:
             tested = TESTED_EXPORT_TOOLS[name]
             note = "" if version is None or version.partition("+")[0] == tested else f" (tested with {tested})"
             rows.append((name, (version or "missing") + note))
+        closed_by = f"closed by {self.network_closed_by}" if self.network_closed_by else "unknown"
+        rows.append(("workers' network", closed_by))
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {value}" for name, value in rows]
         if self.can_build_engines:
@@ -143,7 +150,7 @@ def check(*, fix: bool = False) -> Environment:
         link_tensorrt_libraries()
     importlib.invalidate_caches()  # a package may have been installed since the last look
     tools = {name: _installed(name) for name in TESTED_EXPORT_TOOLS}
-    common = {"python_version": platform.python_version(), "export_tools": tools}
+    common = {"python_version": platform.python_version(), "export_tools": tools, "network_closed_by": _closed_by()}
     if importlib.util.find_spec("tensorflow") is None:
         return Environment(
             **common,
@@ -255,6 +262,16 @@ def link_tensorrt_libraries(site_packages: Path | None = None) -> list[Path]:
         link.symlink_to(source)
         links.append(link)
     return links
+
+
+def _closed_by() -> str | None:
+    """What closes the network of a worker here, as one says itself; None if it does not start."""
+    try:
+        with Worker("tftrt_yolo.ground.workers.child") as worker:
+            worker.start()
+            return worker.receive()
+    except (WorkerCrashedError, OSError):
+        return None
 
 
 def _problem(library: str) -> str:

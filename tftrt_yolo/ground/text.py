@@ -4,31 +4,36 @@ raise CheckpointError(f"{weights} ends in the head {quoted(head)}.")     # 'Dete
 print(printable(report))                                                 # escapes what moves a terminal's cursor
 """
 
+import re
 import unicodedata
+from collections.abc import Callable
 
 _MOST = 80  # characters of a quotation
+_UNCOMMON = re.compile(r"[^ -~\n]")  # what must be looked at
 _KEPT = frozenset("\n\t\u200c\u200d")  # breaks of lines and tabs, and the joiners of scripts and emoji
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode's categories of what is not seen but obeyed
-
-
-def printable(text: object) -> str:
-    r"""Escapes control characters, and what changes the direction of writing.
-
-    Args:
-      text: Anything; its `str` is taken.
-
-    Returns:
-      The text with "\x1b" and the like spelt out; line breaks, tabs and letters of every script stay.
-    """
-    return "".join(
-        character if character in _KEPT or unicodedata.category(character) not in _ESCAPED else _escape(character)
-        for character in str(text)
-    )
 
 
 def _escape(character: str) -> str:
     r"""A character as Python writes it in ASCII: "\x1b"."""
     return character.encode("unicode_escape").decode()
+
+
+def printable(text: object, *, escape: Callable[[str], str] = _escape) -> str:
+    r"""Escapes control characters, and what changes the direction of writing.
+
+    Args:
+      text: Anything; its `str` is taken.
+      escape: Spells a character out.
+
+    Returns:
+      The text with "\x1b" and the like spelt out; line breaks, tabs and letters of every script stay.
+    """
+    return _UNCOMMON.sub(lambda match: escape(match[0]) if _is_obeyed(match[0]) else match[0], str(text))
+
+
+def _is_obeyed(character: str) -> bool:
+    return character not in _KEPT and unicodedata.category(character) in _ESCAPED
 
 
 def quoted(value: object, most: int = _MOST) -> str:
@@ -62,6 +67,11 @@ def shown(path: object, most: int = 300) -> str:
     """A path or a name as a message may show it: on one line, escaped, without quotation marks, its middle cut."""
     line = printable(path).replace("\n", "\\n").replace("\t", "\\t")
     return line if len(line) <= most else f"{line[: most // 3]} ... {line[-most // 3 :]}"
+
+
+def in_picture(name: object, most: int = 30) -> str:
+    r"""A name as matplotlib may draw it: as `shown`, and what stands between two "$" is not taken for a formula."""
+    return shown(name, most).replace("$", r"\$")
 
 
 def first_line(error: BaseException, most: int = 300) -> str:

@@ -6,6 +6,7 @@ write(report, Path("sensitivity.png"))
 import itertools
 from pathlib import Path
 
+from tftrt_yolo.ground.text import in_picture
 from tftrt_yolo.layer_sensitivity.sensitivity_report import SHOWN, SensitivityReport
 
 FILE = "sensitivity.png"
@@ -46,7 +47,7 @@ def write(report: SensitivityReport, path: Path) -> None:
     _draw_panel(top, report, costs, "cost (% of all layers)")
     longest = 0.0
     for layer in report.costliest():
-        name = f" {layer.index}  {layer.name}, {layer.kernel}"
+        name = f" {layer.index}  {in_picture(layer.name, 100)}, {layer.kernel}"
         top.text(layer.index, 100 * layer.cost, name, rotation=90, ha="center", va="bottom", fontsize=7.5)
         longest = max(longest, _CHARACTER_INCHES * len(name))
     top.set_ylim(0, max(costs) / max(0.3, 1 - longest / _TOP_INCHES) or 1)
@@ -69,7 +70,8 @@ def _title(report: SensitivityReport) -> str:
         f"{label} {report.all_layers[label].mean:.2g} {unit}".rstrip() for label, unit in report.units.items()
     )
     return (
-        f"{Path(report.saved_model_dir).name}: each convolution alone in INT8 ({report.task}, {width} x {height} px, "
+        f"{in_picture(Path(report.saved_model_dir).name)}: each convolution alone in INT8 "
+        f"({report.task}, {width} x {height} px, "
         f"ranges by {report.calibration} over {report.calibration_images} images, compared on {report.images})\n"
         f"Mean differences from the unquantised network; all layers together: {together}"
     )

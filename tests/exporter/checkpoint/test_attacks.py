@@ -201,6 +201,26 @@ def test_yaml_that_is_none(refuses, tmp_path, text, message):
     refuses(str(tmp_path / "yolov8n-evil.yaml"), message)
 
 
+NAMES = [
+    "*.yaml",
+    "[a-z]*.yaml",
+    "http://127.0.0.1:9/a.yaml",
+    "ul://a/b/c.yaml",
+    "a" * 5_000 + ".yaml",
+    "\0.yaml",
+    "..yaml",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_model_yamls_that_are_none(name):
+    """Ultralytics would look for a pattern, and fetch from an address."""
+    from tftrt_yolo.exporter.checkpoint.load import load
+
+    with pytest.raises(CheckpointError, match="is neither a file nor an official model YAML"):
+        load(name)
+
+
 def _text(text):
     return b"X" + struct.pack("<I", len(text)) + text.encode()
 
@@ -314,9 +334,36 @@ def test_archives_that_grow(network, refuses, tmp_path):
     refuses(weights, "is a ZIP archive that is compressed")
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
         file.writestr("archive/data.pkl", entries["data.pkl"])
+        file.writestr("archive/data/0", b"")
         with pytest.warns(UserWarning, match="Duplicate name"):
-            file.writestr("archive/data.pkl", entries["data.pkl"])
+            file.writestr("archive/data/0", b"")
     refuses(weights, "has two entries of one name")
+
+
+def test_archives_whose_table_fills_the_memory(network, refuses, tmp_path):
+    """Two hundred thousand entries of nothing, and a record that claims a table of gigabytes."""
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
+        for index in range(200_000):
+            file.writestr(zipfile.ZipInfo(f"archive/data/{index:0200}"), b"")
+    refuses(str(tmp_path / "a.pt"), r"has a table of [\d,]+ bytes; at most 16,777,216 are read")
+    weights = files.save(tmp_path / "a.pt", model=network)
+    data = open(weights, "rb").read()  # noqa: SIM115
+    at = data.rindex(b"PK\x06\x06") + 40
+    (tmp_path / "a.pt").write_bytes(data[:at] + struct.pack("<Q", 1 << 40) + data[at + 8 :])
+    refuses(weights, "has a table of 1,099,511,627,776 bytes")
+
+
+def test_what_is_not_the_network_is_verified_and_not_kept(network, tmp_path):
+    """An optimiser's numbers are read past; a bit of them counts all the same."""
+    from tftrt_yolo.exporter.checkpoint import archive
+
+    weights = files.save(tmp_path / "a.pt", model=network, optimizer={"state": torch.ones(1 << 20)})
+    assert archive.read_storages(weights, {"0"}).keys() == {"0"}
+    data = bytearray(open(weights, "rb").read())  # noqa: SIM115
+    data[data.index(struct.pack("<4f", 1, 1, 1, 1) * 1000) + 50_000] ^= 1
+    (tmp_path / "a.pt").write_bytes(data)
+    with pytest.raises(CheckpointError, match="CRC-32"):
+        archive.read_storages(weights, {"0"})
 
 
 def test_text_of_a_file_is_escaped(network, refuses, tmp_path):

@@ -96,7 +96,12 @@ CHANGES = {
         _set(names={**dict.fromkeys(range(9), "x"), 10: "x"}),
         "names 10 classes .*, and its head",
     ),
-    "names of other types": (_set(names=[["x"]] * 10), "has a list as the name of a class. Expected a text"),
+    "names of other types": (_set(names=[["x"]] * 10), "has a list of 1 as the name of a class. Expected a text"),
+    "names that no file holds": (_set(names=["\ud800"] * 10), r"has '\\ud800' as the name of a class"),
+    "names that are long": (
+        _set(names=["x" * 300] * 10),
+        r"has 'xxx.*' \.\.\. as the name of a class. Expected a text of",
+    ),
     "yaml missing": (_delete("yaml"), "does not describe a YOLO model: it holds None in place of its keys"),
     "yaml a path": (_set(yaml="yolov8n.yaml"), "it holds 'yolov8n.yaml' in place of its keys"),
     "yaml without classes": (_set(yaml={"backbone": [], "head": [[-1, 1, "Detect", ["nc"]]]}), "its nc is None"),

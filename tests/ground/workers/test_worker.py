@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tftrt_yolo.ground import errors
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 
@@ -17,7 +18,7 @@ def test_a_result_of_a_class_that_only_the_child_knows(tmp_path, monkeypatch):
     monkeypatch.setenv("TFTRT_YOLO_PEER_PYTHONPATH", str(tmp_path))
     with Worker("only_there", python=sys.executable) as worker:
         worker.start()
-        with pytest.raises(WorkerCrashedError, match=r"package which is not here.*only_there"):
+        with pytest.raises(WorkerCrashedError, match=r"gave a result with a 'only_there\.Version' in it\. Taken are"):
             worker.receive()
 
 
@@ -82,8 +83,14 @@ def test_what_cannot_be_pickled_is_named(module, code):
             worker.receive()
 
 
-def test_a_result_that_cannot_be_put_together_here(module):
+def test_a_result_that_cannot_be_put_together_here(module, monkeypatch):
     """An error whose arguments are not those of its constructor."""
+
+    class Odd(errors.TftrtYoloError):
+        def __init__(self, a, b):
+            super().__init__(a + b)
+
+    monkeypatch.setattr(errors, "Odd", Odd, raising=False)
     text = "from tftrt_yolo.ground import errors\n\nclass Odd(errors.TftrtYoloError):\n    def __init__(self, a, b):\n"
     text += "        super().__init__(a + b)\n\nerrors.Odd = Odd\nOdd.__module__ = errors.__name__\n"
     with Worker(module(f"{text}\ndef work():\n    raise Odd('a', 'b')\n")) as worker:

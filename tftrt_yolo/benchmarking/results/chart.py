@@ -8,6 +8,7 @@ from pathlib import Path
 from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport, contestants_of
 from tftrt_yolo.benchmarking.results.cells import rate
+from tftrt_yolo.ground.text import in_picture
 
 FILE = "benchmark.png"
 _PANELS = {DENSE: "Network alone", END_TO_END: "End to end"}
@@ -32,7 +33,7 @@ def write(report: BenchmarkReport, path: Path) -> None:
     bars = {mode: max(1, len(names)) * (len(report.batch_sizes) + _GAP) for mode, names in panels.items()}
     figure = Figure(figsize=(10, 1.6 + _BAR_INCHES * sum(bars.values()) + 0.7 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{report.model}\n{report.machine}", fontsize=10)
+    figure.suptitle(f"{in_picture(report.model, 200)}\n{report.machine}", fontsize=10)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[bars[mode] for mode in panels])
     ours = {run.name for run in report.contestants if run.is_ours}
     for axes, (mode, names) in zip(grid[:, 0], panels.items(), strict=True):

@@ -1,13 +1,15 @@
 """The file of a checkpoint: a ZIP archive of `torch.save` with a pickle and the tensors' bytes, its checksums verified.
 
-archive = read("yolov8n.pt")
-archive.pickle, archive.storages["0"]
+data = read_pickle("yolov8n.pt")
+storages = read_storages("yolov8n.pt", {"0", "1"})         # key to bytes; the others are verified too
 """
 
-import dataclasses
+import contextlib
+import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import CheckpointError
@@ -15,6 +17,12 @@ from tftrt_yolo.ground.text import first_line, quoted
 
 _MOST_PICKLE_BYTES = 32 << 20  # yolov8x has 0.2 MB
 _MOST_ENTRIES = 100_000
+_MOST_TABLE_BYTES = 16 << 20
+_MOST_STORAGE_BYTES = 2 << 30  # yolov8x has 0.14 GB
+_PIECE_BYTES = 1 << 20
+_END_BYTES = 1 << 17  # in which the end of an archive's table is looked for; a comment has 65,535 bytes at most
+_IN_THE_OTHER = 0xFFFFFFFF  # in place of a size that stands in the record for large archives
+_SCRIPT = ("code/", "constants.pkl")
 _MAGIC = b"PK\x03\x04"
 _OTHER_FORMATS = {
     b"\x80": "a pickle of PyTorch's format before 1.6; load it there and save it again with today's torch.save",
@@ -25,41 +33,68 @@ _OTHER_FORMATS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-    """What is in the file.
-
-    Attributes:
-      pickle: The objects, as bytes.
-      storages: Key to the bytes of a tensor's storage.
-    """
-
-    pickle: bytes
-    storages: dict[str, bytes]
-
-
-def read(path: str | Path) -> Archive:
-    """Reads a checkpoint's file whole.
+def read_pickle(path: str | Path) -> bytes:
+    """Reads the pickle of a checkpoint.
 
     Args:
       path: A regular file.
 
     Returns:
-      Its parts.
+      The objects, as bytes.
 
     Raises:
-      CheckpointError: If it is missing, damaged, no archive of `torch.save`, or a TorchScript archive.
+      CheckpointError: If the file is missing, damaged, no archive of `torch.save`, or a TorchScript archive.
     """
-    path = Path(path)
+    with _opened(Path(path)) as (file, folder, entries):
+        order = f"{folder}/byteorder"
+        if order in entries and file.read(order).strip() != b"little":
+            raise CheckpointError(f"{path} was saved on a big-endian machine. Save it again on a little-endian one.")
+        return file.read(f"{folder}/data.pkl")
+
+
+def read_storages(path: str | Path, keys: set[str]) -> dict[str, bytes]:
+    """Reads the bytes of tensors, and verifies the checksums of everything.
+
+    Args:
+      path: As `read_pickle`.
+      keys: Those that are wanted; what an optimiser keeps is not.
+
+    Returns:
+      Key to bytes, of those that are there.
+
+    Raises:
+      CheckpointError: As `read_pickle`, or if they are more than any network has.
+    """
+    found = {}
+    with _opened(Path(path)) as (file, folder, entries):
+        prefix = f"{folder}/data/"
+        wanted = {name: name.removeprefix(prefix) for name in entries if name.startswith(prefix)}
+        wanted = {name: key for name, key in wanted.items() if key in keys}
+        size = sum(entries[name].file_size for name in wanted)
+        if size > _MOST_STORAGE_BYTES:
+            raise CheckpointError(
+                f"{path} holds a network of {size:,} bytes; at most {_MOST_STORAGE_BYTES:,} are read."
+            )
+        for name, entry in entries.items():
+            if name in wanted:
+                found[wanted[name]] = file.read(entry)
+                continue
+            with file.open(entry) as data:
+                while data.read(_PIECE_BYTES):
+                    pass
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, str, dict[str, zipfile.ZipInfo]]]:
+    """The archive, its folder and its entries by name; turns every error of reading it into a CheckpointError."""
     try:
-        if not path.is_file():
-            raise CheckpointError(f"{path} is no file. Expected a .pt checkpoint of Ultralytics.")
-        with open(path, "rb") as file:
-            start = file.read(32)
-        if not start.startswith(_MAGIC):
-            raise CheckpointError(f"{path} is no checkpoint: it {_what_it_is(start)}. Expected {_EXPECTED}.")
+        _check_start(path)
         with zipfile.ZipFile(path) as file:
-            return _parts(path, file)
+            entries = [entry for entry in file.infolist() if not entry.is_dir()]
+            folder = _folder(path, entries)
+            _check_entries(path, entries)
+            yield file, folder, {entry.filename: entry for entry in entries}
     except CheckpointError:
         raise
     except OSError as error:
@@ -69,6 +104,24 @@ def read(path: str | Path) -> Archive:
         raise CheckpointError(
             f"{path} is damaged or cut short ({first_line(error)}). Expected {_EXPECTED}; copy or download it again."
         ) from error
+
+
+def _check_start(path: Path) -> None:
+    """Refuses what is no archive, and one whose table alone would fill the memory."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is no file. Expected a .pt checkpoint of Ultralytics.")
+    with open(path, "rb") as file:
+        start = file.read(32)
+        if not start.startswith(_MAGIC):
+            raise CheckpointError(f"{path} is no checkpoint: it {_what_it_is(start)}. Expected {_EXPECTED}.")
+        file.seek(-min(path.stat().st_size, _END_BYTES), 2)
+        end = file.read()
+    # The table's size, of every record that might be its end, in the old form and in the one for large archives.
+    sizes = [struct.unpack_from("<I", end, at.start() + 12) for at in re.finditer(rb"PK\x05\x06", end[:-18])]
+    sizes += [struct.unpack_from("<Q", end, at.start() + 40) for at in re.finditer(rb"PK\x06\x06", end[:-52])]
+    largest = max((size for (size,) in sizes if size != _IN_THE_OTHER), default=0)
+    if largest > _MOST_TABLE_BYTES:
+        raise CheckpointError(f"{path} has a table of {largest:,} bytes; at most {_MOST_TABLE_BYTES:,} are read.")
 
 
 _EXPECTED = "a checkpoint that Ultralytics or torch.save wrote"
@@ -82,27 +135,17 @@ def _what_it_is(start: bytes) -> str:
     return f"is {known}" if known else f"starts with {quoted(start[:12])}"
 
 
-def _parts(path: Path, file: zipfile.ZipFile) -> Archive:
-    """Reads every entry, which verifies its checksum."""
-    entries = [entry for entry in file.infolist() if not entry.is_dir()]
-    names = {entry.filename: entry for entry in entries}
+def _folder(path: Path, entries: list[zipfile.ZipInfo]) -> str:
+    """The folder that all entries of `torch.save` are in."""
+    names = [entry.filename for entry in entries]
     folders = sorted(name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl"))
-    if len(folders) != 1:
-        raise CheckpointError(f"{path} is a ZIP archive with {len(folders)} data.pkl. Expected {_EXPECTED}.")
-    [folder] = folders
-    if any(name.startswith((f"{folder}/code/", f"{folder}/constants.pkl")) for name in names):
+    if any(name.startswith(f"{folder}/{script}") for folder in folders for script in _SCRIPT for name in names):
         raise CheckpointError(
             f"{path} is a TorchScript archive. Expected the checkpoint that it was exported from, or {_EXPECTED}."
         )
-    _check_entries(path, entries)
-    data = {name: file.read(entry) for name, entry in names.items()}
-    if data.get(f"{folder}/byteorder", b"little").strip() != b"little":
-        raise CheckpointError(f"{path} was saved on a big-endian machine. Save it again on a little-endian one.")
-    prefix = f"{folder}/data/"
-    return Archive(
-        data[f"{folder}/data.pkl"],
-        {name.removeprefix(prefix): value for name, value in data.items() if name.startswith(prefix)},
-    )
+    if len(folders) != 1:
+        raise CheckpointError(f"{path} is a ZIP archive with {len(folders)} data.pkl. Expected {_EXPECTED}.")
+    return folders[0]
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -17,6 +17,8 @@ from tftrt_yolo.ground.text import printable, quoted
 _MOST_MODULES = 50_000  # yolov8x has 350
 _MOST_DEPTH = 32
 _MOST_NUMBERS = 64  # of a list of strides
+_MOST_NAME = 256  # characters of a class's name
+_MOST_NAMES = 1_000_000  # of all together
 _WRAPPERS = ("DataParallel", "DistributedDataParallel")
 _COUNTERS = ("total_ops", "total_params")  # that counting of FLOPs leaves in a network
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -88,9 +90,9 @@ def read(weights: str) -> Contents:
     Raises:
       CheckpointError: If the file is damaged, holds a name that is not known, or no network of Ultralytics.
     """
-    parts = archive.read(weights)
+    data = archive.read_pickle(weights)
     try:
-        document = pickle_machine.records(parts.pickle)
+        document = pickle_machine.records(data)
     except pickle_machine.PickleError as error:
         raise CheckpointError(f"{weights} {error}. {_EXPECTED}.") from error
     network = _network(weights, document)
@@ -98,13 +100,14 @@ def read(weights: str) -> Contents:
     if sum(path.startswith("model.") for path in modules) == 0:
         raise CheckpointError(f"{weights} holds {describe(network)} and no YOLO network. {_EXPECTED}.")
     _refuse_hooks(weights, modules)
+    storages = archive.read_storages(weights, _keys(modules))
     return Contents(
         weights=weights,
         network=network,
         modules=modules,
-        tensors=_tensors(weights, modules, parts.storages),
+        tensors=_tensors(weights, modules, storages),
         model_yaml=network.attributes.get("yaml"),
-        storages=parts.storages,
+        storages=storages,
     )
 
 
@@ -136,10 +139,20 @@ def names_of(contents: Contents, num_classes: int) -> dict[int, str]:
             f"{weights} names {len(names)} classes ({shown}), and its head has {num_classes}. Expected a name for each "
             f"of 0 to {num_classes - 1}; set model.names and save it again."
         )
-    strange = next((value for value in found.values() if not isinstance(value, (str, int, float))), "")
-    if strange != "" or any(isinstance(value, int) and abs(value) > 1 << 62 for value in found.values()):
-        raise CheckpointError(f"{weights} has {describe(strange)} as the name of a class. Expected a text.")
+    strange = [value for value in found.values() if not _is_name(value)]
+    if strange or sum(len(str(value)) for value in found.values()) > _MOST_NAMES:
+        what = quoted(strange[0]) if strange else f"names of more than {_MOST_NAMES:,} characters"
+        raise CheckpointError(
+            f"{weights} has {what} as the name of a class. Expected a text of at most {_MOST_NAME} characters."
+        )
     return {index: str(found[index]) for index in range(num_classes)}
+
+
+def _is_name(value: object) -> bool:
+    """Whether it is a text that a file can hold, or a number."""
+    if isinstance(value, str):
+        return len(value) <= _MOST_NAME and not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
 def _index(key: object) -> object:
@@ -217,6 +230,16 @@ def _refuse_hooks(weights: str, modules: dict[str, Record]) -> None:
 
 def _values(table: object) -> list:
     return list(table.values()) if isinstance(table, dict) else []
+
+
+def _keys(modules: dict[str, Record]) -> set[str]:
+    """The storages that the modules' tensors are in, and those of their attributes."""
+    found = set()
+    for module in modules.values():
+        values = [value for name in ("_parameters", "_buffers") for value in _values(module.attributes.get(name))]
+        values += module.attributes.values()
+        found |= {value.storage.key for value in values if isinstance(value, TensorRecord)}
+    return found
 
 
 def _tensors(weights: str, modules: dict[str, Record], storages: dict[str, bytes]) -> dict[str, torch.Tensor]:

@@ -9,12 +9,13 @@ network anew from the YAML in it.
 """
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
 import torch
 from ultralytics.nn.tasks import guess_model_scale
-from ultralytics.utils import checks
+from ultralytics.utils import ROOT
 
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.exporter import surgery
@@ -102,7 +103,7 @@ def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
 
 def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
     """The network of a checkpoint, built anew, and the names of its classes."""
-    if not Path(weights).exists():
+    if not os.path.exists(weights):
         raise CheckpointError(
             f"{weights} does not exist, and it is no official name that could be downloaded from here. "
             "Expected a .pt checkpoint, a model YAML or an official name such as yolov8n."
@@ -128,10 +129,9 @@ def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
 
 def _read_yaml(weights: str) -> dict:
     """A model YAML of the user's, or Ultralytics' own of that name; the name says the scale: n, s, m, l or x."""
-    weights = re.sub(_FORMER_P6, r"\1\2-p6\3", weights)
-    own = checks.check_yaml(weights, hard=False)
-    path = own or checks.check_yaml(re.sub(_SCALE, r"\1\3", weights), hard=False)
-    if not path:
+    name = re.sub(_FORMER_P6, r"\1\2-p6\3", weights)
+    path = next(filter(None, map(_find_yaml, (name, re.sub(_SCALE, r"\1\3", name)))), None)
+    if path is None:
         raise CheckpointError(
             f"{weights} is neither a file nor an official model YAML. Expected for example yolov8n.yaml."
         )
@@ -139,7 +139,16 @@ def _read_yaml(weights: str) -> dict:
         document = reading.parse_yaml(reading.read_text(path, _MOST_YAML_BYTES))
     except (OSError, reading.UnreadableError) as error:
         raise CheckpointError(f"{weights} cannot be read: it {first_line(error)}. Expected a model YAML.") from error
-    return {**document, "scale": guess_model_scale(weights)} if isinstance(document, dict) else document
+    return {**document, "scale": guess_model_scale(name)} if isinstance(document, dict) else document
+
+
+def _find_yaml(name: str) -> Path | None:
+    """A file, or the one of that name among Ultralytics' own; a pattern or an address is none."""
+    path = Path(name)
+    if os.path.exists(name):  # as above
+        return path
+    is_plain = path.name == name and re.fullmatch(r"[\w.-]{1,100}", name)
+    return next((ROOT / "cfg" / "models").rglob(name), None) if is_plain else None
 
 
 def _checked(document: object, weights: str) -> dict:

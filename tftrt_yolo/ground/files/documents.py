@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import first_line, printable, quoted
 
 Report = TypeVar("Report")
 _VERSION_KEY = "format_version"
@@ -45,13 +45,14 @@ def to_json(report: object) -> str:
 
     Returns:
       An object on several lines, with a line break at its end. Numbers that JSON does not have, NaN and infinity, are
-      null; keys are strings.
+      null; keys are strings; characters that a terminal obeys are escaped.
 
     Raises:
       TypeError: If something else is in it; the message names its place.
     """
     document = {_VERSION_KEY: _version_of(type(report))} | _plain(report, type(report).__name__)
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable(text, escape=lambda character: json.dumps(character)[1:-1])
 
 
 def write(report: object, path: Path) -> None:

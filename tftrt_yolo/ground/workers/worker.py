@@ -12,35 +12,71 @@ in children:
 A job that answers request after request, without loading its model again for each:
 
     with Worker("tftrt_yolo.exporter.reference") as worker:
-        worker.open(weights="yolov8n.pt")                     # as start(); work(..., requests) gets an iterator too
+        worker.open(weights="/models/yolov8n.pt")             # as start(); work(..., requests) gets an iterator too
         facts = worker.receive()
         worker.send(frames)
         dense = worker.receive()                              # before the next send()
+
+A worker runs in a folder of its own, imports nothing from the caller's, has no network, and dies with the thread that
+started it (see `clean_room`). So what it is told of must not be relative: give it absolute paths.
 """
 
 import contextlib
-import importlib
-import inspect
 import os
 import pickle
+import secrets
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import traceback
-from collections.abc import Iterator
+import weakref
 from pathlib import Path
 from typing import BinaryIO
 
 from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.workers.results import NotTakenError, unpacked
 
-_PACKAGE_PARENT = Path(__file__).resolve().parents[3]
-_LAST_LINES = 12
+_PACKAGE = Path(__file__).resolve().parents[2]
+# It finds this package by its folder, for what lies beside the package, or in the working directory, is not to be
+# imported. Python 3.10 has no flag that keeps the working directory away and PYTHONPATH in use.
+_BOOTSTRAP = """\
+import sys
+sys.path[:] = filter(None, sys.path)
+from importlib import util
+folder, *arguments = sys.argv[1:]
+spec = util.spec_from_file_location("tftrt_yolo", folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules["tftrt_yolo"] = package = util.module_from_spec(spec)
+spec.loader.exec_module(package)
+from tftrt_yolo.ground.workers import child
+child.main(*arguments)
+"""
+_LAST_LINES, _LINE_LENGTH, _LOG_TAIL = 12, 300, 64 << 10  # lines, characters, bytes
+_SECONDS_TO_END = 10.0  # for a process that has closed its results
 # Graphs with their weights inside are copied dozens of times. Heap that is kept instead of given back to the system
 # between the copies need not be cleared again, which for yolov8x is half of the time (glibc; others ignore these).
 _KEEP_HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30), "MALLOC_TOP_PAD_": str(64 << 20)}
 # What tells an interpreter where its packages and libraries are, or how its XLA works: poison for another one.
 _OF_ONE_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "XLA_FLAGS")
 _PEER_PYTHONPATH = "TFTRT_YOLO_PEER_PYTHONPATH"
+_ALONE = {
+    "PYTHONSAFEPATH": "1",  # Python 3.11 and newer, in what the process itself starts
+    "DO_NOT_TRACK": "1",
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.31 looks a host up when it is imported, and keeps a store at home
+    "YOLO_AUTOINSTALL": "false",
+    "ULTRALYTICS_SAFE_LOAD": "true",  # builds networks without evaluating what a file names
+}
+_OFFLINE = {"YOLO_OFFLINE": "true"}
+# Variables that name folders for settings, caches and temporary files, to their names in the worker's folder.
+_FOLDERS = {"YOLO_CONFIG_DIR": "ultralytics", "KERAS_HOME": "keras", "TMPDIR": "tmp"}
+_MEANINGS = {
+    signal.SIGKILL: ", as Linux does where memory runs out",
+    signal.SIGSEGV: ", a fault in native code",
+    signal.SIGBUS: ", a fault in native code, or a disk that is full",
+    signal.SIGILL: ", an instruction that this CPU does not have",
+    signal.SIGABRT: ", a refusal of native code",
+}
 
 
 class WorkerCrashedError(Exception):
@@ -51,7 +87,7 @@ class Worker:
     """One child process for one job.
 
     Attributes:
-      folder: A temporary folder for the job's files; it goes when the context ends.
+      folder: A temporary folder for the job's files, where it runs; it goes when the context ends.
     """
 
     def __init__(
@@ -59,9 +95,9 @@ class Worker:
         module: str,
         *,
         python: str | Path | None = None,
-        working_dir: str | Path | None = None,
         environment: dict[str, str] | None = None,
         keep_heap: bool = True,
+        network: bool = False,
     ):
         """Prepares a process.
 
@@ -69,42 +105,45 @@ class Worker:
           module: A module with a function `work`; its import is the first thing that the process does.
           python: Its interpreter; None for the caller's. One that is named gets neither PYTHONPATH nor LD_LIBRARY_PATH
             nor XLA_FLAGS of the caller, but TFTRT_YOLO_PEER_PYTHONPATH as its PYTHONPATH; of the caller's packages it
-            sees this one alone.
-          working_dir: Its working directory; None for `folder`.
+            sees this one alone. The caller's own keeps of PYTHONPATH what is absolute and not the working directory.
           environment: Environment variables to set for it, beside the caller's own.
           keep_heap: Whether it keeps memory that it freed, which is quicker and takes more; false where either is
             measured.
+          network: Whether it may reach the network; for downloads that the user asked for, before anything of a
+            stranger's is opened.
         """
-        self._module, self._working_dir = module, working_dir
+        self._module, self._network = module, network
         self._python = None if python is None else str(python)
-        self._environment = {**(_KEEP_HEAP if keep_heap else {}), **os.environ} | (environment or {})
+        self._environment = {**(_KEEP_HEAP if keep_heap else {}), **os.environ, **_ALONE}
+        self._environment |= ({} if network else _OFFLINE) | (environment or {})
 
     def __enter__(self) -> "Worker":
         """Starts the process, which imports its module and waits for its job."""
-        self._resources = contextlib.ExitStack()
-        self.folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="tftrt_yolo_")))
-        self._log = self._resources.enter_context(open(self.folder / "log", "w+b"))
-        read_end, write_end = os.pipe()
-        self._results = self._resources.enter_context(open(read_end, "rb"))
-        self._process = subprocess.Popen(
-            [self._python or sys.executable, "-m", "tftrt_yolo.ground.workers.worker", self._module, str(write_end)],
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            cwd=self._working_dir or self.folder,
-            pass_fds=(write_end,),
-            env=self._foreign_environment() if self._python else self._own_environment(),
-        )
-        os.close(write_end)  # the child has its own; now its end is the end of the results
+        # Its name is known before it is there, so that whatever comes in between, it can be removed.
+        self.folder = Path(tempfile.gettempdir()).resolve() / f"tftrt_yolo_{secrets.token_hex(8)}"
+        self._resources, self._process = contextlib.ExitStack(), None
+        # For an interrupt that comes just as `__exit__` begins.
+        self._last_resort = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        try:
+            self.folder.mkdir(mode=0o700)
+            for name in _FOLDERS.values():
+                (self.folder / name).mkdir()
+            self._log = self._resources.enter_context(open(self.folder / "log", "w+b"))
+            read_end, write_end = os.pipe()
+            self._results = self._resources.enter_context(open(read_end, "rb"))
+            with open(write_end, "wb"):  # the child has its own; closed here, its end is the end of the results
+                self._process = self._start_process(write_end)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_) -> None:
         """Ends the process if it still runs and removes the folder."""
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._resources.close()
+        try:
+            self._end()
+        finally:  # an interrupt may have come meanwhile
+            self._end()
 
     def start(self, **arguments) -> None:
         """Hands the arguments of `work` over; the process works while the caller goes on."""
@@ -138,85 +177,76 @@ class Worker:
           WorkerCrashedError: If the process failed in any other way, or was killed.
         """
         try:
-            result = pickle.load(self._results)
-        except ImportError as error:
+            result = unpacked(self._results)
+        except NotTakenError as error:
+            self._process.kill()
             raise WorkerCrashedError(
-                f"gave a result that holds an object of a package which is not here ({error}). Its interpreter has "
-                "other packages than this one; it must give plain values."
+                f"gave {error}. Taken are plain values, NumPy's arrays and numbers, paths, and dataclasses and errors "
+                "of tftrt_yolo that are loaded here; it must give these."
             ) from error
-        except (AttributeError, TypeError) as error:
-            raise WorkerCrashedError(
-                f"gave a result that cannot be put together here ({type(error).__name__}: {error}). It must give plain "
-                "values."
-            ) from error
-        except (EOFError, pickle.UnpicklingError) as error:
-            status = self._process.wait()
-            self._log.seek(0)
-            last_lines = self._log.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-            raise WorkerCrashedError(
-                f"ended with status {status}. Its last words:\n  " + "\n  ".join(last_lines)
-            ) from error
+        except EOFError as error:
+            ending = _ending(self._process)  # before its last words are read: it may still write them
+            last_words = "\n  ".join(_last_lines(self._log))
+            raise WorkerCrashedError(f"{ending}. Its last words:\n  {last_words}") from error
         if isinstance(result, TftrtYoloError):
             raise result
         return result
 
-    def _own_environment(self) -> dict[str, str]:
-        """Environment of a process of the caller's interpreter."""
-        return {**self._environment, "PYTHONPATH": _join_paths(str(_PACKAGE_PARENT), os.environ.get("PYTHONPATH"))}
+    def _start_process(self, pipe: int) -> subprocess.Popen:
+        """Starts the process, which writes its results into a pipe."""
+        arguments = (str(_PACKAGE), self._module, str(pipe), "open" if self._network else "closed")
+        return subprocess.Popen(
+            [self._python or sys.executable, "-c", _BOOTSTRAP, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            pass_fds=(pipe,),
+            env=self._whole_environment(),
+        )
 
-    def _foreign_environment(self) -> dict[str, str]:
-        """Environment of a process of another interpreter; a link in `folder` leads it to this package alone."""
-        import_dir = self.folder / "import"
-        import_dir.mkdir()
-        (import_dir / "tftrt_yolo").symlink_to(_PACKAGE_PARENT / "tftrt_yolo")
-        kept = {name: value for name, value in self._environment.items() if name not in _OF_ONE_INTERPRETER}
-        return {**kept, "PYTHONPATH": _join_paths(str(import_dir), os.environ.get(_PEER_PYTHONPATH))}
+    def _whole_environment(self) -> dict[str, str]:
+        """Environment of the process."""
+        environment = {**self._environment, **{key: str(self.folder / name) for key, name in _FOLDERS.items()}}
+        if self._python:
+            environment = {key: value for key, value in environment.items() if key not in _OF_ONE_INTERPRETER}
+            paths = os.environ.get(_PEER_PYTHONPATH, "").split(os.pathsep)
+        else:
+            here = os.path.realpath(os.curdir)
+            paths = self._environment.get("PYTHONPATH", "").split(os.pathsep)
+            paths = [path for path in paths if os.path.isabs(path) and os.path.realpath(path) != here]
+        # An empty entry would mean the working directory.
+        return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+    def _end(self) -> None:
+        """Ends all that there is yet; again does no harm."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._resources.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._last_resort.detach()
 
 
-def _join_paths(*paths: str | None) -> str:
-    """Joins search paths; None and "" are left out, for an empty entry means the working directory."""
-    return os.pathsep.join(filter(None, paths))
-
-
-def _requests() -> Iterator:
-    """What the parent sends, until it closes."""
-    with contextlib.suppress(EOFError):
-        while True:
-            yield pickle.load(sys.stdin.buffer)
-
-
-def _give(pipe: BinaryIO, result: object) -> None:
-    """Writes a result into the pipe, all of it: a file without a buffer may take less, and say so in its own way."""
+def _ending(process: subprocess.Popen) -> str:
+    """How a process ended that gives no more results, and what that may mean."""
     try:
-        data = pickle.dumps(result)
-    except Exception as error:  # whatever it is, pickle says it in a dozen ways
-        raise TypeError(f"work() gave a {type(result).__name__} that cannot be pickled: {error}") from error
-    pipe.write(data)
-    pipe.flush()
+        status = process.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return "closed its results and went on"
+    if status >= 0:
+        return f"ended with status {status}"
+    number = -status
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return f"was ended by {name}{_MEANINGS.get(number, '')}"
 
 
-def _main() -> None:
-    """Does one job from standard input; without one it ends quietly."""
-    module, results = sys.argv[1:]
-    work = importlib.import_module(module).work
-    try:
-        arguments = pickle.load(sys.stdin.buffer)
-    except EOFError:
-        return
-    if "requests" in inspect.signature(work).parameters:
-        arguments["requests"] = _requests()
-    os.set_inheritable(int(results), False)  # or the parent would wait for programs that `work` starts
-    with open(int(results), "wb") as pipe:
-        try:
-            outcome = work(**arguments)
-            for result in outcome if inspect.isgenerator(outcome) else (outcome,):
-                _give(pipe, result)
-        except TftrtYoloError as error:
-            _give(pipe, error)
-        except Exception:  # noqa: BLE001 - whatever it is, the parent shows it
-            traceback.print_exc()
-            sys.exit(1)
-
-
-if __name__ == "__main__":
-    _main()
+def _last_lines(log: BinaryIO) -> list[str]:
+    """The last lines of a log, which libraries wrote and strangers' files may have filled."""
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _LOG_TAIL))
+    lines = printable(log.read().decode(errors="replace").strip().replace("\r", "\n")).splitlines()
+    return [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]} ..." for line in lines[-_LAST_LINES:]]

@@ -1,0 +1,168 @@
+"""INT, TERM and HUP at any moment: status 130, one line, and nothing left, neither files nor processes."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import IMAGES, TINY_WEIGHTS, heed_interrupts
+
+_LINE = re.compile(r"tftrt-yolo \w+: interrupted; nothing half written is left\n")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class _Command:
+    """A command that runs, with a folder of its own for temporary files, by which its processes are known."""
+
+    def __init__(self, folder: Path, *arguments: object, preexec_fn=heed_interrupts):
+        self.output, self.temporary = folder / "output", folder / "temporary"
+        for path in (self.output, self.temporary):
+            path.mkdir()
+        environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tftrt_yolo", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=preexec_fn,
+            env=environment | {"TMPDIR": str(self.temporary)},
+        )
+        while not _handles_signals(self.process.pid) and self.process.poll() is None:
+            time.sleep(0.001)
+
+    def processes(self) -> list[int]:
+        """Its processes and those that they started: all that know its folder."""
+        mark, found = str(self.temporary).encode(), []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):  # it has just ended
+                if mark in path.read_bytes() and int(path.parent.name) != self.process.pid:
+                    found.append(int(path.parent.name))
+        return found
+
+    def wait_for_workers(self, number: int) -> None:
+        """Waits until so many workers are there."""
+        deadline = time.monotonic() + 60
+        while len(list(self.temporary.glob("tftrt_yolo_*/log"))) < number and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def check_ended(self) -> None:
+        """The line, the status, and that nothing is left."""
+        _, error = self.process.communicate(timeout=60)
+        assert _LINE.fullmatch(error), error
+        assert self.process.returncode == 130
+        self.check_nothing_left()
+
+    def check_nothing_left(self, *, seconds: float = 5) -> None:
+        """No files, and no processes, or not for long."""
+        deadline = time.monotonic() + seconds
+        while (processes := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert processes == []
+        assert list(self.output.iterdir()) == []
+        assert list(self.temporary.iterdir()) == []
+
+
+def _handles_signals(process_id: int) -> bool:
+    """Whether a process has its own handler of TERM: the interpreter itself has none, and for INT one that prints."""
+    with contextlib.suppress(OSError, TypeError):
+        caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process_id}/status").read_text())
+        return bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1)
+    return False
+
+
+def _export(folder: Path) -> list[str]:
+    return ["export", f"--weights={TINY_WEIGHTS}", f"--saved_model_dir={folder / 'output' / 'x'}", "--image_size=64"]
+
+
+def _predict(folder: Path, saved_model_dir: Path) -> list[str]:
+    flags = [f"--source={IMAGES[0].parent}", f"--output_dir={folder / 'output' / 'x'}"]
+    return ["predict", f"--saved_model_dir={saved_model_dir}", *flags]
+
+
+@pytest.mark.parametrize("name", _SIGNALS)
+def test_while_modules_are_imported(tiny_export, tmp_path, name):
+    command = _Command(tmp_path, *_predict(tmp_path, tiny_export))
+    time.sleep(0.4)
+    command.process.send_signal(getattr(signal, name))
+    command.check_ended()
+
+
+@pytest.mark.parametrize("delay", [0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12])
+@pytest.mark.parametrize("name", _SIGNALS)
+def test_while_the_help_is_gathered(tmp_path, name, delay):
+    """It may be done before the signal comes."""
+    command = _Command(tmp_path, "export", "--help")
+    time.sleep(delay)
+    command.process.send_signal(getattr(signal, name))
+    output, error = command.process.communicate(timeout=60)
+    if command.process.returncode == 0:
+        assert "--weights" in output
+        assert error == ""
+    else:
+        assert command.process.returncode == 130
+        assert error == "tftrt-yolo export: interrupted; nothing half written is left\n"
+    command.check_nothing_left()
+
+
+@pytest.mark.parametrize("pause", [0, 0.0005, 0.002, 0.01, 0.05])
+def test_more_of_them_while_the_first_is_dealt_with(tmp_path, pause):
+    pytest.importorskip("torch")
+    command = _Command(tmp_path, *_export(tmp_path))
+    command.wait_for_workers(2)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGTERM", "SIGINT"):
+        command.process.send_signal(getattr(signal, name))
+        time.sleep(pause)
+    command.check_ended()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.01 * 1.7**step for step in range(13)])
+@pytest.mark.parametrize("name", _SIGNALS)
+@pytest.mark.parametrize("verb", ["export", "predict"])
+def test_at_many_moments(tiny_export, tmp_path, verb, name, delay):
+    """From the first hundredth of a second to the sixth second."""
+    pytest.importorskip("torch")
+    command = _Command(tmp_path, *(_export(tmp_path) if verb == "export" else _predict(tmp_path, tiny_export)))
+    time.sleep(delay)
+    if command.process.poll() is None:
+        command.process.send_signal(getattr(signal, name))
+    _, error = command.process.communicate(timeout=60)
+    if command.process.returncode == 0:  # it was quicker
+        assert error == ""
+        return
+    assert command.process.returncode == 130
+    assert _LINE.fullmatch(error), error
+    command.check_nothing_left()
+
+
+def test_a_hang_up_that_is_ignored_stays_so(tiny_export, tmp_path):
+    """As under nohup."""
+    command = _Command(
+        tmp_path, *_predict(tmp_path, tiny_export), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    command.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    command.process.send_signal(signal.SIGHUP)
+    _, error = command.process.communicate(timeout=60)
+    assert (command.process.returncode, error) == (0, "")
+
+
+def test_workers_die_with_a_parent_that_is_killed(tmp_path):
+    pytest.importorskip("torch")
+    command = _Command(tmp_path, *_export(tmp_path))
+    command.wait_for_workers(2)
+    time.sleep(0.5)  # they import
+    assert len(command.processes()) >= 2
+    command.process.kill()
+    command.process.wait()
+    deadline = time.monotonic() + 1
+    while (left := command.processes()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    command.process.communicate(timeout=60)
+    assert left == []
