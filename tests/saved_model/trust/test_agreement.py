@@ -4,11 +4,13 @@ import json
 import re
 
 import pytest
+import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import IMAGES, OTHER_TASKS
 from tests.saved_model.edits import copied, edit_graph, edit_metadata, forget_digests, renew_digests
 from tftrt_yolo import contract
+from tftrt_yolo.saved_model.trust import digests
 
 TASKS = ("tiny", *OTHER_TASKS)
 
@@ -279,3 +281,38 @@ def test_a_message_of_another_form(toy_export, tmp_path, change, message):
     for use in (tftrt_yolo.Predictor, tftrt_yolo.inspect):
         with pytest.raises(tftrt_yolo.SavedModelError, match=re.escape(message)):
             use(model)
+
+
+@pytest.mark.parametrize("index", [-1, 2, 2**31 - 1])
+def test_a_graph_that_finds_classes_without_a_name(tmp_path, index):
+    """Its signatures have the right form; what they give does not."""
+
+    def dense(frames):
+        batch = tf.shape(frames)[0]
+        return {"boxes": tf.zeros((batch, 21, 4)), "scores": tf.zeros((batch, 21, 2))}
+
+    def found(count):
+        return {
+            "num_detections": tf.ones((count,), tf.int32),
+            "boxes": tf.zeros((count, 5, 4)),
+            "scores": tf.ones((count, 5)),
+            "classes": tf.fill((count, 5), index),
+        }
+
+    images, sizes = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images"), tf.TensorSpec((None, 2), tf.int32)
+    model, root = tmp_path / "strange_saved_model", tf.Module()
+    root.serving_default = tf.function(lambda images: found(tf.shape(images)[0]), input_signature=[images])
+    root.padded = tf.function(lambda images, sizes: found(tf.shape(images)[0]), input_signature=[images, sizes])
+    root.encoded = tf.function(
+        lambda image_bytes: found(tf.shape(image_bytes)[0]), input_signature=[tf.TensorSpec((None,), tf.string)]
+    )
+    root.network = tf.function(dense, input_signature=[tf.TensorSpec((None, 32, 32, 3), tf.float32)])
+    signatures = {key: getattr(root, key).get_concrete_function() for key in contract.SIGNATURES}
+    tf.saved_model.save(root, str(model), signatures=signatures)
+    selection = contract.Selection(max_detections=5)
+    digests.seal(model, contract.Metadata("detect", {0: "a", 1: "b"}, (32, 32), 32, selection, "a.pt"))
+    predictor = tftrt_yolo.Predictor(model)
+    with pytest.raises(
+        tftrt_yolo.SavedModelError, match=rf"of the classes {index} to {index}, and its .* of 0 to 1\. "
+    ):
+        predictor(IMAGES[0])
