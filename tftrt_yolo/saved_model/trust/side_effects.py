@@ -9,6 +9,7 @@ harmless, and so does one that this TensorFlow does not know. Only the ops with 
 restores variables are let be, where nothing but the saver calls them; loading a SavedModel runs none of these.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -64,6 +65,7 @@ def refuse(saved_model_dir: str, meta_graph: MetaGraphDef) -> None:
         )
 
 
+@functools.lru_cache(4_096)  # names in a graph are the strangers' own
 def has_side_effects(op: str) -> bool:
     """Whether an op may touch more than tensors, or is not known here."""
     if op in op_lists.HARMLESS:
