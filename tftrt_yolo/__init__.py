@@ -47,6 +47,7 @@ _HOME_OF = {
     "ExportError": "ground.errors",
     "ParityError": "ground.errors",
     "SavedModelError": "ground.errors",
+    "ForkedProcessError": "ground.errors",
     "ConversionError": "ground.errors",
     "NotAnExportError": "ground.errors",
     "TensorRTUnavailableError": "ground.errors",

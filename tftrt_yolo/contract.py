@@ -20,12 +20,15 @@ module writes and reads it:
 
 import dataclasses
 import datetime
-import json
+import fnmatch
+import os
+from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import check_at_least_one, check_share
+from tftrt_yolo.ground.arguments import argument, check_at_least_one, check_share
 from tftrt_yolo.ground.errors import SavedModelError
-from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.files import directories, fields, reading
+from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.ground.version import __version__
 
 SERVING = "serving_default"
@@ -40,6 +43,20 @@ POSE = "pose"
 OBB = "obb"
 CLASSIFY = "classify"
 TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
+
+# What a SavedModel can be converted for, and the precisions of each.
+PRECISION_MODES = {
+    "tensorrt": ("FP32", "FP16", "INT8"),
+    "xla": ("FP32", "FP16", "BF16"),
+    "onednn": ("FP32", "BF16"),
+}
+
+MOST_DETECTIONS = 100_000  # an image; the outputs are as long, and so is what they are selected from
+MOST_SIDE = 16_384  # pixels of a frame
+_MOST_NAMES = 100_000
+_MOST_KEYPOINTS = 10_000
+_MOST_METADATA_BYTES = 4 << 20
+_MOST_CONVERSION_BYTES = 64 << 20
 
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
@@ -66,8 +83,9 @@ class Selection:
     Attributes:
       score_threshold: Detections score above this, in [0, 1].
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
-      max_detections: At most this many detections an image; the outputs are padded to it.
-      max_candidates: At most this many boxes an image, the best, take part in non-maximum suppression.
+      max_detections: At most this many detections an image, 100,000 or fewer; the outputs are padded to it.
+      max_candidates: At most this many boxes an image, the best, take part in non-maximum suppression; 100,000 or
+        fewer.
     """
 
     score_threshold: float = 0.25
@@ -78,9 +96,17 @@ class Selection:
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
         checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
-        checks |= dict.fromkeys(("max_detections", "max_candidates"), check_at_least_one)
+        checks |= dict.fromkeys(("max_detections", "max_candidates"), _check_most)
         for name, check in checks.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
+
+
+def _check_most(name: str, value: object) -> int:
+    """Refuses an argument that is not a whole number from 1 to 100,000."""
+    whole = check_at_least_one(name, value)
+    if whole > MOST_DETECTIONS:
+        raise ValueError(f"{argument(name)} is {whole:,}; it must be at most {MOST_DETECTIONS:,}.")
+    return whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,12 +176,13 @@ class ModelFacts:
     num_parameters: int
 
 
-def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
+def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, str] | None = None) -> None:
     """Writes metadata.yaml with the keys that Ultralytics' loader reads, and ours.
 
     Args:
       saved_model_dir: Directory of the SavedModel.
       metadata: What to write.
+      files: SHA-256 of every other file that belongs to the SavedModel, by its name; None to record none.
 
     Source: the keys are those of ultralytics.engine.exporter.Exporter and
       ultralytics.nn.backends.base.BaseBackend.apply_metadata.
@@ -180,6 +207,8 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata) -> None:
     }
     if metadata.weights_sha256:
         document[_OUR_SECTION]["weights_sha256"] = metadata.weights_sha256
+    if files is not None:
+        document[_OUR_SECTION]["files"] = files
     if metadata.keypoint_shape:
         document["kpt_shape"] = list(metadata.keypoint_shape)
     (saved_model_dir / METADATA_FILE).write_text(
@@ -199,50 +228,141 @@ def read_metadata(saved_model_dir: str | Path) -> Metadata:
     Raises:
       SavedModelError: If the directory is no SavedModel, or its metadata.yaml is missing, damaged or not ours.
     """
-    import yaml
+    return read_recorded(saved_model_dir)[0]
 
+
+def read_recorded(saved_model_dir: str | Path) -> tuple[Metadata, dict[str, str] | None]:
+    """As `read_metadata`, with the SHA-256 of the other files by their names; None where older versions wrote none."""
     saved_model_dir = Path(saved_model_dir)
-    if not (saved_model_dir / "saved_model.pb").is_file():
-        found = "is no directory" if not saved_model_dir.is_dir() else "has no saved_model.pb"
+    if not os.path.lexists(saved_model_dir / SAVED_MODEL.marker):  # it swallows what a strange path raises
+        found = "is no directory" if not os.path.isdir(saved_model_dir) else f"has no {SAVED_MODEL.marker}"
         raise SavedModelError(
             f"{saved_model_dir} {found}. Expected a SavedModel directory that `tftrt-yolo export` or "
             "`tftrt-yolo convert` wrote."
         )
     path = saved_model_dir / METADATA_FILE
-    try:
-        return _parse_metadata(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise SavedModelError(
             f"{saved_model_dir} has no {METADATA_FILE}, so it is not a SavedModel of tftrt_yolo. "
             "Export the checkpoint again with `tftrt-yolo export`."
-        ) from error
+        )
+    remedy = (
+        f"Expected Ultralytics' keys and a section '{_OUR_SECTION}', as `export` wrote them; a SavedModel that "
+        "Ultralytics wrote itself lacks it. Copy the directory again, or export the checkpoint again with `tftrt-yolo "
+        "export`."
+    )
+    document = _read(path, _MOST_METADATA_BYTES, reading.parse_yaml, remedy)
+    try:
+        return _parse_metadata(document), _parse_files(fields.mapping(document, _OUR_SECTION))
+    except reading.UnreadableError as error:
+        raise SavedModelError(f"{path} cannot be used: it {error}. {remedy}") from error
+
+
+def _read(path: Path, most_bytes: int, parse: Callable[[str], object], remedy: str) -> dict:
+    """A document whose top is a mapping; what cannot be read is a SavedModelError."""
+    try:
+        document = parse(reading.read_text(path, most_bytes))
     except OSError as error:
-        raise SavedModelError(f"{path} cannot be read: {error.strerror}. Expected what `export` wrote.") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise SavedModelError(
-            f"{path} cannot be used ({type(error).__name__}: {error}). Expected Ultralytics' keys and a section "
-            f"'{_OUR_SECTION}'; a SavedModel that Ultralytics wrote itself lacks it. Export the checkpoint again with "
-            "`tftrt-yolo export`."
-        ) from error
+        raise SavedModelError(f"{path} cannot be read: {error.strerror}. {remedy}") from error
+    except reading.UnreadableError as error:
+        raise SavedModelError(f"{path} cannot be used: it {error}. {remedy}") from error
+    if not isinstance(document, dict):
+        raise SavedModelError(f"{path} cannot be used: it holds {quoted(document)} and no mapping. {remedy}")
+    return document
 
 
 def _parse_metadata(document: dict) -> Metadata:
     """Metadata from what metadata.yaml holds."""
-    if document["task"] not in TASK_NAMES:
-        raise ValueError(f"its task is {document['task']!r}; known are {', '.join(TASK_NAMES)}")
-    ours = document[_OUR_SECTION]
-    height, width = (int(side) for side in document["imgsz"])
+    task = fields.value(document, "task", f"one of {', '.join(TASK_NAMES)}")
+    if task not in TASK_NAMES:
+        raise reading.UnreadableError(
+            f"cannot be a model of ours: its task is {quoted(task)}; known are {', '.join(TASK_NAMES)}"
+        )
+    ours = fields.mapping(document, _OUR_SECTION)
+    fields.no_others(ours, ("weights", "selection", "weights_sha256", "files"), f"its section {_OUR_SECTION}")
     return Metadata(
-        task=document["task"],
-        names={int(index): str(name) for index, name in document["names"].items()},
-        image_size_hw=(height, width),
-        stride=int(document["stride"]),
-        selection=Selection(**ours["selection"]),
-        weights=str(ours["weights"]),
-        keypoint_shape=tuple(document["kpt_shape"]) if "kpt_shape" in document else None,
-        is_end_to_end=bool(document["end2end"]),
-        weights_sha256=None if ours.get("weights_sha256") is None else str(ours["weights_sha256"]),
+        task=task,
+        names=_parse_names(fields.value(document, "names", "the classes' names")),
+        **_parse_frame(document),
+        selection=_parse_selection(fields.mapping(ours, "selection")),
+        weights=fields.text(ours, "weights"),
+        keypoint_shape=_parse_keypoints(document, task),
+        is_end_to_end=fields.flag(document, "end2end"),
+        weights_sha256=fields.sha256(ours, "weights_sha256") if ours.get("weights_sha256") is not None else None,
     )
+
+
+def _parse_frame(document: dict) -> dict:
+    """The frame's sides and the stride that divides them."""
+    sides = fields.wholes(document, "imgsz", count=2, least=1, most=MOST_SIDE)
+    stride = fields.whole(document, "stride", least=1, most=MOST_SIDE)
+    if any(side % stride for side in sides):
+        raise reading.UnreadableError(
+            f"has 'imgsz': {sides[0]} x {sides[1]} (height x width) and 'stride': {stride}; expected multiples of the "
+            "stride"
+        )
+    return {"image_size_hw": sides, "stride": stride}
+
+
+def _parse_names(names: object) -> dict[int, str]:
+    """Class index to class name; a list is taken as Ultralytics takes it."""
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not 1 <= len(names) <= _MOST_NAMES:
+        raise reading.UnreadableError(f"has 'names': {quoted(names)}; expected 1 to {_MOST_NAMES:,} names of classes")
+    strange = [index for index in names if not fields.is_whole(index, 0, len(names) - 1)]
+    if strange:
+        raise reading.UnreadableError(
+            f"has 'names' with the class {quoted(strange[0])} among {len(names):,}; expected the indices 0 to "
+            f"{len(names) - 1:,} without gaps"
+        )
+    return {index: fields.text(names, index) for index in sorted(names)}
+
+
+def _parse_selection(section: dict) -> Selection:
+    """Thresholds and limits; what is absent has its default."""
+    names = [field.name for field in dataclasses.fields(Selection)]
+    fields.no_others(section, names, "its selection")
+    return Selection(
+        **{
+            name: fields.share(section, name)
+            if name.endswith("threshold")
+            else fields.whole(section, name, least=1, most=MOST_DETECTIONS)
+            for name in names
+            if name in section
+        }
+    )
+
+
+def _parse_keypoints(document: dict, task: str) -> tuple[int, int] | None:
+    """Key points an object, and numbers a key point, of a model for poses."""
+    if document.get("kpt_shape") is None and task != POSE:
+        return None
+    points, numbers = fields.wholes(document, "kpt_shape", count=2, least=1, most=_MOST_KEYPOINTS)
+    if task != POSE or numbers not in (2, 3):
+        raise reading.UnreadableError(
+            f"has 'kpt_shape': [{points}, {numbers}] of a model for {task}; expected 2 or 3 numbers a key point, and "
+            f"none but for {POSE}"
+        )
+    return points, numbers
+
+
+def is_own(name: str) -> bool:
+    """Whether `export` or `convert` writes a file of this name, a path in the directory, beside metadata.yaml."""
+    patterns = {SAVED_MODEL.marker, *SAVED_MODEL.others} - {METADATA_FILE}
+    return any(name.count("/") == pattern.count("/") and fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _parse_files(ours: dict) -> dict[str, str] | None:
+    """File name to SHA-256; None for exports of older versions."""
+    if ours.get("files") is None:
+        return None
+    files = fields.mapping(ours, "files")
+    strange = [name for name in files if not isinstance(name, str) or not is_own(name)]
+    if strange or SAVED_MODEL.marker not in files:
+        found = f"lists {quoted(strange[0])}" if strange else f"does not list {SAVED_MODEL.marker}"
+        raise reading.UnreadableError(f"{found} among its files; expected all that `export` and `convert` write")
+    return {name: fields.sha256(files, name) for name in files}
 
 
 def read_conversion(saved_model_dir: str | Path) -> dict | None:
@@ -252,20 +372,20 @@ def read_conversion(saved_model_dir: str | Path) -> dict | None:
       saved_model_dir: Directory of a SavedModel.
 
     Returns:
-      The document, with at least `accelerator` and `precision_mode`; None if the model was not converted.
+      The document, with at least `accelerator` and `precision_mode`, which are known; None if the model was not
+      converted.
 
     Raises:
       SavedModelError: If the file is damaged or cannot be read.
     """
     path = Path(saved_model_dir) / CONVERSION_FILE
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict) or not {"accelerator", "precision_mode"} <= set(document):
-            raise ValueError("it names no accelerator or no precision_mode")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except OSError as error:
-        raise SavedModelError(f"{path} cannot be read: {error.strerror}. Expected what `convert` wrote.") from error
-    except (ValueError, RecursionError) as error:
-        raise SavedModelError(f"{path} is damaged ({error}). Convert the model again.") from error
+    remedy = "Expected what `convert` wrote. Copy the directory again, or convert the model again."
+    document = _read(path, _MOST_CONVERSION_BYTES, reading.parse_json, remedy)
+    try:
+        accelerator = fields.one_of(document, "accelerator", PRECISION_MODES)
+        fields.one_of(document, "precision_mode", PRECISION_MODES[accelerator])
+    except reading.UnreadableError as error:
+        raise SavedModelError(f"{path} cannot be used: it {error}. {remedy}") from error
     return document

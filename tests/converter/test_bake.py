@@ -10,6 +10,7 @@ import pytest
 import tftrt_yolo
 from tests import toy
 from tests.conftest import DATA, IMAGES, match, reference
+from tests.saved_model.edits import copied, forget_digests
 from tftrt_yolo import TensorRTOptions
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport
 from tftrt_yolo.ground import environment
@@ -214,22 +215,21 @@ def test_images_that_are_none(toy_export, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_a_damaged_report(convert):
-    path, _ = convert("onednn", "FP32")
-    file = path / "conversion.json"
-    before = file.read_text()
-    try:
-        for text, message in (
-            ("{", "is damaged"),
-            ("[]", "is damaged"),
-            ("{}", "is damaged"),
-            (json.dumps({"accelerator": "xla", "precision_mode": "FP16"}), "was written by an older version"),
-        ):
-            file.write_text(text)
-            with pytest.raises(tftrt_yolo.SavedModelError, match=message):
-                tftrt_yolo.inspect(path)
-    finally:
-        file.write_text(before)
+def test_a_damaged_report(convert, tmp_path):
+    path = forget_digests(copied(convert("onednn", "FP32")[0], tmp_path))
+    for text, message in (
+        ("{", r"conversion\.json cannot be used: it is no JSON"),
+        ("[]", r"conversion\.json cannot be used: it holds a list of 0 and no mapping"),
+        ("{}", r"conversion\.json cannot be used: it lacks 'accelerator'; expected a text"),
+        (
+            json.dumps({"accelerator": "xla", "precision_mode": "FP16"}),
+            "has no functions that XLA compiles in its graph",
+        ),
+        (json.dumps({"accelerator": "onednn", "precision_mode": "FP32"}), "was written by an older version"),
+    ):
+        (path / "conversion.json").write_text(text)
+        with pytest.raises(tftrt_yolo.SavedModelError, match=message):
+            tftrt_yolo.inspect(path)
 
 
 def test_match_pairs_each_detection_once():

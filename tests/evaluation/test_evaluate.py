@@ -182,8 +182,8 @@ def test_a_signature_that_lacks_an_output(tiny_export, tmp_path):
     directory = tmp_path / "a_saved_model"
     shutil.copytree(tiny_export, directory)
     path = directory / "metadata.yaml"
-    path.write_text(path.read_text().replace("task: detect", "task: pose"))
-    with pytest.raises(tftrt_yolo.SavedModelError, match="for pose, and its signature `network` lacks keypoints"):
+    path.write_text(path.read_text().replace("task: detect", "task: pose") + "kpt_shape: [17, 3]\n")
+    with pytest.raises(tftrt_yolo.SavedModelError, match=r"is a model for pose, and the outputs .*, without keypoints"):
         tftrt_yolo.evaluate(directory, data_yaml(tmp_path / "data", "pose", num_images=1))
 
 

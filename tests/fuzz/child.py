@@ -31,7 +31,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pty.spawn")
 _CONNECTIONS = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
 _CHANGES = ("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.rename", "os.link")
-_CHANGES += ("os.symlink", "shutil.rmtree", "shutil.move")
+_CHANGES += ("shutil.rmtree", "shutil.move")
 
 
 _THROUGH_LINKS = ("open", "os.chmod", "os.chown", "os.truncate")
@@ -54,6 +54,8 @@ class Witness:
             return
         if event == "open":
             self._opened(*arguments)
+        elif event == "os.symlink":  # what it leads to is only a text
+            self._changed(event, arguments[1])
         elif event in _CHANGES:
             for path in arguments[_PATHS_OF.get(event, slice(1))]:
                 self._changed(event, path)

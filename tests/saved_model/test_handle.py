@@ -95,18 +95,25 @@ def test_it_cannot_be_changed(export):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is damaged"),
-        ("[]", "is damaged"),
-        ('["accelerator", "precision_mode"]', "is damaged"),
-        ('{"accelerator": "xla"}', "is damaged .*names no accelerator or no precision_mode"),
-        ("null", "is damaged"),
-        ("[" * 100_000, "is damaged"),
+        ("{", "it is no JSON"),
+        ("[]", "it holds a list of 0 and no mapping"),
+        ('["accelerator", "precision_mode"]', "it holds a list of 2 and no mapping"),
+        ('{"accelerator": "xla"}', "it lacks 'precision_mode'; expected a text"),
+        ('{"accelerator": "xla", "precision_mode": 16}', "it has 'precision_mode': 16; expected a text"),
+        ('{"accelerator": "openvino"}', "it has 'accelerator': 'openvino'; expected one of tensorrt, xla, onednn"),
+        ('{"accelerator": "xla", "precision_mode": "INT8"}', "'INT8'; expected one of FP32, FP16, BF16"),
+        ('{"accelerator": ["xla"]}', "it has 'accelerator': a list of 1; expected a text"),
+        ("null", "it holds None and no mapping"),
+        ("[" * 100_000, "it is nested 100,000 levels deep; at most 32 are read"),
+        ('{"accelerator": "\\u001b[31m"}', r"'\\x1b\[31m'; expected one of"),
     ],
     ids=lambda text: text[:20],
 )
 def test_a_conversion_json_that_is_damaged(export, content, message):
     (export / contract.CONVERSION_FILE).write_text(content)
-    with pytest.raises(tftrt_yolo.SavedModelError, match=rf"conversion\.json {message}.*Convert the model again"):
+    with pytest.raises(
+        tftrt_yolo.SavedModelError, match=rf"conversion\.json cannot be used: .*{message}.*convert the model again"
+    ):
         open_saved_model(export)
 
 
@@ -114,7 +121,7 @@ def test_a_conversion_json_that_is_damaged(export, content, message):
 def test_a_folder_in_place_of_a_file(export, file):
     (export / file).unlink(missing_ok=True)
     (export / file).mkdir()
-    with pytest.raises(tftrt_yolo.SavedModelError, match=rf"{file} cannot be read: Is a directory\. Expected what"):
+    with pytest.raises(tftrt_yolo.SavedModelError, match=rf"{file} cannot be used: it is a folder\. Expected "):
         open_saved_model(export)
 
 

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from tftrt_yolo.contract import PRECISION_MODES
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport, EngineReport
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, environment
@@ -113,7 +114,7 @@ ACCELERATORS = {
         module="tftrt_yolo.converter.tensorrt",
         report=EngineReport,
         environment={},
-        precision_modes=("FP32", "FP16", "INT8"),
+        precision_modes=PRECISION_MODES["tensorrt"],
         default_precision_mode="FP16",
         why_not={"BF16": "TensorRT 8.6 has no BF16 in TF-TRT"},
         check=_check_tensorrt,
@@ -121,13 +122,13 @@ ACCELERATORS = {
         "TensorFlow was built against ends the process",
     ),
     "xla": Accelerator(
-        precision_modes=("FP32", "FP16", "BF16"),
+        precision_modes=PRECISION_MODES["xla"],
         default_precision_mode="FP16",
         why_not={"INT8": "XLA has no INT8 convolutions, and would only compute what quantisation costs"},
         **_GRAPPLER,
     ),
     "onednn": Accelerator(
-        precision_modes=("FP32", "BF16"),
+        precision_modes=PRECISION_MODES["onednn"],
         default_precision_mode="FP32",
         why_not={
             "INT8": "TensorFlow's oneDNN kernels do not take quantised convolutions from a SavedModel",

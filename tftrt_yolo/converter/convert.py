@@ -24,6 +24,7 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.trust import digests
 
 
 def convert(
@@ -104,6 +105,7 @@ def convert(
             seconds=time.perf_counter() - start,
         )
         report.write(partial_dir)
+        digests.seal(partial_dir, source.metadata)
     return report
 
 
@@ -125,7 +127,9 @@ def _check_directories(saved_model_dir: Path, output_saved_model_dir: Path, *, o
             "directory."
         )
     directories.check_free(output_saved_model_dir, contract.SAVED_MODEL, overwrite=overwrite)
-    return open_saved_model(saved_model_dir).require_export("convert")
+    source = open_saved_model(saved_model_dir).require_export("convert")
+    digests.check(source)
+    return source
 
 
 def _finish(worker: Worker, crash_hint: str, on_progress: Callable[[int, int], None] | None) -> dict:

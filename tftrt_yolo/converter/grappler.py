@@ -21,8 +21,8 @@ from tensorflow.python.grappler import cluster, tf_optimizer
 from tftrt_yolo.converter import comparison, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
-from tftrt_yolo.saved_model import freeze, saved_model_pb, write
-from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model import freeze, write
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 
 _MIXED_PRECISION_PASS = {"FP16": "auto_mixed_precision", "BF16": "auto_mixed_precision_onednn_bfloat16"}
 _DTYPE = {"FP32": tf.float32, "FP16": tf.float16, "BF16": tf.bfloat16}
@@ -59,8 +59,7 @@ def work(
       SavedModelError: If the SavedModel cannot be used.
     """
     environment.grow_gpu_memory()
-    saved_model_pb.read(source.directory)  # says what is damaged better than TensorFlow's loader does
-    graph_def, frames_name, outputs = freeze.freeze_network(source.directory)
+    graph_def, frames_name, outputs = freeze.freeze_network(source)
     if precision_mode in _MIXED_PRECISION_PASS:
         graph_def = _optimize(graph_def, frames_name, list(outputs.values()), _MIXED_PRECISION_PASS[precision_mode])
     graph_def = _pruned(graph_def, list(outputs.values()))
@@ -73,7 +72,7 @@ def work(
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,
-        "parity": comparison.compare(source, open_saved_model(output_dir), parity_images),
+        "parity": comparison.compare(source, open_unfinished(output_dir), parity_images),
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tftrt_yolo import contract
 from tftrt_yolo.converter.conversion_report import ConversionReport, count_nodes
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.text import printable
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 
@@ -27,6 +28,8 @@ class SavedModelReport:
       built_engine_bytes: Name of each built engine to its size.
       precision_modes: The engines' precision modes.
       ops: Op type to count over the whole file, without plumbing.
+      side_effects: Op type to count of those that may touch files, the network or the process; empty for what `export`
+        and `convert` write.
       size_bytes: Size of the directory.
       conversion: How it was converted; None for an export.
     """
@@ -40,6 +43,7 @@ class SavedModelReport:
     ops: dict[str, int]
     size_bytes: int
     conversion: ConversionReport | None
+    side_effects: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -62,9 +66,12 @@ class SavedModelReport:
         if not self.engines and not self.conversion:
             common = Counter(self.ops).most_common(6)
             lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")
+        if self.side_effects:
+            found = ", ".join(f"{op} x {count}" for op, count in self.side_effects.items())
+            lines.append(f"  effects     may touch files, the network or the process: {found}")
         if self.conversion:
             lines += ["  conversion", *(f"    {line}" for line in str(self.conversion).splitlines())]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def inspect(saved_model_dir: str | Path) -> SavedModelReport:
@@ -80,9 +87,10 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
       SavedModelError: If it is no SavedModel of ours.
     """
     from tftrt_yolo.saved_model import saved_model_pb  # with TensorFlow, which a command's help need not wait for
+    from tftrt_yolo.saved_model.trust import agreement, believed, side_effects
 
     handle = open_saved_model(saved_model_dir)
-    meta_graph = saved_model_pb.read(handle.directory).meta_graphs[0]
+    meta_graph = believed.read(handle, allow_side_effects=True)  # nothing is run
     engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
     segments = {function.signature.name: function for function in meta_graph.graph_def.library.function}
     return SavedModelReport(
@@ -92,16 +100,20 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
             key: (_specs(meta_graph.signature_def[key].inputs), _specs(meta_graph.signature_def[key].outputs))
             for key in contract.SIGNATURES
         },
-        engines={
-            name: count_nodes(segments[node.attr["segment_func"].func.name].node_def).total()
-            for name, node in engines.items()
-        },
+        engines={name: _count_inside(node, segments) for name, node in engines.items()},
         built_engine_bytes=saved_model_pb.built_engine_bytes(handle.directory),
-        precision_modes=tuple(sorted({node.attr["precision_mode"].s.decode() for node in engines.values()})),
+        precision_modes=tuple(sorted({agreement.precision_mode(node) for node in engines.values()})),
         ops=dict(count_nodes(saved_model_pb.all_nodes(meta_graph.graph_def)).most_common()),
         size_bytes=directories.size_bytes(handle.directory),
-        conversion=ConversionReport.read(handle) if engines or handle.conversion else None,
+        conversion=ConversionReport.read(handle) if handle.conversion else None,
+        side_effects=side_effects.find(meta_graph),
     )
+
+
+def _count_inside(engine, functions: dict) -> int:
+    """Nodes of an engine's native segment, without plumbing; 0 if it was removed."""
+    segment = engine.attr["segment_func"].func.name
+    return count_nodes(functions[segment].node_def).total() if segment in functions else 0
 
 
 def _specs(tensors) -> dict[str, str]:

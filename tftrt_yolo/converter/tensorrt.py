@@ -31,7 +31,8 @@ from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
 from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.saved_model import saved_model_pb, write
-from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
+from tftrt_yolo.saved_model.trust import believed
 
 # TF-TRT's own default with TensorRT 8.4 and newer: as much as TensorRT likes. Without TensorRT it would put 1 GiB.
 _UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
@@ -67,7 +68,7 @@ def work(
     machine = environment.check()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
-    saved_model_pb.read(source.directory)  # says what is damaged better than TensorFlow's loader does
+    believed.read(source)  # says what is damaged better than TensorFlow's loader does
 
     ranges, images, quantized_dir = None, None, source.directory
     if quantization and quantization.calibration.method == calibration_images.TENSORRT:
@@ -88,7 +89,7 @@ def work(
         _check_engines(output_dir, counts["engines"], engine_bytes, options.batch_sizes, source.metadata.image_size_hw)
     if quantization:
         ranges = ranges or Ranges(None, images.readable, images.unreadable)
-        counts["quantization"] = accuracy.measure(source, open_saved_model(output_dir), quantization, ranges)
+        counts["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges)
     yield counts | {
         "batch_sizes": options.batch_sizes,
         "dynamic_shape_profile_strategy": options.strategy,

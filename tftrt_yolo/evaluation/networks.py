@@ -12,16 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo import contract
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.exporter import official
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import EvaluationError, SavedModelError
+from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
-from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import in_unit_range
-from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.saved_model.trust import believed
 
 # PyTorch's threads would spin while they wait, on cores that TensorFlow's threads need.
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -91,15 +89,9 @@ def describe(handle: SavedModelHandle) -> LabelSpec:
     """What a data set must fit, from a SavedModel's metadata and signature.
 
     Raises:
-      SavedModelError: If signature `network` lacks an output that the task's metrics need.
+      SavedModelError: If the SavedModel is damaged, or its metadata do not fit its graph.
     """
     metadata = handle.metadata
-    outputs = saved_model_pb.read(handle.directory).meta_graphs[0].signature_def[contract.NETWORK].outputs
-    missing = [name for name in TASKS[metadata.task].dense if name not in outputs]
-    if missing:
-        raise SavedModelError(
-            f"{handle.given} is a model for {metadata.task}, and its signature `network` lacks "
-            f"{', '.join(missing)}. Expected one of {', '.join(TASKS)}, exported by this version."
-        )
+    believed.read(handle)
     num_keypoints = metadata.keypoint_shape[0] if metadata.keypoint_shape else 0
     return LabelSpec(metadata.task, metadata.names, num_keypoints, metadata.is_end_to_end)

@@ -28,7 +28,11 @@ class ParityError(TftrtYoloError):
 
 
 class SavedModelError(TftrtYoloError):
-    """A directory is no SavedModel of ours: missing, cut short, or without our signatures or metadata."""
+    """A directory is no SavedModel of ours, is damaged, disagrees with itself, or has side effects."""
+
+
+class ForkedProcessError(TftrtYoloError):
+    """A model is used in a process that was forked after TensorFlow ran, where it would wait for ever."""
 
 
 class ConversionError(TftrtYoloError):

@@ -23,6 +23,7 @@ from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.layer_sensitivity import sensitivity_chart
 from tftrt_yolo.layer_sensitivity.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.saved_model.trust import digests
 
 _CONTENTS = directories.Contents(FILE, (CSV_FILE, sensitivity_chart.FILE))
 
@@ -78,6 +79,7 @@ def sensitivity(
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("measure")
+    digests.check(source)
     options = Int8Options(
         calibration_data=calibration_data, calibration=calibration, calibration_cache_dir=calibration_cache_dir
     )

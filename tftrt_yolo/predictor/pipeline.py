@@ -23,8 +23,10 @@ import tensorflow as tf
 from absl import logging
 
 from tftrt_yolo import contract
+from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.streams import UntilFailure
 
+_WHAT = "A Predictor"  # in the message of a forked process
 # Of one padded batch, two of which run at a time: the images and what the graph makes of them before they are frames,
 # which was measured for images of 89 megapixels.
 _MOST_BATCH_BYTES = 1_500_000_000
@@ -81,6 +83,7 @@ class Pipeline:
         Args:
           batch_sizes: Images a batch.
         """
+        forks.check(_WHAT)
         self._warm_batch_sizes = tuple(sorted({*self._warm_batch_sizes, *batch_sizes}))
         image = np.zeros((*self._frame_size_hw, 3), np.uint8)
         for batch_size in batch_sizes:
@@ -99,6 +102,7 @@ class Pipeline:
         Raises:
           Exception: What the iterable raises, after the outputs of all images that it gave before.
         """
+        forks.check(_WHAT)
         if self._is_compiled and self._warm_batch_sizes:
             batch_size = min(batch_size, max(self._warm_batch_sizes))
         until = UntilFailure(images)
@@ -117,11 +121,13 @@ class Pipeline:
         pending: collections.deque[tuple[list, Future]] = collections.deque()
         try:
             for batch in batches:
+                forks.check(_WHAT)  # its launchers would stay behind, too
                 pending.append((batch, self._launchers.submit(self._run, batch, self._padded_size(len(batch)))))
                 if len(pending) > 2:
                     images, future = pending.popleft()
                     yield from self._unpack(images, future.result())
             for images, future in pending:
+                forks.check(_WHAT)
                 yield from self._unpack(images, future.result())
         finally:
             for _, future in pending:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.files import directories, image_files
+from tftrt_yolo.ground.text import printable
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
 from tftrt_yolo.tasks.table import TASKS
@@ -67,7 +68,7 @@ class PredictionReport:
             f"  written      {self.output_dir} (pictures and {_DETECTIONS_FILE})",
         ]
         lines += [f"  skipped      {reason}" for reason in self.unreadable]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def predict(
@@ -77,6 +78,7 @@ def predict(
     *,
     batch_size: int = BATCH_SIZE,
     strict: bool = False,
+    allow_side_effects: bool = False,
     skip_unreadable: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -89,6 +91,8 @@ def predict(
       output_dir: Directory to write: a picture for each image, and a line of JSON for each image in detections.jsonl.
       batch_size: At most this many images a call of the network.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
+      allow_side_effects: Whether to run a model that holds operations which may touch files, the network or the
+        process, as nothing does that `export` or `convert` wrote. `inspect` lists them.
       skip_unreadable: Whether to go on without an image that cannot be read; it is listed in the report.
       overwrite: Replace the output of an earlier run.
       on_progress: Called with the images that are done and the number of images.
@@ -100,14 +104,15 @@ def predict(
       ValueError: If batch_size is less than 1.
       ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
       FileExistsError: If output_dir exists and overwrite is false.
-      SavedModelError: If the SavedModel is damaged or not ours.
+      SavedModelError: If the SavedModel is damaged or not ours, or has side effects that are not allowed.
+      ForkedProcessError: If this process was forked after TensorFlow ran.
     """
     batch_size = check_at_least_one("batch_size", batch_size)
     output_dir = Path(output_dir)
     directories.check_free(output_dir, CONTENTS, overwrite=overwrite)
     paths = image_files.find_images(source)
     directories.check_apart(output_dir, paths)
-    predictor = Predictor(saved_model_dir, strict=strict)
+    predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
 
     start = time.perf_counter()
     unreadable, class_counts, num_images = [], Counter(), 0

@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
-from tftrt_yolo.ground.errors import ImageError
+from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.saved_model.handle import open_saved_model
@@ -38,25 +38,32 @@ class Predictor:
       backend: What runs the network and why.
     """
 
-    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False):
+    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False, allow_side_effects: bool = False):
         """Loads a SavedModel; GPU memory grows on demand.
 
         Args:
           saved_model_dir: A SavedModel that `export` or `convert` wrote.
           strict: Whether to refuse a converted model that TensorRT cannot run here. Without it the engines' native
             segments run in TensorFlow, and `backend` says so.
+          allow_side_effects: Whether to run a model that holds operations which may touch files, the network or the
+            process, as nothing does that `export` or `convert` wrote: loading it is like running a program of whoever
+            made it. `inspect` lists them.
 
         Raises:
-          SavedModelError: If the SavedModel is damaged or not ours.
+          SavedModelError: If the SavedModel is damaged or not ours, its metadata do not fit its graph, or it has side
+            effects that are not allowed.
           TensorRTUnavailableError: If strict, and the engines cannot run here.
+          ForkedProcessError: If this process was forked after TensorFlow ran; so does every call of a predictor that
+            was loaded before the fork.
         """
         from tftrt_yolo.predictor import pipeline  # with TensorFlow, which a command's help need not wait for
         from tftrt_yolo.saved_model import load
 
         handle = open_saved_model(saved_model_dir)
+        self._given, self._no_classes = handle.given, np.zeros(0, np.int32)
         self.metadata = handle.metadata
         self.task = TASKS[self.metadata.task]
-        signatures, self.backend = load.load(handle, strict=strict)
+        signatures, self.backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
         self._pipeline = pipeline.Pipeline(
             signatures,
             frame_size_hw=self.metadata.image_size_hw,
@@ -167,6 +174,15 @@ class Predictor:
             )
         return self._with_images(images, batch_size, on_unreadable)
 
+    def _check_classes(self, outputs: dict[str, np.ndarray]) -> None:
+        """Refuses a class that has no name: the graph selects in another way than `export` wrote it."""
+        classes = outputs.get("classes", self._no_classes)
+        if classes.size and not 0 <= classes.min() <= classes.max() < len(self.names):
+            raise SavedModelError(
+                f"{self._given} found objects of the classes {classes.min()} to {classes.max()}, and its metadata.yaml "
+                f"has the names of 0 to {len(self.names) - 1}. Its graph was edited; export the checkpoint again."
+            )
+
     def _with_images(self, images, batch_size, on_unreadable) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `with_images`, after its checks."""
         given = collections.deque()
@@ -184,5 +200,6 @@ class Predictor:
                     logging.warning("skipped: %s", array)
 
         for array, outputs in self._pipeline.run(arrays(), batch_size):
+            self._check_classes(outputs)
             scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
             yield given.popleft(), array, self.task.to_supervision(outputs, scene)

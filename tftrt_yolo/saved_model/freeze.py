@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tftrt_yolo import contract
+from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.trust import believed
 
 
 class FrozenNetwork(NamedTuple):
@@ -31,17 +33,21 @@ class FrozenNetwork(NamedTuple):
     outputs: dict[str, str]
 
 
-def freeze_network(saved_model_dir: str | Path) -> FrozenNetwork:
+def freeze_network(saved_model_dir: str | Path | SavedModelHandle) -> FrozenNetwork:
     """Loads a SavedModel and freezes its signature `network`.
 
     Args:
-      saved_model_dir: A SavedModel that `export` wrote.
+      saved_model_dir: A SavedModel that `export` wrote, or its handle.
 
     Returns:
       The frozen graph.
+
+    Raises:
+      SavedModelError: If it is damaged or not ours, or has side effects.
     """
-    loaded = tf.saved_model.load(str(saved_model_dir))  # it must live as long as the signature
-    signature = loaded.signatures[contract.NETWORK]
+    handle = open_saved_model(saved_model_dir)
+    signatures = load.load_whole(handle, believed.read(handle))  # they must live as long as the signature
+    signature = signatures[contract.NETWORK]
     frozen = convert_variables_to_constants_v2(signature)
     names = sorted(signature.structured_outputs)  # a function's flat outputs are in the order of their names
     outputs = dict(zip(names, (tensor.name for tensor in frozen.outputs), strict=True))

@@ -21,12 +21,16 @@ class SavedModelHandle:
       metadata: What it knows about itself.
       conversion: What conversion.json holds; None for an export.
       given: The directory as the caller wrote it, for messages and reports.
+      files: SHA-256 of its other files by their names; None where an older version recorded none.
+      is_complete: False in the process that is writing it, where conversion.json does not yet say what is in the graph.
     """
 
     directory: Path
     metadata: contract.Metadata
     conversion: dict | None
     given: str
+    files: dict[str, str] | None = dataclasses.field(default=None, compare=False, repr=False)
+    is_complete: bool = True
 
     def require_export(self, purpose: str) -> "SavedModelHandle":
         """Refuses a conversion.
@@ -62,5 +66,10 @@ def open_saved_model(saved_model_dir: str | Path | SavedModelHandle) -> SavedMod
     if isinstance(saved_model_dir, SavedModelHandle):
         return saved_model_dir
     directory = Path(saved_model_dir)
-    metadata, conversion = contract.read_metadata(directory), contract.read_conversion(directory)
-    return SavedModelHandle(directory.resolve(), metadata, conversion, str(saved_model_dir))
+    (metadata, files), conversion = contract.read_recorded(directory), contract.read_conversion(directory)
+    return SavedModelHandle(directory.resolve(), metadata, conversion, str(saved_model_dir), files)
+
+
+def open_unfinished(saved_model_dir: Path) -> SavedModelHandle:
+    """Opens a conversion in the process that is writing it, which knows what is in the graph."""
+    return dataclasses.replace(open_saved_model(saved_model_dir), is_complete=False)

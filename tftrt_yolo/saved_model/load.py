@@ -7,18 +7,22 @@ TensorFlow has no kernel for a TRTEngineOp on a CPU, and on a GPU without Tensor
 first, and where TensorRT cannot run, the engines' native segments take their place before TensorFlow sees the graph.
 """
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground import environment
+from tftrt_yolo.ground import environment, forks
 from tftrt_yolo.ground.arguments import setting
-from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError
+from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
+from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
 
@@ -42,25 +46,30 @@ class Backend:
         return f"{self.name} on {self.device}: {self.reason}"
 
 
-def load(handle: SavedModelHandle, *, strict: bool) -> tuple[dict[str, Callable], Backend]:
+def load(
+    handle: SavedModelHandle, *, strict: bool, allow_side_effects: bool = False
+) -> tuple[dict[str, Callable], Backend]:
     """Loads the signatures.
 
     Args:
       handle: A SavedModel that `export` or `convert` wrote.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
+      allow_side_effects: Whether its graph may hold ops that touch files, the network or the process.
 
     Returns:
       Signature key to function, and what runs them.
 
     Raises:
-      SavedModelError: If the SavedModel is damaged or not ours.
+      SavedModelError: If the SavedModel is damaged or not ours, or has side effects and must have none.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
+      ForkedProcessError: If this process was forked after TensorFlow ran.
     """
+    forks.check(f"The SavedModel {handle.given}")
+    meta_graph = believed.read(handle, allow_side_effects=allow_side_effects)
     device = "GPU" if environment.grow_gpu_memory() else "CPU"
-    meta_graph = saved_model_pb.read(handle.directory).meta_graphs[0]
     engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
     if not engines:
-        return _load_whole(handle), _backend_without_engines(handle, device)
+        return load_whole(handle, meta_graph), _backend_without_engines(handle, device)
 
     machine = environment.check()
     if machine.can_build_engines:
@@ -68,7 +77,7 @@ def load(handle: SavedModelHandle, *, strict: bool) -> tuple[dict[str, Callable]
         reason = (
             "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
         )
-        return _load_whole(handle), Backend("TensorRT", device, reason)
+        return load_whole(handle, meta_graph), Backend("TensorRT", device, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {len(engines)} TensorRT engine(s), which cannot run here: "
@@ -76,7 +85,7 @@ def load(handle: SavedModelHandle, *, strict: bool) -> tuple[dict[str, Callable]
             "runs their native segments in TensorFlow."
         )
     reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
-    return _load_native(meta_graph), Backend("TensorFlow", device, reason)
+    return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason)
 
 
 def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
@@ -92,14 +101,35 @@ def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
     return Backend("XLA", device, reason)
 
 
-def _load_whole(handle: SavedModelHandle) -> dict[str, Callable]:
-    """Loads a SavedModel with TensorFlow's own loader."""
+def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]:
+    """Loads a SavedModel with TensorFlow's own loader.
+
+    Args:
+      handle: A SavedModel that TensorFlow can run here as it is.
+      _: Its graph, by which the caller shows that `believed.read` went through.
+
+    Returns:
+      Signature key to function.
+
+    Raises:
+      SavedModelError: If TensorFlow cannot load it, or loads something else than its metadata say.
+    """
+    with _refused(handle):
+        signatures = _Signatures(tf.saved_model.load(str(handle.directory)))
+    agreement.check_functions(handle, signatures)
+    return signatures
+
+
+@contextlib.contextmanager
+def _refused(handle: SavedModelHandle) -> Iterator[None]:
+    """Turns what TensorFlow says of a graph that it cannot use into an error of ours."""
     try:
-        return _Signatures(tf.saved_model.load(str(handle.directory)))
+        yield
+    except TftrtYoloError:
+        raise
     except Exception as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SavedModelError(
-            f"TensorFlow cannot load {handle.given}: {first_line}. Copy or export it again."
+            f"TensorFlow cannot load {handle.given}: {first_line(error)}. Copy or export it again."
         ) from error
 
 
@@ -111,19 +141,24 @@ class _Signatures(dict):
         self._loaded = loaded
 
 
-def _load_native(meta_graph) -> dict[str, Callable]:
+def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str, Callable]:
     """Loads a converted SavedModel with native segments in place of its engines; it has no variables."""
     saved_model_pb.replace_engines(meta_graph.graph_def)
     saved_model_pb.rename_functions(meta_graph.graph_def, f"_native_{next(_load_count)}")
-    whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), [])
+    with _refused(handle):
+        whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), [])
+        functions = {key: _pruned(whole, meta_graph.signature_def[key]) for key in contract.SIGNATURES}
+    agreement.check_functions(handle, functions)
+    return {key: _by_name(function, meta_graph.signature_def[key]) for key, function in functions.items()}
 
-    def signature(key: str) -> Callable:
-        inputs = meta_graph.signature_def[key].inputs
-        outputs = meta_graph.signature_def[key].outputs
-        names = list(inputs)
-        function = whole.prune(
-            [inputs[name].name for name in names], {name: tensor.name for name, tensor in outputs.items()}
-        )
-        return lambda **tensors: function(*(tensors[name] for name in names))
 
-    return {key: signature(key) for key in contract.SIGNATURES}
+def _pruned(whole, signature):
+    """What a signature needs of an imported graph; it takes its inputs in their order."""
+    inputs = [tensor.name for tensor in signature.inputs.values()]
+    return whole.prune(inputs, {name: tensor.name for name, tensor in signature.outputs.items()})
+
+
+def _by_name(function, signature) -> Callable:
+    """A pruned function that takes its inputs by their names."""
+    names = list(signature.inputs)
+    return lambda **tensors: function(*(tensors[name] for name in names))

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.graph import crop, letterbox
+from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.saved_model import load
@@ -39,6 +40,7 @@ class Framer:
           metadata: Of the SavedModel: its task, and the height and width of its frames.
         """
         size_hw = metadata.image_size_hw
+        forks.check("A SavedModel's frame")
         fit = crop.crop_images if TASKS[metadata.task].is_cropped else letterbox.letterbox_padded_images
 
         @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)], autograph=False)
@@ -57,6 +59,7 @@ class Framer:
         Returns:
           The frame (*size_hw, 3) uint8, and where the image lies in it.
         """
+        forks.check("A SavedModel's frame")
         frames, placed = self._fit(image[np.newaxis])
         gain, padding = (part.numpy()[0].astype(np.float64) for part in (placed.gain_xy, placed.padding_xy))
         return frames.numpy()[0], Placement(np.array(image.shape[:2]), gain, padding)
@@ -118,8 +121,9 @@ class SavedModelNetwork:
           strict: As `Predictor`.
 
         Raises:
-          SavedModelError: If it is damaged or not ours.
+          SavedModelError: If it is damaged or not ours, or has side effects.
           TensorRTUnavailableError: If strict, and its engines cannot run here.
+          ForkedProcessError: If this process was forked after TensorFlow ran; so does `run`.
         """
         handle = open_saved_model(saved_model_dir)
         signatures, self.backend = load.load(handle, strict=strict)
@@ -142,6 +146,7 @@ class SavedModelNetwork:
         Returns:
           The dense outputs, and the seconds that the network took.
         """
+        forks.check(f"The network of {self.name}")
         start = time.perf_counter()
         inputs = tf.constant(in_unit_range(frames))
         dense = {name: value.numpy() for name, value in self._network(frames=inputs).items()}

@@ -11,18 +11,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework.attr_value_pb2 import AttrValue
+from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
+from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.text import first_line, printable, quoted
 
 ENGINE_OP = "TRTEngineOp"
+_MOST_BYTES = (2 << 30) - 1  # protobuf cannot take more
+_SHOWN = 20  # signatures, in a message
+# What names the operation that a server runs first: tensorflow/python/saved_model/constants.py
+_MAIN_OP, _INIT_SIGNATURE = "saved_model_main_op", "__saved_model_init_op"
 
 
 def read(saved_model_dir: str | Path) -> SavedModel:
-    """Parses saved_model.pb and checks that it has our signatures.
+    """Parses saved_model.pb and checks that it has one graph of TensorFlow 2's with our signatures.
 
     Args:
       saved_model_dir: Directory of the SavedModel.
@@ -31,25 +39,57 @@ def read(saved_model_dir: str | Path) -> SavedModel:
       The message.
 
     Raises:
-      SavedModelError: If the file is missing, cut short or damaged, or a signature of the contract is missing.
+      SavedModelError: If the file is missing, no file, too large, cut short or damaged, a signature of the contract is
+        missing, or there is more or less than one graph.
     """
-    path = Path(saved_model_dir) / "saved_model.pb"
+    path = Path(saved_model_dir) / contract.SAVED_MODEL.marker
     try:
-        message = SavedModel.FromString(path.read_bytes())
+        data = reading.read_bytes(path, _MOST_BYTES)
+        message = SavedModel.FromString(data)
     except FileNotFoundError as error:
         raise SavedModelError(f"{path} does not exist. Expected a SavedModel directory.") from error
-    except DecodeError as error:
+    except OSError as error:
+        raise SavedModelError(f"{path} cannot be read: {error.strerror}. Copy or export it again.") from error
+    except reading.UnreadableError as error:
+        raise SavedModelError(f"{path} {error}. Expected what `export` wrote; copy or export it again.") from error
+    except (DecodeError, RecursionError) as error:
         raise SavedModelError(
-            f"{path} is damaged or cut short ({path.stat().st_size:,} bytes; {error}). Copy or export it again."
+            f"{path} is damaged or cut short ({len(data):,} bytes; {first_line(error)}). Copy or export it again."
         ) from error
     found = sorted(message.meta_graphs[0].signature_def) if message.meta_graphs else []
     missing = [signature for signature in contract.SIGNATURES if signature not in found]
     if missing:
+        shown = ", ".join(map(printable, found[:_SHOWN])) or "(none)"
         raise SavedModelError(
-            f"{saved_model_dir} has the signatures {', '.join(found) or '(none)'} and lacks {', '.join(missing)}. "
+            f"{saved_model_dir} has the signatures {shown} and lacks {', '.join(missing)}. "
             "Expected a SavedModel that `tftrt-yolo export` or `tftrt-yolo convert` wrote."
         )
+    _check_form(message, path)
     return message
+
+
+def _check_form(message: SavedModel, path: Path) -> None:
+    """Refuses what TensorFlow's loader would take in another way than as a module of TensorFlow 2's.
+
+    Raises:
+      SavedModelError: If there is more than one graph, no object graph, or no operation to begin with.
+    """
+    remedy = "Expected what `tftrt-yolo export` or `tftrt-yolo convert` wrote; copy or export it again."
+    if len(message.meta_graphs) != 1:
+        raise SavedModelError(f"{path} holds {len(message.meta_graphs):,} graphs, and one was expected. {remedy}")
+    [meta_graph] = message.meta_graphs
+    if not meta_graph.object_graph_def.nodes:
+        raise SavedModelError(f"{path} has no object graph, so TensorFlow 1 wrote it. {remedy}")
+    started = []
+    if _MAIN_OP in meta_graph.collection_def:
+        started += meta_graph.collection_def[_MAIN_OP].node_list.value
+    if _INIT_SIGNATURE in meta_graph.signature_def:
+        started += [tensor.name for tensor in meta_graph.signature_def[_INIT_SIGNATURE].outputs.values()]
+    nodes = {node.name for node in meta_graph.graph_def.node}
+    lost = [name for name in started if name.partition(":")[0] not in nodes]
+    if lost or not started:
+        found = f"begins with {quoted(lost[0])}, which is not in it" if lost else "has nothing to begin with"
+        raise SavedModelError(f"{path} {found}. {remedy}")
 
 
 def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
@@ -57,6 +97,11 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
+
+
+def attribute(node: NodeDef | FunctionDef, name: str) -> AttrValue:
+    """An attribute of a node or a function; an empty one if it has none, and unlike `node.attr[name]` adds none."""
+    return node.attr[name] if name in node.attr else AttrValue()
 
 
 def engine_nodes(graph_def: GraphDef) -> dict[str, NodeDef]:
@@ -95,8 +140,8 @@ def replace_engines(graph_def: GraphDef) -> None:
         segment = node.attr["segment_func"].func.name
         if segment not in functions:
             raise SavedModelError(
-                f"The engine {node.name} has no native segment, so only TensorRT can run it. Convert without the "
-                "experimental feature remove_native_segments, or run it where TensorRT is."
+                f"The engine {printable(node.name)} has no native segment, so only TensorRT can run it. Convert "
+                "without the experimental feature remove_native_segments, or run it where TensorRT is."
             )
         input_types, output_types = list(node.attr["InT"].list.type), list(node.attr["OutT"].list.type)
         node.attr.clear()

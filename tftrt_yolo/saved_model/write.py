@@ -17,6 +17,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.graph import crop
 from tftrt_yolo.graph import letterbox as framing
+from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
@@ -69,7 +70,7 @@ def save(
     root.serving_default = ultralytics_call  # ultralytics.nn.backends.tensorflow calls an attribute of this name
     signatures = _image_signatures(predict_signature.get_concrete_function(), size_hw, is_cropped=task.is_cropped)
     tf.saved_model.save(root, str(saved_model_dir), signatures=signatures | {contract.NETWORK: network_function})
-    contract.write_metadata(saved_model_dir, metadata)
+    digests.seal(saved_model_dir, metadata)
 
 
 def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped: bool) -> dict[str, Callable]:

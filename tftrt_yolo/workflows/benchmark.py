@@ -26,6 +26,7 @@ from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, number
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.trust import digests
 
 _CONTENTS = directories.Contents(FILE, (CSV_FILE, chart.FILE))
 
@@ -78,6 +79,7 @@ def benchmark(
     peer_python = _check_interpreter(options.peer_python)
     directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
+    digests.check(source)
     weights = _check_weights(weights, source)
     with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
         plan = Plan(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import types
 import typing
 from pathlib import Path
@@ -147,13 +148,13 @@ def test_whole_numbers_are_numbers_and_null_is_nan():
 
 # Changes of a document to the message, which names the place.
 WRONG = [
-    ({"parts": {}}, r"_Report\.parts is \{\}; expected list"),
+    ({"parts": {}}, r"_Report\.parts is a dict of 0; expected list"),
     ({"parts": [{"name": "a"}]}, r"_Report\.parts\[0\] lacks 'size_hw'"),
     ({"parts": [{"name": "a", "size_hw": [1]}]}, r"_Report\.parts\[0\]\.size_hw has 1 values; expected 2"),
     ({"parts": [{"name": "a", "size_hw": [1, 2.5]}]}, r"_Report\.parts\[0\]\.size_hw\[1\] is 2\.5; expected int"),
     ({"parts": [{"name": "a", "size_hw": [1, True]}]}, r"_Report\.parts\[0\]\.size_hw\[1\] is True; expected int"),
     ({"parts": [5]}, r"_Report\.parts\[0\] is 5; expected dict"),
-    ({"names": []}, r"_Report\.names is \[\]; expected dict"),
+    ({"names": []}, r"_Report\.names is a list of 0; expected dict"),
     ({"names": {"zero": "a"}}, r"_Report\.names has the key 'zero'; expected int"),
     ({"names": {"0": 5}}, r"_Report\.names\['0'\] is 5; expected str"),
     ({"curves": {"box": [[0.5], "x"]}}, r"_Report\.curves\['box'\]\[1\] is 'x'; expected list"),
@@ -163,6 +164,10 @@ WRONG = [
     ({"threshold": None}, r"_Report\.threshold is None; expected str"),
     ({"share": "much"}, r"_Report\.share is 'much'; expected float"),
     ({"share": True}, r"_Report\.share is True; expected float"),
+    ({"share": 10**4_000}, r"_Report\.share is a whole number of 13,288 bits; expected a number of at most 64 bits"),
+    ({"is_whole": 10**90}, r"_Report\.is_whole is a whole number of 299 bits; expected bool"),
+    ({"note": ["\x1b[31m"]}, r"_Report\.note is a list of 1; expected str"),
+    ({"\x1b[31m": 1}, r"_Report has '\\x1b\[31m', which is none of its fields"),
     ({"is_whole": 1}, r"_Report\.is_whole is 1; expected bool"),
     ({"path": 5}, r"_Report\.path is 5; expected str"),
     ({"note": None}, r"_Report\.note is None; expected str"),
@@ -236,6 +241,32 @@ def test_damaged_files(tmp_path, content):
     (tmp_path / "report.json").write_bytes(content)
     with pytest.raises(BenchmarkError, match=r"report\.json .*Expected a report\.json of this version; do it again"):
         _read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("folder", "is a folder"),
+        ("fifo", "is a device, a pipe or a socket"),
+        ("zero", "is a device, a pipe or a socket"),
+        ("sparse", r"has 10,737,418,240 bytes; at most 67,108,864 are read"),
+    ],
+)
+def test_what_is_no_file_of_ours(tmp_path, kind, message):
+    path = tmp_path / "folder" / "report.json"
+    path.parent.mkdir()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "zero":
+            path.symlink_to("/dev/zero")
+        case "sparse":
+            path.touch()
+            os.truncate(path, 10 << 30)
+    with pytest.raises(BenchmarkError, match=rf"report\.json is damaged \(UnreadableError: {message}"):
+        _read(path.parent)
 
 
 def test_files_that_are_not_there(tmp_path):

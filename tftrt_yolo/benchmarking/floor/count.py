@@ -12,6 +12,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tftrt_yolo import contract
 from tftrt_yolo.benchmarking.floor.cost import Cost
+from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model.handle import open_saved_model
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "_FusedConv2D")
 _TRANSPOSED = ("Conv2DBackpropInput",)
@@ -28,8 +30,8 @@ def work(*, saved_model_dir: str, batch_sizes: tuple[int, ...]) -> list[Cost]:
     Returns:
       The cost of each.
     """
-    loaded = tf.saved_model.load(saved_model_dir)
-    return [count(loaded.signatures[contract.NETWORK], batch_size) for batch_size in batch_sizes]
+    signatures, _ = load.load(open_saved_model(saved_model_dir), strict=True)
+    return [count(signatures[contract.NETWORK], batch_size) for batch_size in batch_sizes]
 
 
 def count(function, batch_size: int) -> Cost:

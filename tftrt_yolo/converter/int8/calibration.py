@@ -95,7 +95,7 @@ def calibrate(
 
 def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator[Progress | Remark, None, Calibrated]:
     """As `calibrate`, as a generator that yields events and returns the result."""
-    graph_def, frames_name, outputs = freeze.freeze_network(source.directory)
+    graph_def, frames_name, outputs = freeze.freeze_network(source)
     layers = quantization.find_layers(graph_def)
     images = Images(calibration.images, source.metadata)
     path, recalled = None, None

@@ -9,19 +9,24 @@ brackets overflow the stack of a parser. All of these raise `UnreadableError`, a
 an error of its own that says what the file should have been.
 """
 
+import hashlib
 import json
 import os
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tftrt_yolo.ground.text import first_line, shown
 
 _MOST_DEPTH = 32  # levels of lists and dictionaries
 # A string without an end reaches to the document's, or each quotation mark in it would be tried as a beginning.
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[\]{}]', re.DOTALL)
+_MOST_UNTOLD = 64 << 20  # bytes of a file that does not tell its size
 _MOST_SCALAR = 4_096  # characters of one value; longer numbers in base 60 take minutes
+# What PyYAML's constructors raise of values that are none of their tag: of "!!int ''" an IndexError.
+_OF_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class UnreadableError(ValueError):
@@ -42,19 +47,37 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
       OSError: If it is missing or cannot be opened.
       UnreadableError: If it is a folder, a fifo or a device, or larger.
     """
+    with opened(path, most_bytes) as file:
+        # Memory for what is there and not for the most that may be; but files of /proc say that they are empty.
+        expected = os.fstat(file.fileno()).st_size or min(most_bytes, _MOST_UNTOLD)
+        data = file.read(expected + 1)
+    if len(data) > expected:  # it grew meanwhile, or its size was not told
+        raise UnreadableError(f"has more than {expected:,} bytes; at most {most_bytes:,} are read")
+    return data
+
+
+def opened(path: str | Path, most_bytes: int) -> BinaryIO:
+    """Opens a regular file, if it is not too large; arguments and errors are those of `read_bytes`."""
     if os.path.isdir(path):
         raise UnreadableError("is a folder")
     # Not to wait for the writer of a fifo; for files it changes nothing.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("is a device, a pipe or a socket and no file")
-        # Not all of a large file only to refuse it; but those of /proc say that they are empty.
-        data = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
-    size_bytes = max(status.st_size, len(data))
-    if size_bytes > most_bytes:
-        raise UnreadableError(f"has {size_bytes:,} bytes; at most {most_bytes:,} are read")
-    return data
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes:
+        return file
+    file.close()
+    if stat.S_ISREG(status.st_mode):
+        raise UnreadableError(f"has {status.st_size:,} bytes; at most {most_bytes:,} are read")
+    raise UnreadableError("is a device, a pipe or a socket and no file")
+
+
+def sha256(path: str | Path, most_bytes: int) -> str:
+    """Hashes a regular file, 64 hexadecimal digits; arguments and errors are those of `read_bytes`."""
+    digest = hashlib.sha256()
+    with opened(path, most_bytes) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_text(path: str | Path, most_bytes: int, encoding: str = "utf-8") -> str:
@@ -110,7 +133,7 @@ def parse_yaml(text: str) -> object:
         return yaml.load(text, Loader=loader)  # noqa: S506 - a SafeLoader, in C where there is one
     except UnreadableError:
         raise
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, *_OF_VALUES) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         line = f" in line {mark.line + 1:,}" if mark else ""
         raise UnreadableError(f"is no YAML ({shown(problem) if problem else first_line(error)}{line})") from error
