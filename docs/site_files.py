@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "pages"
-_MOVED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+_MOVED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
 _COPIED = ("benchmarks/*.md", "benchmarks/*/benchmark.png", "configs/*.py", "notebooks/*.ipynb")
 _NOT_ON_THE_SITE = ("benchmarks/findings.md",)  # benchmarks/README.md begins with it
 _TABLE = re.compile(r"<!-- benchmark table: begin -->\n(.*?)<!-- benchmark table: end -->", re.DOTALL)
