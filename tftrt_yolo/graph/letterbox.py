@@ -298,8 +298,10 @@ def _resize_as_opencv(images: tf.Tensor, rows: _Neighbours, columns: _Neighbours
     def of_these_lines():  # of 65,535 lines, 32-bit numbers for each would take gigabytes
         return across(of_rows(images, rows.first)), across(of_rows(images, rows.second))
 
-    height = rows.first.shape[1]
-    first, second = tf.cond(tf.shape(images)[1] > 2 * height, of_these_lines, of_all_lines)
+    shape = tf.shape(images)  # as above
+    with tf.device(_HOST):
+        is_high = shape[1] > 2 * rows.first.shape[1]
+    first, second = tf.cond(is_high, of_these_lines, of_all_lines)
 
     def part(lines, weight):  # and here sixteen
         return tf.floor(lines * (weight / 65536.0)[:, :, tf.newaxis, tf.newaxis])
