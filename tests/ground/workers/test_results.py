@@ -181,7 +181,7 @@ def test_the_makers_take_what_they_are_for(name, arguments, message):
 )
 def test_nothing_is_set_on_a_maker(name, state):
     data = _global(_RESULTS, name) + pickle.dumps(state, protocol=2)[2:-1] + b"b."
-    with pytest.raises(NotTakenError, match="with a (BUILD|BINPUT) in it"):
+    with pytest.raises(NotTakenError, match=r"with a (BUILD|BINPUT) in it"):
         unpacked(io.BytesIO(data))
 
 

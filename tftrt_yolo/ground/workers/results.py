@@ -13,6 +13,7 @@ import io
 import math
 import pickle
 import pickletools
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -23,50 +24,11 @@ from tftrt_yolo.ground.text import quoted
 
 _PACKAGE = __name__.partition(".")[0]
 # What pickle writes of plain values, and of calls of functions; nothing that sets attributes or numbers its memory.
-_OPCODES = frozenset(
-    [
-        "PROTO",
-        "FRAME",
-        "STOP",
-        "MARK",
-        "POP",
-        "POP_MARK",
-        "MEMOIZE",
-        "BINGET",
-        "LONG_BINGET",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "LONG4",
-        "BINFLOAT",
-        "SHORT_BINBYTES",
-        "BINBYTES",
-        "BINBYTES8",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "EMPTY_TUPLE",
-        "TUPLE",
-        "TUPLE1",
-        "TUPLE2",
-        "TUPLE3",
-        "EMPTY_LIST",
-        "APPEND",
-        "APPENDS",
-        "EMPTY_DICT",
-        "SETITEM",
-        "SETITEMS",
-        "EMPTY_SET",
-        "ADDITEMS",
-        "FROZENSET",
-        "STACK_GLOBAL",
-        "REDUCE",
-        "NEWOBJ",
-    ]  # the last finds no class, and so says which was to be found
+# NEWOBJ finds no class, and so says which was to be found.
+_OPCODES = re.compile(
+    "PROTO|FRAME|STOP|MARK|POP(_MARK)?|MEMOIZE|(LONG_)?BINGET|NONE|NEWTRUE|NEWFALSE|BININT[12]?|LONG[14]|BINFLOAT|"
+    "(SHORT_)?BIN(BYTES|UNICODE)|BIN(BYTES|UNICODE)8|(EMPTY_)?TUPLE|TUPLE[123]|EMPTY_(LIST|DICT|SET)|APPENDS?|SETITEMS?|"
+    "ADDITEMS|FROZENSET|STACK_GLOBAL|REDUCE|NEWOBJ"
 )
 _NUMBERS = "biufcSU"  # kinds of arrays: numbers, truth values and texts, no objects
 
@@ -140,7 +102,7 @@ def _read(file: BinaryIO) -> bytes:
     """Reads a pickle up to its end, and refuses what `packed` does not write: some of it takes memory at will."""
     copy = _Copy(file)
     for opcode, _, _ in pickletools.genops(copy):
-        if opcode.name not in _OPCODES:
+        if not _OPCODES.fullmatch(opcode.name):
             raise NotTakenError(f"a result with a {opcode.name} in it")
     return b"".join(copy.parts)
 
