@@ -46,7 +46,6 @@ _BODIES = (
         "raise ValueError('\\x1b[31m' * 999)",
     ),
     *(
-        "import sys; sys.path.clear(); return ConfigDict({})",
         "return ConfigDict({5: {}})",
         "raise ExceptionGroup('', [])",
     ),
@@ -91,6 +90,9 @@ def _bring(command, arguments, path):
     """What the command line does before it calls the function, and its own checks of what needs no model."""
     given = parse(command, arguments, [f"--config={path}"], plain=COMMANDS[command].plain)
     keywords = as_keywords(arguments, given.values)
-    if command in ("inspect", "predict", "evaluate", "convert", "sensitivity") and "saved_model_dir" in keywords:
+    if (
+        command in ("inspect", "predict", "evaluate", "convert", "sensitivity")
+        and keywords.get("saved_model_dir") == "missing.pt"
+    ):
         os.chdir(path.parent)
         getattr(tftrt_yolo, command)(**keywords)

@@ -7,10 +7,13 @@ Python's users read `batch_size` and `overwrite=True`, those of the command line
 """
 
 import contextlib
+import math
 import numbers
 import operator
 import os
 from collections.abc import Iterator
+
+from tftrt_yolo.ground.text import quoted
 
 _AS_FLAGS = "TFTRT_YOLO_ARGUMENTS_AS_FLAGS"  # in the environment, so that workers' messages agree
 
@@ -82,9 +85,14 @@ def number(value: object) -> float | None:
       value: Anything.
 
     Returns:
-      The number; None for what is none, and for a bool.
+      The number, infinite where it is too large for a float; None for what is none, and for a bool.
     """
-    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else None
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def check_at_least_one(name: str, value: object) -> int:
@@ -102,7 +110,7 @@ def check_at_least_one(name: str, value: object) -> int:
     """
     whole = whole_number(value)
     if whole is None or whole < 1:
-        raise ValueError(f"{argument(name)} is {value!r}; it must be a whole number of at least 1.")
+        raise ValueError(f"{argument(name)} is {quoted(value)}; it must be a whole number of at least 1.")
     return whole
 
 
@@ -121,7 +129,7 @@ def check_share(name: str, value: object) -> float:
     """
     share = number(value)
     if share is None or not 0 <= share <= 1:
-        raise ValueError(f"{argument(name)} is {value!r}; it must be a number between 0 and 1.")
+        raise ValueError(f"{argument(name)} is {quoted(value)}; it must be a number between 0 and 1.")
     return share
 
 

@@ -168,7 +168,8 @@ class Pipeline:
                 outputs = self._signatures[contract.PADDED](images=tensor, sizes=tf.constant(sizes_hw))
             arrays = {name: value.numpy() for name, value in outputs.items()}
         finally:
-            self._free_memory.append(memory)
+            if 3 * memory.nbytes <= _MOST_BATCH_BYTES:  # what one image in a thousand needs is not kept for the others
+                self._free_memory.append(memory)
         if self._is_compiled:
             self.compiled_batch_sizes.add(padded_size)
         return arrays

@@ -13,6 +13,7 @@ method costs nothing, and no file can be stale for it.
 import dataclasses
 import os
 import struct
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -39,7 +40,8 @@ _ARRAYS = {
     "readable": ("b", 1),
 }  # name to kind of dtype and rank
 # How zipfile, zlib and NumPy say that a file is cut short, damaged, no .npz or unreadable. RuntimeError: encrypted;
-# AttributeError: an entry that is no array; ArithmeticError: a shape beyond all numbers.
+# AttributeError: an entry that is no array; ArithmeticError: a shape beyond all numbers; TokenError: a
+# header without an end.
 _DAMAGES = (
     *(
         ArithmeticError,
@@ -52,7 +54,7 @@ _DAMAGES = (
         SyntaxError,
         TypeError,
     ),
-    *(ValueError, struct.error, zipfile.BadZipFile, zlib.error),
+    *(ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 
