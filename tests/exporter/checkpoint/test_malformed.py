@@ -113,6 +113,10 @@ CHANGES = {
     "meta": (_meta, r"holds a tensor without values \(of the meta device\) as 'model.0.conv.weight'"),
     "no table of modules": (_delete("_modules"), "no YOLO network"),
     "no parameters": (lambda network: vars(network.model[0]).pop("_parameters"), "without its _parameters"),
+    "transient buffers that are a number": (
+        lambda network: vars(network.model[0]).update(_non_persistent_buffers_set=3, _parameters=3),
+        "without its _parameters",
+    ),
     "a module that is a number": (
         lambda network: network.model[0]._modules.update(conv=3),
         "holds an int where the",

@@ -246,7 +246,8 @@ def _tensors(weights: str, modules: dict[str, Record], storages: dict[str, bytes
     """The parameters and buffers of every module, under the names of PyTorch's state."""
     found, views = {}, {}
     for path, module in modules.items():
-        transient = module.attributes.get("_non_persistent_buffers_set") or ()
+        transient = module.attributes.get("_non_persistent_buffers_set")
+        transient = transient if isinstance(transient, (list, tuple)) else ()
         for table in ("_parameters", "_buffers"):
             tensors = module.attributes.get(table)
             if not isinstance(tensors, dict):
