@@ -28,7 +28,7 @@ from pathlib import Path
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, check_share
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import directories, fields, reading
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import quoted, shown
 from tftrt_yolo.ground.version import __version__
 
 SERVING = "serving_default"
@@ -237,13 +237,13 @@ def read_recorded(saved_model_dir: str | Path) -> tuple[Metadata, dict[str, str]
     if not os.path.lexists(saved_model_dir / SAVED_MODEL.marker):  # it swallows what a strange path raises
         found = "is no directory" if not os.path.isdir(saved_model_dir) else f"has no {SAVED_MODEL.marker}"
         raise SavedModelError(
-            f"{saved_model_dir} {found}. Expected a SavedModel directory that `tftrt-yolo export` or "
+            f"{shown(saved_model_dir)} {found}. Expected a SavedModel directory that `tftrt-yolo export` or "
             "`tftrt-yolo convert` wrote."
         )
     path = saved_model_dir / METADATA_FILE
     if not os.path.lexists(path):
         raise SavedModelError(
-            f"{saved_model_dir} has no {METADATA_FILE}, so it is not a SavedModel of tftrt_yolo. "
+            f"{shown(saved_model_dir)} has no {METADATA_FILE}, so it is not a SavedModel of tftrt_yolo. "
             "Export the checkpoint again with `tftrt-yolo export`."
         )
     remedy = (

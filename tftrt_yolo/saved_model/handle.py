@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import NotAnExportError
+from tftrt_yolo.ground.text import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class SavedModelHandle:
       directory: Its directory, absolute, so that it means the same in a worker's process.
       metadata: What it knows about itself.
       conversion: What conversion.json holds; None for an export.
-      given: The directory as the caller wrote it, for messages and reports.
+      given: The directory as the caller wrote it, for messages and reports; control characters are escaped.
       files: SHA-256 of its other files by their names; None where an older version recorded none.
       is_complete: False in the process that is writing it, where conversion.json does not yet say what is in the graph.
     """
@@ -67,7 +68,7 @@ def open_saved_model(saved_model_dir: str | Path | SavedModelHandle) -> SavedMod
         return saved_model_dir
     directory = Path(saved_model_dir)
     (metadata, files), conversion = contract.read_recorded(directory), contract.read_conversion(directory)
-    return SavedModelHandle(directory.resolve(), metadata, conversion, str(saved_model_dir), files)
+    return SavedModelHandle(directory.resolve(), metadata, conversion, printable(saved_model_dir), files)
 
 
 def open_unfinished(saved_model_dir: Path) -> SavedModelHandle:
