@@ -220,7 +220,7 @@ def test_an_interrupt_ends_the_children_and_leaves_nothing(tiny_export, tmp_path
     )
 
     def members():
-        listing = subprocess.run(["ps", "-s", str(process.pid), "-o", "args="], capture_output=True, text=True)
+        listing = subprocess.run(["ps", "-ww", "-s", str(process.pid), "-o", "args="], capture_output=True, text=True)
         return [line for line in listing.stdout.splitlines() if "tftrt_yolo.benchmarking" in line]
 
     deadline = time.monotonic() + 60
