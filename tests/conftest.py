@@ -153,8 +153,9 @@ def photo():
 
 
 def heed_interrupts():
-    """For a child's `preexec_fn`: a shell's background jobs ignore interrupts, and so would all their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """For a child's `preexec_fn`: a shell's jobs ignore interrupts, nohup's hang-ups, and so would all their children."""
+    for name in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
 
 
 def reference(model):

@@ -121,7 +121,7 @@ def describe() -> Machine:
 
 def work() -> environment.Environment:
     """What TensorFlow finds here, in a process of its own."""
-    return environment.check()
+    return environment.look()
 
 
 class GpuWatch:

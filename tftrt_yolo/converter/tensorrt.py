@@ -65,7 +65,7 @@ def work(
       ConversionError: If no engine was made, too much is left over, or an engine that was built does not run.
       SavedModelError: If the SavedModel cannot be used.
     """
-    machine = environment.check()
+    machine = environment.look()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     believed.read(source)  # says what is damaged better than TensorFlow's loader does

@@ -148,9 +148,14 @@ def check(*, fix: bool = False) -> Environment:
     """
     if fix:
         link_tensorrt_libraries()
+    return dataclasses.replace(look(), network_closed_by=_closed_by())
+
+
+def look() -> Environment:
+    """As `check`, without starting a process: what closes the network of workers stays unknown."""
     importlib.invalidate_caches()  # a package may have been installed since the last look
     tools = {name: _installed(name) for name in TESTED_EXPORT_TOOLS}
-    common = {"python_version": platform.python_version(), "export_tools": tools, "network_closed_by": _closed_by()}
+    common = {"python_version": platform.python_version(), "export_tools": tools}
     if importlib.util.find_spec("tensorflow") is None:
         return Environment(
             **common,

@@ -71,7 +71,7 @@ def load(
     if not engines:
         return load_whole(handle, meta_graph), _backend_without_engines(handle, device)
 
-    machine = environment.check()
+    machine = environment.look()
     if machine.can_build_engines:
         built = set(saved_model_pb.built_engine_bytes(handle.directory))
         reason = (

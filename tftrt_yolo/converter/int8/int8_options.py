@@ -91,7 +91,7 @@ class Int8Options(Options):
                 f"{argument('calibration_cache_dir')} keeps what we measure, and with "
                 f"{setting('calibration', 'tensorrt')} TF-TRT measures. Leave one of them out."
             )
-        machine = environment.check()
+        machine = environment.look()
         if not machine.can_build_engines:
             raise TensorRTUnavailableError(
                 f"{argument('calibration')} is 'tensorrt', and TF-TRT's own calibrator runs while TensorRT builds the "
