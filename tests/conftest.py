@@ -153,7 +153,7 @@ def photo():
 
 
 def heed_interrupts():
-    """For a child's `preexec_fn`: a shell's jobs ignore interrupts, nohup's hang-ups, and so would all their children."""
+    """For a child's `preexec_fn`: a shell's jobs ignore interrupts, nohup's hang-ups, and their children too."""
     for name in (signal.SIGINT, signal.SIGHUP):
         signal.signal(name, signal.SIG_DFL)
 
