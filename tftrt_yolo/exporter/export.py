@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import SAVED_MODEL, Metadata, ModelFacts, Selection
+from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts, Selection
 from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument, whole_number
@@ -167,10 +167,10 @@ def _size_hw(image_size) -> tuple[int, int]:
         sides = (side, side) if side is not None else tuple(map(whole_number, image_size))
     except TypeError:  # neither a number nor two
         sides = ()
-    if len(sides) != 2 or not all(side is not None and side > 0 for side in sides):
+    if len(sides) != 2 or not all(side is not None and 0 < side <= MOST_SIDE for side in sides):
         raise ValueError(
             f"{argument('image_size')} is {image_size!r}; expected a positive whole number or (height, width), "
-            "in pixels."
+            f"in pixels, up to {MOST_SIDE:,}."
         )
     return sides
 

@@ -86,8 +86,8 @@ def rebuild(contents: Contents, document: dict, task: str) -> torch.nn.Module:
     size = sum(tensor.numel() for tensor in contents.tensors.values())
     module = build(document, contents.weights, task, times * size + spare)
     if contents.is_fused:
-        if getattr(module.model[-1], "one2one_cv2", None) is not None:
-            module.model[-1].end2end = True
+        if getattr(module.model[-1], "one2one_cv2", None) is not None:  # of two branches fuse() dropped one
+            module.model[-1].end2end = any(".one2one_" in name for name in contents.tensors)
         module.fuse(verbose=False)
     _compare_tensors(contents, module)
     _compare_modules(contents, module)
