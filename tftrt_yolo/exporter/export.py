@@ -88,7 +88,7 @@ def export(
         downloads where it can.
       saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
       image_size: Side of the network's frame in pixels, or height and width; multiples of the model's stride (32, of a
-        classifier 1). None for 640, of a classifier 224.
+        classifier 1), at most 16,384. None for 640, of a classifier 224.
       score_threshold: Detections score above this, in [0, 1].
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image.
