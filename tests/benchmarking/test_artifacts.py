@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tftrt_yolo
+from tests.calls import Calls
 from tests.conftest import TINY_WEIGHTS
 from tftrt_yolo import contract
 from tftrt_yolo.benchmarking import artifacts
@@ -172,22 +173,12 @@ def test_exports_of_older_versions_know_no_content(tmp_path):
     assert benchmark._check_weights(tmp_path / "best.pt", source) == str(tmp_path / "best.pt")
 
 
-class _Calls:
-    """A pickle that calls a function when it is loaded."""
-
-    def __init__(self, function, *arguments):
-        self._call = function, arguments
-
-    def __reduce__(self):
-        return self._call
-
-
 def test_peers_get_weights_that_were_read_and_written_anew(plan, tmp_path):
     """Ultralytics unpickles what it is given: a file that would run code is refused, another is the same network."""
     torch = pytest.importorskip("torch")
     from ultralytics import YOLO
 
-    evil = {"model": _Calls(os.mkdir, str(tmp_path / "harm"))}
+    evil = {"model": Calls(os.mkdir, str(tmp_path / "harm"))}
     torch.save(evil, tmp_path / "best.pt")
     with pytest.raises(tftrt_yolo.CheckpointError, match="which is none of PyTorch's or Ultralytics' classes"):
         artifacts.Artifacts(plan, machine_key="cpu").prepare(choose(("pytorch-eager-fp32",))[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.calls import Calls
 from tests.exporter.checkpoint import files
 from tftrt_yolo.ground.errors import CheckpointError
 
@@ -20,16 +21,6 @@ _VALUES = (
     *("x" * 100_000, b"", b"\xff" * 100, (), [], {}, [[]], {"a": 1}, [1, 2, 3], (1, 1)),
 )
 _METHODS = ("float", "eval", "fuse", "modules", "forward", "state_dict", "named_modules", "to", "train", "__class__")
-
-
-class Calls:
-    """A pickle that calls a function when it is loaded."""
-
-    def __init__(self, function, *arguments):
-        self._call = function, arguments
-
-    def __reduce__(self):
-        return self._call
 
 
 def prepare(folder: Path):

@@ -8,23 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.calls import Calls
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.workers import results
 
 REFUSALS = (results.NotTakenError, EOFError)
 _OPCODES = [opcode.code.encode("latin-1") for opcode in pickletools.opcodes]
-
-
-class _Calls:
-    """Pickles as a call of a function with a text."""
-
-    def __init__(self, function: Callable, text: str):
-        self.call = function, (text,)
-
-    def __reduce__(self):
-        """The call."""
-        return self.call
 
 
 def prepare(_: Path) -> bytes:
@@ -76,6 +66,6 @@ def _call(data: bytes, rng: np.random.Generator, folder: Path) -> bytes:
     """A call of a builtin, whole or in the midst of the result."""
     text = f"open({str(folder / 'canary')!r}, 'w')"
     function = (eval, exec, __import__, compile, getattr)[rng.integers(5)]
-    call = pickle.dumps(_Calls(function, text), protocol=int(rng.integers(0, 5)))
+    call = pickle.dumps(Calls(function, text), protocol=int(rng.integers(0, 5)))
     at = int(rng.integers(2, len(data)))
     return call if rng.random() < 0.5 else data[:at] + call[2:-1] + data[at:]

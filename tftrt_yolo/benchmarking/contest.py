@@ -17,12 +17,12 @@ from tftrt_yolo.benchmarking.contestants import Circumstances, Contestant, why_a
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel
+from tftrt_yolo.exporter.official import YAML_SUFFIXES
 from tftrt_yolo.ground.environment import Environment
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 _CEILING_SECONDS = 2.0
-YAML_SUFFIXES = (".yaml", ".yml")
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 

@@ -12,7 +12,7 @@ from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.ground.workers.worker import Worker
 
-_YAML_SUFFIXES = {".yaml", ".yml"}
+YAML_SUFFIXES = (".yaml", ".yml")  # of model YAMLs
 
 
 def locate(weights: str) -> str:
@@ -32,7 +32,7 @@ def locate(weights: str) -> str:
     path = Path(weights)
     if path.exists():
         return str(path.absolute())
-    if path.suffix in _YAML_SUFFIXES or path.name != weights:
+    if path.suffix in YAML_SUFFIXES or path.name != weights:
         return weights
     with Worker("tftrt_yolo.exporter.official", network=True) as worker:
         worker.start(weights=weights, folder=Path.cwd())
@@ -65,7 +65,20 @@ def work(*, weights: str, folder: Path) -> str:
             reason = f" ({first_line(error)})"
         if path.is_file():
             return str(path)
-    raise CheckpointError(
+    raise missing(weights, reason)
+
+
+def missing(weights: str, reason: str = "") -> CheckpointError:
+    """The error of weights that are no file and no official name.
+
+    Args:
+      weights: As the user named them.
+      reason: Why they could not be downloaded, in parentheses and with a blank before; empty if nobody tried.
+
+    Returns:
+      The error, to be raised.
+    """
+    return CheckpointError(
         f"{weights} does not exist, and it is no official name that could be downloaded from here{reason}. Expected a "
         ".pt checkpoint, a model YAML or an official name such as yolov8n."
     )

@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tftrt_yolo.ground.files.image_files import MOST_PIXELS, MOST_SIDE
 from tftrt_yolo.ground.placement import PADDING_VALUE
 
 _HOST = "/CPU:0"
-MOST_SIDE = 65_535  # pixels of an image's side that the graph takes
-MOST_ENCODED_PIXELS = (1 << 30) // 4 // 3  # of an image file; 89 million, as Pillow
 
 
 class Letterbox(NamedTuple):
@@ -187,10 +186,9 @@ def _checked_pixels(sizes_hw: tf.Tensor) -> tf.Tensor:
     """Refuses a file of too many pixels, which may be a few kilobytes long; sizes_hw is (1, 2) int32."""
     with tf.device(_HOST):
         message = (
-            f"An image file may have at most {MOST_ENCODED_PIXELS} pixels. Scale it down first. Got the size (height, "
-            "width):"
+            f"An image file may have at most {MOST_PIXELS} pixels. Scale it down first. Got the size (height, width):"
         )
-        is_fine = tf.reduce_prod(tf.cast(sizes_hw, tf.int64)) <= MOST_ENCODED_PIXELS
+        is_fine = tf.reduce_prod(tf.cast(sizes_hw, tf.int64)) <= MOST_PIXELS
         with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw], summarize=2)]):
             return tf.identity(sizes_hw)
 

@@ -188,9 +188,7 @@ class Predictor:
         given = collections.deque()
 
         def arrays():
-            for image, array in image_files.read_ahead(
-                images, raises=isinstance(on_unreadable, str) and on_unreadable == "raise"
-            ):
+            for image, array in image_files.read_ahead(images, raises=on_unreadable == "raise"):
                 if not isinstance(array, ImageError):
                     given.append(image)
                     yield array

@@ -16,12 +16,13 @@ from absl import logging
 
 from tftrt_yolo.benchmarking.artifacts import Plan
 from tftrt_yolo.benchmarking.benchmark_options import BenchmarkOptions
-from tftrt_yolo.benchmarking.contest import YAML_SUFFIXES, measure
+from tftrt_yolo.benchmarking.contest import measure
 from tftrt_yolo.benchmarking.contestants import Contestant, choose
 from tftrt_yolo.benchmarking.results import chart
 from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, BenchmarkReport
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.exporter.official import YAML_SUFFIXES
 from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, number
 from tftrt_yolo.ground.files import directories

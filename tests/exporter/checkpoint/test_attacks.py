@@ -10,20 +10,11 @@ import zipfile
 import pytest
 
 from tests import toy
+from tests.calls import Calls
 from tests.exporter.checkpoint import files
 from tftrt_yolo.ground.errors import CheckpointError
 
 torch = pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("attacks")
-
-
-@pytest.fixture
-def network(folder):
-    return files.toy_network(folder)
 
 
 @pytest.fixture
@@ -50,16 +41,6 @@ def refuses(tmp_path, monkeypatch):
     server.close()
 
 
-class _Calls:
-    """A pickle that calls a function when it is loaded."""
-
-    def __init__(self, function, *arguments):
-        self._call = function, arguments
-
-    def __reduce__(self):
-        return self._call
-
-
 CALLS = {
     "os.mkdir": (os.mkdir, "harm"),
     "eval": (eval, "__import__('os').mkdir('harm')"),
@@ -72,7 +53,7 @@ CALLS = {
 @pytest.mark.parametrize("place", ["model", "ema", "train_args", "attribute", "key"])
 @pytest.mark.parametrize("call", CALLS)
 def test_calls_wherever_they_stand(network, refuses, tmp_path, call, place):
-    evil = _Calls(*CALLS[call])
+    evil = Calls(*CALLS[call])
     document = {"model": network}
     if place == "attribute":
         network.model[0].extra = evil
@@ -116,7 +97,7 @@ def test_attributes_that_shadow_what_is_called_underneath(network, refuses, tmp_
 
 def test_a_constructor_that_loads_a_second_file(network, refuses, tmp_path):
     """Ultralytics' DistillationModel loads its teacher, from a path or an address, without restriction."""
-    (tmp_path / "second.pt").write_bytes(pickle.dumps(_Calls(os.mkdir, "harm")))
+    (tmp_path / "second.pt").write_bytes(pickle.dumps(Calls(os.mkdir, "harm")))
     for teacher in (str(tmp_path / "second.pt"), refuses.url):
         call = b"cultralytics.nn.distill_model\nDistillationModel\n" + _text(teacher) + _text("yolov8n.pt") + b"\x86R"
         weights = files.with_pickle(tmp_path / "a.pt", b"\x80\x02}" + _text("model") + call + b"s.")

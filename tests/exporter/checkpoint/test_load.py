@@ -17,16 +17,6 @@ torch = pytest.importorskip("torch")
 FRAMES = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("forms")
-
-
-@pytest.fixture
-def network(folder):
-    return files.toy_network(folder)
-
-
 def _outputs(network):
     with torch.inference_mode():
         return network(FRAMES)[0]

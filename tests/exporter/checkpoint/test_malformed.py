@@ -12,16 +12,6 @@ from tftrt_yolo.ground.errors import CheckpointError
 torch = pytest.importorskip("torch")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("malformed")
-
-
-@pytest.fixture
-def network(folder):
-    return files.toy_network(folder)
-
-
 def _refused(weights, message):
     from tftrt_yolo.exporter.checkpoint.load import load
 

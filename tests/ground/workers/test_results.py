@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.calls import Calls
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.ground.errors import CheckpointError, NotAnExportError
 from tftrt_yolo.ground.placement import Placement
@@ -89,16 +90,6 @@ def test_several_in_one_pipe():
         unpacked(file)
 
 
-class _Calls:
-    """Pickles as a call."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
 def _global(module, name):
     return (
         b"\x80\x04\x8c"
@@ -117,10 +108,10 @@ _RESULTS = "tftrt_yolo.ground.workers.results"
 @pytest.mark.parametrize(
     "data",
     [
-        pickle.dumps(_Calls(os.system, "touch canary")),
-        pickle.dumps(_Calls(eval, "open('canary', 'w')"), protocol=0),
-        pickle.dumps(_Calls(exec, "open('canary', 'w')"), protocol=2),
-        pickle.dumps(_Calls(open, "canary", "w")),
+        pickle.dumps(Calls(os.system, "touch canary")),
+        pickle.dumps(Calls(eval, "open('canary', 'w')"), protocol=0),
+        pickle.dumps(Calls(exec, "open('canary', 'w')"), protocol=2),
+        pickle.dumps(Calls(open, "canary", "w")),
         pickle.dumps(Path("/a")),  # as pickle would
         pickle.dumps(_FACTS),
         pickle.dumps(np.ones(3)),
@@ -170,7 +161,7 @@ def test_nothing_else_is_put_together(data, tmp_path, monkeypatch):
     ],
 )
 def test_the_makers_take_what_they_are_for(name, arguments, message):
-    data = pickle.dumps(_Calls(getattr(results, name), *arguments))
+    data = pickle.dumps(Calls(getattr(results, name), *arguments))
     with pytest.raises(NotTakenError, match=message):
         unpacked(io.BytesIO(data))
 

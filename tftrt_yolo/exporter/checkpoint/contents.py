@@ -46,7 +46,6 @@ class Contents:
       network: The network's record.
       modules: Path in the network to each module's record; the network itself is "".
       tensors: Name in the state to tensor; parameters and buffers alike.
-      model_yaml: What Ultralytics built it from; unchecked, see `model_yaml.check`.
       storages: Key to the bytes of tensors.
     """
 
@@ -54,8 +53,12 @@ class Contents:
     network: Record
     modules: dict[str, Record]
     tensors: dict[str, torch.Tensor]
-    model_yaml: object
     storages: dict[str, bytes]
+
+    @property
+    def model_yaml(self) -> object:
+        """What Ultralytics built it from; unchecked, see `model_yaml.check`."""
+        return self.network.attributes.get("yaml")
 
     @property
     def head(self) -> Record:
@@ -97,7 +100,7 @@ def read(weights: str) -> Contents:
         raise CheckpointError(f"{weights} {error}. {_EXPECTED}.") from error
     network = _network(weights, document)
     modules = dict(_walk(weights, network))
-    if sum(path.startswith("model.") for path in modules) == 0:
+    if not any(path.startswith("model.") for path in modules):
         raise CheckpointError(f"{weights} holds {describe(network)} and no YOLO network. {_EXPECTED}.")
     _refuse_hooks(weights, modules)
     storages = archive.read_storages(weights, _keys(modules))
@@ -106,7 +109,6 @@ def read(weights: str) -> Contents:
         network=network,
         modules=modules,
         tensors=_tensors(weights, modules, storages),
-        model_yaml=network.attributes.get("yaml"),
         storages=storages,
     )
 

@@ -18,7 +18,7 @@ from ultralytics.nn.tasks import guess_model_scale
 from ultralytics.utils import ROOT
 
 from tftrt_yolo.contract import HeadSpec, ModelFacts
-from tftrt_yolo.exporter import surgery
+from tftrt_yolo.exporter import official, surgery
 from tftrt_yolo.exporter.checkpoint import contents, model_yaml, rebuild
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
@@ -27,7 +27,6 @@ from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
 _TASK_OF_HEAD = {head: task for task in TASKS.values() for head in task.heads}
-_YAML_SUFFIXES = {".yaml", ".yml"}
 _MOST_YAML_BYTES = 1 << 20
 _MOST_HEAD = 40  # characters of a head's name that is shown as it is
 # As ultralytics.nn.tasks.yaml_model_load: yolov8x.yaml is yolov8.yaml, of scale x.
@@ -53,7 +52,7 @@ class Yolo:
 
 
 def load(weights: str) -> Yolo:
-    """Loads a checkpoint, builds a model YAML with random weights, or fetches an official model.
+    """Loads a checkpoint, or builds a model YAML with random weights.
 
     Args:
       weights: Path of a .pt checkpoint; or path or official name of a model YAML ("yolov8n.yaml"), which is built with
@@ -84,7 +83,7 @@ def load(weights: str) -> Yolo:
 
 def read(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
     """As `load`, but neither fused nor changed: the network, float32, and the names of its classes."""
-    is_yaml = Path(weights).suffix.lower() in _YAML_SUFFIXES
+    is_yaml = Path(weights).suffix.lower() in official.YAML_SUFFIXES
     return _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
 
 
@@ -104,10 +103,7 @@ def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
 def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
     """The network of a checkpoint, built anew, and the names of its classes."""
     if not os.path.exists(weights):
-        raise CheckpointError(
-            f"{weights} does not exist, and it is no official name that could be downloaded from here. "
-            "Expected a .pt checkpoint, a model YAML or an official name such as yolov8n."
-        )
+        raise official.missing(weights)
     found = contents.read(weights)
     task = _task_of(found.head.kind, weights)
     if found.network.kind not in _NETWORKS:

@@ -12,6 +12,7 @@ import math
 import torch
 
 from tftrt_yolo.ground.errors import CheckpointError
+from tftrt_yolo.ground.files.fields import is_whole
 from tftrt_yolo.ground.text import quoted
 
 MOST_CLASSES = 100_000
@@ -144,9 +145,9 @@ def _check_row(index: int, row: object, heads: frozenset[str], *, is_last: bool)
     if (layer in heads) is not is_last:
         raise YamlError(f"its layer {index} is {layer}; a head stands at the end, and nowhere else")
     for source in sources if isinstance(sources, (list, tuple)) else [sources]:
-        if not _is_whole(source, -index if index else -1, max(index - 1, -1)):
+        if not is_whole(source, -index if index else -1, max(index - 1, -1)):
             raise YamlError(f"its layer {index} takes its input from layer {quoted(source)}, which is none before it")
-    if not _is_whole(repeats, 1, _MOST_REPEATS):
+    if not is_whole(repeats, 1, _MOST_REPEATS):
         raise YamlError(f"its layer {index} is repeated {quoted(repeats)} times; expected 1 to {_MOST_REPEATS}")
     flat = [part for item in arguments for part in (item if isinstance(item, (list, tuple)) else [item])]
     for item in flat if len(flat) <= 64 else [flat]:
@@ -170,16 +171,12 @@ def _check_numbers(document: dict) -> None:
             raise YamlError(f"its {name} is {quoted(document[name])}; expected a number up to {_MOST_SCALE:g}")
     limits = {"nc": MOST_CLASSES, "reg_max": _MOST_BINS, "channels": _MOST_CHANNELS, "ch": _MOST_CHANNELS}
     for name, most in limits.items():
-        if (name in document or name == "nc") and not _is_whole(document.get(name), 1, most):
+        if (name in document or name == "nc") and not is_whole(document.get(name), 1, most):
             raise YamlError(f"its {name} is {quoted(document.get(name))}; expected a whole number from 1 to {most:,}")
     shape = document.get("kpt_shape")
     fits = isinstance(shape, (list, tuple)) and len(shape) == 2
-    if shape is not None and not (fits and _is_whole(shape[0], 1, _MOST_KEYPOINTS) and shape[1] in (2, 3)):
+    if shape is not None and not (fits and is_whole(shape[0], 1, _MOST_KEYPOINTS) and shape[1] in (2, 3)):
         raise YamlError(f"its kpt_shape is {quoted(shape)}; expected the key points and 2 or 3 numbers for each")
-
-
-def _is_whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_number(value: object, most: float) -> bool:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.ground.arguments import setting
+from tftrt_yolo.ground.files import reading
 
 _REPLACED = "replaced"  # name of the earlier result in the temporary folder
 _NAMED = 3  # of the files that are in the way, in a message
@@ -167,10 +168,9 @@ def file_sha256(path: Path) -> str:
 
 
 def _hash_file(digest, path: Path) -> None:
-    """Adds a file's content to a hash, a piece at a time."""
+    """Adds a file's content to a hash."""
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+        reading.feed(digest, file)
 
 
 @contextlib.contextmanager

@@ -75,9 +75,14 @@ def sha256(path: str | Path, most_bytes: int) -> str:
     """Hashes a regular file, 64 hexadecimal digits; arguments and errors are those of `read_bytes`."""
     digest = hashlib.sha256()
     with opened(path, most_bytes) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+        feed(digest, file)
     return digest.hexdigest()
+
+
+def feed(digest, file: BinaryIO) -> None:
+    """Adds what is left of a file to one of hashlib's digests, a piece at a time."""
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
 
 
 def read_text(path: str | Path, most_bytes: int, encoding: str = "utf-8") -> str:
