@@ -30,6 +30,7 @@ _OPCODES = re.compile(
     "(SHORT_)?BIN(BYTES|UNICODE)|BIN(BYTES|UNICODE)8|(EMPTY_)?TUPLE|TUPLE[123]|EMPTY_(LIST|DICT|SET)|APPENDS?|SETITEMS?|"
     "ADDITEMS|FROZENSET|STACK_GLOBAL|REDUCE|NEWOBJ"
 )
+_PIECE_BYTES = 16 << 20
 _NUMBERS = "biufcSU"  # kinds of arrays: numbers, truth values and texts, no objects
 
 
@@ -86,14 +87,18 @@ class _Copy:
         self._file, self.parts = file, []
 
     def read(self, size: int) -> bytes:
-        return self._keep(self._file.read(size), size)
+        parts, left = [], size
+        while left > 0 and (part := self._file.read(min(left, _PIECE_BYTES))):  # a length that is a lie takes no memory
+            parts.append(part)
+            left -= len(part)
+        return self._keep(b"".join(parts), size)
 
     def readline(self) -> bytes:
         raise NotTakenError("a result in an old form of pickles")
 
     def _keep(self, part: bytes, size: int) -> bytes:
         if len(part) < size:
-            raise EOFError
+            raise EOFError("the result is cut short")
         self.parts.append(part)
         return part
 
