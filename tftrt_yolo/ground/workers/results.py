@@ -149,7 +149,7 @@ def _array(kind: str, shape: tuple[int, ...], data: bytes, is_array: bool) -> ob
     import numpy as np
 
     dtype = np.dtype(kind) if isinstance(kind, str) and kind.strip("<>|=")[:1] in _NUMBERS else None
-    if dtype is None or math.prod(shape) * dtype.itemsize != len(data):
+    if dtype is None or not dtype.itemsize or math.prod(shape) * dtype.itemsize != len(data):
         raise NotTakenError(f"an array of {quoted(kind)} and the shape {shape!r} in {len(data)} bytes")
     array = np.frombuffer(bytearray(data), dtype).reshape(shape) if data else np.zeros(shape, dtype)
     return array if is_array else array[()]
