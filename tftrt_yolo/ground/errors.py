@@ -65,3 +65,7 @@ class EvaluationError(TftrtYoloError):
 
 class SensitivityError(TftrtYoloError):
     """The images show nothing to compare on, the process ended, or a sensitivity report is missing or damaged."""
+
+
+class PreflightError(TftrtYoloError):
+    """TF-TRT's network could not be recorded, a real builder refused it, or a recording is missing or damaged."""
