@@ -10,6 +10,7 @@ TensorRT does in truth, only TensorRT knows: this is the least that it must do i
 """
 
 import dataclasses
+from collections.abc import Callable
 
 from tftrt_yolo.preflight import work
 from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetwork
@@ -163,46 +164,18 @@ def _cancelling(everywhere: _Surroundings) -> dict[int, list[Layer]]:
     """Shuffles that can be left out, each with those that have to go with it."""
     found = {}
     for layer in everywhere.shuffles:
-        if id(layer) in everywhere.permutations and id(layer) not in found:
-            group = _group(everywhere, layer, found)
-            if group:
-                found.update({id(member): [other for other in group if other is not member] for member in group})
-    return found
-
-
-def _group(everywhere: _Surroundings, start: Layer, taken: dict[int, list[Layer]]) -> list[Layer]:
-    """All transposes round the layers that do not care for the order of the axes behind `start`; empty if one is missing.
-
-    Each way in must be the same transpose, and each way out its inverse.
-    """
-    permutation = everywhere.permutations[id(start)]
-    inverse, group, seen, waiting = _inverse(permutation), {id(start): start}, set(), [start.outputs[0]]
-
-    def is_turned(layer: Layer, by: tuple[int, ...]) -> bool:
-        return id(layer) not in taken and everywhere.permutations.get(id(layer)) == by
-
-    while waiting:
-        tensor = waiting.pop()
-        if tensor in seen or everywhere.sides[tensor] == "constant":
+        if id(layer) not in everywhere.permutations or id(layer) in found:
             continue
-        seen.add(tensor)
-        producer = everywhere.producers.get(tensor)
-        if producer is None or tensor in everywhere.network.outputs or everywhere.sides[tensor] == "shape":
-            return []
-        if is_turned(producer, permutation):
-            group[id(producer)] = producer
-        elif producer.kind in _AGNOSTIC:
-            waiting += [index for index in producer.inputs if index != NO_TENSOR]
-        else:
-            return []
-        for consumer in everywhere.consumers[tensor]:
-            if is_turned(consumer, inverse):
-                group[id(consumer)] = consumer
-            elif consumer.kind in _AGNOSTIC:
-                waiting += consumer.outputs
-            else:
-                return []
-    return list(group.values())
+        permutation = everywhere.permutations[id(layer)]
+        turns = {key: turn for key, turn in everywhere.permutations.items() if key not in found}
+        group = _around(
+            everywhere,
+            layer,
+            is_entry=lambda other, by=permutation, turns=turns: turns.get(id(other)) == by,
+            is_exit=lambda other, by=_inverse(permutation), turns=turns: turns.get(id(other)) == by,
+        )
+        found.update({id(member): [other for other in group if other is not member] for member in group})
+    return found
 
 
 def _merged(everywhere: _Surroundings, cancelled: dict[int, list[Layer]]) -> list[tuple[Layer, list[Layer]]]:
@@ -212,14 +185,57 @@ def _merged(everywhere: _Surroundings, cancelled: dict[int, list[Layer]]) -> lis
     for layer in everywhere.shuffles:
         if id(layer) not in left or id(layer) in taken:
             continue
-        chain, last = [], layer
-        while last.outputs[0] not in everywhere.network.outputs:
-            behind = everywhere.consumers[last.outputs[0]]
-            if len(behind) != 1 or id(behind[0]) not in left:
+        chain = [layer]
+        while True:
+            group = _around(
+                everywhere,
+                chain[-1],
+                is_entry=lambda other, last=chain[-1]: other is last,
+                is_exit=lambda other: id(other) in left,
+            )
+            if len(group) != 2:  # the transpose itself, and the one behind it
                 break
-            last = behind[0]
-            chain.append(last)
+            chain.append(group[1])
         taken.update(map(id, chain))
-        if chain:
-            chains.append((layer, chain))
+        if len(chain) > 1:
+            chains.append((chain[0], chain[1:]))
     return chains
+
+
+def _around(
+    everywhere: _Surroundings, start: Layer, *, is_entry: Callable[[Layer], bool], is_exit: Callable[[Layer], bool]
+) -> list[Layer]:
+    """The transposes round the layers behind `start` that do not care for the order of the axes.
+
+    Args:
+      everywhere: The network.
+      start: A transpose.
+      is_entry: Whether a transpose may lead in.
+      is_exit: Whether one may lead out.
+
+    Returns:
+      `start` and the others; empty if anything else leads in or out.
+    """
+    group, seen, waiting = {id(start): start}, set(), [start.outputs[0]]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor in seen or everywhere.sides[tensor] == "constant":
+            continue
+        seen.add(tensor)
+        producer = everywhere.producers.get(tensor)
+        if producer is None or tensor in everywhere.network.outputs or everywhere.sides[tensor] == "shape":
+            return []
+        if is_entry(producer):
+            group[id(producer)] = producer
+        elif producer.kind in _AGNOSTIC:
+            waiting += [index for index in producer.inputs if index != NO_TENSOR]
+        else:
+            return []
+        for consumer in everywhere.consumers[tensor]:
+            if is_exit(consumer):
+                group[id(consumer)] = consumer
+            elif consumer.kind in _AGNOSTIC:
+                waiting += consumer.outputs
+            else:
+                return []
+    return list(group.values())
