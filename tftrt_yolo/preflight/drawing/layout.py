@@ -20,8 +20,9 @@ ROW_GAP = 72.0  # pixels between two rows
 STUB = 30.0  # pixels that an edge runs straight down before it meets a box; its label stands there
 LEAD = 10.0  # pixels that it runs straight down when it has left one
 _LANE = 12.0  # pixels that an edge takes in a row that it passes
-_STIFFNESS = 8.0  # how much more a lane counts than a box when they push each other aside: long edges stay straight
+_STIFFNESS = 8.0  # how much more a box counts than a lane when they push each other aside
 _MARGIN = 24.0
+_DIRECT = 4  # how many edges that pass rows an edge between neighbouring rows outweighs
 _ORDER_SWEEPS, _PLACE_SWEEPS = 24, 60
 
 
@@ -168,6 +169,7 @@ def _crossings(rows: list[list[int]], above: dict[int, list[int]]) -> int:
 
 def _centers(rows: list[list[int]], sizes: list[float], links: list[tuple[int, int]]) -> dict[int, float]:
     """Where each node stands in its row: near the middle of those it is tied to, without touching its neighbours."""
+    links = [link for link in links for _ in range(1 if _LANE in (sizes[link[0]], sizes[link[1]]) else _DIRECT)]
     above, below = _ties(links)
     both = {node: above.get(node, []) + below.get(node, []) for node in range(len(sizes))}
     centers = {}
@@ -193,7 +195,7 @@ def _spread(wanted: list[float], row: list[int], sizes: list[float]) -> list[flo
         offsets.append(total)
     pools = []  # of neighbours that touch: the weighted sum of what they want without offsets, weight and count
     for place, offset, node in zip(wanted, offsets, row, strict=True):
-        weight = _STIFFNESS if sizes[node] == _LANE else 1.0
+        weight = 1.0 if sizes[node] == _LANE else _STIFFNESS
         pools.append(((place - offset) * weight, weight, 1))
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] >= pools[-1][0] / pools[-1][1]:
             last, before = pools.pop(), pools.pop()

@@ -154,7 +154,7 @@ def _height(rows: list[tuple[str, str, int]]) -> float:
 def _widths(diagram: Diagram, lines: list[list[tuple[str, str, int]]]) -> list[float]:
     """Width of each box: its text, and the labels of the edges that come in, side by side."""
     needed = [
-        max(text_width(text, size) for _, text, size in rows) + 2 * _PADDING for rows in lines
+        max(_WIDTH, *(text_width(text, size) + 2 * _PADDING for _, text, size in rows)) for rows in lines
     ]
     for place in range(len(diagram.blocks)):
         labels = [text_width(_label(edge), _LABEL_SIZE) for edge in diagram.edges if edge.target == place]
