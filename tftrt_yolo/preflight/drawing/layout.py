@@ -6,13 +6,14 @@
 
 Boxes stand in rows, each as low as what takes its data allows, so that heads come to stand side by side. An edge that
 passes rows gets a lane in each, and edges from one box share their lanes until they part. The order in a row is that
-with the fewest crossings that sweeps of barycentres and swaps of neighbours find; along its row a box goes to the middle
+with the fewest crossings that sweeps of barycentres and swaps of neighbours find. Along its row a box goes to the middle
 of what it is tied to, as far as its neighbours let it.
 
 Source: K. Sugiyama, S. Tagawa, M. Toda, Methods for Visual Understanding of Hierarchical System Structures, 1981.
 """
 
 import dataclasses
+import itertools
 import statistics
 
 GAP = 26.0  # pixels between neighbours of a row
@@ -51,7 +52,7 @@ class Layout:
       width: Of the whole, in pixels.
       height: Of the whole.
       boxes: In the order of the nodes.
-      routes: For each edge the points that it passes: straight down within each pair of them, and a curve between pairs.
+      routes: For each edge the points that it passes: straight down within each pair, in a curve between two pairs.
     """
 
     width: float
@@ -72,7 +73,7 @@ def arrange(widths: list[float], heights: list[float], ends: list[tuple[int, int
       The layout.
     """
     rows, chains = _rows(len(widths), ends)
-    links = list(dict.fromkeys(pair for chain in chains for pair in zip(chain, chain[1:], strict=False)))
+    links = list(dict.fromkeys(pair for chain in chains for pair in itertools.pairwise(chain)))
     rows = _ordered(rows, links)
     sizes = list(widths) + [_LANE] * (sum(map(len, rows)) - len(widths))
     centers = _centers(rows, sizes, links)

@@ -2,8 +2,8 @@
 
     path.write_text(page([(network, summary)], title="yolov8n"), encoding="utf-8")
 
-It holds all that it shows, runs no script and asks nothing of the network. A click on a block of the picture leads to its
-layers.
+It holds all that it shows, runs no script and asks nothing of the network. A click on a block of the picture leads to
+its layers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,8 @@ _VERDICTS = (
     (shuffles.FOLDED, "works on constants: computed once, when the engine is built"),
 )
 _STYLE = f"""
-:root {{ color-scheme: light dark; --ink: #1c2330; --soft: #5b6577; --page: #ffffff; --rule: #d5dbe5; --mark: #fff3c4; }}
+:root {{ color-scheme: light dark; --ink: #1c2330; --soft: #5b6577; --page: #ffffff; --rule: #d5dbe5;
+ --mark: #fff3c4; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6ebf3; --soft: #9aa6b8; --page: #12161d; --rule: #313a48;
  --mark: #4a3d10; }} }}
 body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 2rem auto;
@@ -67,8 +68,8 @@ def page(networks: Sequence[tuple[RecordedNetwork, NetworkSummary]], *, title: s
         f"<title>{escaped(title)}: what TensorRT is given</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escaped(title)}: what TensorRT is given</h1>\n"
         f'<p class="note">{engines}. Recorded from TF-TRT against a stand-in for TensorRT: this is what an engine '
-        "would be built from. TensorRT fuses, reorders and leaves out layers when it builds; what it makes of this is not "
-        "shown here.</p>\n" + "\n".join(sections) + "\n</body>\n</html>\n"
+        "would be built from. TensorRT fuses, reorders and leaves out layers when it builds; what it makes of this is "
+        "not shown here.</p>\n" + "\n".join(sections) + "\n</body>\n</html>\n"
     )
 
 
@@ -108,8 +109,11 @@ def _figures(summary: NetworkSummary) -> str:
         ("inputs", "; ".join(map(str, summary.inputs))),
         ("outputs", "; ".join(map(str, summary.outputs))),
         ("layers", f"{summary.layers}: {counts(summary.layers_by_kind)}"),
-        ("work of an image", f"{summary.flops / 1e9:.3f} GFLOPs in convolutions and products, "
-         f"{summary.other_operations / 1e9:.3f} G operations in all others. {summary.flops_convention}"),
+        (
+            "work of an image",
+            f"{summary.flops / 1e9:.3f} GFLOPs in convolutions and products, "
+            f"{summary.other_operations / 1e9:.3f} G operations in all others. {summary.flops_convention}",
+        ),
         ("weights", f"{summary.weights_bytes / 1e6:.2f} MB as recorded"),
         ("builder flags", ", ".join(summary.builder_flags) or "none"),
         ("network flags", ", ".join(summary.creation_flags) or "none"),
@@ -123,7 +127,7 @@ def _figures(summary: NetworkSummary) -> str:
 def _legend() -> str:
     """What the colours say and how layers were folded."""
     keys = "; ".join(
-        f'<span class="preflight"><svg class="key" viewBox="0 0 10 10"><rect class="box {rule}" width="10" height="10"/>'
+        f'<span class="preflight"><svg class="key" viewBox="0 0 9 9"><rect class="box {rule}" width="9" height="9"/>'
         f"</svg></span> {escaped(rule)}: {escaped(meaning)}"
         for rule, meaning in svg.LEGEND.items()
     )
@@ -137,8 +141,9 @@ def _legend() -> str:
 
 def _block(anchor: str, block: Block, network: RecordedNetwork) -> str:
     """A block and its layers, to be unfolded."""
-    facts = [f"{len(block.layers)} layers", svg.times(blocks.shapes_text(block.shapes)), "+".join(block.types)]
+    facts = [f"{len(block.layers)} layers", svg.times(blocks.shapes_text(block.shapes)), block.type]
     facts += [f"{block.convolutions} convolutions", svg.flops_text(block.flops)] if block.flops else []
+    facts += [f"computes in {' and '.join(block.types)}"] if block.types else []
     facts += [f"{len(block.copies)} copies, {block.copied_bytes / 1e6:.2f} MB"] if block.copies else []
     header = ("kind", "name", "inputs", "outputs", "parameters", "precision")
     table = _table(header, (_layer(layer, network) for layer in block.layers))
