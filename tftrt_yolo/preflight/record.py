@@ -9,6 +9,7 @@ The process has the stand-in's environment (`stand_in.library.environment_for`).
 """
 
 import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,11 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import PreflightError, TensorRTUnavailableError
 from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.preflight import recorded_network
+from tftrt_yolo.preflight.numbers import compare_numbers
+from tftrt_yolo.preflight.numbers_report import Numbers
 from tftrt_yolo.preflight.stand_in import library
 from tftrt_yolo.saved_model import saved_model_pb
-from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 from tftrt_yolo.saved_model.trust import believed
 
 
@@ -37,18 +40,20 @@ def work(
     source: SavedModelHandle,
     precision_mode: str,
     options: TensorRTOptions,
-    calibration_options: Calibration | None = None,
-) -> Iterator[Progress | Remark | dict]:
-    """Records the networks into the folder that the environment names.
+    calibration_images: Calibration | None,
+    images: list[str],
+) -> Iterator[Progress | Remark | dict | Numbers]:
+    """Records the networks into the folder that the environment names, and compares them with TensorFlow.
 
     Args:
       source: An export.
       precision_mode: As `tftrt_yolo.convert`.
       options: TF-TRT's.
-      calibration_options: For INT8, what to calibrate with.
+      calibration_images: For INT8, what to calibrate with; None for other precisions.
+      images: Paths of the images to compare on.
 
     Yields:
-      Progress of the calibration, remarks, and last what is known of the conversion.
+      Progress of the calibration, remarks; then what is known of the conversion, and last the comparison.
 
     Raises:
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
@@ -62,20 +67,26 @@ def work(
     _check_stand_in()
     believed.read(source)
     converted_dir = source.directory
-    if calibration_options:
+    if calibration_images:
         converted_dir = Path("quantized").resolve()
-        yield from calibration.quantizing(source, calibration_options, converted_dir)
+        yield from calibration.quantizing(source, calibration_images, converted_dir)
     with partition.offline():
         converter = partition.partitioned(converted_dir, precision_mode, options, kind=_Recorder)
     counts = partition.count(converter._converted_graph_def)
     partition.check_coverage(counts, source.given, options.minimum_coverage)
-    recorded = recorded_network.join(Path(os.environ[library.RECORDING_DIR]), _outputs(converter))
+    folder = Path(os.environ[library.RECORDING_DIR])
+    recorded = recorded_network.join(folder, _outputs(converter))
     if recorded != counts["engines"]:
         raise PreflightError(
             f"TF-TRT made {counts['engines']} engines of {source.given} and gave {recorded} networks to the builder. "
             "Set TF_CPP_VMODULE=convert_graph=2,convert_nodes=2 to see what it says, and report it."
         )
-    yield counts | {"converted_dir": converted_dir, "tensorflow_version": machine.tensorflow_version}
+    del counts["engines"]
+    yield counts | {"tensorflow_version": machine.tensorflow_version}
+    del converter
+    gc.collect()
+    converted = source if converted_dir == source.directory else open_unfinished(converted_dir)
+    yield compare_numbers(converted, recorded_network.read(folder), images)
 
 
 def _check_stand_in() -> None:
