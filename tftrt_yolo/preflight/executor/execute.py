@@ -104,8 +104,8 @@ def compute(layer: Layer, given: list[np.ndarray | None]) -> tuple[np.ndarray, .
         found = ", ".join("none" if value is None else f"{value.dtype} {value.shape}" for value in given)
         raise PreflightError(
             f"{layer.kind} layer {layer.name} cannot be computed of {found or 'no input'} "
-            f"({type(error).__name__}: {error}). Expected what TensorRT's documentation of such a layer allows; run the "
-            "preflight again, and report it with its network.json."
+            f"({type(error).__name__}: {error}). Expected what TensorRT's documentation of such a layer allows; run "
+            "the preflight again, and report it with its network.json."
         ) from error
     return results if isinstance(results, tuple) else (results,)
 

@@ -69,7 +69,7 @@ def gather(layer: Layer, data: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Takes elements along an axis; the first `elementwise_dims` axes of data and indices go together."""
     axis, paired = layer.attributes.get("axis", 0), layer.attributes.get("elementwise_dims", 0)
     axis += data.ndim if axis < 0 else 0
-    if indices.size and not (0 <= indices.min() and indices.max() < data.shape[axis]):
+    if indices.size and (indices.min() < 0 or indices.max() >= data.shape[axis]):
         raise ValueError(f"indices {indices.min()} to {indices.max()} of {data.shape[axis]}")
     if not paired:
         return np.take(data, indices, axis=axis)

@@ -108,16 +108,7 @@ def pooling(layer: Layer, data: np.ndarray) -> np.ndarray:
     if words.meaning(layer, "type", {"MAX": True, "AVERAGE": False}):
         lowest = -np.inf if data.dtype.kind == "f" else np.iinfo(data.dtype).min
         return _folded(_pad(data, spans, lowest), spans, np.maximum)
-    excludes = layer.attributes.get("average_excludes_padding", 1)
-    declared = [(layer.attributes.get(name, (0, 0))) for name in ("pre_padding", "post_padding")]
-    is_same = layer.attributes.get("padding_mode", "").startswith("SAME")
-    counted = []
-    for axis, span in enumerate(spans):  # what rounding up adds behind the padding never counts
-        before, after = (span.before, span.after) if is_same else (declared[0][axis], declared[1][axis])
-        ones = np.ones(span.before + data.shape[2 + axis] + span.after, data.dtype)
-        ones[: span.before] = ones[len(ones) - span.after :] = not excludes
-        ones[len(ones) - (span.after - after) :] = 0
-        counted.append(ones)
+    counted = [_counted(layer, axis, data.shape[2 + axis], span).astype(data.dtype) for axis, span in enumerate(spans)]
     counts = _folded(np.multiply.outer(*counted)[np.newaxis, np.newaxis], spans, np.add)
     return _folded(_pad(data, spans, 0), spans, np.add) / counts
 
@@ -194,6 +185,20 @@ def _pad(data: np.ndarray, spans: tuple[Span, Span], value: float) -> np.ndarray
     if not any(map(any, pairs)):
         return np.ascontiguousarray(data)
     return np.pad(data, [(0, 0), (0, 0), *pairs], constant_values=value)
+
+
+def _counted(layer: Layer, axis: int, size: int, span: Span) -> np.ndarray:
+    """1 for each row or column that a mean counts, 0 for padding unless it counts too.
+
+    What rounding up adds behind the padding that was set never counts, as in Caffe and PyTorch.
+    """
+    counts = np.zeros(span.before + size + span.after, np.int32)
+    counts[span.before : span.before + size] = 1
+    if not layer.attributes.get("average_excludes_padding", 1):
+        is_same = layer.attributes.get("padding_mode") in _SAME
+        after = span.after if is_same else layer.attributes.get("post_padding", (0, 0))[axis]
+        counts[: span.before + size + after] = 1
+    return counts
 
 
 def _windows(image: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
