@@ -13,6 +13,7 @@ It is no engine of TensorRT 8.6.1, and proves neither that 8.6.1 takes the netwo
 """
 
 import contextlib
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,9 +31,13 @@ from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflight import recorded_network
 from tftrt_yolo.preflight.preflight_report import FILE, EnginePreflight, PreflightReport
 from tftrt_yolo.preflight.profiles import profiles_by_strategy
+from tftrt_yolo.preflight.real_builder import builders
+from tftrt_yolo.preflight.real_builder.build import build
+from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport, Refusal
+from tftrt_yolo.preflight.recorded_network import RecordedNetwork
 from tftrt_yolo.preflight.stand_in import library
 from tftrt_yolo.preflight.summary import summarize
-from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
 GRAPH_FILES = ("graph.svg", "graph.html")
@@ -101,7 +106,11 @@ def preflight(
         with _recording(library.built(), folder) as recorder:
             calibration = int8 and int8.quantization(recorder.folder).calibration
             recorder.start(
-                source=source, precision_mode=precision_mode, options=options, calibration_images=calibration, images=paths
+                source=source,
+                precision_mode=precision_mode,
+                options=options,
+                calibration_images=calibration,
+                images=paths,
             )
             conversion = progress.result_of(recorder, on_progress)
             # TensorFlow's process goes on with the numbers meanwhile.
@@ -199,8 +208,11 @@ def _engines(
             name=network.engine,
             digest=network.digest,
             summary=summarize(network),
-            profiles=profiles_by_strategy(network, options.batch_sizes),
-            builder=said,
+            profiles=profiles_by_strategy(
+                options.batch_sizes, {network.tensors[i].name: network.tensors[i].dims for i in network.inputs}
+            ),
+            builder=said if isinstance(said, BuilderReport) else None,
+            refusal=said.words if isinstance(said, Refusal) else "",
         )
         for network, said in itertools.zip_longest(networks, built)
     )
@@ -209,5 +221,3 @@ def _engines(
 def _write(report: PreflightReport, folder: Path) -> None:
     """Writes the report and the drawings beside the recording."""
     report.write(folder)
-    networks = recorded_network.read(folder)
-    summaries = [engine.summary for engine in report.engines]

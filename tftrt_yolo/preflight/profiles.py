@@ -11,7 +11,7 @@ RangeStrategy, GetProfileNumber).
 import dataclasses
 from collections.abc import Iterable
 
-from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.converter.tensorrt_options import PROFILE_STRATEGIES, TensorRTOptions
 from tftrt_yolo.ground.errors import PreflightError
 
 
@@ -59,3 +59,20 @@ def profiles(batch_sizes: Iterable[int], strategy: str | None, dims: tuple[int, 
     if "Range" in options.strategy:
         triples.append((min(sizes), max(sizes), max(sizes)))
     return tuple(Profile(*((size, *dims[1:]) for size in triple)) for triple in triples)
+
+
+def profiles_by_strategy(batch_sizes: Iterable[int], inputs: dict[str, tuple[int, ...]]) -> dict[str, dict]:
+    """What each strategy makes of the batch sizes.
+
+    Args:
+      batch_sizes: As `profiles`.
+      inputs: Name of each input of a network to its shape.
+
+    Returns:
+      Name of each strategy to the profiles of each input.
+    """
+    sizes = tuple(batch_sizes)
+    return {
+        strategy: {name: profiles(sizes, strategy, dims) for name, dims in inputs.items()}
+        for strategy in PROFILE_STRATEGIES
+    }

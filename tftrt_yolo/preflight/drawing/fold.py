@@ -98,7 +98,7 @@ def _regions(graph: Graph) -> list[set[int]]:
     meeting, behind, taken, found = graph.post_dominators(), _heavy_behind(graph), set(), []
     for entry in graph.order:
         leave = meeting[entry]
-        if len(graph.successors[entry]) < 2 or leave == END or not behind[leave] and not _is_heavy(graph, leave):
+        if len(graph.successors[entry]) < 2 or leave == END or (not behind[leave] and not _is_heavy(graph, leave)):
             continue
         region = graph.between(entry, leave) | {leave}
         sources = {source for group in region for source in graph.predecessors[group]}

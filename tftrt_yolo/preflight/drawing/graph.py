@@ -37,9 +37,7 @@ class Graph:
         for position, group in enumerate(group_of):
             if group != NO_GROUP:
                 self.members.setdefault(group, []).append(position)
-        giver = {
-            index: group_of[position] for position, layer in enumerate(network.layers) for index in layer.outputs
-        }
+        giver = {index: group_of[position] for position, layer in enumerate(network.layers) for index in layer.outputs}
         self.successors = {group: [] for group in self.members}
         self.predecessors = {group: [] for group in self.members}
         for group, positions in self.members.items():

@@ -62,3 +62,14 @@ class BuilderReport:
             "  TensorRT 8.6.1, which TensorFlow 2.17 loads, was not asked.",
         ]
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A network that a real TensorRT did not take.
+
+    Attributes:
+      words: Which TensorRT, its own words, the layer, and what to do.
+    """
+
+    words: str

@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from tftrt_yolo.ground.errors import PreflightError
-from tftrt_yolo.ground.text import quoted, shown
+from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.preflight.recorded_network import Layer
 
 

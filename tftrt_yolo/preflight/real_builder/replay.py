@@ -8,7 +8,6 @@ import collections
 import dataclasses
 from types import ModuleType
 
-from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.preflight.real_builder import layers
 from tftrt_yolo.preflight.real_builder.words import Words
