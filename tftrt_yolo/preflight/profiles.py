@@ -9,7 +9,6 @@ RangeStrategy, GetProfileNumber).
 """
 
 import dataclasses
-from collections.abc import Iterable
 
 from tftrt_yolo.converter.tensorrt_options import PROFILE_STRATEGIES, TensorRTOptions
 from tftrt_yolo.ground.errors import PreflightError
@@ -30,7 +29,7 @@ class Profile:
     max: tuple[int, ...]
 
 
-def profiles(batch_sizes: Iterable[int], strategy: str | None, dims: tuple[int, ...]) -> tuple[Profile, ...]:
+def profiles(batch_sizes: tuple[int, ...], strategy: str | None, dims: tuple[int, ...]) -> tuple[Profile, ...]:
     """Profiles of one input of a network.
 
     Args:
@@ -46,7 +45,7 @@ def profiles(batch_sizes: Iterable[int], strategy: str | None, dims: tuple[int, 
       ValueError: If batch_sizes or strategy are out of their ranges.
       PreflightError: If more than the batch is open.
     """
-    options = TensorRTOptions(batch_sizes=tuple(batch_sizes), dynamic_shape_profile_strategy=strategy)
+    options = TensorRTOptions(batch_sizes=batch_sizes, dynamic_shape_profile_strategy=strategy)
     if -1 in dims[1:]:
         raise PreflightError(
             f"An input has the shape {tuple(dims)}; expected no -1 but the batch. Export the model with a fixed image "

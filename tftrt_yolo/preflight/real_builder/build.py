@@ -8,7 +8,6 @@ asked anywhere is TensorRT-RTX: another product of the same makers, with the sam
 That it takes a network is no proof that 8.6.1 does, and nothing is run.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
@@ -23,7 +22,7 @@ def build(
     recording_dir: str | Path,
     *,
     compute_capability: str | None = None,
-    batch_sizes: Iterable[int] = (1, 8, 32),
+    batch_sizes: tuple[int, ...] = (1, 8, 32),
     dynamic_shape_profile_strategy: str | None = None,
     in_half: bool = False,
 ) -> tuple[BuilderReport, ...]:
@@ -49,9 +48,7 @@ def build(
       PreflightError: If no TensorRT is installed, it does not build for compute_capability, it refuses a network, its
         process ends, or the recording is damaged.
     """
-    options = TensorRTOptions(
-        batch_sizes=tuple(batch_sizes), dynamic_shape_profile_strategy=dynamic_shape_profile_strategy
-    )
+    options = TensorRTOptions(batch_sizes=batch_sizes, dynamic_shape_profile_strategy=dynamic_shape_profile_strategy)
     builder = builders.find()
     if builder is None:
         raise PreflightError(f"No TensorRT that can rebuild a network is installed here. {builders.REMEDY}")

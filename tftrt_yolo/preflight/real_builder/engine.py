@@ -126,18 +126,28 @@ def _plan_bytes(
     if target != _HERE:
         config.num_compute_capabilities = 1
         config.set_compute_capability(_capabilities(trt)[target], 0)
-    _add_profiles(maker, config, by_input)
+    _add_profiles(maker, config, words, by_input)
     plan = maker.build_serialized_network(replayed.definition, config)
     if plan is None:
-        words.check("to build the network, of which it took every layer", REFUSED, fails=True)
+        what = "to build the network, of which it took every layer"
+        words.check(what, f"Try a single one of {argument('batch_sizes')}. {REFUSED}", fails=True)
     return plan.nbytes
 
 
-def _add_profiles(maker: object, config: object, by_input: dict[str, tuple[Profile, ...]]) -> None:
-    """Adds the optimisation profiles; an input whose shape is fixed has none and is in each."""
+def _add_profiles(maker: object, config: object, words: Words, by_input: dict[str, tuple[Profile, ...]]) -> None:
+    """Adds the optimisation profiles; an input whose shape is fixed has none and is in each.
+
+    Raises:
+      PreflightError: If TensorRT refuses one.
+    """
     for index in range(max(map(len, by_input.values()), default=0)):
-        profile = maker.create_optimization_profile()
-        for name, of_input in by_input.items():
-            if of_input:
-                profile.set_shape(name, of_input[index].min, of_input[index].opt, of_input[index].max)
-        config.add_optimization_profile(profile)
+        profile, shapes = maker.create_optimization_profile(), {}
+        try:
+            for name, of_input in by_input.items():
+                if of_input:
+                    shapes[name] = (of_input[index].min, of_input[index].opt, of_input[index].max)
+                    profile.set_shape(name, *shapes[name])
+            fails, why = config.add_optimization_profile(profile) < 0, ""
+        except (RuntimeError, ValueError) as error:
+            fails, why = True, f" ({first_line(error)})"
+        words.check(f"the profile {shapes}{why}", f"Choose other {argument('batch_sizes')}.", fails=fails)

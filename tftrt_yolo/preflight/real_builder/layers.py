@@ -3,9 +3,9 @@
     output_tensors = add(layer, inputs, output_types, Target(trt, definition))
 
 Every attribute of a layer must be known here: one that is not is refused, for a network that is built without it would
-be another network. Where the API differs from TensorRT 8.6, for which TF-TRT wrote the network: Shape gives INT64 and is
-cast, a fully connected layer is a convolution over all of its input, an identity that changes the type is a cast, and
-quantisations are told their output's type. What `setPrecision` asked for has no place in a strongly typed network.
+be another network. Where the API differs from that of TensorRT 8.6, for which TF-TRT writes networks: Shape gives INT64
+and is cast, a fully connected layer is a convolution over its whole input, an identity that changes the type is a cast,
+and quantisations are told their output's type. What `setPrecision` asked for has no place in a strongly typed network.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from tftrt_yolo.ground.errors import PreflightError
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import first_line, quoted
 from tftrt_yolo.preflight.recorded_network import Layer
 
 
@@ -87,7 +87,8 @@ def add(layer: Layer, inputs: list, output_types: tuple[str, ...], to: Target) -
       Its output tensors; empty if TensorRT made no layer.
 
     Raises:
-      PreflightError: If the kind, or an attribute, is not known, or this TensorRT has no such layer.
+      PreflightError: If the kind or an attribute is not known, this TensorRT has no such layer, or what the layer needs
+        is not in the recording.
     """
     kind = _KINDS.get(layer.kind)
     unknown = set(layer.attributes).difference(kind.arguments, kind.properties) if kind else {layer.kind}
@@ -98,21 +99,31 @@ def add(layer: Layer, inputs: list, output_types: tuple[str, ...], to: Target) -
             "file an issue with network.json."
         )
     try:
-        made = kind.add(layer, inputs, output_types, to)
-    except AttributeError as error:
+        return _outputs(layer, kind, inputs, output_types, to)
+    except AttributeError as error:  # a method of the API, or a member of an enum
         raise PreflightError(
-            f"Layer {quoted(layer.name)} is a {layer.kind}, which this TensorRT's Python API does not have: {error}. "
-            "Expected the API of TensorRT 10, or of TensorRT-RTX 1.7."
+            f"Layer {quoted(layer.name)} is a {layer.kind}, for which this TensorRT's Python API lacks something: "
+            f"{first_line(error)}. Expected the API of TensorRT 10 or of TensorRT-RTX 1.7; install that."
         ) from error
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise PreflightError(
+            f"Layer {quoted(layer.name)} is recorded in a way that cannot be said to TensorRT ({type(error).__name__}: "
+            f"{first_line(error)}). Expected a {layer.kind} as TF-TRT makes it; run the preflight again."
+        ) from error
+
+
+def _outputs(layer: Layer, kind: _Kind, inputs: list, output_types: tuple[str, ...], to: Target) -> list:
+    """Adds a layer of a known kind."""
+    made = kind.add(layer, inputs, output_types, to)
     if made is None:
         return []
     _set_properties(made, layer, kind, to.trt)
     for index, tensor in enumerate(inputs[made.num_inputs :], start=made.num_inputs):
         if tensor is not None:
             made.set_input(index, tensor)
+    made.name = layer.name
     if layer.kind == "SHAPE":  # INT64 since TensorRT 10
         made = to.definition.add_cast(made.get_output(0), to.trt.DataType.INT32)
-    made.name = layer.name
     return [made.get_output(index) for index in range(made.num_outputs)]
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.preflight.real_builder import layers
 from tftrt_yolo.preflight.real_builder.words import Words
-from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetwork, Tensor
+from tftrt_yolo.preflight.recorded_network import NO_TENSOR, RecordedNetwork, Tensor
 
 REMEDY = (
     "TensorRT 8.6.1 may refuse it too. If the SavedModel was changed after its export, export it again; else leave the "
@@ -80,8 +80,9 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
         tensors[index] = to.definition.add_input(given.name, getattr(trt.DataType, given.type), given.dims)
         words.check(f"the input {quoted(given.name)}, {_described(given)}", REMEDY, fails=tensors[index] is None)
         types[given.type] += 1
-    for layer in network.layers:
-        for index, tensor in zip(layer.outputs, _added(network, layer, tensors, to, words), strict=True):
+    for position, layer in enumerate(network.layers, start=1):
+        added = _added(network, position, tensors, to, words)
+        for index, tensor in zip(layer.outputs, added, strict=True):
             recorded, found = network.tensors[index], Tensor("", tensor.dtype.name, tuple(tensor.shape))
             if _described(found) != _described(recorded):
                 named = f"{layer.kind} {quoted(layer.name)}"
@@ -95,12 +96,13 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
     return Replayed(to.definition, to.weights, dict(types), tuple(differences))
 
 
-def _added(network: RecordedNetwork, layer: Layer, tensors: dict, to: layers.Target, words: Words) -> list:
-    """Adds a layer and has TensorRT infer the shapes of its outputs, which it gives.
+def _added(network: RecordedNetwork, position: int, tensors: dict, to: layers.Target, words: Words) -> list:
+    """Adds the layer at a position, from 1, and has TensorRT infer the shapes of its outputs, which it gives.
 
     Raises:
       PreflightError: If TensorRT refuses it.
     """
+    layer = network.layers[position - 1]
     types = tuple(network.tensors[index].type for index in layer.outputs)
     outputs = layers.add(layer, [tensors[index] for index in layer.inputs], types, to)
     fails = len(outputs) != len(layer.outputs)
@@ -109,7 +111,6 @@ def _added(network: RecordedNetwork, layer: Layer, tensors: dict, to: layers.Tar
             len(output.shape)
     except (RuntimeError, ValueError):  # "Could not get tensor shape.": the logger has the reason
         fails = True
-    position = network.layers.index(layer) + 1
     given = ", ".join("none" if i == NO_TENSOR else _described(network.tensors[i]) for i in layer.inputs) or "nothing"
     what = f"layer {position} of {len(network.layers)}, {layer.kind} {quoted(layer.name)} of {given}"
     words.check(what, REMEDY, fails=fails)
