@@ -60,7 +60,7 @@ def profiles(batch_sizes: tuple[int, ...], strategy: str | None, dims: tuple[int
     return tuple(Profile(*((size, *dims[1:]) for size in triple)) for triple in triples)
 
 
-def profiles_by_strategy(batch_sizes: Iterable[int], inputs: dict[str, tuple[int, ...]]) -> dict[str, dict]:
+def profiles_by_strategy(batch_sizes: tuple[int, ...], inputs: dict[str, tuple[int, ...]]) -> dict[str, dict]:
     """What each strategy makes of the batch sizes.
 
     Args:
@@ -70,8 +70,7 @@ def profiles_by_strategy(batch_sizes: Iterable[int], inputs: dict[str, tuple[int
     Returns:
       Name of each strategy to the profiles of each input.
     """
-    sizes = tuple(batch_sizes)
     return {
-        strategy: {name: profiles(sizes, strategy, dims) for name, dims in inputs.items()}
+        strategy: {name: profiles(batch_sizes, strategy, dims) for name, dims in inputs.items()}
         for strategy in PROFILE_STRATEGIES
     }
