@@ -21,6 +21,7 @@ from tftrt_yolo.ground.errors import PreflightError
 WEIGHTS_FILE, NETWORK_FILE = "weights.bin", "network.json"
 _FORMAT = 1
 NO_TENSOR = -1  # an input that a layer may have and has not
+_COMMUTATIVE = frozenset({"SUM", "PROD", "MAX", "MIN", "AND", "OR", "XOR", "EQUAL"})
 DTYPES = {
     "FLOAT": np.float32,
     "HALF": np.float16,
@@ -111,6 +112,8 @@ class RecordedNetwork:
         of_layers = []
         for layer in self.layers:
             ancestors = [of_tensor.get(index, "none") for index in layer.inputs]
+            if layer.attributes.get("operation") in _COMMUTATIVE:
+                ancestors.sort()  # Grappler swaps operands by the names of their nodes
             weights = [f"{role} {hashlib.sha256(values).hexdigest()}" for role, values in layer.weights.items()]
             own = _digest(
                 layer.kind, str(layer.precision), repr(sorted(layer.attributes.items())), *weights, *ancestors
