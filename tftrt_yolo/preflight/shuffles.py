@@ -4,10 +4,10 @@
         shuffle.verdict, shuffle.name, shuffle.bytes
 
 A shuffle is a transpose, a reshape and a transpose. A reshape of a tensor that lies in memory without gaps moves
-nothing, and neither does a transpose that moves only axes of size 1. A transpose that another one undoes can be left out
-together with it, if between them there are only layers that do not care for the order of the axes; under the same
-condition two transposes need one copy. What is left is copied. What TensorRT does in truth, only TensorRT knows: this is
-the least that it must do if it leaves out all it can.
+nothing, and neither does a transpose that moves only axes of size 1. A transpose that another one undoes can be left
+out together with it, if between them there are only layers that do not care for the order of the axes; under the same
+condition two transposes need one copy. What is left is copied. What TensorRT does in truth, only TensorRT knows: this
+is the least that it must do if it leaves out all it can.
 """
 
 import dataclasses

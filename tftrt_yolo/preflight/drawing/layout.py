@@ -6,8 +6,8 @@
 
 Boxes stand in rows, each as low as what takes its data allows, so that heads come to stand side by side. An edge that
 passes rows gets a lane in each, and edges from one box share their lanes until they part. The order in a row is that
-with the fewest crossings that sweeps of barycentres and swaps of neighbours find. Along its row a box goes to the middle
-of what it is tied to, as far as its neighbours let it.
+with the fewest crossings that sweeps of barycentres and swaps of neighbours find. Along its row a box goes to the
+middle of what it is tied to, as far as its neighbours let it.
 
 Source: K. Sugiyama, S. Tagawa, M. Toda, Methods for Visual Understanding of Hierarchical System Structures, 1981.
 """

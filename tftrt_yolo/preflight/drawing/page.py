@@ -132,10 +132,11 @@ def _legend() -> str:
         for rule, meaning in svg.LEGEND.items()
     )
     return (
-        f'<p class="note">{keys}. A thick border: TensorRT must copy a tensor in there. "mixed": several types. Layers '
-        "were folded by the graph's structure alone, as TF-TRT keeps no names of PyTorch modules; names such as C2f, C3 "
-        'or SPPF say what a block looks like, and "2 inside" that two concatenations are nested in it. Labels at edges '
-        "are shapes, N is the batch. Constants belong to the block that takes them.</p>"
+        f'<p class="note">{keys}. A thick border: TensorRT must copy a tensor in there. "Computes in" is the type that '
+        "convolutions may compute in, INT8 where they take what was dequantised. Layers were folded by the graph's "
+        "structure alone, as TF-TRT keeps no names of PyTorch modules: names such as C2f, C3 or SPPF say what a block "
+        'looks like, and "2 inside" that two concatenations are nested in it. Labels at edges are shapes, N is the '
+        "batch. Constants and arithmetic on shapes belong to the block that takes them, and make no edge.</p>"
     )
 
 

@@ -1,0 +1,205 @@
+"""The recorded network against TensorFlow, on real images: at its outputs, and convolution by convolution.
+
+    networks = recorded_network.read(folder)
+    found = compare_numbers(open_saved_model("yolov8n_saved_model"), networks, ["bus.jpg"])
+    print(found)                     # boxes 0.00015 px at most, ... 71 convolutions alone: the filters of 71 equal, ...
+    found.faults                     # () if everything is within its bound
+
+What is compared with is signature `network` of the SavedModel that TF-TRT converted, with its weights as constants; for
+INT8 that is the quantised one, whose rounding is the network's own.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework.graph_pb2 import GraphDef
+
+from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.preflight import convolutions
+from tftrt_yolo.preflight.executor.execute import execute
+from tftrt_yolo.preflight.numbers_report import BOUND, BOUND_PX, ConvolutionDifference, Numbers, OutputDifference
+from tftrt_yolo.preflight.recorded_network import RecordedNetwork
+from tftrt_yolo.saved_model import freeze, saved_model_pb
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Quantity
+
+_ENGINE = re.compile(r"TRTEngineOp_\d+_\d+")
+_OUTPUT_PREFIX = "TensorRTOutputPH_"
+
+
+def compare_numbers(
+    source: SavedModelHandle,
+    networks: Sequence[RecordedNetwork],
+    images: Sequence[str],
+    *,
+    outputs: Mapping[str, Mapping[str, str]] | None = None,
+) -> Numbers:
+    """Computes the recorded networks and compares them with TensorFlow.
+
+    Args:
+      source: The SavedModel that was converted; for INT8 the quantised one.
+      networks: What was recorded, a network an engine.
+      images: Paths of images. The outputs are compared on all, the convolutions on the first.
+      outputs: Of each engine, TensorRT's name of an output to the signature's, as `engine_outputs` finds them. Without
+        it they are told by their shapes, and by their values where two shapes are the same.
+
+    Returns:
+      The differences.
+
+    Raises:
+      PreflightError: If a network cannot be computed, or its outputs are not the signature's.
+      ImageError: If an image cannot be read.
+      SavedModelError: If the SavedModel cannot be used.
+      ValueError: Without an image.
+    """
+    if not images:
+        raise ValueError("no images. Expected at least one to compare on.")
+    frozen = freeze.freeze_network(source)
+    tensorflow = _Graph(frozen)
+    whole = [network for network in networks if _takes_frames(network, source.metadata.image_size_hw)]
+    left_out = [
+        f"the outputs of {engine_of(network)}, whose inputs are not the frames"
+        for network in networks
+        if network not in whole
+    ]
+    sums, found = _Sums(TASKS[source.metadata.task].quantities), []
+    for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
+        frames = in_unit_range(frames)
+        expected = dict(zip(frozen.outputs, tensorflow.run(list(frozen.outputs.values()), frames), strict=True))
+        for network in whole:
+            sums.add(expected, _computed(network, frames, expected, (outputs or {}).get(engine_of(network))))
+        if number == 0:
+            found = [
+                one
+                for network in networks
+                for one in convolutions.compare_convolutions(
+                    network, frozen.graph_def, lambda names, frames=frames: tensorflow.run(names, frames)
+                )
+            ]
+    is_quantized = any(layer.kind == "QUANTIZE" for network in networks for layer in network.layers)
+    return Numbers(
+        images=len(images),
+        outputs=sums.differences(is_bound=not is_quantized),
+        convolutions=tuple(one for one in found if isinstance(one, ConvolutionDifference)),
+        left_out=(*left_out, *(one for one in found if isinstance(one, str))),
+    )
+
+
+def engine_of(network: RecordedNetwork) -> str:
+    """Name of the op that a network was built for, "TRTEngineOp_000_000"; TF-TRT puts it before the layers' names."""
+    names = (_ENGINE.match(layer.name) for layer in network.layers)
+    return next((name.group() for name in names if name), network.name)
+
+
+def engine_outputs(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Finds which outputs of the engines are the signature's.
+
+    Args:
+      graph_def: A converted graph.
+      outputs: The signature's outputs to names of tensors of the graph.
+
+    Returns:
+      Engine to TensorRT's name of an output, "TensorRTOutputPH_0", to the signature's. An output that TensorFlow
+      computes of others is not among them.
+    """
+    nodes, found = {node.name: node for node in graph_def.node}, {}
+    for output, tensor in outputs.items():
+        name, _, index = tensor.partition(":")
+        while name in nodes and nodes[name].op == "Identity":
+            name, _, index = nodes[name].input[0].partition(":")
+        if name in nodes and nodes[name].op == saved_model_pb.ENGINE_OP:
+            engine = _ENGINE.match(name)
+            of_engine = found.setdefault(engine.group() if engine else name, {})
+            of_engine[f"{_OUTPUT_PREFIX}{index or 0}"] = output
+    return found
+
+
+class _Graph:
+    """The frozen graph in TensorFlow, of which any tensors can be fetched."""
+
+    def __init__(self, frozen: freeze.FrozenNetwork):
+        self._function = tf.compat.v1.wrap_function(
+            lambda: tf.graph_util.import_graph_def(frozen.graph_def, name=""), []
+        )
+        self._frames = self._function.graph.get_tensor_by_name(frozen.frames_name)
+
+    def run(self, names: Sequence[str], frames: np.ndarray) -> list[np.ndarray]:
+        """Values of tensors, by their names or their nodes', for frames (1, *size_hw, 3) float32 in [0, 1]."""
+        tensors = freeze.tensors(self._function.graph, names)
+        return [value.numpy() for value in self._function.prune(self._frames, tensors)(tf.constant(frames))]
+
+
+class _Sums:
+    """Differences of a task's quantities, added up over images."""
+
+    def __init__(self, quantities: tuple[Quantity, ...]):
+        self._quantities = quantities
+        self._largest, self._total, self._magnitude, self._count = np.zeros((4, len(quantities)))
+
+    def add(self, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+        """Takes in the outputs of one image."""
+        for row, quantity in enumerate(self._quantities):
+            if quantity.output not in found:
+                continue
+            columns = slice(*quantity.columns)
+            one, other = (values[quantity.output][..., columns].astype(np.float64) for values in (found, expected))
+            differences = np.abs(one - other)
+            self._largest[row] = np.maximum(self._largest[row], differences.max())  # not a number stays
+            self._total[row] += differences.sum()
+            self._count[row] += differences.size
+            self._magnitude[row] = max(self._magnitude[row], np.abs(other).max())
+
+    def differences(self, *, is_bound: bool) -> tuple[OutputDifference, ...]:
+        """The quantities that were seen."""
+        rows = zip(self._quantities, self._largest, self._total, self._magnitude, self._count, strict=True)
+        found = []
+        for quantity, largest, total, magnitude, count in rows:
+            if count:
+                scale = max(magnitude, 1e-6) if quantity.unit == "relative" else 1.0
+                bound = (BOUND_PX if quantity.unit == "px" else BOUND) if is_bound else None
+                found.append(
+                    OutputDifference(
+                        quantity.label, quantity.unit, float(largest / scale), float(total / count / scale), bound
+                    )
+                )
+        return tuple(found)
+
+
+def _takes_frames(network: RecordedNetwork, size_hw: tuple[int, int]) -> bool:
+    """Whether a network's only input is the frames."""
+    return [network.tensors[index].dims[1:] for index in network.inputs] == [(*size_hw, 3)]
+
+
+def _computed(
+    network: RecordedNetwork, frames: np.ndarray, expected: dict[str, np.ndarray], names: Mapping[str, str] | None
+) -> dict[str, np.ndarray]:
+    """The network's outputs under the signature's names."""
+    [frames_index] = network.inputs
+    values = execute(network, {network.tensors[frames_index].name: frames})
+    names = _matched(values, expected) if names is None else names
+    return {output: values[name] for name, output in names.items()}
+
+
+def _matched(values: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, str]:
+    """Which output of a network is which of the signature's: that of the same shape whose values are nearest.
+
+    Raises:
+      PreflightError: If one has no counterpart.
+    """
+    free, names = dict(expected), {}
+    for name, value in values.items():
+        same = {output: np.abs(value - other).mean() for output, other in free.items() if other.shape == value.shape}
+        if not same:
+            shapes = ", ".join(f"{output} {other.shape}" for output, other in free.items())
+            raise PreflightError(
+                f"{name} of the recorded network has shape {value.shape}. Expected one of {shapes or 'no more outputs'}"
+                "; compare with the SavedModel that was converted."
+            )
+        names[name] = min(same, key=same.get)
+        del free[names[name]]
+    return names

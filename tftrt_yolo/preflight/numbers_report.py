@@ -1,0 +1,111 @@
+"""What the comparison of a recorded network with TensorFlow found: figures, bounds and faults. `numbers` measures them."""
+
+import dataclasses
+
+# Issue: what an FP16 network may differ by, computed in float32; boxes and key points, and everything else.
+BOUND_PX, BOUND = 0.01, 1e-4
+# A convolution of the same numbers, of its largest output: float32 has 24 bits, the sums are of up to some ten thousand
+# products in another order. A wrong filter, stride or padding changes a layer's output by some per cent at least.
+CONVOLUTION_BOUND = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputDifference:
+    """How far one quantity of the network's outputs lies from TensorFlow's.
+
+    Attributes:
+      label: The task's name of the quantity.
+      unit: "px", "rad", "" for a plain number, or "relative" for a share of the largest magnitude.
+      largest: The largest absolute difference.
+      mean: The mean.
+      bound: What is allowed; None where ties of rounding spread, and the difference is only reported.
+    """
+
+    label: str
+    unit: str
+    largest: float
+    mean: float
+    bound: float | None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the bound is kept; not a number is not."""
+        return self.bound is None or self.largest <= self.bound
+
+    def __str__(self) -> str:
+        """The figures with their unit."""
+        unit = f" {self.unit}".rstrip()
+        bound = "reported only" if self.bound is None else f"{self.bound:g}{unit} allowed"
+        return f"{self.label} {self.largest:.2g}{unit} at most, {self.mean:.2g}{unit} on average ({bound})"
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvolutionDifference:
+    """One convolution alone, fed what TensorFlow's is fed.
+
+    Attributes:
+      node: The TensorFlow node.
+      filters: The largest difference of the filters.
+      output: The largest difference of the output, as a share of the largest magnitude of TensorFlow's; infinite if the
+        shapes differ, or the layer cannot be computed.
+      why: What kept it from being compared; "" if nothing did.
+    """
+
+    node: str
+    filters: float
+    output: float
+    why: str = ""
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the filters are equal, and the output as near as float32 allows."""
+        return self.filters == 0 and self.output <= CONVOLUTION_BOUND
+
+    def __str__(self) -> str:
+        """The figures of one layer."""
+        filters = "filters equal" if self.filters == 0 else f"filters differ by {self.filters:.2g}"
+        return f"{self.node}: {filters}, output within {self.output:.2g} of its largest" + (
+            f" ({self.why})" if self.why else ""
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """A recorded network against TensorFlow.
+
+    Attributes:
+      images: Images that the outputs were compared on; the convolutions are on the first.
+      outputs: What the network gives at its end.
+      convolutions: Each convolution alone.
+      left_out: What was not compared, and why.
+    """
+
+    images: int
+    outputs: tuple[OutputDifference, ...]
+    convolutions: tuple[ConvolutionDifference, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> ConvolutionDifference | None:
+        """The convolution that differs most; filters that differ come first."""
+        return max(self.convolutions, key=lambda one: (one.filters != 0, one.output), default=None)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is beyond its bound, a line each."""
+        return tuple(str(one) for one in (*self.outputs, *self.convolutions) if not one.is_within)
+
+    def __str__(self) -> str:
+        """A line for each output, and one for the convolutions."""
+        images = "1 image" if self.images == 1 else f"{self.images} images"
+        lines = [f"The recorded network against TensorFlow, on {images}:", *map(str, self.outputs)]
+        equal = sum(one.filters == 0 for one in self.convolutions)
+        exact = sum(one.output == 0 for one in self.convolutions)
+        if self.worst:
+            lines.append(
+                f"{len(self.convolutions)} convolutions alone: the filters of {equal} equal, the outputs of {exact} "
+                f"equal to the bit, the worst is {self.worst}"
+            )
+        lines += [f"not compared: {what}" for what in self.left_out]
+        lines += [f"beyond its bound: {fault}" for fault in self.faults]
+        return "\n  ".join(lines)
