@@ -1,8 +1,8 @@
 """The blocks of a picture: what each is called, what is in it, and what flows between them.
 
-    diagram = diagram_of(network, summary)
-    for block in diagram.blocks: block.title, block.shape, block.flops
-    for edge in diagram.edges: diagram.blocks[edge.source], diagram.blocks[edge.target]
+diagram = diagram_of(network, summary)
+for block in diagram.blocks: block.title, block.shape, block.flops
+for edge in diagram.edges: diagram.blocks[edge.source], diagram.blocks[edge.target]
 """
 
 import dataclasses
@@ -155,7 +155,9 @@ def _port(network: RecordedNetwork, index: int, rule: str) -> Block:
     return Block(title, rule, (), (tensor.dims,), {}, 0, (), (tensor.type,))
 
 
-def _block(network: RecordedNetwork, layers: list[Layer], copy_of: dict[int, Shuffle | None], given: list[int]) -> Block:
+def _block(
+    network: RecordedNetwork, layers: list[Layer], copy_of: dict[int, Shuffle | None], given: list[int]
+) -> Block:
     """A block without its title."""
     sides = {index for layer in layers if layer.kind != "CONSTANT" for index in layer.outputs}
     types = Counter(network.tensors[index].type for index in sides)

@@ -121,7 +121,9 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
         rows.append(("soft", " · ".join([*facts, flops_text(block.flops)] if block.flops else facts[:1]), _SIZE))
         kinds = [f"{number} {kind.lower().replace('_', ' ')}" for kind, number in block.kinds.items()]
         kinds = [kind for kind in kinds if not kind.endswith("convolution")]
-        rows += [("soft", text, _SIZE) for text in textwrap.wrap(", ".join(kinds), _LETTERS, max_lines=2, placeholder="…")]
+        rows += [
+            ("soft", text, _SIZE) for text in textwrap.wrap(", ".join(kinds), _LETTERS, max_lines=2, placeholder="…")
+        ]
     if block.copies:
         count = len(block.copies)
         word = "copy" if count == 1 else "copies"
@@ -153,9 +155,7 @@ def _height(rows: list[tuple[str, str, int]]) -> float:
 
 def _widths(diagram: Diagram, lines: list[list[tuple[str, str, int]]]) -> list[float]:
     """Width of each box: its text, and the labels of the edges that come in, side by side."""
-    needed = [
-        max(text_width(text, size) for _, text, size in rows) + 2 * _PADDING for rows in lines
-    ]
+    needed = [max(text_width(text, size) for _, text, size in rows) + 2 * _PADDING for rows in lines]
     for place in range(len(diagram.blocks)):
         labels = [text_width(_label(edge), _LABEL_SIZE) for edge in diagram.edges if edge.target == place]
         needed[place] = max(needed[place], len(labels) * (max(labels, default=0.0) + 14))
