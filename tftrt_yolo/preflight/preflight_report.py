@@ -21,6 +21,10 @@ FILE = "report.json"
 NOT_ASKED = (
     "TensorRT 8.6.1, which TensorFlow 2.17 loads, was not asked: its place was taken by a stand-in that builds nothing."
 )
+_NO_BUILDER = (
+    "no real TensorRT was asked, for none is installed; pip install 'tftrt_yolo[preflight]' brings TensorRT-RTX, which "
+    "builds without a GPU"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,22 +62,22 @@ class EnginePreflight:
         """The report for a reader."""
         lines = [f"{self.name}, digest {self.digest[:16]}", *_indented(self.summary), "  profiles"]
         for strategy, of_inputs in self.profiles.items():
-            for name, profiles in of_inputs.items():
-                tuned = "; ".join(
-                    f"{profile.min[0]} to {profile.max[0]}, tuned for {profile.opt[0]}" for profile in profiles
-                )
-                lines.append(
-                    f"    {strategy:<14} {name}: batch {tuned}"
-                    if tuned
-                    else f"    {strategy:<14} {name}: none, its shape is fixed"
-                )
-        if self.builder:
-            lines += _indented(self.builder)
-        else:
-            lines.append(
-                f"  {self.refusal or 'no real builder is installed; `pip install tftrt_yolo[preflight]` has one'}"
-            )
+            lines += [f"    {strategy:<14} {name}: {_batches(profiles)}" for name, profiles in of_inputs.items()]
+        lines += _indented(self.builder or self.refusal or _NO_BUILDER)
         return "\n".join(lines)
+
+
+def _batches(profiles: tuple[Profile, ...]) -> str:
+    """An input's profiles by their batch sizes."""
+    if not profiles:
+        return "none, its shape is fixed"
+    ranges = (
+        f"{profile.min[0]}"
+        if profile.min == profile.max
+        else f"{profile.min[0]} to {profile.max[0]}, tuned for {profile.opt[0]}"
+        for profile in profiles
+    )
+    return f"batch {'; '.join(ranges)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

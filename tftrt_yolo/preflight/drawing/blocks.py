@@ -1,8 +1,8 @@
 """The blocks of a picture: what each is called, what is in it, and what flows between them.
 
 diagram = diagram_of(network, summary)
-for block in diagram.blocks: block.title, block.shape, block.flops
-for edge in diagram.edges: diagram.blocks[edge.source], diagram.blocks[edge.target]
+[(block.title, block.shapes, block.flops) for block in diagram.blocks]
+[(diagram.blocks[edge.source], diagram.blocks[edge.target]) for edge in diagram.edges]
 """
 
 import dataclasses
@@ -161,7 +161,8 @@ def _flows(graph: Graph) -> list[tuple[int, tuple[int, int]]]:
 def _port(network: RecordedNetwork, index: int, rule: str) -> Block:
     """An input or output as a block."""
     tensor = network.tensors[index]
-    return Block(f"{rule.capitalize()} {tensor.name}", rule, (), (tensor.dims,), tensor.type, {}, 0, (), ())
+    name = network.signature_outputs.get(tensor.name, tensor.name)
+    return Block(f"{rule.capitalize()} {name}", rule, (), (tensor.dims,), tensor.type, {}, 0, (), ())
 
 
 def _types(network: RecordedNetwork, producers: dict[int, Layer], layers: tuple[Layer, ...]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ they are escaped and cut.
 """
 
 import html
+import re
 import textwrap
 import unicodedata
 
@@ -22,6 +23,7 @@ from tftrt_yolo.preflight.summary import NetworkSummary
 FONT = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 EM = 0.61
 _TITLE_SIZE, _SIZE, _LABEL_SIZE = 15, 11, 10  # pixels
+_NO_XML = re.compile("[\ufffe\uffff]")  # what XML does not have, and `shown` leaves
 _LINE, _PADDING, _WIDTH = 16, 10, 250
 _LETTERS = int((_WIDTH - 2 * _PADDING) / (_SIZE * EM))  # that fit into a line
 _TOOLTIP_LAYERS = 40
@@ -94,7 +96,7 @@ def picture(diagram: Diagram, *, prefix: str) -> str:
 
 def escaped(text: object, most: int = 300) -> str:
     """A name as a document may hold it: on one line, cut, without anything that markup or a terminal obeys."""
-    return html.escape(shown(text, most), quote=True)
+    return html.escape(_NO_XML.sub("\ufffd", shown(text, most)), quote=True)
 
 
 def text_width(text: str, size: float) -> float:

@@ -156,18 +156,34 @@ def _compiled(scratch: Path) -> Path:
         if done.returncode == 0 and output.is_file():
             return output
         said.append(f"{' '.join(command)}: {printable(done.stderr.strip())[-300:] or f'status {done.returncode}'}")
+    named = os.environ.get("CXX")
+    if named and not shutil.which(named):
+        said.append(f"CXX names {named}, which is not there")
     tried = "\n  ".join(said) or f"{', '.join(_COMPILERS)} and ziglang are not there"
     raise PreflightError(
-        "No compiler could build the stand-in for TensorRT. Install one, which `pip install tftrt_yolo[preflight]` "
+        "No compiler could build the stand-in for TensorRT. Install one, which `pip install 'tftrt_yolo[preflight]'` "
         f"does. Tried:\n  {tried}"
     )
 
 
 def _commands() -> list[tuple[list[str], list[str]]]:
     """How to call each compiler that is there, and what to link with."""
-    named = os.environ.get("CXX")
-    found = [shutil.which(name) for name in ((named,) if named else _COMPILERS)]
+    found = [shutil.which(name) for name in _names()]
     commands = [([path, "-nodefaultlibs"], ["-lc"]) for path in dict.fromkeys(filter(None, found))]
-    if importlib.util.find_spec("ziglang"):
+    if _has_ziglang():
         commands.append(([sys.executable, "-m", "ziglang", "c++", "-nostdlib++", "-mcpu=baseline"], []))
     return commands
+
+
+def _names() -> tuple[str, ...]:
+    """Compilers to look for: the one that the user names, or the usual ones."""
+    named = os.environ.get("CXX")
+    return (named,) if named else _COMPILERS
+
+
+def _has_ziglang() -> bool:
+    """Whether the extra's compiler is installed."""
+    try:
+        return importlib.util.find_spec("ziglang") is not None
+    except ValueError:  # it was put aside in sys.modules
+        return False
