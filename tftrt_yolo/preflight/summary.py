@@ -41,6 +41,7 @@ BUILDER_FLAGS = (
 CREATION_FLAGS = ("EXPLICIT_BATCH", "EXPLICIT_PRECISION")
 OIHW = "OIHW"
 NOT_FITTING = "does not fit"
+_MIXING = ("CONVOLUTION", "DECONVOLUTION")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,8 @@ class NetworkSummary:
       flops: Of convolutions and matrix products for one image; work.CONVENTION says how they are counted.
       other_operations: Of all other layers for one image.
       shuffles: What TensorRT must do for each shuffle.
+      misfits: Convolutions whose filters have another size or shape than the layer asks for. TensorRT refuses such a
+        network; TF-TRT makes it of a grouped Conv2D, for it writes 1 for the number of groups.
     """
 
     name: str
@@ -125,6 +128,7 @@ class NetworkSummary:
     flops: int
     other_operations: int
     shuffles: tuple[Shuffle, ...]
+    misfits: tuple[str, ...] = ()
 
     DERIVED: ClassVar = ("flops_convention", "copied_bytes", "shuffles_by_verdict")
 
@@ -163,6 +167,7 @@ class NetworkSummary:
             *(f"  output {port}" for port in self.outputs),
             f"  shuffles: {verdicts or 'none'}; copies write {self.copied_bytes / 1e6:.1f} MB an image",
             *(f"    {row}" for row in self._reasons()),
+            *(f"  filters that do not fit: {misfit}" for misfit in self.misfits),
         ]
         return printable("\n".join(lines))
 
@@ -200,6 +205,7 @@ def summarize(network: RecordedNetwork) -> NetworkSummary:
         flops=sum(row.products for row in arithmetic),
         other_operations=sum(row.other for row in arithmetic),
         shuffles=shuffles.examine(network),
+        misfits=_misfits(network),
     )
 
 
@@ -230,7 +236,7 @@ def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:
     """A row for each geometry."""
     producers, groups = network.producers(), {}
     for layer in network.layers:
-        if layer.kind in ("CONVOLUTION", "DECONVOLUTION"):
+        if layer.kind in _MIXING:
             key = (
                 layer.kind,
                 _whole(layer.attributes["kernel"]),
@@ -253,6 +259,13 @@ def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:
         for (kind, kernel, stride, count_of_groups), layers in groups.items()
     ]
     return tuple(sorted(rows, key=lambda row: -row.flops))
+
+
+def _misfits(network: RecordedNetwork) -> tuple[str, ...]:
+    """Convolutions whose filters do not fit, with what they are."""
+    producers = network.producers()
+    layouts = ((layer, _layout(network, producers, layer)) for layer in network.layers if layer.kind in _MIXING)
+    return tuple(f"{layer.name}: {layout}" for layer, layout in layouts if NOT_FITTING in layout)
 
 
 def _whole(values: tuple[float, ...]) -> tuple[int, ...]:
@@ -282,5 +295,7 @@ def _layout(network: RecordedNetwork, producers: dict[int, Layer], layer: Layer)
     for part in chain:
         detail = _whole(part.attributes.get("first_transpose", ())) if part.kind == "SHUFFLE" else ()
         words.append(f"{part.kind} {list(detail)}" if detail else part.kind)
-    fits = network.tensors[layer.inputs[1]].dims == expected
-    return f"{' > '.join(words)} = {OIHW if fits else NOT_FITTING}"
+    dims = network.tensors[layer.inputs[1]].dims
+    return f"{' > '.join(words)} = " + (
+        OIHW if dims == expected else f"{shape_text(dims)}, {NOT_FITTING} {shape_text(expected)}"
+    )

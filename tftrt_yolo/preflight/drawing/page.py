@@ -119,6 +119,7 @@ def _figures(summary: NetworkSummary) -> str:
         ("network flags", ", ".join(summary.creation_flags) or "none"),
         ("precision asked for by layers", counts(summary.precisions)),
         ("types of tensors", counts(summary.tensor_types)),
+        ("filters that do not fit", "; ".join(summary.misfits) or "none"),
         ("shuffles", f"{counts(summary.shuffles_by_verdict)}; the copies write {summary.copied_bytes / 1e6:.2f} MB"),
     ]
     return _table((), ((f"<b>{escaped(name)}</b>", escaped(value, 2000)) for name, value in rows))
