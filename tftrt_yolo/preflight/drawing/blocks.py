@@ -181,7 +181,7 @@ def _title(graph: Graph, group: int, rule: str, titles: dict[int, str]) -> str:
     if rule == fold.DECODE:
         heads = (titles.get(source, "") for source in graph.predecessors[group])
         names = {re.sub(r"_\d+$", "", title.removeprefix("Head ")) for title in heads if title.startswith("Head ")}
-        return f"Decode {', '.join(sorted(names))}".strip()
+        return f"Decode {', '.join(sorted(names))}" if names else _unit_title(graph, layers)
     return _unit_title(graph, layers)
 
 

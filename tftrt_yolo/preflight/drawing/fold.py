@@ -143,7 +143,7 @@ def _heads(graph: Graph, rules: dict[int, str]) -> list[set[int]]:
         while len(graph.predecessors[chain[-1]]) == 1:
             before = graph.predecessors[chain[-1]][0]
             is_fork = len(graph.successors[before]) > 1 or before in graph.ends
-            if is_fork or before in rules or len(graph.predecessors[before]) != 1 or _shrinks(graph, before):
+            if is_fork or before in rules or len(graph.predecessors[before]) > 1 or _shrinks(graph, before):
                 break
             chain.append(before)
         found.append(set(chain))

@@ -79,17 +79,18 @@ def arrange(widths: list[float], heights: list[float], ends: list[tuple[int, int
     centers = _centers(rows, sizes, links)
     left = min((centers[node] - size / 2 for node, size in enumerate(sizes)), default=0.0) - _MARGIN
     right = max((centers[node] + size / 2 for node, size in enumerate(sizes)), default=0.0) + _MARGIN
-    boxes, lanes, y = {}, {}, _MARGIN
+    boxes, lanes, bottoms, y = {}, {}, {}, _MARGIN
     for row in rows:
         height = max(heights[node] for node in row if node < len(widths))
+        bottoms.update(dict.fromkeys(row, y + height))
         for node in row:
             if node < len(widths):
                 boxes[node] = Box(centers[node] - left - widths[node] / 2, y, widths[node], heights[node])
             else:
-                lanes[node] = (centers[node] - left, y, height)
+                lanes[node] = (centers[node] - left, y)
         y += height + ROW_GAP
     in_order = tuple(boxes[node] for node in range(len(widths)))
-    routes = _routes(in_order, lanes, chains)
+    routes = _routes(in_order, lanes, bottoms, chains)
     return Layout(right - left, y - ROW_GAP + _MARGIN if rows else 2 * _MARGIN, in_order, tuple(routes))
 
 
@@ -206,9 +207,9 @@ def _spread(wanted: list[float], row: list[int], sizes: list[float]) -> list[flo
 
 
 def _routes(
-    boxes: tuple[Box, ...], lanes: dict[int, tuple[float, float, float]], chains: list[list[int]]
+    boxes: tuple[Box, ...], lanes: dict[int, tuple[float, float]], bottoms: dict[int, float], chains: list[list[int]]
 ) -> list[tuple[tuple[float, float], ...]]:
-    """The points that each edge passes."""
+    """The points that each edge passes: it leaves a row straight down, so that it meets no box that is higher."""
     center = {node: lane[0] for node, lane in lanes.items()}
     center |= {node: box.x + box.width / 2 for node, box in enumerate(boxes)}
     out, into = {}, {}
@@ -219,11 +220,11 @@ def _routes(
     routes = []
     for chain in chains:
         source, target = boxes[chain[0]], boxes[chain[-1]]
-        bottom, x = source.y + source.height, leaves[chain[0], chain[1]]
-        points = [(x, bottom), (x, bottom + LEAD)]
+        x = leaves[chain[0], chain[1]]
+        points = [(x, source.y + source.height), (x, bottoms[chain[0]] + LEAD)]
         for node in chain[1:-1]:
-            x, y, height = lanes[node]
-            points += [(x, y - STUB), (x, y + height + LEAD)]
+            x, y = lanes[node]
+            points += [(x, y - STUB), (x, bottoms[node] + LEAD)]
         x = enters[chain[-1], chain[-2]]
         routes.append((*points, (x, target.y - STUB), (x, target.y)))
     return routes

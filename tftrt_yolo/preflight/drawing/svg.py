@@ -1,6 +1,7 @@
 """Draws a recorded network as SVG: a box for each block, from its inputs at the top to its outputs at the bottom.
 
     path.write_text(draw(network, summary), encoding="utf-8")
+    path.write_text(draw_all([(network, summary), (other, its_summary)]), encoding="utf-8")
 
 No script and nothing from outside: it opens in any browser and in most editors. Names come from a stranger's model:
 they are escaped and cut.
@@ -10,6 +11,7 @@ import html
 import re
 import textwrap
 import unicodedata
+from collections.abc import Iterable
 
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.preflight.drawing import blocks, fold
@@ -63,6 +65,29 @@ def draw(network: RecordedNetwork, summary: NetworkSummary) -> str:
       An SVG document.
     """
     return picture(blocks.diagram_of(network, summary), prefix="")
+
+
+def draw_all(networks: Iterable[tuple[RecordedNetwork, NetworkSummary]]) -> str:
+    """Draws the networks of several engines side by side.
+
+    Args:
+      networks: Each engine's network with its summary.
+
+    Returns:
+      An SVG document; of one network the same as `draw` gives.
+    """
+    drawn = [draw(*pair) for pair in networks]
+    if len(drawn) == 1:
+        return drawn[0]
+    width, height, placed = 0, 0, []
+    for document in drawn:
+        size = re.search(r'width="(\d+)" height="(\d+)"', document)
+        placed.append(document.replace("<svg ", f'<svg x="{width}" ', 1))
+        width, height = width + int(size[1]), max(height, int(size[2]))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
+        f"{''.join(placed)}</svg>\n"
+    )
 
 
 def picture(diagram: Diagram, *, prefix: str) -> str:
