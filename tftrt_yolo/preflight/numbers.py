@@ -120,18 +120,22 @@ def engine_outputs(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str,
 
 
 class _Graph:
-    """The frozen graph in TensorFlow, of which any tensors can be fetched."""
+    """The frozen graph in a session of TensorFlow, which gives any of its tensors."""
 
     def __init__(self, frozen: freeze.FrozenNetwork):
-        self._function = tf.compat.v1.wrap_function(
-            lambda: tf.graph_util.import_graph_def(frozen.graph_def, name=""), []
-        )
-        self._frames = self._function.graph.get_tensor_by_name(frozen.frames_name)
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(frozen.graph_def, name="")
+        self._session = tf.compat.v1.Session(graph=graph)
+        self._frames_name = frozen.frames_name
 
     def run(self, names: Sequence[str], frames: np.ndarray) -> list[np.ndarray]:
         """Values of tensors, by their names or their nodes', for frames (1, *size_hw, 3) float32 in [0, 1]."""
-        tensors = freeze.tensors(self._function.graph, names)
-        return [value.numpy() for value in self._function.prune(self._frames, tensors)(tf.constant(frames))]
+        return self._session.run(freeze.tensors(self._session.graph, names), {self._frames_name: frames})
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self._session.close()
 
 
 class _Sums:

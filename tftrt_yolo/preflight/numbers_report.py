@@ -1,4 +1,4 @@
-"""What the comparison of a recorded network with TensorFlow found: figures, bounds and faults. `numbers` measures them."""
+"""What comparing a recorded network with TensorFlow found: figures, bounds and faults. `numbers` measures them."""
 
 import dataclasses
 
