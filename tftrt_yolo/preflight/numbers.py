@@ -17,11 +17,20 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.preflight import convolutions
 from tftrt_yolo.preflight.executor.execute import execute
-from tftrt_yolo.preflight.numbers_report import BOUND, BOUND_PX, ConvolutionDifference, Numbers, OutputDifference
+from tftrt_yolo.preflight.numbers_report import (
+    BOUND,
+    BOUND_PX,
+    ConvolutionDifference,
+    Numbers,
+    OutputDifference,
+    RoundingDifference,
+)
 from tftrt_yolo.preflight.recorded_network import RecordedNetwork
+from tftrt_yolo.preflight.rounding import Rounding
 from tftrt_yolo.saved_model import freeze, saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
@@ -60,33 +69,29 @@ def compare_numbers(
     if not images:
         raise ValueError("no images. Expected at least one to compare on.")
     frozen = freeze.freeze_network(source)
-    tensorflow = _Graph(frozen)
-    whole = [network for network in networks if _takes_frames(network, source.metadata.image_size_hw)]
-    left_out = [
-        f"the outputs of {engine_of(network)}, whose inputs are not the frames"
-        for network in networks
-        if network not in whole
-    ]
-    sums, found = _Sums(TASKS[source.metadata.task].quantities), []
-    for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
-        frames = in_unit_range(frames)
-        expected = dict(zip(frozen.outputs, tensorflow.run(list(frozen.outputs.values()), frames), strict=True))
-        for network in whole:
-            sums.add(expected, _computed(network, frames, expected, (outputs or {}).get(engine_of(network))))
-        if number == 0:
-            found = [
-                one
-                for network in networks
-                for one in convolutions.compare_convolutions(
-                    network, frozen.graph_def, lambda names, frames=frames: tensorflow.run(names, frames)
-                )
-            ]
-    is_quantized = any(layer.kind == "QUANTIZE" for network in networks for layer in network.layers)
+    with _Graph(frozen) as tensorflow:
+        engines = [_Engine(network, source.metadata, frozen, (outputs or {})) for network in networks]
+        convolved = []
+        for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
+            fetch = tensorflow.fetching(in_unit_range(frames))
+            for engine in engines:
+                engine.add(in_unit_range(frames), fetch)
+            if number == 0:
+                convolved = [
+                    one
+                    for network in networks
+                    for one in convolutions.compare_convolutions(network, frozen.graph_def, fetch)
+                ]
     return Numbers(
         images=len(images),
-        outputs=sums.differences(is_bound=not is_quantized),
-        convolutions=tuple(one for one in found if isinstance(one, ConvolutionDifference)),
-        left_out=(*left_out, *(one for one in found if isinstance(one, str))),
+        outputs=tuple(one for engine in engines for one in engine.outputs()),
+        convolutions=tuple(one for one in convolved if isinstance(one, ConvolutionDifference)),
+        settled=tuple(one for engine in engines for one in engine.settled()),
+        rounding=_together([engine.rounding.difference for engine in engines if engine.rounding]),
+        left_out=(
+            *(engine.why_left_out for engine in engines if engine.why_left_out),
+            *(one for one in convolved if isinstance(one, str)),
+        ),
     )
 
 
@@ -129,13 +134,64 @@ class _Graph:
         self._session = tf.compat.v1.Session(graph=graph)
         self._frames_name = frozen.frames_name
 
-    def run(self, names: Sequence[str], frames: np.ndarray) -> list[np.ndarray]:
-        """Values of tensors, by their names or their nodes', for frames (1, *size_hw, 3) float32 in [0, 1]."""
-        return self._session.run(freeze.tensors(self._session.graph, names), {self._frames_name: frames})
+    def __enter__(self) -> "_Graph":
+        return self
 
-    def close(self) -> None:
-        """Gives the memory back."""
+    def __exit__(self, *_) -> None:
         self._session.close()
+
+    def fetching(self, frames: np.ndarray) -> convolutions.Fetch:
+        """Takes names of tensors, or of nodes, to their values for frames (1, *size_hw, 3) float32 in [0, 1]."""
+
+        def fetch(names: Sequence[str]) -> list[np.ndarray]:
+            return self._session.run(freeze.tensors(self._session.graph, names), {self._frames_name: frames})
+
+        return fetch
+
+
+class _Engine:
+    """A recorded network whose outputs are compared, image by image."""
+
+    def __init__(
+        self,
+        network: RecordedNetwork,
+        metadata: Metadata,
+        frozen: freeze.FrozenNetwork,
+        outputs: Mapping[str, Mapping[str, str]],
+    ):
+        self._network, self._frozen = network, frozen
+        self._names = outputs.get(engine_of(network))
+        self.rounding = Rounding(network, frozen.graph_def)
+        self._is_quantized = any(layer.kind == "QUANTIZE" for layer in network.layers)
+        self._free, self._settled = (_Sums(TASKS[metadata.task].quantities) for _ in range(2))
+        takes_frames = [network.tensors[index].dims[1:] for index in network.inputs] == [(*metadata.image_size_hw, 3)]
+        self.why_left_out = "" if takes_frames else f"the outputs of {engine_of(network)}, whose inputs are not frames"
+
+    def add(self, frames: np.ndarray, fetch: convolutions.Fetch) -> None:
+        """Takes in an image."""
+        if self.why_left_out:
+            return
+        outputs = self._frozen.outputs
+        expected = dict(zip(outputs, fetch(list(outputs.values())), strict=True))
+        self._free.add(expected, self._computed(frames, expected, {}))
+        if self.rounding:
+            self._settled.add(expected, self._computed(frames, expected, self.rounding.replacing(fetch)))
+
+    def outputs(self) -> tuple[OutputDifference, ...]:
+        """The differences; only reported if ties of rounding are among them."""
+        return self._free.differences(is_bound=not self._is_quantized)
+
+    def settled(self) -> tuple[OutputDifference, ...]:
+        """The differences with TensorFlow's integers in place of an INT8 network's own."""
+        return self._settled.differences(is_bound=True)
+
+    def _computed(self, frames: np.ndarray, expected: dict[str, np.ndarray], replace: dict) -> dict[str, np.ndarray]:
+        """The network's outputs under the signature's names."""
+        [index] = self._network.inputs
+        values = execute(self._network, {self._network.tensors[index].name: frames}, replace=replace)
+        names = _matched(values, expected) if self._names is None else self._names
+        _check_shapes(names, values, expected)
+        return {output: values[name] for name, output in names.items()}
 
 
 class _Sums:
@@ -174,19 +230,28 @@ class _Sums:
         return tuple(found)
 
 
-def _takes_frames(network: RecordedNetwork, size_hw: tuple[int, int]) -> bool:
-    """Whether a network's only input is the frames."""
-    return [network.tensors[index].dims[1:] for index in network.inputs] == [(*size_hw, 3)]
+def _together(found: list[RoundingDifference]) -> RoundingDifference | None:
+    """What several engines quantise; None if none does."""
+    if not found:
+        return None
+    return RoundingDifference(
+        sum(one.values for one in found), sum(one.differing for one in found), max(one.largest_steps for one in found)
+    )
 
 
-def _computed(
-    network: RecordedNetwork, frames: np.ndarray, expected: dict[str, np.ndarray], names: Mapping[str, str] | None
-) -> dict[str, np.ndarray]:
-    """The network's outputs under the signature's names."""
-    [frames_index] = network.inputs
-    values = execute(network, {network.tensors[frames_index].name: frames})
-    names = _matched(values, expected) if names is None else names
-    return {output: values[name] for name, output in names.items()}
+def _check_shapes(names: Mapping[str, str], values: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """Refuses outputs that are not the signature's.
+
+    Raises:
+      PreflightError: If one is missing on either side, or has another shape.
+    """
+    for name, output in names.items():
+        shapes = [of[key].shape if key in of else "missing" for of, key in ((values, name), (expected, output))]
+        if shapes[0] != shapes[1] or "missing" in shapes:
+            raise PreflightError(
+                f"{name} of the recorded network is {shapes[0]} and {output} of the signature {shapes[1]}. Expected one "
+                "shape; compare with the SavedModel that was converted."
+            )
 
 
 def _matched(values: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, str]:
