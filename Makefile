@@ -3,8 +3,8 @@
 #                  more processes than two, each of which takes up to 3 GB
 # make test-all    the same with the slow tests
 # make test-lowest sets up .venv-lowest with the oldest versions that setup.cfg allows and runs tests on them
-# make fuzz        brings damaged checkpoints, SavedModels, images, labels and recipes to the package, an hour or two long;
-#                  FUZZ="--images=100 --seed=2" for others; the log goes to build/fuzz.json
+# make fuzz        brings damaged checkpoints, SavedModels, images, labels, recipes and workers' results to the package, an
+#                  hour or two long; FUZZ="--images=100 --seed=2" for others; the log goes to build/fuzz.json
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
 # make docs        sets up .venv-docs and builds the documentation into build/site, strictly, with its links checked
 # make dist        builds a release twice, refuses any difference, checks it, and puts it with its SBOM into dist
@@ -14,7 +14,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels=20000 --recipes=5000
+FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels=20000 --recipes=5000 --worker_results=5000
 # A file's tests stay together, for they share models, and files go in the order of conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
@@ -63,7 +63,7 @@ shape: .venv/installed
 
 .venv/installed: setup.cfg setup.py constraints.txt docs/requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,preflight,notebooks,dev]'
 	touch $@
 
 .venv-docs/installed: docs/requirements.txt docs/constraints.txt constraints.txt

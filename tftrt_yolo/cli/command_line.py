@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
       arguments: The command and its flags.
 
     Returns:
-      0 if it succeeded, 1 if it failed, 2 if the command line is wrong.
+      0 if it succeeded, 1 if it failed or its report names faults, 2 if the command line is wrong.
 
     Raises:
       KeyboardInterrupt: If it was interrupted; `entry.run` ends the process then.
@@ -68,7 +68,8 @@ def _run_command(name: str, flag_arguments: list[str]) -> int:
         show(help_of(name, function, arguments))
         return 0
     try:
-        report = _call(name, function, as_keywords(arguments, given.values), as_json=given.as_json)
+        found = _call(name, function, as_keywords(arguments, given.values), to_standard_output=not given.as_json)
+        report = documents.to_json(found).rstrip() if given.as_json else found
     except (TftrtYoloError, ValueError, TypeError, OSError) as error:
         if interrupts.came():
             raise KeyboardInterrupt from error
@@ -78,11 +79,11 @@ def _run_command(name: str, flag_arguments: list[str]) -> int:
         hint = ". Free some space, or write to another disk; nothing half written is left." if is_full else ""
         return fail(f"{name}: {error}{hint}", 1)
     show(report)
-    return 0
+    return 1 if getattr(found, "faults", ()) else 0
 
 
-def _call(name: str, function: Callable, keywords: dict, *, as_json: bool) -> object:
-    """Calls a command's function, with its progress on the terminal; gives its report, or that as JSON."""
-    with free_standard_output() if as_json else contextlib.nullcontext(), progress_of(name, function) as callback:
-        report = function(**keywords, **callback)
-    return documents.to_json(report).rstrip() if as_json else report
+def _call(name: str, function: Callable, keywords: dict, *, to_standard_output: bool) -> object:
+    """Calls a command's function, with its progress on the terminal; gives its report."""
+    where = contextlib.nullcontext() if to_standard_output else free_standard_output()
+    with where, progress_of(name, function) as callback:
+        return function(**keywords, **callback)

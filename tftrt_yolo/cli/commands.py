@@ -23,6 +23,7 @@ class Command:
 COMMANDS = {
     "export": Command("export a checkpoint to a SavedModel"),
     "convert": Command("convert a SavedModel with TF-TRT, XLA or oneDNN"),
+    "preflight": Command("show and check what TensorRT will be given", plain="saved_model_dir"),
     "predict": Command("predict on files and draw what is found", plain="saved_model_dir"),
     "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
     "check": Command("show what this machine has, and what to do about what it lacks"),

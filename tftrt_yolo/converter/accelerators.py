@@ -103,7 +103,7 @@ def _check_grappler(accelerator: str, options: TensorRTOptions | None, parity_im
 
 
 _GRAPPLER = {
-    "module": "tftrt_yolo.converter.grappler",
+    "module": "tftrt_yolo.converter.baked.grappler",
     "report": BakedReport,
     "environment": {"TF_ENABLE_ONEDNN_OPTS": "1"},
     "check": _check_grappler,

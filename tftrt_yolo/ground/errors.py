@@ -68,4 +68,4 @@ class SensitivityError(TftrtYoloError):
 
 
 class PreflightError(TftrtYoloError):
-    """TF-TRT's network could not be recorded, a real builder refused it, or a recording is missing or damaged."""
+    """TF-TRT's network could not be recorded, no real builder could be asked, or a recording is missing or damaged."""

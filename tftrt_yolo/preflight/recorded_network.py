@@ -21,6 +21,7 @@ from tftrt_yolo.ground.errors import PreflightError
 WEIGHTS_FILE, NETWORK_FILE = "weights.bin", "network.json"
 _FORMAT = 1
 NO_TENSOR = -1  # an input that a layer may have and has not
+_COMMUTATIVE = frozenset({"SUM", "PROD", "MAX", "MIN", "AND", "OR", "XOR", "EQUAL"})
 DTYPES = {
     "FLOAT": np.float32,
     "HALF": np.float16,
@@ -74,7 +75,8 @@ class RecordedNetwork:
     """What one engine would be built from.
 
     Attributes:
-      name: The name that TF-TRT gives it.
+      engine: Name of the TRTEngineOp that it was recorded from.
+      name: The name that TF-TRT gives it: versions and options.
       inputs: Numbers of the network's input tensors.
       outputs: Numbers of its output tensors.
       tensors: All tensors.
@@ -84,8 +86,11 @@ class RecordedNetwork:
       workspace_bytes: Memory that the builder may use.
       has_calibrator: Whether TensorRT is to calibrate by itself.
       profiles: Optimisation profiles that reached the builder; each a list of what was set.
+      signature_outputs: Names of its outputs to the outputs of signature `network` that they are; an output that
+        TensorFlow goes on with is not there.
     """
 
+    engine: str
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -96,6 +101,7 @@ class RecordedNetwork:
     workspace_bytes: int
     has_calibrator: bool
     profiles: tuple[tuple[dict, ...], ...]
+    signature_outputs: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -106,6 +112,8 @@ class RecordedNetwork:
         of_layers = []
         for layer in self.layers:
             ancestors = [of_tensor.get(index, "none") for index in layer.inputs]
+            if layer.attributes.get("operation") in _COMMUTATIVE:
+                ancestors.sort()  # Grappler swaps operands by the names of their nodes
             weights = [f"{role} {hashlib.sha256(values).hexdigest()}" for role, values in layer.weights.items()]
             own = _digest(
                 layer.kind, str(layer.precision), repr(sorted(layer.attributes.items())), *weights, *ancestors
@@ -113,7 +121,10 @@ class RecordedNetwork:
             of_layers.append(own)
             for rank, index in enumerate(layer.outputs):
                 of_tensor[index] = _digest(own, str(rank), *_facts(self.tensors[index]))
-        results = [of_tensor[index] for index in self.outputs]
+        results = sorted(  # TF-TRT numbers them in no fixed order
+            _digest(of_tensor[index], self.signature_outputs.get(self.tensors[index].name, ""))
+            for index in self.outputs
+        )
         return _digest(str(self.builder_flags), str(self.creation_flags), *results, *sorted(of_layers))
 
     def producers(self) -> dict[int, Layer]:
@@ -156,14 +167,26 @@ def read(folder: str | Path) -> tuple[RecordedNetwork, ...]:
         ) from error
 
 
-def join(folder: Path) -> None:
-    """Makes one network.json of what the stand-in wrote for each engine."""
+def join(folder: Path, outputs: dict[str, dict[str, str]] | None = None) -> int:
+    """Makes one network.json of what the stand-in wrote for each engine.
+
+    Args:
+      folder: Where it wrote.
+      outputs: Name of each engine to its outputs' names in the network, each to the signature's output that it is.
+
+    Returns:
+      How many networks there are.
+    """
     parts = sorted(folder.glob("network.*.json"), key=_number)
     networks = [json.loads(path.read_text(encoding="utf-8")) for path in parts]
+    for network in networks:
+        network["engine"] = network["layers"][0]["name"].split("/")[0]
+        network["signature_outputs"] = (outputs or {}).get(network["engine"], {})
     whole = json.dumps({"format": _FORMAT, "networks": networks}, ensure_ascii=False)
     (folder / NETWORK_FILE).write_text(whole, encoding="utf-8")
     for path in parts:
         path.unlink()
+    return len(parts)
 
 
 def _parsed(document: dict, data: np.ndarray) -> RecordedNetwork:
@@ -185,7 +208,9 @@ def _parsed(document: dict, data: np.ndarray) -> RecordedNetwork:
     ]
     inputs = tuple(document["inputs"])
     return RecordedNetwork(
+        engine=document["engine"],
         name=document["name"],
+        signature_outputs=dict(document["signature_outputs"]),
         inputs=inputs,
         outputs=tuple(document["outputs"]),
         tensors=tensors,

@@ -18,6 +18,7 @@ from tftrt_yolo.converter.int8.calibration import calibrate
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.converter.int8.histogram import Histogram
 from tftrt_yolo.converter.parity import Parity
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 
@@ -177,10 +178,10 @@ def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path, caplog):
 def test_where_ranges_are_kept(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert str(calibration_cache.default_dir()) == "/somewhere/tftrt_yolo"
+    assert str(directories.cache_dir()) == "/somewhere/tftrt_yolo"
     for unusable in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", unusable)
-        assert str(calibration_cache.default_dir()) == "/home/someone/.cache/tftrt_yolo"
+        assert str(directories.cache_dir()) == "/home/someone/.cache/tftrt_yolo"
 
 
 def test_images_that_say_nothing_are_not_kept(source, tmp_path):
@@ -218,7 +219,7 @@ def test_progress(source, tmp_path):
 
 def test_a_conversion_reads_what_another_measured(source, toy_export, folder, tmp_path):
     """The worker's process is told of the folder by the environment; what is unreadable is listed all the same."""
-    progress, cache_dir = [], calibration_cache.default_dir()
+    progress, cache_dir = [], directories.cache_dir()
     first = calibrate(source, _options(folder, cache_dir=cache_dir))
     report = tftrt_yolo.convert(
         toy_export,
@@ -360,13 +361,15 @@ def test_tf_trts_calibrator_is_fed_batches_of_one_size(source):
 
 def test_tf_trts_partitioner_leaves_an_engine_to_calibrate(source, tmp_path, monkeypatch):
     """As far as it goes without TensorRT: one engine in INT8, no quantisations, and it is not taken as calibrated."""
-    from tftrt_yolo.converter import tensorrt
+    from tftrt_yolo.converter import partition, tensorrt
     from tftrt_yolo.saved_model import saved_model_pb
 
     monkeypatch.chdir(tmp_path)
     images = calibration_images.Images((str(IMAGES[0]),), source.metadata)
-    with tensorrt._partition_offline():
-        converter = tensorrt._partitioned(source.directory, images, "INT8", TensorRTOptions())
+    with partition.offline():
+        converter = partition.partitioned(
+            source.directory, "INT8", TensorRTOptions(), calibration_input_fn=lambda: images.full_batches()
+        )
     graph_def = converter._converted_graph_def
     [engine] = saved_model_pb.engine_nodes(graph_def).values()
     assert engine.attr["precision_mode"].s == b"INT8"

@@ -13,6 +13,7 @@ from tftrt_yolo import Int8Options
 from tftrt_yolo.converter.conversion_report import ConversionReport
 from tftrt_yolo.converter.int8 import calibration, calibration_cache, calibration_images, quantization
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 CALIBRATION = str(DATA / "images" / "*[02468].jpg")  # half of what is evaluated on
@@ -366,7 +367,7 @@ def test_unreadable_images_are_listed_and_counted(toy_export, tmp_path, caplog):
     assert report.quantization.images == 4
     assert report.quantization.cache is None
     images = calibration_images.find_images(folder)
-    assert calibration_cache.path_of(open_saved_model(toy_export), images, calibration_cache.default_dir()).is_file()
+    assert calibration_cache.path_of(open_saved_model(toy_export), images, directories.cache_dir()).is_file()
     assert "was read from" not in str(report)
     [reason] = report.quantization.unreadable
     assert "broken.jpg cannot be decoded" in reason

@@ -1,15 +1,18 @@
 """What a worker gives back: all that ours give arrives as it was, and nothing else is put together."""
 
+import contextlib
 import dataclasses
 import io
 import os
 import pickle
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.calls import Calls
+from tests.calls import Calls, without_memory
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.ground.errors import CheckpointError, NotAnExportError
 from tftrt_yolo.ground.placement import Placement
@@ -108,15 +111,16 @@ _RESULTS = "tftrt_yolo.ground.workers.results"
 @pytest.mark.parametrize(
     "data",
     [
+        without_memory(Calls(os.system, "touch canary")),
         pickle.dumps(Calls(os.system, "touch canary")),
         pickle.dumps(Calls(eval, "open('canary', 'w')"), protocol=0),
         pickle.dumps(Calls(exec, "open('canary', 'w')"), protocol=2),
-        pickle.dumps(Calls(open, "canary", "w")),
-        pickle.dumps(Path("/a")),  # as pickle would
-        pickle.dumps(_FACTS),
-        pickle.dumps(np.ones(3)),
-        pickle.dumps(ModelFacts),
-        pickle.dumps([Progress]),
+        without_memory(Calls(open, "canary", "w")),
+        without_memory(Path("/a")),  # as pickle would
+        without_memory(_FACTS),
+        without_memory(np.ones(3)),
+        without_memory(ModelFacts),
+        without_memory([Progress]),
         _global("tftrt_yolo.ground.files.directories", "os.system") + b".",
         _global(_RESULTS, "sys") + b".",
         _global(_RESULTS, "_class_of") + b".",
@@ -154,14 +158,19 @@ def test_nothing_else_is_put_together(data, tmp_path, monkeypatch):
         ("_error", ("tftrt_yolo.ground.workers.worker", "Worker", (), {}), "with a .*Worker' in it"),
         ("_entry", ("tftrt_yolo.contract", "ModelFacts", ()), "with a .*ModelFacts' in it"),
         ("_array", ("|O", (1,), b"\0" * 8, True), r"an array of '\|O' and the shape"),
-        ("_array", ("<f4", (1 << 40,), b"\0" * 8, True), "in 8 bytes"),
-        ("_array", ("<f4", (-1, -2), b"\0" * 8, True), "cannot be put together here"),
+        ("_array", ("<f4", (1 << 40,), b"\0" * 8, True), r"shape '\(1099511627776,\)' in 8 bytes"),
+        ("_array", ("<f4", (-1, -2), b"\0" * 8, True), r"shape '\(-1, -2\)' in 8 bytes"),
+        ("_array", ("<f4", (True, 2), b"\0" * 8, True), r"shape '\(True, 2\)' in 8 bytes"),
+        ("_array", ("<f4", [2], b"\0" * 8, True), r"shape '\[2\]' in 8 bytes"),
+        ("_array", ("|u1", (1,), [0], True), "in 1 bytes"),
+        ("_array", ("f4,O", (0,), b"", True), "an array of 'f4,O'"),
+        ("_array", ("U0", (1 << 40,), b"", True), "an array of 'U0'"),
         ("_array", (7, (1,), b"", True), "an array of 7"),
         ("_path", (7,), "cannot be put together here"),
     ],
 )
 def test_the_makers_take_what_they_are_for(name, arguments, message):
-    data = pickle.dumps(Calls(getattr(results, name), *arguments))
+    data = without_memory(Calls(getattr(results, name), *arguments))
     with pytest.raises(NotTakenError, match=message):
         unpacked(io.BytesIO(data))
 
@@ -171,9 +180,106 @@ def test_the_makers_take_what_they_are_for(name, arguments, message):
     "state", [{"__code__": 1}, (None, {"__code__": 1, "__defaults__": (1,)}), (None, {"__call__": 1})]
 )
 def test_nothing_is_set_on_a_maker(name, state):
-    data = _global(_RESULTS, name) + pickle.dumps(state, protocol=2)[2:-1] + b"b."
-    with pytest.raises(NotTakenError, match=r"with a (BUILD|BINPUT) in it"):
+    data = _global(_RESULTS, name) + without_memory(state, protocol=2)[2:-1] + b"b."
+    with pytest.raises(NotTakenError, match="with a BUILD in it"):
         unpacked(io.BytesIO(data))
+
+
+def _call(name, arguments):
+    return b"\x80\x04" + _global(_RESULTS, name)[2:] + arguments + b"tR"
+
+
+def _number(value):
+    return b"J" + struct.pack("<i", value)
+
+
+def _text(length):
+    return b"\x8c" + bytes([length]) + b"X" * length
+
+
+def _framed(hidden):
+    """A text, in which a frame ends, and bytes.
+
+    Python's unpickler forgets the three bytes of the frame, takes the ten of the text from behind them, and so goes on
+    at the length of the bytes, 48, which is the opcode POP, and with what they hide.
+    """
+    assert len(hidden) == 48
+    return b"\x80\x04\x95" + struct.pack("<Q", 3) + _text(10) + b"C" + bytes([48]) + hidden + b"\x86."
+
+
+def test_a_frame_hides_nothing():
+    hidden = b"K\7.".ljust(48)
+    assert unpacked(io.BytesIO(_framed(hidden))) == ("X" * 10, hidden)
+
+
+_ONE_OF_THE_SAME = b"".join(b"h" + bytes([at]) + b"h" + bytes([at]) + b"\x86\x94" for at in range(40))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.", None),  # a frame's length
+        (b"\x80\x04B" + struct.pack("<I", (1 << 32) - 1) + b"abc", "cut short"),
+        (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"abc", "cut short"),
+        (b"\x80\x04\x8b" + struct.pack("<i", (1 << 31) - 1) + b"abc", "cut short|not enough data"),
+        (_framed((b"N" + b"r" + struct.pack("<I", 1 << 26) + b".").ljust(48)), None),  # a place in the memory
+        (b"\x80\x04Nr" + struct.pack("<I", 1 << 26) + b".", "a LONG_BINPUT in it"),
+        (b"\x80\x04]\x94" + _ONE_OF_THE_SAME + b".", "a MEMOIZE in it"),
+        (_call("_array", b"(\x8c\x03|u1(C\2ab" + _number(1 << 26) + b"tC\0\x88") + b".", "shape .*in 0 bytes"),
+        (_call("_array", b"(\x8c\x03|u1(" + _number(1 << 26) + b"]" + b"tC\0\x88") + b".", "shape .*in 0 bytes"),
+        (_call("_array", b"(\x8c\x0bS2147483647K\0\x85C\0\x88") + b".", None),  # none of something large
+        (b"\x80\x04})" + b"\x85" * 200 + b"Ns.", "more than 100 levels"),
+    ],
+)
+def test_a_small_file_takes_little_memory(data, message):
+    unpacked(io.BytesIO(packed(np.ones(1))))  # what is imported at first
+    tracemalloc.start()
+    try:
+        with pytest.raises((NotTakenError, EOFError), match=message) if message else contextlib.nullcontext():
+            unpacked(io.BytesIO(data))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x04NK\1K\2s.",  # an item of None
+        _call("_array", b"(\x8c\x03|u1K\1\x85C\1a\x88") + b"K\0K\1s.",  # of an array
+        b"\x80\x04NNa.",
+        b"\x80\x04(K\1R.",  # a call of what stands below a mark
+        b"\x80\x04NN\x93.",
+    ],
+)
+def test_an_opcode_gets_what_it_is_for(data):
+    with pytest.raises(NotTakenError, match=r"something else where .* belongs"):
+        unpacked(io.BytesIO(data))
+
+
+def test_the_levels_of_a_result():
+    """A long list, which is written in many pieces, is no deeper than a short one."""
+    assert _there_and_back([[]] * 200_000) == [[]] * 200_000
+    nested = None
+    for _ in range(results._MOST_LEVELS - 2):  # None is a level, and so is the end
+        nested = [nested]
+    assert _there_and_back(nested) == nested
+    with pytest.raises(NotTakenError, match="a result of more than 100 levels"):
+        _there_and_back([nested])
+
+
+def test_what_is_there_twice_arrives_as_two():
+    array = np.ones(3)
+    first, second = _there_and_back([array, array])
+    assert list(first) == list(second) == [1, 1, 1]
+    assert not np.shares_memory(first, second)
+
+
+def test_what_holds_itself_is_not_packed():
+    circle = []
+    circle.append(circle)
+    with pytest.raises(TypeError, match=r"work\(\) gave a list that cannot be pickled"):
+        packed(circle)
 
 
 def test_bytes_at_random():

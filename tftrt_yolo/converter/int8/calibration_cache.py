@@ -11,7 +11,6 @@ method costs nothing, and no file can be stale for it.
 """
 
 import dataclasses
-import os
 import struct
 import tokenize
 import uuid
@@ -75,19 +74,6 @@ class Observations:
     maxima: dict[str, np.ndarray]
     histograms: dict[str, Histogram]
     readable: np.ndarray
-
-
-def default_dir() -> Path | None:
-    """Where ranges are kept if the user names no place: $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo.
-
-    Returns:
-      An absolute path; None for a user without a home, for whom nothing is kept.
-    """
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(given):  # a relative path is to be ignored, says the XDG Base Directory Specification
-        return Path(given) / "tftrt_yolo"
-    home = os.path.expanduser("~")
-    return Path(home) / ".cache" / "tftrt_yolo" if os.path.isabs(home) else None
 
 
 def path_of(source: SavedModelHandle, images: tuple[str, ...], cache_dir: str | Path) -> Path:

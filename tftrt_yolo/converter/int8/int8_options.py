@@ -16,6 +16,7 @@ from absl import logging
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import Options, argument, check_share, setting
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
+from tftrt_yolo.ground.files import directories
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ class Int8Options(Options):
           ValueError: If an element of a data set is no image.
           DatasetError: If a data.yaml is damaged or names what is not there.
         """
-        from tftrt_yolo.converter.int8 import calibration_cache, calibration_dataset, calibration_images
+        from tftrt_yolo.converter.int8 import calibration_dataset, calibration_images
         from tftrt_yolo.converter.int8.accuracy import Quantization
 
         data = self.calibration_data
@@ -124,7 +125,7 @@ class Int8Options(Options):
         images = calibration_images.find_images(data)
         if len(images) < calibration_images.FEW_IMAGES:
             logging.warning("%d calibration images are few for INT8; 100 or more give steadier ranges", len(images))
-        cache_dir = self.calibration_cache_dir or calibration_cache.default_dir()
+        cache_dir = self.calibration_cache_dir or directories.cache_dir()
         return Quantization(
             calibration_images.Calibration(
                 images,

@@ -233,3 +233,18 @@ def _tidy(workspace: Path, path: Path, made: list[Path]) -> None:
     for parent in made if not path.exists() else ():  # the innermost first
         with contextlib.suppress(OSError):  # somebody put something into it meanwhile
             parent.rmdir()
+
+
+def cache_dir() -> Path | None:
+    """Where what can be made again is kept, if the user names no place.
+
+    It is $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo.
+
+    Returns:
+      An absolute path; None for a user without a home, for whom nothing is kept.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(given):  # a relative path is to be ignored, says the XDG Base Directory Specification
+        return Path(given) / "tftrt_yolo"
+    home = os.path.expanduser("~")
+    return Path(home) / ".cache" / "tftrt_yolo" if os.path.isabs(home) else None

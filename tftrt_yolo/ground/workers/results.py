@@ -5,7 +5,8 @@
 
 The worker has handled a stranger's file, and may have been taken over by it. So the parent takes only what stands in a
 short list: plain values, NumPy's arrays and numbers, paths, and this package's dataclasses, named tuples and errors. No
-class and no function of the sender's choice is ever called, nor is a class within its reach.
+class and no function of the sender's choice is ever called, nor is a class within its reach. What it takes of memory is
+in proportion to what was sent: nothing is said once and meant often, and nothing is made of lengths that are a lie.
 """
 
 import dataclasses
@@ -20,18 +21,22 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from tftrt_yolo.ground.errors import TftrtYoloError
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import first_line, quoted, with_article
 
 _PACKAGE = __name__.partition(".")[0]
-# What pickle writes of plain values, and of calls of functions; nothing that sets attributes or numbers its memory.
+# What pickle writes of plain values, and of calls of functions, where it remembers nothing. What is remembered can be
+# named again and again: lists of the same list, forty deep, take a few hundred bytes and more memory than there is.
 # NEWOBJ finds no class, and so says which was to be found.
 _OPCODES = re.compile(
-    "PROTO|FRAME|STOP|MARK|POP(_MARK)?|MEMOIZE|(LONG_)?BINGET|NONE|NEWTRUE|NEWFALSE|BININT[12]?|LONG[14]|BINFLOAT|"
-    "(SHORT_)?BIN(BYTES|UNICODE)|BIN(BYTES|UNICODE)8|(EMPTY_)?TUPLE|TUPLE[123]|EMPTY_(LIST|DICT|SET)|APPENDS?|SETITEMS?|"
-    "ADDITEMS|FROZENSET|STACK_GLOBAL|REDUCE|NEWOBJ"
+    "PROTO|FRAME|STOP|MARK|NONE|NEWTRUE|NEWFALSE|BININT[12]?|LONG[14]|BINFLOAT|(SHORT_)?BIN(BYTES|UNICODE)|"
+    "BIN(BYTES|UNICODE)8|(EMPTY_)?TUPLE|TUPLE[123]|EMPTY_(LIST|DICT|SET)|APPENDS?|SETITEMS?|ADDITEMS|FROZENSET|"
+    "STACK_GLOBAL|REDUCE|NEWOBJ"
 )
+_GROWING = (pickletools.pylist, pickletools.pydict, pickletools.pyset)
+_MOST_LEVELS = 100  # of nesting; ours have a dozen. A hundred thousand end the process where a key is hashed
 _PIECE_BYTES = 16 << 20
-_NUMBERS = "biufcSU"  # kinds of arrays: numbers, truth values and texts, no objects
+_NUMBERS = re.compile("[<>|=]?[biufcSU][1-9][0-9]*")  # types of arrays: numbers, truth values and texts, no objects
+_MOST_AXES = 64  # of NumPy 2's arrays
 
 
 class NotTakenError(Exception):
@@ -43,17 +48,19 @@ def packed(result: object) -> bytes:
 
     Args:
       result: Plain values, which are those of JSON, bytes, tuples and sets; NumPy's arrays and numbers; paths; and this
-        package's dataclasses, named tuples and errors.
+        package's dataclasses, named tuples and errors. What is in it twice arrives as two.
 
     Returns:
       What `unpacked` takes.
 
     Raises:
-      TypeError: If something in it cannot be packed.
+      TypeError: If something in it cannot be packed, or holds itself.
     """
     buffer = io.BytesIO()
     try:
-        _Packer(buffer, protocol=4).dump(result)
+        packer = _Packer(buffer, protocol=4)
+        packer.fast = True  # it remembers nothing: what is in the result twice is written twice
+        packer.dump(result)
     except Exception as error:  # whatever it is, pickle says it in a dozen ways
         raise TypeError(f"work() gave a {type(result).__name__} that cannot be pickled: {error}") from error
     return buffer.getvalue()
@@ -77,7 +84,8 @@ def unpacked(file: BinaryIO) -> object:
     except (EOFError, NotTakenError):
         raise
     except Exception as error:  # of bytes at random, pickle raises whatever it likes
-        raise NotTakenError(f"a result that cannot be put together here ({type(error).__name__}: {error})") from error
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise NotTakenError(f"a result that cannot be put together here ({why})") from error
 
 
 class _Copy:
@@ -104,12 +112,53 @@ class _Copy:
 
 
 def _read(file: BinaryIO) -> bytes:
-    """Reads a pickle up to its end, and refuses what `packed` does not write: some of it takes memory at will."""
-    copy = _Copy(file)
+    """Reads a pickle up to its end, and refuses what `packed` does not write: some of it takes memory at will.
+
+    Frames are left out, for they say what stands in the pickle already. Python's unpickler believes them: where one
+    ends inside of a text it loses its place, and takes for opcodes what was read as a text here.
+    """
+    copy, stack, kept = _Copy(file), _Stack(), 0
     for opcode, _, _ in pickletools.genops(copy):
         if not _OPCODES.fullmatch(opcode.name):
             raise NotTakenError(f"a result with a {opcode.name} in it")
+        stack.step(opcode)
+        if opcode.name == "FRAME":
+            del copy.parts[kept:]
+        kept = len(copy.parts)
     return b"".join(copy.parts)
+
+
+class _Stack:
+    """The stack of a pickle that is not loaded yet: the kind of each thing, and how many levels it has."""
+
+    def __init__(self):
+        self._things = []
+
+    def step(self, opcode: pickletools.OpcodeInfo) -> None:
+        """Takes and puts what an opcode takes and puts; refuses what does not fit, and what is too deep."""
+        own = inner = 0
+        for kind in reversed(opcode.stack_before):
+            levels = self._take(kind)
+            if kind in _GROWING:  # it has no more levels for having grown a hundred times
+                own = levels
+            else:
+                inner = max(inner, levels)
+        levels = max(own, inner + 1)
+        if levels > _MOST_LEVELS:
+            raise NotTakenError(f"a result of more than {_MOST_LEVELS} levels")
+        self._things += [(kind, levels) for kind in opcode.stack_after]
+
+    def _take(self, kind: pickletools.StackObject) -> int:
+        """Takes a thing of a kind, or all down to a mark; gives the levels of the deepest."""
+        levels = 0
+        if kind is pickletools.stackslice:
+            while self._things[-1][0] is not pickletools.markobject:
+                levels = max(levels, self._things.pop()[1])
+            return levels
+        found, levels = self._things.pop()
+        if found is not kind and (kind is not pickletools.anyobject or found is pickletools.markobject):
+            raise NotTakenError(f"a result with something else where {with_article(kind.name)} belongs")
+        return levels
 
 
 class _Packer(pickle.Pickler):
@@ -148,11 +197,17 @@ def _array(kind: str, shape: tuple[int, ...], data: bytes, is_array: bool) -> ob
     """An array, or a number of NumPy's."""
     import numpy as np
 
-    dtype = np.dtype(kind) if isinstance(kind, str) and kind.strip("<>|=")[:1] in _NUMBERS else None
-    if dtype is None or not dtype.itemsize or math.prod(shape) * dtype.itemsize != len(data):
-        raise NotTakenError(f"an array of {quoted(kind)} and the shape {shape!r} in {len(data)} bytes")
-    array = np.frombuffer(bytearray(data), dtype).reshape(shape) if data else np.zeros(shape, dtype)
+    is_known = isinstance(kind, str) and _NUMBERS.fullmatch(kind) and _is_shape(shape) and isinstance(data, bytes)
+    if not is_known or math.prod(shape) * np.dtype(kind).itemsize != len(data):
+        raise NotTakenError(f"an array of {quoted(kind)} and the shape {quoted(repr(shape))} in {len(data)} bytes")
+    array = np.ndarray(shape, kind, bytearray(data))
     return array if is_array else array[()]
+
+
+def _is_shape(shape: object) -> bool:
+    """Whether it is a shape, whose sides can be multiplied: a product of bytes and a number is that many bytes."""
+    is_short = isinstance(shape, tuple) and len(shape) <= _MOST_AXES
+    return is_short and all(type(side) is int and 0 <= side <= sys.maxsize for side in shape)
 
 
 def _path(text: str) -> Path:

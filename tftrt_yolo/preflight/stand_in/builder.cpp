@@ -90,3 +90,6 @@ EXPORTED stand_in::IPluginRegistry* getPluginRegistry() {
 }
 
 EXPORTED bool initLibNvInferPlugins(void*, char const*) { return true; }
+
+// By this symbol a process can tell the stand-in from TensorRT.
+EXPORTED int32_t tftrt_yolo_stand_in() { return 1; }

@@ -14,11 +14,12 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.tensor_pb2 import TensorProto
-from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_graph_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.framework import tensor_util
-from tensorflow.python.grappler import cluster, tf_optimizer
+from tensorflow.python.grappler import tf_optimizer
 
-from tftrt_yolo.converter import comparison, xla_forms
+from tftrt_yolo.converter import comparison
+from tftrt_yolo.converter.baked import virtual_devices, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.saved_model import freeze, write
@@ -178,31 +179,8 @@ def _optimize(graph_def: GraphDef, frames_name: str, output_names: list[str], na
     rewrites.optimizers.extend([name, "constfold"])
     rewrites.meta_optimizer_iterations = rewrites.ONE
     rewrites.min_graph_nodes = -1
-    devices = _virtual_devices(has_gpu=name == "auto_mixed_precision")
+    devices = virtual_devices.cluster_with(has_gpu=name == "auto_mixed_precision")
     return tf_optimizer.OptimizeGraph(config, meta_graph, cluster=devices, verbose=False)
-
-
-def _virtual_devices(*, has_gpu: bool) -> cluster.Cluster:
-    """The machine that a pass is to think of, wherever it runs; on another it does nothing, and says nothing.
-
-    Args:
-      has_gpu: The float16 pass looks for a GPU that multiplies float16 fast; the bfloat16 pass leaves alone what a
-        GPU would run.
-    """
-    properties = device_properties_pb2.DeviceProperties
-    gpu = properties(
-        type="GPU",
-        vendor="NVIDIA",
-        num_cores=132,
-        frequency=1_980,  # MHz
-        memory_size=80 << 30,
-        environment={"architecture": "9.0", "cuda": "12030", "cudnn": "8900"},
-    )
-    cpu = properties(type="CPU", num_cores=4, frequency=2_000, memory_size=8 << 30)
-    names = {"/device:CPU:0": cpu} | ({"/device:GPU:0": gpu} if has_gpu else {})
-    return cluster.Cluster(
-        devices=[device_properties_pb2.NamedDevice(name=name, properties=device) for name, device in names.items()]
-    )
 
 
 def _count_matrix_ops(graph_def: GraphDef, precision_mode: str) -> int:

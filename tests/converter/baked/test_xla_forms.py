@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftrt_yolo.converter import grappler, xla_forms
+from tftrt_yolo.converter.baked import grappler, xla_forms
 
 EVERYTHING = 10**9
 

@@ -1,0 +1,1 @@
+"""Precision that Grappler bakes into a graph, for XLA and oneDNN."""
