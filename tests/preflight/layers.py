@@ -14,6 +14,7 @@ def layer(kind, *, name=None, inputs=(), outputs=(), weights=None, **attributes)
 def network(tensors, layers, *, inputs, outputs):
     """A network; tensors are name, type and dims."""
     return RecordedNetwork(
+        engine="TRTEngineOp_000_000",
         name="network",
         inputs=tuple(inputs),
         outputs=tuple(outputs),

@@ -107,6 +107,7 @@ class Numbers:
       convolutions: Each convolution alone.
       settled: Of an INT8 network, what it gives where TensorFlow's integers stand for its own.
       rounding: Of an INT8 network, how many of these integers differ.
+      failures: Why outputs could not be computed: an unknown layer, or a shape that is not the recorded one.
       left_out: What was not compared, and why.
     """
 
@@ -115,6 +116,7 @@ class Numbers:
     convolutions: tuple[ConvolutionDifference, ...]
     settled: tuple[OutputDifference, ...] = ()
     rounding: RoundingDifference | None = None
+    failures: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -124,9 +126,9 @@ class Numbers:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is beyond its bound, a line each."""
+        """What could not be computed or is beyond its bound, a line each."""
         found = (*self.outputs, *self.settled, *([self.rounding] if self.rounding else []), *self.convolutions)
-        return tuple(str(one) for one in found if not one.is_within)
+        return (*self.failures, *(str(one) for one in found if not one.is_within))
 
     def __str__(self) -> str:
         """A line for each output, and one for the convolutions."""
@@ -143,5 +145,5 @@ class Numbers:
                 f"equal to the bit, the worst is {self.worst}"
             )
         lines += [f"not compared: {what}" for what in self.left_out]
-        lines += [f"beyond its bound: {fault}" for fault in self.faults]
+        lines += [f"fault: {fault}" for fault in self.faults]
         return "\n  ".join(lines)

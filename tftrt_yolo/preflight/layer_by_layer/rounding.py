@@ -17,9 +17,9 @@ import numpy as np
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
-from tftrt_yolo.preflight import convolutions
-from tftrt_yolo.preflight.convolutions import DATA_INPUT, Fetch
 from tftrt_yolo.preflight.executor import arithmetic
+from tftrt_yolo.preflight.layer_by_layer import convolutions
+from tftrt_yolo.preflight.layer_by_layer.convolutions import DATA_INPUT, Fetch
 from tftrt_yolo.preflight.numbers_report import RoundingDifference
 from tftrt_yolo.preflight.recorded_network import Layer, RecordedNetwork
 
