@@ -11,6 +11,7 @@ That it takes a network is no proof that 8.6.1 does, and nothing is run.
 from pathlib import Path
 
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflight import recorded_network
@@ -68,6 +69,6 @@ def build(
             return tuple(worker.receive() for _ in range(count))
         except WorkerCrashedError as error:
             raise PreflightError(
-                f"{builder} did not come to an end. Install another version of it, or leave the real builder out. The "
-                f"process {error}"
+                f"{builder} did not come to an end. Try smaller {argument('batch_sizes')} or another version of it, or "
+                f"leave the real builder out. The process {error}"
             ) from error
