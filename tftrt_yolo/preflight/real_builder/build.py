@@ -11,6 +11,7 @@ That it takes a network is no proof that 8.6.1 does, and nothing is run.
 from pathlib import Path
 
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflight import recorded_network
@@ -23,7 +24,7 @@ def build(
     *,
     compute_capability: str | None = None,
     batch_sizes: tuple[int, ...] = (1, 8, 32),
-    dynamic_shape_profile_strategy: str | None = None,
+    dynamic_shape_profile_strategy: str | None = "Range",
     in_half: bool = False,
 ) -> tuple[BuilderReport, ...]:
     """Rebuilds recorded networks in the installed TensorRT, compares every tensor, and builds engines.
@@ -35,7 +36,9 @@ def build(
       compute_capability: Of the GPU to build for, such as "8.9"; TensorRT-RTX 1.7 knows 7.5, 8.0, 8.6, 8.9, 12.0 and
         12.1. None for "8.9"; with TensorRT itself it must be None, for it builds for the GPU that is here.
       batch_sizes: Batch sizes for the optimisation profiles.
-      dynamic_shape_profile_strategy: "Range", "Optimal" or "Range+Optimal"; None for what a conversion takes.
+      dynamic_shape_profile_strategy: "Range", "Optimal" or "Range+Optimal"; None for what a conversion takes. With
+        three sizes "Range+Optimal" makes four profiles, and takes up to three times as long as "Range", which covers
+        the same sizes.
       in_half: Whether to put the network into FP16 first. A network that TensorRT 8.6 is to run in FP16 has FP32 types
         and a flag; strongly typed builders have no such flag and build the types that they are given. INT8 networks
         have INT8 in their types and are built as they are.
@@ -66,6 +69,6 @@ def build(
             return tuple(worker.receive() for _ in range(count))
         except WorkerCrashedError as error:
             raise PreflightError(
-                f"{builder} did not come to an end. Install another version of it, or leave the real builder out. The "
-                f"process {error}"
+                f"{builder} did not come to an end. Try smaller {argument('batch_sizes')} or another version of it, or "
+                f"leave the real builder out. The process {error}"
             ) from error

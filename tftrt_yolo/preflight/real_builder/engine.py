@@ -34,12 +34,13 @@ def work(
     """Builds the networks of a recording one after the other, as `build` says."""
     trt = _imported(builder)
     target = _target(trt, builder, compute_capability)
+    words = Words(trt, f"{builder.name} {trt.__version__}")  # one for all: TensorRT keeps to its process's first logger
+    maker = _maker(trt, words)
     for network in recorded_network.read(recording_dir):
         start = time.perf_counter()
+        words.forget()
         inputs = [network.tensors[index] for index in network.inputs]
         by_input = {tensor.name: profiles(batch_sizes, strategy, tensor.dims) for tensor in inputs}
-        words = Words(trt, f"{builder.name} {trt.__version__}")
-        maker = _maker(trt, words)
         replayed = replay(halved(network) if in_half else network, trt, maker, words)
         plan_bytes = _plan_bytes(trt, maker, words, replayed, target, by_input)
         yield BuilderReport(
@@ -47,7 +48,7 @@ def work(
             version=trt.__version__,
             compute_capability=target,
             on_cpu=target != _HERE,
-            network=network.name,
+            engine=network.engine,
             layers=len(network.layers),
             tensor_types=replayed.tensor_types,
             in_half=in_half,
@@ -67,7 +68,7 @@ def _imported(builder: Builder) -> ModuleType:
     """
     try:
         return importlib.import_module(builder.module)
-    except ImportError as error:
+    except Exception as error:  # native code raises anything where a library is missing
         raise PreflightError(f"{builder} is installed and cannot be imported: {first_line(error)}. {REMEDY}") from error
 
 
