@@ -3,14 +3,14 @@
     for shuffle in shuffles.examine(network):
         shuffle.verdict, shuffle.name, shuffle.bytes
 
-A shuffle is a transpose, a reshape and a transpose. A reshape of a tensor that lies in memory without gaps moves nothing,
-and neither does a transpose that moves only axes of size 1. A transpose that another one undoes can be left out together
-with it, if between them there are only layers that do not care for the order of the axes. What is left is copied. What
-TensorRT does in truth, only TensorRT knows: this is the least that it must do if it leaves out all it can.
+A shuffle is a transpose, a reshape and a transpose. A reshape of a tensor that lies in memory without gaps moves
+nothing, and neither does a transpose that moves only axes of size 1. A transpose that another one undoes can be left
+out together with it, if between them there are only layers that do not care for the order of the axes; under the same
+condition two transposes need one copy. What is left is copied. What TensorRT does in truth, only TensorRT knows: this
+is the least that it must do if it leaves out all it can.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 from tftrt_yolo.preflight import work
 from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetwork
@@ -34,6 +34,7 @@ _REASONS = (  # a part of the layer's name; why it is there
     ("TransposeNHWCToNCHW-LayoutOptimizer", "TensorFlow's layout pass enters NCHW"),
     ("TransposeNCHWToNHWC-LayoutOptimizer", "TensorFlow's layout pass leaves NCHW for a node that wants NHWC"),
     ("MatMul", "TF-TRT makes a matrix product a fully connected layer"),
+    ("transpose", "a transpose of the model, as attention has them"),
     ("-shuffle", "a reshape of the model"),
 )
 
@@ -168,12 +169,7 @@ def _cancelling(everywhere: _Surroundings) -> dict[int, list[Layer]]:
             continue
         permutation = everywhere.permutations[id(layer)]
         turns = {key: turn for key, turn in everywhere.permutations.items() if key not in found}
-        group = _around(
-            everywhere,
-            layer,
-            is_entry=lambda other, by=permutation, turns=turns: turns.get(id(other)) == by,
-            is_exit=lambda other, by=_inverse(permutation), turns=turns: turns.get(id(other)) == by,
-        )
+        group = _around(everywhere, layer, *(_turned_by(turns, by) for by in (permutation, _inverse(permutation))))
         found.update({id(member): [other for other in group if other is not member] for member in group})
     return found
 
@@ -187,12 +183,7 @@ def _merged(everywhere: _Surroundings, cancelled: dict[int, list[Layer]]) -> lis
             continue
         chain = [layer]
         while True:
-            group = _around(
-                everywhere,
-                chain[-1],
-                is_entry=lambda other, last=chain[-1]: other is last,
-                is_exit=lambda other: id(other) in left,
-            )
+            group = _around(everywhere, chain[-1], {id(chain[-1])}, left)
             if len(group) != 2:  # the transpose itself, and the one behind it
                 break
             chain.append(group[1])
@@ -202,16 +193,19 @@ def _merged(everywhere: _Surroundings, cancelled: dict[int, list[Layer]]) -> lis
     return chains
 
 
-def _around(
-    everywhere: _Surroundings, start: Layer, *, is_entry: Callable[[Layer], bool], is_exit: Callable[[Layer], bool]
-) -> list[Layer]:
+def _turned_by(turns: dict[int, tuple[int, ...]], by: tuple[int, ...]) -> set[int]:
+    """The transposes that turn in one way."""
+    return {key for key, turn in turns.items() if turn == by}
+
+
+def _around(everywhere: _Surroundings, start: Layer, entries: set[int], exits: set[int]) -> list[Layer]:
     """The transposes round the layers behind `start` that do not care for the order of the axes.
 
     Args:
       everywhere: The network.
       start: A transpose.
-      is_entry: Whether a transpose may lead in.
-      is_exit: Whether one may lead out.
+      entries: The transposes that may lead in, by their id.
+      exits: Those that may lead out.
 
     Returns:
       `start` and the others; empty if anything else leads in or out.
@@ -225,14 +219,14 @@ def _around(
         producer = everywhere.producers.get(tensor)
         if producer is None or tensor in everywhere.network.outputs or everywhere.sides[tensor] == "shape":
             return []
-        if is_entry(producer):
+        if id(producer) in entries:
             group[id(producer)] = producer
         elif producer.kind in _AGNOSTIC:
             waiting += [index for index in producer.inputs if index != NO_TENSOR]
         else:
             return []
         for consumer in everywhere.consumers[tensor]:
-            if is_exit(consumer):
+            if id(consumer) in exits:
                 group[id(consumer)] = consumer
             elif consumer.kind in _AGNOSTIC:
                 waiting += consumer.outputs

@@ -18,7 +18,7 @@ from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetw
 from tftrt_yolo.preflight.shuffles import Shuffle
 
 # Source: TensorRT 8.6.1, NvInfer.h, BuilderFlag and NetworkDefinitionCreationFlag; their position is the bit.
-BUILDER_FLAGS = [
+BUILDER_FLAGS = (
     "FP16",
     "INT8",
     "DEBUG",
@@ -37,8 +37,8 @@ BUILDER_FLAGS = [
     "VERSION_COMPATIBLE",
     "EXCLUDE_LEAN_RUNTIME",
     "FP8",
-]
-CREATION_FLAGS = ["EXPLICIT_BATCH", "EXPLICIT_PRECISION"]
+)
+CREATION_FLAGS = ("EXPLICIT_BATCH", "EXPLICIT_PRECISION")
 OIHW = "OIHW"
 NOT_FITTING = "does not fit"
 
@@ -72,7 +72,7 @@ class Convolutions:
       stride_hw: Steps.
       groups: Groups of channels.
       count: How many.
-      quantized: How many of them take their filters through QUANTIZE and DEQUANTIZE.
+      quantized: How many of them may compute in INT8: what they take was quantised and dequantised.
       layouts: How filters arrive to count: "OIHW" for weights, a chain such as "CONSTANT 3x3x16x32 > QUANTIZE >
         DEQUANTIZE > SHUFFLE [3, 2, 0, 1] = OIHW" for a second input.
       filters: Shape of the filters, such as "64x32x3x3", to count.
@@ -162,13 +162,17 @@ class NetworkSummary:
             *(f"  input  {port}" for port in self.inputs),
             *(f"  output {port}" for port in self.outputs),
             f"  shuffles: {verdicts or 'none'}; copies write {self.copied_bytes / 1e6:.1f} MB an image",
-            *(
-                f"    {copy.bytes / 1e6:6.2f} MB {shape_text(copy.dims)} {list(copy.permutation)} {copy.name}: "
-                f"{copy.reason}"
-                for copy in self.copies
-            ),
+            *(f"    {row}" for row in self._reasons()),
         ]
         return printable("\n".join(lines))
+
+    def _reasons(self) -> list[str]:
+        """The copies by reason, those that write most first."""
+        written = {}
+        for copy in self.copies:
+            written.setdefault(copy.reason, []).append(copy.bytes)
+        ranked = sorted(written.items(), key=lambda item: -sum(item[1]))
+        return [f"{sum(sizes) / 1e6:6.2f} MB in {len(sizes)}: {reason}" for reason, sizes in ranked]
 
 
 def summarize(network: RecordedNetwork) -> NetworkSummary:
@@ -199,7 +203,7 @@ def summarize(network: RecordedNetwork) -> NetworkSummary:
     )
 
 
-def flag_names(mask: int, names: list[str]) -> tuple[str, ...]:
+def flag_names(mask: int, names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the bits of a mask; "bit 20" for one that has no name."""
     return tuple(
         names[bit] if bit < len(names) else f"bit {bit}" for bit in range(mask.bit_length()) if mask >> bit & 1
@@ -241,7 +245,7 @@ def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:
             stride_hw=stride,
             groups=count_of_groups,
             count=len(layers),
-            quantized=sum(_is_quantized(producers, layer) for layer in layers),
+            quantized=sum(work.computed_in(network, producers, layer) == "INT8" for layer in layers),
             layouts=dict(Counter(_layout(network, producers, layer) for layer in layers).most_common()),
             filters=dict(Counter(shape_text(work.kernel_shape(network, layer)) for layer in layers).most_common()),
             flops=sum(work.of_layer(network, layer).products for layer in layers),
@@ -263,11 +267,6 @@ def _filters_chain(producers: dict[int, Layer], layer: Layer) -> list[Layer]:
         chain.append(producers[tensor])
         tensor = chain[-1].inputs[0] if chain[-1].inputs else NO_TENSOR
     return chain[::-1]
-
-
-def _is_quantized(producers: dict[int, Layer], layer: Layer) -> bool:
-    """Whether a convolution's filters are quantised in the network."""
-    return any(part.kind == "QUANTIZE" for part in _filters_chain(producers, layer))
 
 
 def _layout(network: RecordedNetwork, producers: dict[int, Layer], layer: Layer) -> str:

@@ -4,8 +4,8 @@
     arithmetic.products                      # 2 x multiply-accumulates of a convolution or a matrix product
     arithmetic.other                         # operations of everything else
 
-A batch that is decided later counts as one image. A bias that is an elementwise layer of its own counts there, one inside
-a convolution does not count.
+A batch that is decided later counts as one image. A bias that is an elementwise layer of its own counts there, one
+inside a convolution does not count.
 """
 
 import dataclasses
@@ -107,6 +107,25 @@ def _multiply_accumulates(network: RecordedNetwork, layer: Layer) -> int:
         return elements(network, layer.outputs[0]) * math.prod(network.tensors[layer.inputs[0]].dims[-3:])
     inner = network.tensors[layer.inputs[0]].dims[-2 if layer.attributes.get("first") == "TRANSPOSE" else -1]
     return elements(network, layer.outputs[0]) * max(inner, 1)
+
+
+def computed_in(network: RecordedNetwork, producers: dict[int, Layer], layer: Layer) -> str:
+    """The type in which a layer may compute: INT8 if what it takes was just dequantised.
+
+    Args:
+      network: The network that holds it.
+      producers: As of the network.
+      layer: One of its layers.
+
+    Returns:
+      TensorRT's DataType; the builder may choose a higher precision.
+    """
+    source = producers.get(layer.inputs[0]) if layer.inputs else None
+    while source is not None and source.kind in ("SHUFFLE", "IDENTITY"):
+        source = producers.get(source.inputs[0])
+    if source is not None and source.kind == "DEQUANTIZE":
+        return network.tensors[source.inputs[0]].type
+    return layer.precision or network.tensors[layer.outputs[0]].type
 
 
 def sides(network: RecordedNetwork) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """The blocks of a picture: what each is called, what is in it, and what flows between them.
 
 diagram = diagram_of(network, summary)
-for block in diagram.blocks: block.title, block.shape, block.flops
-for edge in diagram.edges: diagram.blocks[edge.source], diagram.blocks[edge.target]
+[(block.title, block.shapes, block.flops) for block in diagram.blocks]
+[(diagram.blocks[edge.source], diagram.blocks[edge.target]) for edge in diagram.edges]
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections import Counter
 from tftrt_yolo.preflight import shuffles, work
 from tftrt_yolo.preflight.drawing import fold
 from tftrt_yolo.preflight.drawing.graph import Graph
-from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetwork
+from tftrt_yolo.preflight.recorded_network import Layer, RecordedNetwork
 from tftrt_yolo.preflight.shuffles import Shuffle
 from tftrt_yolo.preflight.summary import NetworkSummary, shape_text
 
@@ -33,20 +33,22 @@ class Block:
     """A box of the picture.
 
     Attributes:
-      title: What it is or looks like: "C2f", "Conv 3×3 /2", "Head box_0".
+      title: What it is or looks like: "C2f", "Conv 3x3 /2", "Head box_0".
       rule: fold.UNIT, REGION, HEAD or DECODE, or INPUT or OUTPUT.
       layers: Its layers; empty for inputs and outputs.
       shapes: Shapes of what it gives to others.
+      type: Type of the same.
       kinds: LayerType to count.
       flops: Of its convolutions and matrix products for one image.
       copies: Shuffles in it that TensorRT must copy for.
-      types: Types in which its convolutions and products compute and its data flows, "INT8" and "FLOAT" for example.
+      types: Types in which its convolutions and products may compute: "INT8" where they take what was dequantised.
     """
 
     title: str
     rule: str
     layers: tuple[Layer, ...]
     shapes: tuple[tuple[int, ...], ...]
+    type: str
     kinds: dict[str, int]
     flops: int
     copies: tuple[Shuffle, ...]
@@ -102,23 +104,37 @@ def diagram_of(network: RecordedNetwork, summary: NetworkSummary) -> Diagram:
       Its blocks and edges.
     """
     graph, rules = fold.fold(network)
-    copies = [shuffle if shuffle.verdict == shuffles.COPY else None for shuffle in summary.shuffles]
-    copies = iter(copies)
-    copy_of = {id(layer): next(copies, None) for layer in network.layers if layer.kind == "SHUFFLE"}
-    places = {group: place for place, group in enumerate(graph.order, start=len(network.inputs))}
-    flows = _flows(graph, places)
-    blocks = [_port(network, index, INPUT) for index in network.inputs]
-    titles = {}
-    for group in graph.order:
+    shuffled = [layer for layer in network.layers if layer.kind == "SHUFFLE"]
+    copy_of = {
+        id(layer): shuffle
+        for layer, shuffle in zip(shuffled, summary.shuffles, strict=True)
+        if shuffle.verdict == shuffles.COPY
+    }
+    flows = _flows(graph)
+    producers, titles = network.producers(), {}
+    boxes = [_port(network, index, INPUT) for index in network.inputs]
+    for place, group in enumerate(graph.order, start=len(boxes)):
         titles[group] = _title(graph, group, rules[group], titles)
-        given = [index for index, (source, _) in flows if source == places[group]]
-        blocks.append(_block(network, [network.layers[i] for i in graph.members[group]], copy_of, given))
-        blocks[-1] = dataclasses.replace(blocks[-1], title=titles[group], rule=rules[group])
-    blocks += [_port(network, index, OUTPUT) for index in network.outputs]
+        layers = tuple(network.layers[position] for position in graph.members[group])
+        given = dict.fromkeys(index for index, (source, _) in flows if source == place)
+        boxes.append(
+            Block(
+                title=titles[group],
+                rule=rules[group],
+                layers=layers,
+                shapes=tuple(dict.fromkeys(network.tensors[index].dims for index in given)),
+                type=", ".join(sorted({network.tensors[index].type for index in given})),
+                kinds=dict(Counter(layer.kind for layer in layers).most_common()),
+                flops=sum(work.of_layer(network, layer).products for layer in layers),
+                copies=tuple(copy_of[id(layer)] for layer in layers if id(layer) in copy_of),
+                types=_types(network, producers, layers),
+            )
+        )
+    boxes += [_port(network, index, OUTPUT) for index in network.outputs]
     merged = {}
     for index, ends in flows:
         merged.setdefault(ends, {})[network.tensors[index].dims] = None
-    return Diagram(tuple(blocks), tuple(Edge(*ends, tuple(shapes)) for ends, shapes in merged.items()))
+    return Diagram(tuple(boxes), tuple(Edge(*ends, tuple(shapes)) for ends, shapes in merged.items()))
 
 
 def plain_name(layer: Layer) -> list[str]:
@@ -127,50 +143,32 @@ def plain_name(layer: Layer) -> list[str]:
     return [part for part in path if part not in _WRAPPERS]
 
 
-def _flows(graph: Graph, places: dict[int, int]) -> list[tuple[int, tuple[int, int]]]:
-    """Each tensor that goes from one block to another, with both."""
-    network, found = graph.network, {}
-    giver = {index: places[group] for group in graph.order for index in _given(graph, group)}
-    giver |= {index: place for place, index in enumerate(network.inputs)}
-    for group in graph.order:
-        for position in graph.members[group]:
-            for index in network.layers[position].inputs:
-                if index != NO_TENSOR and giver[index] != places[group]:
-                    found[index, (giver[index], places[group])] = None
-    first_output = len(network.inputs) + len(graph.order)
-    for place, index in enumerate(network.outputs, start=first_output):
-        found[index, (giver[index], place)] = None
-    return list(found)
-
-
-def _given(graph: Graph, group: int) -> list[int]:
-    """All tensors that a group's layers give."""
-    return [index for position in graph.members[group] for index in graph.network.layers[position].outputs]
+def _flows(graph: Graph) -> list[tuple[int, tuple[int, int]]]:
+    """Each tensor that goes from one block to another, with the places of both."""
+    network = graph.network
+    place_of = {group: place for place, group in enumerate(graph.order, start=len(network.inputs))}
+    inputs = {index: place for place, index in enumerate(network.inputs)}
+    found = [(index, (place_of[graph.giver[index]], place_of[taker])) for index, taker in graph.flows()]
+    for group, place in place_of.items():
+        taken = dict.fromkeys(index for position in graph.members[group] for index in network.layers[position].inputs)
+        found += [(index, (inputs[index], place)) for index in taken if index in inputs]
+    for place, index in enumerate(network.outputs, start=len(inputs) + len(place_of)):
+        giver = inputs[index] if index in inputs else place_of[graph.giver[index]]
+        found.append((index, (giver, place)))
+    return found
 
 
 def _port(network: RecordedNetwork, index: int, rule: str) -> Block:
     """An input or output as a block."""
     tensor = network.tensors[index]
-    title = f"{rule.capitalize()} {tensor.name}"
-    return Block(title, rule, (), (tensor.dims,), {}, 0, (), (tensor.type,))
+    name = network.signature_outputs.get(tensor.name, tensor.name)
+    return Block(f"{rule.capitalize()} {name}", rule, (), (tensor.dims,), tensor.type, {}, 0, (), ())
 
 
-def _block(
-    network: RecordedNetwork, layers: list[Layer], copy_of: dict[int, Shuffle | None], given: list[int]
-) -> Block:
-    """A block without its title."""
-    sides = {index for layer in layers if layer.kind != "CONSTANT" for index in layer.outputs}
-    types = Counter(network.tensors[index].type for index in sides)
-    return Block(
-        title="",
-        rule=fold.UNIT,
-        layers=tuple(layers),
-        shapes=tuple(dict.fromkeys(network.tensors[index].dims for index in given)),
-        kinds=dict(Counter(layer.kind for layer in layers).most_common()),
-        flops=sum(work.of_layer(network, layer).products for layer in layers),
-        copies=tuple(copy for layer in layers if (copy := copy_of.get(id(layer))) is not None),
-        types=tuple(name for name in sorted(types) if name != "INT32") or tuple(sorted(types)),
-    )
+def _types(network: RecordedNetwork, producers: dict[int, Layer], layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """Types in which the convolutions and products of a block may compute."""
+    heavy = (layer for layer in layers if layer.kind in work.HEAVY)
+    return tuple(sorted({work.computed_in(network, producers, layer) for layer in heavy}))
 
 
 def _title(graph: Graph, group: int, rule: str, titles: dict[int, str]) -> str:
@@ -206,7 +204,7 @@ def _unit_title(graph: Graph, layers: list[Layer]) -> str:
     main = ranked[0]
     if main.kind not in ("CONVOLUTION", "DECONVOLUTION"):
         return _TITLES[main.kind]
-    kernel = "×".join(str(int(side)) for side in main.attributes["kernel"])
+    kernel = "x".join(str(int(side)) for side in main.attributes["kernel"])
     step, groups = int(max(main.attributes.get("stride", (1,)))), int(main.attributes.get("groups", 1))
     channels = graph.network.tensors[main.inputs[0]].dims[1]
     kind = "Deconv" if main.kind == "DECONVOLUTION" else "DWConv" if groups == channels > 1 else "Conv"

@@ -5,10 +5,11 @@
 
 TF-TRT's names of layers hold TensorFlow's nodes, and no PyTorch modules, so that only the structure is left to go by:
 
-1. UNIT: a layer that works element by element joins the layer whose result it takes, if it takes no other: a convolution,
-   its bias, its activation, its quantisation. What pads, shuffles or quantises for one layer alone joins that one.
-2. REGION: what lies between a fork and the place where all its ways meet again, if nothing else leads in or out and all
-   convolutions give one height and width: C2f, C3k2, SPPF, an attention. A concatenation takes the 1x1 convolution
+1. UNIT: a layer that works element by element joins the layer whose result it takes, if it takes no other: a
+   convolution, its bias, its activation, its quantisation. What pads, shuffles or quantises for one layer alone joins
+   that one.
+2. REGION: what lies between a fork and the place where all its ways meet again, if nothing else leads in or out and
+   all convolutions give one height and width: C2f, C3k2, SPPF, an attention. A concatenation takes the 1x1 convolution
    behind it along, and the 1x1 convolution before the fork joins too.
 3. HEAD: a chain of units that ends in a convolution behind which there is none.
 4. DECODE: what is behind the last convolutions and hangs together.
@@ -23,7 +24,7 @@ from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetw
 UNIT, REGION, HEAD, DECODE = "unit", "region", "head", "decode"
 _LIGHT = frozenset({"ELEMENTWISE", "ACTIVATION", "UNARY", "IDENTITY", "QUANTIZE", "DEQUANTIZE", "SELECT"})
 _BEFORE = _LIGHT | {"PADDING", "SHUFFLE"}  # what joins the layer that it is done for
-_MIXING = ("CONVOLUTION", "DECONVOLUTION")
+MIXING = ("CONVOLUTION", "DECONVOLUTION")
 
 
 def fold(network: RecordedNetwork) -> tuple[Graph, dict[int, str]]:
@@ -35,7 +36,8 @@ def fold(network: RecordedNetwork) -> tuple[Graph, dict[int, str]]:
     Returns:
       The graph of the blocks, every layer in one of them, and each block's rule.
     """
-    graph = _glued_forward(Graph(network, _glued_back(network)))
+    sides = work.sides(network)
+    graph = _glued_forward(Graph(network, sides, _glued_back(network, sides)))
     regions = _regions(graph)
     graph = graph.merged(regions)
     rules = {min(region): REGION for region in regions}
@@ -45,7 +47,7 @@ def fold(network: RecordedNetwork) -> tuple[Graph, dict[int, str]]:
     ends = _decodes(graph, rules)
     graph = graph.merged(ends)
     rules |= {min(end): rules.get(min(end), DECODE) for end in ends}
-    graph = Graph(network, _with_constants(network, graph.group_of))
+    graph = Graph(network, sides, _with_constants(network, graph.group_of))
     return graph, {group: rules.get(group, UNIT) for group in graph.members}
 
 
@@ -55,9 +57,9 @@ def is_pointwise(layer: Layer) -> bool:
     return layer.kind == "CONVOLUTION" and set(sides) == {1}
 
 
-def _glued_back(network: RecordedNetwork) -> list[int]:
+def _glued_back(network: RecordedNetwork, sides: tuple[str, ...]) -> list[int]:
     """A group for each layer on data, named by its first layer: what works element by element joins its source."""
-    sides, group_of, giver = work.sides(network), [], {}
+    group_of, giver = [], {}
     for position, layer in enumerate(network.layers):
         if not layer.outputs or sides[layer.outputs[0]] != "data":
             group_of.append(NO_GROUP)
@@ -77,13 +79,13 @@ def _glued_forward(graph: Graph) -> Graph:
         is_for_one = len(targets) == 1 and len(graph.predecessors[group]) <= 1 and group not in graph.ends
         if is_for_one and _BEFORE.issuperset(graph.kinds(group)):
             joined[group] = targets.pop()
-    return Graph(graph.network, [joined.get(group, group) for group in graph.group_of])
+    return Graph(graph.network, graph.sides, [joined.get(group, group) for group in graph.group_of])
 
 
 def _scales(graph: Graph, groups: Iterable[int]) -> set[tuple[int, ...]]:
     """Heights and widths that the convolutions of some groups give."""
     layers = (graph.network.layers[position] for group in groups for position in graph.members[group])
-    return {graph.network.tensors[layer.outputs[0]].dims[2:] for layer in layers if layer.kind in _MIXING}
+    return {graph.network.tensors[layer.outputs[0]].dims[2:] for layer in layers if layer.kind in MIXING}
 
 
 def _pointwise(graph: Graph, group: int) -> bool:
@@ -98,7 +100,7 @@ def _regions(graph: Graph) -> list[set[int]]:
     meeting, behind, taken, found = graph.post_dominators(), _heavy_behind(graph), set(), []
     for entry in graph.order:
         leave = meeting[entry]
-        if len(graph.successors[entry]) < 2 or leave == END or (not behind[leave] and not _is_heavy(graph, leave)):
+        if len(graph.successors[entry]) < 2 or leave == END or not (behind[leave] or _is_heavy(graph, leave)):
             continue
         region = graph.between(entry, leave) | {leave}
         sources = {source for group in region for source in graph.predecessors[group]}

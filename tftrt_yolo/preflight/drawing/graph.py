@@ -1,9 +1,9 @@
 """Groups of layers, and how data flows between them.
 
-    graph = Graph(network, group_of)              # a group for each layer that computes on data
+    graph = Graph(network, work.sides(network), group_of)              # a group for each layer
     graph.order, graph.successors[group], graph.members[group]
 
-What does not depend on the values of an input, constants and arithmetic on shapes, is in no group.
+Constants and arithmetic on shapes may be in a group, but make no edge.
 """
 
 from tftrt_yolo.preflight.recorded_network import RecordedNetwork
@@ -17,38 +17,51 @@ class Graph:
 
     Attributes:
       network: The network.
+      sides: What each tensor depends on, as of work.sides.
       group_of: Group of each layer, NO_GROUP for what is in none.
       members: Group to the positions of its layers.
       successors: Group to the groups that take its data.
       predecessors: Group to the groups whose data it takes.
+      giver: Tensor to the group that gives it.
       ends: Groups that give an output of the network.
       order: All groups, each behind those that it takes data from.
     """
 
-    def __init__(self, network: RecordedNetwork, group_of: list[int]) -> None:
+    def __init__(self, network: RecordedNetwork, sides: tuple[str, ...], group_of: list[int]) -> None:
         """Makes the graph.
 
         Args:
           network: The network.
+          sides: What each tensor depends on.
           group_of: Group of each layer.
         """
-        self.network, self.group_of = network, group_of
+        self.network, self.sides, self.group_of = network, sides, group_of
         self.members = {}
         for position, group in enumerate(group_of):
             if group != NO_GROUP:
                 self.members.setdefault(group, []).append(position)
-        giver = {index: group_of[position] for position, layer in enumerate(network.layers) for index in layer.outputs}
+        self.giver = {index: group_of[place] for place, layer in enumerate(network.layers) for index in layer.outputs}
         self.successors = {group: [] for group in self.members}
         self.predecessors = {group: [] for group in self.members}
-        for group, positions in self.members.items():
-            taken = (index for position in positions for index in network.layers[position].inputs)
-            sources = dict.fromkeys(giver.get(index, NO_GROUP) for index in taken)
-            for source in sources:
-                if source not in (NO_GROUP, group):
-                    self.predecessors[group].append(source)
-                    self.successors[source].append(group)
-        self.ends = {giver[index] for index in network.outputs if giver.get(index, NO_GROUP) != NO_GROUP}
+        for source, group in dict.fromkeys((self.giver[index], taker) for index, taker in self.flows()):
+            self.predecessors[group].append(source)
+            self.successors[source].append(group)
+        self.ends = {self.giver[index] for index in network.outputs if self.giver.get(index, NO_GROUP) != NO_GROUP}
         self.order = self._sorted()
+
+    def flows(self) -> list[tuple[int, int]]:
+        """Each tensor of data that leaves its group, with a group that takes it."""
+        found = {}
+        for group, positions in self.members.items():
+            for layer in (self.network.layers[position] for position in positions):
+                if layer.outputs and self.sides[layer.outputs[0]] == "data":
+                    found |= dict.fromkeys((index, group) for index in layer.inputs if self._leaves(index, group))
+        return list(found)
+
+    def _leaves(self, index: int, group: int) -> bool:
+        """Whether a tensor is data of another group."""
+        source = self.giver.get(index, NO_GROUP)
+        return source not in (NO_GROUP, group) and self.sides[index] == "data"
 
     def kinds(self, group: int) -> list[str]:
         """Kinds of a group's layers."""
@@ -64,7 +77,7 @@ class Graph:
           The new graph; a set keeps its least number.
         """
         renamed = {group: min(together) for together in sets for group in together}
-        return Graph(self.network, [renamed.get(group, group) for group in self.group_of])
+        return Graph(self.network, self.sides, [renamed.get(group, group) for group in self.group_of])
 
     def post_dominators(self) -> dict[int, int]:
         """The first group that all ways from a group to the outputs lead through; END if there is none."""

@@ -6,13 +6,14 @@
 
 Boxes stand in rows, each as low as what takes its data allows, so that heads come to stand side by side. An edge that
 passes rows gets a lane in each, and edges from one box share their lanes until they part. The order in a row is that
-with the fewest crossings that sweeps of barycentres and swaps of neighbours find; along its row a box goes to the middle
-of what it is tied to, as far as its neighbours let it.
+with the fewest crossings that sweeps of barycentres and swaps of neighbours find. Along its row a box goes to the
+middle of what it is tied to, as far as its neighbours let it.
 
 Source: K. Sugiyama, S. Tagawa, M. Toda, Methods for Visual Understanding of Hierarchical System Structures, 1981.
 """
 
 import dataclasses
+import itertools
 import statistics
 
 GAP = 26.0  # pixels between neighbours of a row
@@ -20,8 +21,9 @@ ROW_GAP = 72.0  # pixels between two rows
 STUB = 30.0  # pixels that an edge runs straight down before it meets a box; its label stands there
 LEAD = 10.0  # pixels that it runs straight down when it has left one
 _LANE = 12.0  # pixels that an edge takes in a row that it passes
-_STIFFNESS = 8.0  # how much more a lane counts than a box when they push each other aside: long edges stay straight
+_STIFFNESS = 8.0  # how much more a box counts than a lane when they push each other aside
 _MARGIN = 24.0
+_DIRECT = 4  # how many edges that pass rows an edge between neighbouring rows outweighs
 _ORDER_SWEEPS, _PLACE_SWEEPS = 24, 60
 
 
@@ -50,7 +52,7 @@ class Layout:
       width: Of the whole, in pixels.
       height: Of the whole.
       boxes: In the order of the nodes.
-      routes: For each edge the points that it passes: straight down within each pair of them, and a curve between pairs.
+      routes: For each edge the points that it passes: straight down within each pair, in a curve between two pairs.
     """
 
     width: float
@@ -71,7 +73,7 @@ def arrange(widths: list[float], heights: list[float], ends: list[tuple[int, int
       The layout.
     """
     rows, chains = _rows(len(widths), ends)
-    links = list(dict.fromkeys(pair for chain in chains for pair in zip(chain, chain[1:], strict=False)))
+    links = list(dict.fromkeys(pair for chain in chains for pair in itertools.pairwise(chain)))
     rows = _ordered(rows, links)
     sizes = list(widths) + [_LANE] * (sum(map(len, rows)) - len(widths))
     centers = _centers(rows, sizes, links)
@@ -168,6 +170,7 @@ def _crossings(rows: list[list[int]], above: dict[int, list[int]]) -> int:
 
 def _centers(rows: list[list[int]], sizes: list[float], links: list[tuple[int, int]]) -> dict[int, float]:
     """Where each node stands in its row: near the middle of those it is tied to, without touching its neighbours."""
+    links = [link for link in links for _ in range(1 if _LANE in (sizes[link[0]], sizes[link[1]]) else _DIRECT)]
     above, below = _ties(links)
     both = {node: above.get(node, []) + below.get(node, []) for node in range(len(sizes))}
     centers = {}
@@ -193,7 +196,7 @@ def _spread(wanted: list[float], row: list[int], sizes: list[float]) -> list[flo
         offsets.append(total)
     pools = []  # of neighbours that touch: the weighted sum of what they want without offsets, weight and count
     for place, offset, node in zip(wanted, offsets, row, strict=True):
-        weight = _STIFFNESS if sizes[node] == _LANE else 1.0
+        weight = 1.0 if sizes[node] == _LANE else _STIFFNESS
         pools.append(((place - offset) * weight, weight, 1))
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] >= pools[-1][0] / pools[-1][1]:
             last, before = pools.pop(), pools.pop()

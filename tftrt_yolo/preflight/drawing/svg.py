@@ -2,25 +2,28 @@
 
     path.write_text(draw(network, summary), encoding="utf-8")
 
-No script and nothing from outside: it opens in any browser and in most editors. Names come from a stranger's model: they
-are escaped and cut.
+No script and nothing from outside: it opens in any browser and in most editors. Names come from a stranger's model:
+they are escaped and cut.
 """
 
 import html
+import re
 import textwrap
 import unicodedata
 
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.preflight.drawing import blocks, fold
 from tftrt_yolo.preflight.drawing.blocks import Block, Diagram
-from tftrt_yolo.preflight.drawing.layout import STUB, Layout, arrange
+from tftrt_yolo.preflight.drawing.fold import MIXING
+from tftrt_yolo.preflight.drawing.layout import STUB, Box, Layout, arrange
 from tftrt_yolo.preflight.recorded_network import RecordedNetwork
 from tftrt_yolo.preflight.summary import NetworkSummary
 
-# A font whose letters are all as wide can be measured without it: 0.602 em in DejaVu, Menlo and Courier, less in Consolas
+# Letters that are all as wide can be measured without the font: 0.602 em in DejaVu, Menlo and Courier, less in Consolas
 FONT = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 EM = 0.61
 _TITLE_SIZE, _SIZE, _LABEL_SIZE = 15, 11, 10  # pixels
+_NO_XML = re.compile("[\ufffe\uffff]")  # what XML does not have, and `shown` leaves
 _LINE, _PADDING, _WIDTH = 16, 10, 250
 _LETTERS = int((_WIDTH - 2 * _PADDING) / (_SIZE * EM))  # that fit into a line
 _TOOLTIP_LAYERS = 40
@@ -73,8 +76,10 @@ def picture(diagram: Diagram, *, prefix: str) -> str:
       An SVG document.
     """
     lines = [_lines(block) for block in diagram.blocks]
-    layout = arrange(_widths(diagram, lines), [_height(rows) for rows in lines], [edge_ends(e) for e in diagram.edges])
-    parts = [_edge(route) for route in layout.routes]
+    layout = arrange(
+        _widths(diagram, lines), [_height(rows) for rows in lines], [(e.source, e.target) for e in diagram.edges]
+    )
+    parts = [_edge(edge, route) for edge, route in zip(diagram.edges, layout.routes, strict=True)]
     parts += _labels(diagram, layout)
     for number, (block, rows, box) in enumerate(zip(diagram.blocks, lines, layout.boxes, strict=True)):
         drawn = _box(block, rows, box)
@@ -89,14 +94,9 @@ def picture(diagram: Diagram, *, prefix: str) -> str:
     )
 
 
-def edge_ends(edge: blocks.Edge) -> tuple[int, int]:
-    """An edge's source and target."""
-    return edge.source, edge.target
-
-
 def escaped(text: object, most: int = 300) -> str:
     """A name as a document may hold it: on one line, cut, without anything that markup or a terminal obeys."""
-    return html.escape(shown(text, most), quote=True)
+    return html.escape(_NO_XML.sub("\ufffd", shown(text, most)), quote=True)
 
 
 def text_width(text: str, size: float) -> float:
@@ -107,20 +107,20 @@ def text_width(text: str, size: float) -> float:
 
 def times(shape: str) -> str:
     """A shape with a proper sign between its sizes."""
-    return shape.replace("x", "×")
+    return shape.replace("x", "\u00d7")
 
 
 def _lines(block: Block) -> list[tuple[str, str, int]]:
     """What stands in a box: class, text and size of each line, cut to its width."""
     rows = [("title", block.title, _TITLE_SIZE)]
     shapes = times(blocks.shapes_text(block.shapes)) or "no data"
-    rows.append(("", f"{shapes} {'+'.join(block.types)}".strip(), _SIZE))
+    rows.append(("", f"{shapes} {block.type}".strip(), _SIZE))
     if block.layers:
         count = len(block.layers)
         facts = [f"{count} layer{'' if count == 1 else 's'}", f"{block.convolutions} conv"]
         rows.append(("soft", " · ".join([*facts, flops_text(block.flops)] if block.flops else facts[:1]), _SIZE))
-        kinds = [f"{number} {kind.lower().replace('_', ' ')}" for kind, number in block.kinds.items()]
-        kinds = [kind for kind in kinds if not kind.endswith("convolution")]
+        named = sorted(block.kinds.items(), key=lambda item: item[0] == "CONSTANT")  # constants last
+        kinds = [f"{number} {kind.lower().replace('_', ' ')}" for kind, number in named if kind not in MIXING]
         rows += [
             ("soft", text, _SIZE) for text in textwrap.wrap(", ".join(kinds), _LETTERS, max_lines=2, placeholder="…")
         ]
@@ -129,7 +129,9 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
         word = "copy" if count == 1 else "copies"
         rows.append(("copies", f"{count} {word}, {block.copied_bytes / 1e6:.2f} MB", _SIZE))
     if len(block.types) > 1:
-        rows.append(("types", f"mixed: {' and '.join(block.types)}", _SIZE))
+        rows.append(("types", f"mixed: computes in {' and '.join(block.types)}", _SIZE))
+    elif block.types and block.types != ("FLOAT",):
+        rows.append(("types", f"computes in {block.types[0]}", _SIZE))
     return [(name, _cut(shown(text), size), size) for name, text, size in rows if text]
 
 
@@ -155,7 +157,7 @@ def _height(rows: list[tuple[str, str, int]]) -> float:
 
 def _widths(diagram: Diagram, lines: list[list[tuple[str, str, int]]]) -> list[float]:
     """Width of each box: its text, and the labels of the edges that come in, side by side."""
-    needed = [max(text_width(text, size) for _, text, size in rows) + 2 * _PADDING for rows in lines]
+    needed = [max(_WIDTH, *(text_width(text, size) + 2 * _PADDING for _, text, size in rows)) for rows in lines]
     for place in range(len(diagram.blocks)):
         labels = [text_width(_label(edge), _LABEL_SIZE) for edge in diagram.edges if edge.target == place]
         needed[place] = max(needed[place], len(labels) * (max(labels, default=0.0) + 14))
@@ -181,7 +183,7 @@ def _labels(diagram: Diagram, layout: Layout) -> list[str]:
     return parts
 
 
-def _edge(route: tuple[tuple[float, float], ...]) -> str:
+def _edge(edge: blocks.Edge, route: tuple[tuple[float, float], ...]) -> str:
     """An edge's line and its tip."""
     (x, y), *rest = route
     parts = [f"M{x:.1f} {y:.1f}"]
@@ -193,10 +195,11 @@ def _edge(route: tuple[tuple[float, float], ...]) -> str:
             parts.append(f"C{x:.1f} {middle:.1f} {to_x:.1f} {middle:.1f} {to_x:.1f} {to_y:.1f}")
         x, y = to_x, to_y
     tip = f"{x - 4:.1f},{y - 8:.1f} {x + 4:.1f},{y - 8:.1f} {x:.1f},{y:.1f}"
-    return f'<path class="edge" d="{"".join(parts)}"/><polygon class="tip" points="{tip}"/>'
+    ends = f'data-source="{edge.source}" data-target="{edge.target}"'
+    return f'<path class="edge" {ends} d="{"".join(parts)}"/><polygon class="tip" points="{tip}"/>'
 
 
-def _box(block: Block, rows: list[tuple[str, str, int]], box) -> str:
+def _box(block: Block, rows: list[tuple[str, str, int]], box: Box) -> str:
     """A block's rectangle and text."""
     names = [f"{layer.kind} {layer.name}" for layer in block.layers[:_TOOLTIP_LAYERS]]
     more = len(block.layers) - len(names)
