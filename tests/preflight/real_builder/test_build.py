@@ -12,7 +12,7 @@ from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.preflight.profiles import Profile
 from tftrt_yolo.preflight.real_builder.build import build
-from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport
+from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Tensor
 
 RANDOM = np.random.default_rng(0)
@@ -181,7 +181,18 @@ def test_every_kind_of_layer_is_taken_and_every_tensor_is_as_recorded(name, repo
 
 
 def _built(tmp_path, *networks, **options):
-    return build(write(networks, tmp_path / "recording"), **options)
+    """What the builder said; a refusal is raised, so that its words are matched as an error's."""
+    reports = build(write(networks, tmp_path / "recording"), **options)
+    for report in reports:
+        if isinstance(report, Refusal):
+            raise PreflightError(report.words)
+    return reports
+
+
+def test_what_comes_after_a_refusal_is_built(tmp_path):
+    refused = REFUSED[next(iter(REFUSED))]
+    recording = write([NETWORKS["INT8"], refused, NETWORKS["INT8"]], tmp_path / "recording")
+    assert [type(report) for report in build(recording)] == [BuilderReport, Refusal, BuilderReport]
 
 
 def test_height_and_width_swapped_are_found(tmp_path):

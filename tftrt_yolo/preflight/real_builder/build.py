@@ -16,7 +16,7 @@ from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflight import recorded_network
 from tftrt_yolo.preflight.real_builder import builders
-from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport
+from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport, Refusal
 
 
 def build(
@@ -26,7 +26,7 @@ def build(
     batch_sizes: tuple[int, ...] = (1, 8, 32),
     dynamic_shape_profile_strategy: str | None = "Range",
     in_half: bool = False,
-) -> tuple[BuilderReport, ...]:
+) -> tuple[BuilderReport | Refusal, ...]:
     """Rebuilds recorded networks in the installed TensorRT, compares every tensor, and builds engines.
 
     The engines are thrown away. TensorRT 8.6.1 itself is not asked.
@@ -44,11 +44,11 @@ def build(
         have INT8 in their types and are built as they are.
 
     Returns:
-      A report for each network.
+      For each network a report, or why it was refused.
 
     Raises:
       ValueError: If batch_sizes or the strategy are out of their ranges.
-      PreflightError: If no TensorRT is installed, it does not build for compute_capability, it refuses a network, its
+      PreflightError: If no TensorRT is installed, it does not build for compute_capability, its
         process ends, or the recording is damaged.
     """
     options = TensorRTOptions(batch_sizes=batch_sizes, dynamic_shape_profile_strategy=dynamic_shape_profile_strategy)

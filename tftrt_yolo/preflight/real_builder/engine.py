@@ -12,7 +12,7 @@ from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.text import first_line, quoted
 from tftrt_yolo.preflight import recorded_network
 from tftrt_yolo.preflight.profiles import Profile, profiles
-from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport
+from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflight.real_builder.builders import REMEDY, Builder
 from tftrt_yolo.preflight.real_builder.halved import halved
 from tftrt_yolo.preflight.real_builder.replay import REMEDY as REFUSED
@@ -30,19 +30,23 @@ def work(
     batch_sizes: tuple[int, ...],
     strategy: str | None,
     in_half: bool,
-) -> Iterator[BuilderReport]:
+) -> Iterator[BuilderReport | Refusal]:
     """Builds the networks of a recording one after the other, as `build` says."""
     trt = _imported(builder)
     target = _target(trt, builder, compute_capability)
     words = Words(trt, f"{builder.name} {trt.__version__}")  # one for all: TensorRT keeps to its process's first logger
     maker = _maker(trt, words)
     for network in recorded_network.read(recording_dir):
-        start = time.perf_counter()
         words.forget()
         inputs = [network.tensors[index] for index in network.inputs]
         by_input = {tensor.name: profiles(batch_sizes, strategy, tensor.dims) for tensor in inputs}
-        replayed = replay(halved(network) if in_half else network, trt, maker, words)
-        plan_bytes = _plan_bytes(trt, maker, words, replayed, target, by_input)
+        start = time.perf_counter()
+        try:
+            replayed = replay(halved(network) if in_half else network, trt, maker, words)
+            plan_bytes = _plan_bytes(trt, maker, words, replayed, target, by_input)
+        except PreflightError as error:  # of this network alone
+            yield Refusal(str(error))
+            continue
         yield BuilderReport(
             builder=builder.name,
             version=trt.__version__,
