@@ -58,8 +58,8 @@ def test_other_types_stay():
 def test_a_weight_beyond_its_range_is_refused():
     with pytest.raises(
         PreflightError,
-        match=r"^Layer 'CONSTANT 0' has weights up to 7e\+04; FP16 ends at 65504\. Build the network as it was "
-        r"recorded, not in FP16\.$",
+        match=r"^Layer 'CONSTANT 0' has weights up to 7e\+04; FP16 ends at 65504\. Convert the model with "
+        r"precision_mode='FP32'\.$",
     ):
         halved(_network(-7e4))
 

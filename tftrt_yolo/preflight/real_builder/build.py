@@ -1,7 +1,7 @@
 """Recorded networks built by a real TensorRT, in a process of its own.
 
-    for report in build(recording_dir, compute_capability="8.9", batch_sizes=(1, 8, 32)):
-        report.builder, report.version, report.differences, report.plan_bytes
+    for said in build(recording_dir, compute_capability="8.9", batch_sizes=(1, 8, 32)):
+        print(said)                 # a BuilderReport, or a Refusal
 
 TF-TRT loads TensorRT 8.6.1, which cannot be installed without NVIDIA's own index and builds only on a GPU. What can be
 asked anywhere is TensorRT-RTX: another product of the same makers, with the same layers and the same shape inference.
@@ -17,6 +17,7 @@ from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflight import recorded_network
 from tftrt_yolo.preflight.real_builder import builders
 from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport, Refusal
+from tftrt_yolo.preflight.real_builder.engine import Order
 
 
 def build(
@@ -44,31 +45,28 @@ def build(
         have INT8 in their types and are built as they are.
 
     Returns:
-      For each network a report, or why it was refused.
+      For each network a report, or the refusal of it: TensorRT's own words, or how its process ended.
 
     Raises:
       ValueError: If batch_sizes or the strategy are out of their ranges.
-      PreflightError: If no TensorRT is installed, it does not build for compute_capability, its
-        process ends, or the recording is damaged.
+      PreflightError: If no TensorRT is installed or it cannot work here, it does not build for compute_capability, or
+        the recording is damaged.
     """
     options = TensorRTOptions(batch_sizes=batch_sizes, dynamic_shape_profile_strategy=dynamic_shape_profile_strategy)
     builder = builders.find()
     if builder is None:
         raise PreflightError(f"No TensorRT that can rebuild a network is installed here. {builders.REMEDY}")
-    count = len(recorded_network.read(recording_dir))
-    with Worker("tftrt_yolo.preflight.real_builder.engine") as worker:
-        worker.start(
-            recording_dir=Path(recording_dir).resolve(),
-            builder=builder,
-            compute_capability=compute_capability,
-            batch_sizes=options.batch_sizes,
-            strategy=options.strategy,
-            in_half=in_half,
-        )
-        try:
-            return tuple(worker.receive() for _ in range(count))
-        except WorkerCrashedError as error:
-            raise PreflightError(
-                f"{builder} did not come to an end. Try smaller {argument('batch_sizes')} or another version of it, or "
-                f"leave the real builder out. The process {error}"
-            ) from error
+    order = Order(compute_capability, options.batch_sizes, options.strategy, in_half)
+    count, said = len(recorded_network.read(recording_dir)), []
+    while len(said) < count:  # once, but for one that ends the process
+        with Worker("tftrt_yolo.preflight.real_builder.engine") as worker:
+            worker.start(recording_dir=Path(recording_dir).resolve(), builder=builder, order=order, first=len(said))
+            try:
+                while len(said) < count:
+                    said.append(worker.receive())
+            except WorkerCrashedError as error:
+                remedy = (
+                    f"Try smaller {argument('batch_sizes')}, another version of it, or do without the real builder."
+                )
+                said.append(Refusal(f"{builder} did not come to an end. {remedy} The process {error}"))
+    return tuple(said)

@@ -73,3 +73,7 @@ class Refusal:
     """
 
     words: str
+
+    def __str__(self) -> str:
+        """The words."""
+        return self.words
