@@ -195,7 +195,6 @@ def _built(
         folder,
         compute_capability=compute_capability,
         batch_sizes=options.batch_sizes,
-        dynamic_shape_profile_strategy=options.strategy,
         in_half=in_half,
     )
 
