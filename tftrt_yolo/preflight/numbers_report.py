@@ -1,4 +1,4 @@
-"""What the comparison of a recorded network with TensorFlow found: figures, bounds and faults. `numbers` measures them."""
+"""What comparing a recorded network with TensorFlow found: figures, bounds and faults. `numbers` measures them."""
 
 import dataclasses
 
@@ -7,6 +7,9 @@ BOUND_PX, BOUND = 0.01, 1e-4
 # A convolution of the same numbers, of its largest output: float32 has 24 bits, the sums are of up to some ten thousand
 # products in another order. A wrong filter, stride or padding changes a layer's output by some per cent at least.
 CONVOLUTION_BOUND = 1e-5
+# Share of the quantised numbers that may round to the other side: what is an ulp or a few off a tie. One of a hundred
+# thousand was seen.
+ROUNDING_BOUND = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,31 @@ class OutputDifference:
         unit = f" {self.unit}".rstrip()
         bound = "reported only" if self.bound is None else f"{self.bound:g}{unit} allowed"
         return f"{self.label} {self.largest:.2g}{unit} at most, {self.mean:.2g}{unit} on average ({bound})"
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundingDifference:
+    """How the quantisations of an INT8 network differ from TensorFlow's, each fed what TensorFlow's rounding left.
+
+    Attributes:
+      values: Numbers that were quantised, over all images.
+      differing: How many of them become another integer than TensorFlow's.
+      largest_steps: The largest difference of the integers.
+    """
+
+    values: int
+    differing: int
+    largest_steps: int
+
+    @property
+    def is_within(self) -> bool:
+        """Whether there are ties only: a step, and few."""
+        return self.largest_steps <= 1 and self.differing <= ROUNDING_BOUND * self.values
+
+    def __str__(self) -> str:
+        """The figures."""
+        steps = "1 step" if self.largest_steps == 1 else f"{self.largest_steps} steps"
+        return f"{self.differing:,} of {self.values:,} quantised numbers differ, by {steps} at most"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +105,18 @@ class Numbers:
       images: Images that the outputs were compared on; the convolutions are on the first.
       outputs: What the network gives at its end.
       convolutions: Each convolution alone.
+      settled: Of an INT8 network, what it gives where TensorFlow's integers stand for its own.
+      rounding: Of an INT8 network, how many of these integers differ.
+      failures: Why outputs could not be computed: an unknown layer, or a shape that is not the recorded one.
       left_out: What was not compared, and why.
     """
 
     images: int
     outputs: tuple[OutputDifference, ...]
     convolutions: tuple[ConvolutionDifference, ...]
+    settled: tuple[OutputDifference, ...] = ()
+    rounding: RoundingDifference | None = None
+    failures: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -92,13 +126,17 @@ class Numbers:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is beyond its bound, a line each."""
-        return tuple(str(one) for one in (*self.outputs, *self.convolutions) if not one.is_within)
+        """What could not be computed or is beyond its bound, a line each."""
+        found = (*self.outputs, *self.settled, *([self.rounding] if self.rounding else []), *self.convolutions)
+        return (*self.failures, *(str(one) for one in found if not one.is_within))
 
     def __str__(self) -> str:
         """A line for each output, and one for the convolutions."""
         images = "1 image" if self.images == 1 else f"{self.images} images"
         lines = [f"The recorded network against TensorFlow, on {images}:", *map(str, self.outputs)]
+        if self.rounding:
+            lines.append(f"{self.rounding}; with TensorFlow's in their place:")
+            lines += [f"  {one}" for one in self.settled]
         equal = sum(one.filters == 0 for one in self.convolutions)
         exact = sum(one.output == 0 for one in self.convolutions)
         if self.worst:
@@ -107,5 +145,5 @@ class Numbers:
                 f"equal to the bit, the worst is {self.worst}"
             )
         lines += [f"not compared: {what}" for what in self.left_out]
-        lines += [f"beyond its bound: {fault}" for fault in self.faults]
+        lines += [f"fault: {fault}" for fault in self.faults]
         return "\n  ".join(lines)

@@ -29,6 +29,7 @@ from tftrt_yolo.ground.files import directories, image_files
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflight import recorded_network
+from tftrt_yolo.preflight.drawing import page, svg
 from tftrt_yolo.preflight.preflight_report import FILE, EnginePreflight, PreflightReport
 from tftrt_yolo.preflight.profiles import profiles_by_strategy
 from tftrt_yolo.preflight.real_builder import builders
@@ -40,8 +41,10 @@ from tftrt_yolo.preflight.summary import summarize
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
-GRAPH_FILES = ("graph.svg", "graph.html")
-_CONTENTS = directories.Contents(FILE, (recorded_network.NETWORK_FILE, recorded_network.WEIGHTS_FILE, *GRAPH_FILES))
+PAGE_FILE = "graph.html"
+_CONTENTS = directories.Contents(
+    FILE, (recorded_network.NETWORK_FILE, recorded_network.WEIGHTS_FILE, PAGE_FILE, "graph*.svg")
+)
 
 
 def preflight(
@@ -56,7 +59,7 @@ def preflight(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PreflightReport:
-    """Shows what TensorRT will be given when a SavedModel is converted, and checks it; needs neither TensorRT nor a GPU.
+    """Shows and checks what TensorRT will be given when a SavedModel is converted; needs neither TensorRT nor a GPU.
 
     TF-TRT converts the model as `convert` has it do, and builds its networks against a library of ours that stands in
     for TensorRT 8.6.1. What it builds is compared with TensorFlow on images, layer by layer, and handed to a real
@@ -72,7 +75,8 @@ def preflight(
       compute_capability: Of the GPU that the real builder is to build for, such as "8.6"; None for "8.9" with
         TensorRT-RTX, and with TensorRT for the GPU that is here.
       output_dir: Directory to write: network.json and weights.bin, the networks as they were recorded; report.json;
-        graph.svg and graph.html, drawings of them. None to write nothing.
+        graph.svg, a drawing (of further engines graph_2.svg and so on), and graph.html with all of them. None to write
+        nothing.
       overwrite: Replace an earlier preflight that is already there.
       on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
         run twice. Other precisions report nothing.
@@ -101,7 +105,6 @@ def preflight(
     source = open_saved_model(saved_model_dir).require_export("preflight")
     digests.check(source)
     paths = [str(Path(path).resolve()) for path in image_files.find_images(images or assets.PHOTO)]
-    stand_in = library.built()
     with _folder(output_dir, overwrite=overwrite) as folder:
         with _recording(library.built(), folder) as recorder:
             calibration = int8 and int8.quantization(recorder.folder).calibration
@@ -192,7 +195,6 @@ def _built(
         folder,
         compute_capability=compute_capability,
         batch_sizes=options.batch_sizes,
-        dynamic_shape_profile_strategy=options.strategy,
         in_half=in_half,
     )
 
@@ -221,3 +223,9 @@ def _engines(
 def _write(report: PreflightReport, folder: Path) -> None:
     """Writes the report and the drawings beside the recording."""
     report.write(folder)
+    drawn = list(zip(recorded_network.read(folder), (engine.summary for engine in report.engines), strict=True))
+    for number, (network, summary) in enumerate(drawn, 1):
+        name = "graph.svg" if number == 1 else f"graph_{number}.svg"
+        (folder / name).write_text(svg.draw(network, summary), encoding="utf-8")
+    title = f"{report.saved_model_dir}, {report.precision_mode}"
+    (folder / PAGE_FILE).write_text(page.page(drawn, title=title), encoding="utf-8")

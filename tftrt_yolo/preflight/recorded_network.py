@@ -207,6 +207,9 @@ def _parsed(document: dict, data: np.ndarray) -> RecordedNetwork:
         for row in document["layers"]
     ]
     inputs = tuple(document["inputs"])
+    named = {*inputs, *document["outputs"], *(index for layer in layers for index in (*layer.inputs, *layer.outputs))}
+    if unknown := named - {NO_TENSOR, *range(len(tensors))}:
+        raise ValueError(f"tensor {unknown.pop()} of {len(tensors)}")
     return RecordedNetwork(
         engine=document["engine"],
         name=document["name"],

@@ -132,8 +132,11 @@ def top_k(layer: Layer, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     [axis], count = axes_of(layer.attributes["axes"], data.ndim), layer.attributes["k"]
     if count > data.shape[axis]:
         raise ValueError(f"the first {count} of {data.shape[axis]}")
-    sign = words.meaning(layer, "operation", {"MAX": -1, "MIN": 1})
-    order = np.take(np.argsort(data * sign, axis=axis, kind="stable"), range(count), axis=axis)
+    order = np.argsort(data, axis=axis, kind="stable")
+    if words.meaning(layer, "operation", {"MAX": True, "MIN": False}):  # backwards twice, so that equals stay in order
+        backwards = np.argsort(np.flip(data, axis), axis=axis, kind="stable")
+        order = data.shape[axis] - 1 - np.flip(backwards, axis)
+    order = np.take(order, range(count), axis=axis)
     return np.take_along_axis(data, order, axis=axis), order.astype(np.int32)
 
 
@@ -147,8 +150,13 @@ def matrix_multiply(layer: Layer, first: np.ndarray, second: np.ndarray) -> np.n
 
 
 def quantize(layer: Layer, data: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """To int8: data / scale, rounded half to even, in [-128, 127]."""
-    return np.clip(np.rint(data / _along(layer, scale, data)), -128, 127).astype(np.int8)
+    """To int8: data / scale, rounded half to even, in [-128, 127].
+
+    The quotient is a product with the reciprocal, as in TensorFlow's and PyTorch's kernels: where a value lies within
+    an ulp of a tie, a division may round to the other side. What TensorRT's kernels do there is not documented.
+    """
+    result = data * np.reciprocal(_along(layer, scale, data))
+    return np.clip(np.rint(result, out=result), -128, 127, out=result).astype(np.int8)
 
 
 def dequantize(layer: Layer, data: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -46,7 +46,12 @@ _FLOATING = ("FLOAT", "HALF")
 
 
 def execute(
-    network: RecordedNetwork, feeds: Mapping[str, np.ndarray], *, dtype=np.float32, keep: Collection[str] = ()
+    network: RecordedNetwork,
+    feeds: Mapping[str, np.ndarray],
+    *,
+    dtype=np.float32,
+    keep: Collection[str] = (),
+    replace: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes a network.
 
@@ -55,6 +60,7 @@ def execute(
       feeds: Name of each of the network's inputs to its values, of the input's shape and any batch.
       dtype: float32 or float64: what is computed in, for weights and for every tensor of FLOAT or HALF.
       keep: Names of tensors between layers that are given back as well.
+      replace: Name of a tensor between layers to a function that takes its values and gives those that go on.
 
     Returns:
       Name of each of the network's outputs, and of each kept tensor, to its values.
@@ -62,17 +68,24 @@ def execute(
     Raises:
       PreflightError: If a layer is of a kind that is not known here, cannot be computed, or gives another shape or type
         than was recorded.
-      ValueError: If the feeds are not the network's inputs, or a name to keep is no tensor's.
+      ValueError: If the feeds are not the network's inputs, a name to keep or replace is no tensor's, or dtype is
+        another.
     """
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype is {np.dtype(dtype).name}. Expected float32 or float64.")
     values = {index: _fed(network.tensors[index], feeds, dtype) for index in network.inputs}
-    _check_names(network, feeds, keep)
+    replace = replace or {}
+    _check_names(network, feeds, {"keep": keep, "replace": replace})
     kept = {index for index, tensor in enumerate(network.tensors) if tensor.name in set(keep)} | set(network.outputs)
     last = {index: number for number, layer in enumerate(network.layers) for index in layer.inputs}
     for number, layer in enumerate(network.layers):
         given = [None if index == NO_TENSOR else values[index] for index in layer.inputs]
-        for index, value in zip(layer.outputs, compute(layer, given), strict=True):
-            values[index] = _typed(layer, network.tensors[index], value, dtype)
-        del given
+        for index, value in zip(layer.outputs, _checked(layer, compute(layer, given)), strict=True):
+            tensor = network.tensors[index]
+            values[index] = _typed(layer, tensor, value, dtype)
+            if tensor.name in replace:
+                values[index] = _typed(layer, tensor, replace[tensor.name](values[index]), dtype)
+        del given, value
         for index in {*layer.inputs, *layer.outputs} - kept - {NO_TENSOR}:
             if last.get(index, number) <= number:
                 del values[index]
@@ -100,7 +113,7 @@ def compute(layer: Layer, given: list[np.ndarray | None]) -> tuple[np.ndarray, .
     try:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             results = KINDS[layer.kind](layer, *given)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         found = ", ".join("none" if value is None else f"{value.dtype} {value.shape}" for value in given)
         raise PreflightError(
             f"{layer.kind} layer {layer.name} cannot be computed of {found or 'no input'} "
@@ -108,6 +121,16 @@ def compute(layer: Layer, given: list[np.ndarray | None]) -> tuple[np.ndarray, .
             "the preflight again, and report it with its network.json."
         ) from error
     return results if isinstance(results, tuple) else (results,)
+
+
+def _checked(layer: Layer, results: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Refuses another number of outputs than the layer has."""
+    if len(results) != len(layer.outputs):
+        raise PreflightError(
+            f"{layer.kind} layer {layer.name} gives {len(results)} outputs and has {len(layer.outputs)}. Expected as "
+            "many; run the preflight again, and report it with its network.json."
+        )
+    return results
 
 
 def _fed(tensor: Tensor, feeds: Mapping[str, np.ndarray], dtype) -> np.ndarray:
@@ -120,15 +143,16 @@ def _fed(tensor: Tensor, feeds: Mapping[str, np.ndarray], dtype) -> np.ndarray:
     return value.astype(_dtype_of(tensor, dtype), copy=False)
 
 
-def _check_names(network: RecordedNetwork, feeds: Mapping[str, np.ndarray], keep: Collection[str]) -> None:
+def _check_names(network: RecordedNetwork, feeds: Mapping[str, np.ndarray], given: dict[str, Collection[str]]) -> None:
     """Refuses names that mean nothing, or more than one tensor."""
     inputs = {network.tensors[index].name for index in network.inputs}
     if extra := sorted(set(feeds) - inputs):
         raise ValueError(f"feeds hold {', '.join(extra)} too. Expected {', '.join(sorted(inputs))} alone.")
     names = [tensor.name for tensor in network.tensors]
-    for name in keep:
-        if names.count(name) != 1:
-            raise ValueError(f"keep names {name}, which is {names.count(name)} tensors' name. Expected one tensor's.")
+    for argument, wanted in given.items():
+        for name in wanted:
+            if (count := names.count(name)) != 1:
+                raise ValueError(f"{argument} holds {name}, the name of {count} tensors. Expected that of one.")
 
 
 def _dtype_of(tensor: Tensor, dtype) -> np.dtype:

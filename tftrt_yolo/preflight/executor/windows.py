@@ -62,10 +62,12 @@ def convolution(layer: Layer, data: np.ndarray, kernel: np.ndarray | None = None
     """(N, C, H, W) to (N, maps, H', W'); the filters, (maps, C / groups, R, S), are weights or the second input."""
     attributes, window = layer.attributes, layer.attributes["kernel"]
     groups, maps = attributes.get("groups", 1), attributes["maps"]
-    filters = _weights(layer, "kernel", data, kernel).reshape(maps, -1, *window)
-    if filters.shape[1] * groups != data.shape[1]:
-        raise ValueError(f"filters for {filters.shape[1]} x {groups} channels over {data.shape[1]} channels")
     rows, columns = spans_of(layer, data.shape, window)
+    filters = _weights(layer, "kernel", data, kernel).reshape(maps, -1, *window)
+    if filters.shape[1] * groups != data.shape[1] or maps % groups:
+        raise ValueError(
+            f"{maps} filters of {filters.shape[1]} channels in {groups} groups over {data.shape[1]} channels"
+        )
     padded = _pad(data, (rows, columns), 0)
     result = np.empty((len(data), maps, rows.steps, columns.steps), data.dtype)
     is_depthwise = filters.shape[1] == 1

@@ -18,7 +18,7 @@ class BuilderReport:
       version: Its version.
       compute_capability: Of the GPU that the engine is for, such as "8.9"; "of the GPU here" with TensorRT.
       on_cpu: Whether no GPU took part: TensorRT-RTX compiles for a GPU that need not be there, and tunes nothing.
-      network: Name of the network.
+      engine: Name of the TRTEngineOp whose network it is.
       layers: Recorded layers, all of which it took.
       tensor_types: Type, such as "FLOAT", to how many tensors have it in what was built.
       in_half: Whether the network was put into FP16 before it was built; else it has the types that were recorded,
@@ -34,7 +34,7 @@ class BuilderReport:
     version: str
     compute_capability: str
     on_cpu: bool
-    network: str
+    engine: str
     layers: int
     tensor_types: dict[str, int]
     in_half: bool
@@ -73,3 +73,7 @@ class Refusal:
     """
 
     words: str
+
+    def __str__(self) -> str:
+        """The words."""
+        return self.words

@@ -42,7 +42,10 @@ def find() -> Builder | None:
       TensorRT-RTX if it is installed, else TensorRT of version 10 or newer; None without either.
     """
     for module, name in _NAMES.items():
-        spec = importlib.util.find_spec(module)
+        try:
+            spec = importlib.util.find_spec(module)
+        except ValueError:  # something that passes for it has no specification
+            continue
         if spec is None or spec.origin is None:  # not there, or a folder that happens to have this name
             continue
         builder = Builder(module, name, _version(module))

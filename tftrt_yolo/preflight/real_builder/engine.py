@@ -1,5 +1,6 @@
 """The worker: imports a TensorRT, which may end its process, rebuilds recorded networks in it and builds them."""
 
+import dataclasses
 import importlib
 import re
 import time
@@ -12,51 +13,77 @@ from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.text import first_line, quoted
 from tftrt_yolo.preflight import recorded_network
 from tftrt_yolo.preflight.profiles import Profile, profiles
-from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport
+from tftrt_yolo.preflight.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflight.real_builder.builders import REMEDY, Builder
 from tftrt_yolo.preflight.real_builder.halved import halved
 from tftrt_yolo.preflight.real_builder.replay import REMEDY as REFUSED
 from tftrt_yolo.preflight.real_builder.replay import Replayed, replay
 from tftrt_yolo.preflight.real_builder.words import Words
+from tftrt_yolo.preflight.recorded_network import RecordedNetwork
 
 _DEFAULT_CAPABILITY = "8.9"  # Ada: L4, L40, RTX 40
 _HERE = "of the GPU here"
 
 
-def work(
-    recording_dir: Path,
-    builder: Builder,
-    compute_capability: str | None,
-    batch_sizes: tuple[int, ...],
-    strategy: str | None,
-    in_half: bool,
-) -> Iterator[BuilderReport]:
-    """Builds the networks of a recording one after the other, as `build` says."""
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """How networks are to be built.
+
+    Attributes:
+      compute_capability: As `build`.
+      batch_sizes: As `build`.
+      strategy: Of the optimisation profiles.
+      in_half: As `build`.
+    """
+
+    compute_capability: str | None
+    batch_sizes: tuple[int, ...]
+    strategy: str | None
+    in_half: bool
+
+
+def work(recording_dir: Path, builder: Builder, order: Order, first: int) -> Iterator[BuilderReport | Refusal]:
+    """Builds the networks of a recording one after the other, from the first that is asked for, as `build` says."""
     trt = _imported(builder)
-    target = _target(trt, builder, compute_capability)
-    for network in recorded_network.read(recording_dir):
-        start = time.perf_counter()
-        inputs = [network.tensors[index] for index in network.inputs]
-        by_input = {tensor.name: profiles(batch_sizes, strategy, tensor.dims) for tensor in inputs}
-        words = Words(trt, f"{builder.name} {trt.__version__}")
-        maker = _maker(trt, words)
-        replayed = replay(halved(network) if in_half else network, trt, maker, words)
-        plan_bytes = _plan_bytes(trt, maker, words, replayed, target, by_input)
-        yield BuilderReport(
-            builder=builder.name,
-            version=trt.__version__,
-            compute_capability=target,
-            on_cpu=target != _HERE,
-            network=network.name,
-            layers=len(network.layers),
-            tensor_types=replayed.tensor_types,
-            in_half=in_half,
-            differences=replayed.differences,
-            profiles=by_input,
-            seconds=time.perf_counter() - start,
-            plan_bytes=plan_bytes,
-            warnings=words.warnings,
-        )
+    target = _target(trt, builder, order.compute_capability)
+    words = Words(trt, f"{builder.name} {trt.__version__}")  # one for all: TensorRT keeps to its process's first logger
+    maker = _maker(trt, words)
+    for network in recorded_network.read(recording_dir)[first:]:
+        words.forget()
+        try:
+            yield _built(network, trt, maker, words, builder.name, target, order)
+        except PreflightError as error:
+            yield Refusal(str(error))
+
+
+def _built(
+    network: RecordedNetwork, trt: ModuleType, maker: object, words: Words, name: str, target: str, order: Order
+) -> BuilderReport:
+    """Rebuilds a network and builds its engine.
+
+    Raises:
+      PreflightError: If TensorRT refuses it.
+    """
+    start = time.perf_counter()
+    inputs = [network.tensors[index] for index in network.inputs]
+    by_input = {tensor.name: profiles(order.batch_sizes, order.strategy, tensor.dims) for tensor in inputs}
+    replayed = replay(halved(network) if order.in_half else network, trt, maker, words)
+    plan_bytes = _plan_bytes(trt, maker, words, replayed, target, by_input)
+    return BuilderReport(
+        builder=name,
+        version=trt.__version__,
+        compute_capability=target,
+        on_cpu=target != _HERE,
+        engine=network.engine,
+        layers=len(network.layers),
+        tensor_types=replayed.tensor_types,
+        in_half=order.in_half,
+        differences=replayed.differences,
+        profiles=by_input,
+        seconds=time.perf_counter() - start,
+        plan_bytes=plan_bytes,
+        warnings=words.warnings,
+    )
 
 
 def _imported(builder: Builder) -> ModuleType:
@@ -67,7 +94,7 @@ def _imported(builder: Builder) -> ModuleType:
     """
     try:
         return importlib.import_module(builder.module)
-    except ImportError as error:
+    except Exception as error:  # native code raises anything where a library is missing
         raise PreflightError(f"{builder} is installed and cannot be imported: {first_line(error)}. {REMEDY}") from error
 
 

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetwork, Tensor
@@ -82,7 +83,7 @@ def _half_weights(layer: Layer, values: np.ndarray) -> np.ndarray:
         half = values.astype(np.float16)
     if np.isinf(half).any() and not np.isinf(values).any():
         raise PreflightError(
-            f"Layer {quoted(layer.name)} has weights up to {np.abs(values).max():.3g}; FP16 ends at 65504. Build the "
-            "network as it was recorded, not in FP16."
+            f"Layer {quoted(layer.name)} has weights up to {np.abs(values).max():.3g}; FP16 ends at 65504. "
+            f"Convert the model with {setting('precision_mode', 'FP32')}."
         )
     return half

@@ -8,8 +8,9 @@ and is cast, a fully connected layer is a convolution over its whole input, an i
 and quantisations are told their output's type. What `setPrecision` asked for has no place in a strongly typed network.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
@@ -98,17 +99,31 @@ def add(layer: Layer, inputs: list, output_types: tuple[str, ...], to: Target) -
             f"said to TensorRT 10 is not known here. Known are {', '.join(_KINDS)}. Leave the real builder out, and "
             "file an issue with network.json."
         )
-    try:
+    with as_recorded(f"Layer {quoted(layer.name)}, a {layer.kind},"):
         return _outputs(layer, kind, inputs, output_types, to)
+
+
+@contextlib.contextmanager
+def as_recorded(what: str) -> Iterator[None]:
+    """Says what it means where something of a recording cannot be put into calls of the API.
+
+    Args:
+      what: The thing, for messages.
+
+    Raises:
+      PreflightError: If this TensorRT has no such method or enum, or what a call needs is not in the recording.
+    """
+    try:
+        yield
     except AttributeError as error:  # a method of the API, or a member of an enum
         raise PreflightError(
-            f"Layer {quoted(layer.name)} is a {layer.kind}, for which this TensorRT's Python API lacks something: "
-            f"{first_line(error)}. Expected the API of TensorRT 10 or of TensorRT-RTX 1.7; install that."
+            f"{what} needs what this TensorRT's Python API does not have: {first_line(error)}. Expected the API of "
+            "TensorRT 10 or of TensorRT-RTX 1.7; install that."
         ) from error
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise PreflightError(
-            f"Layer {quoted(layer.name)} is recorded in a way that cannot be said to TensorRT ({type(error).__name__}: "
-            f"{first_line(error)}). Expected a {layer.kind} as TF-TRT makes it; run the preflight again."
+            f"{what} is recorded in a way that cannot be said to TensorRT ({type(error).__name__}: "
+            f"{first_line(error)}). Expected what TF-TRT makes; run the preflight again."
         ) from error
 
 

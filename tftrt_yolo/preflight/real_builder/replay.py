@@ -77,7 +77,8 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
     tensors, types, differences = {NO_TENSOR: None}, collections.Counter(), []
     for index in network.inputs:
         given = network.tensors[index]
-        tensors[index] = to.definition.add_input(given.name, getattr(trt.DataType, given.type), given.dims)
+        with layers.as_recorded(f"Input {quoted(given.name)}"):
+            tensors[index] = to.definition.add_input(given.name, getattr(trt.DataType, given.type), given.dims)
         words.check(f"the input {quoted(given.name)}, {_described(given)}", REMEDY, fails=tensors[index] is None)
         types[given.type] += 1
     for position, layer in enumerate(network.layers, start=1):
@@ -90,9 +91,11 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
             tensors[index] = tensor
             types[found.type] += 1
     for index in network.outputs:
-        tensors[index].name = network.tensors[index].name
-        to.definition.mark_output(tensors[index])
-        words.check(f"the output {quoted(network.tensors[index].name)}", REMEDY)
+        name = network.tensors[index].name
+        with layers.as_recorded(f"Output {quoted(name)}"):
+            tensors[index].name = name
+            to.definition.mark_output(tensors[index])
+        words.check(f"the output {quoted(name)}", REMEDY)
     return Replayed(to.definition, to.weights, dict(types), tuple(differences))
 
 

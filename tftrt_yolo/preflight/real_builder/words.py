@@ -56,6 +56,11 @@ class Words:
         """What it warns of."""
         return tuple(self._warnings)
 
+    def forget(self) -> None:
+        """Begins anew, for the next network."""
+        self._errors.clear()
+        self._warnings.clear()
+
     def check(self, what: str, remedy: str, *, fails: bool = False) -> None:
         """Ends the work where TensorRT has said that something is wrong.
 

@@ -55,10 +55,10 @@ void write_attributes(Json& json, Layer const& layer) {
         if (attribute.word) {
             json.text(attribute.word);
         } else if (attribute.count < 0) {
-            fprintf(json.file, "%.9g", attribute.numbers[0]);
+            fprintf(json.file, "%.17g", attribute.numbers[0]);
         } else {
             fputc('[', json.file);
-            for (int32_t k = 0; k < attribute.count; ++k) fprintf(json.file, "%s%.9g", k ? ", " : "", attribute.numbers[k]);
+            for (int32_t k = 0; k < attribute.count; ++k) fprintf(json.file, "%s%.17g", k ? ", " : "", attribute.numbers[k]);
             fputc(']', json.file);
         }
     }

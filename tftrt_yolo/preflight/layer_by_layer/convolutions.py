@@ -22,7 +22,7 @@ from tftrt_yolo.preflight.recorded_network import NO_TENSOR, Layer, RecordedNetw
 KINDS = ("CONVOLUTION", "DECONVOLUTION")
 Fetch = Callable[[Sequence[str]], list[np.ndarray]]
 # The place of the data among the inputs of TensorFlow's ops; the filters are the second everywhere.
-_DATA_INPUT = {"Conv2D": 0, "DepthwiseConv2dNative": 0, "Conv2DBackpropInput": 2}
+DATA_INPUT = {"Conv2D": 0, "DepthwiseConv2dNative": 0, "Conv2DBackpropInput": 2}
 _FETCHED_BYTES = 256 << 20  # of inputs and outputs of convolutions that are held at a time
 _TO_NCHW = (0, 3, 1, 2)
 
@@ -45,21 +45,27 @@ def compare_convolutions(
     Yields:
       The difference; or for a layer that no node is known for, what was not compared.
     """
-    nodes = {node.name: node for node in graph_def.node if node.op in _DATA_INPUT}
-    batch, held = [], 0
-    for layer in network.layers:
-        if layer.kind not in KINDS:
-            continue
+    nodes = {node.name: node for node in graph_def.node if node.op in DATA_INPUT}
+    made = [layer for layer in network.layers if layer.kind in KINDS]
+    for layer in made:
         if node_of(layer) not in nodes:
             yield f"{layer.name}: there is no convolution of that name in TensorFlow's graph"
-            continue
+    for batch in in_batches(network, [layer for layer in made if node_of(layer) in nodes]):
+        yield from _compare(network, [(layer, nodes[node_of(layer)]) for layer in batch], fetch)
+
+
+def in_batches(network: RecordedNetwork, layers: list[Layer]) -> Iterator[list[Layer]]:
+    """Layers in order, as many at a time as their inputs and outputs of one image fit into the memory for them."""
+    batch, held = [], 0
+    for layer in layers:
         size = sum(_bytes(network, index) for index in (layer.inputs[0], layer.outputs[0]))
         if batch and held + size > _FETCHED_BYTES:
-            yield from _compare(network, batch, fetch)
+            yield batch
             batch, held = [], 0
-        batch.append((layer, nodes[node_of(layer)]))
+        batch.append(layer)
         held += size
-    yield from _compare(network, batch, fetch)
+    if batch:
+        yield batch
 
 
 def _bytes(network: RecordedNetwork, index: int) -> int:
@@ -71,12 +77,12 @@ def _compare(
     network: RecordedNetwork, batch: list[tuple[Layer, NodeDef]], fetch: Fetch
 ) -> Iterator[ConvolutionDifference]:
     """Compares some of the convolutions, with what one run of TensorFlow gives."""
-    names = [name for _, node in batch for name in (node.input[_DATA_INPUT[node.op]], node.input[1], node.name)]
-    values = fetch(names) if names else []
+    names = [name for _, node in batch for name in (node.input[DATA_INPUT[node.op]], node.input[1], node.name)]
+    values = fetch(names)
     for place, (layer, node) in enumerate(batch):
         data, filters, output = values[3 * place : 3 * place + 3]
         values[3 * place : 3 * place + 3] = None, None, None
-        yield _difference(network, layer, node, (_nchw(node, data), filters, _nchw(node, output)))
+        yield _difference(network, layer, node, (nchw(node, data), filters, nchw(node, output)))
 
 
 def _difference(network: RecordedNetwork, layer: Layer, node: NodeDef, expected: tuple) -> ConvolutionDifference:
@@ -105,7 +111,7 @@ def _largest(first: np.ndarray, second: np.ndarray) -> float:
     return largest if np.isfinite(largest) else np.inf
 
 
-def _nchw(node: NodeDef, values: np.ndarray) -> np.ndarray:
+def nchw(node: NodeDef, values: np.ndarray) -> np.ndarray:
     """TensorFlow's input or output of a convolution in TensorRT's layout."""
     return values if node.attr["data_format"].s == b"NCHW" else np.ascontiguousarray(values.transpose(_TO_NCHW))
 
@@ -114,10 +120,10 @@ def _second(network: RecordedNetwork, layer: Layer, place: int) -> np.ndarray | 
     """An input beside the data, computed from the constants that it is made of; None without one."""
     if place >= len(layer.inputs) or layer.inputs[place] == NO_TENSOR:
         return None
-    return _from_constants(network.producers(), layer.inputs[place])
+    return from_constants(network.producers(), layer.inputs[place])
 
 
-def _from_constants(producers: dict[int, Layer], index: int) -> np.ndarray:
+def from_constants(producers: dict[int, Layer], index: int) -> np.ndarray:
     """A tensor that depends on no input.
 
     Raises:
@@ -128,7 +134,7 @@ def _from_constants(producers: dict[int, Layer], index: int) -> np.ndarray:
             f"Tensor {index} is an input of the network. Expected filters made of constants; compare another network."
         )
     layer = producers[index]
-    given = [None if at == NO_TENSOR else _from_constants(producers, at) for at in layer.inputs]
+    given = [None if at == NO_TENSOR else from_constants(producers, at) for at in layer.inputs]
     return execute.compute(layer, given)[layer.outputs.index(index)]
 
 
@@ -140,17 +146,39 @@ def _through_quantization(network: RecordedNetwork, layer: Layer, data: np.ndarr
       layer: The convolution.
       data: TensorFlow's quantised input, (N, C, H, W).
     """
-    producers, path, index = network.producers(), [], layer.inputs[0]
+    producers = network.producers()
+    quantize, path = quantization_of(producers, layer)
+    if quantize is None:
+        return data
+    for step in (quantize, *reversed(path)):
+        scales = [from_constants(producers, at) for at in step.inputs[1:]]
+        given = untransposed(data, path) if step is quantize else data
+        [data] = execute.compute(step, [given, *scales])
+    return data
+
+
+def quantization_of(producers: dict[int, Layer], layer: Layer) -> tuple[Layer | None, list[Layer]]:
+    """What quantises a convolution's data.
+
+    Args:
+      producers: Number of each tensor to the layer that gives it.
+      layer: The convolution.
+
+    Returns:
+      The QUANTIZE layer, None without one, and what stands between it and the convolution, nearest to this first.
+    """
+    path, index = [], layer.inputs[0]
     while index in producers and (_is_transpose(producers[index]) or producers[index].kind == "DEQUANTIZE"):
         path.append(producers[index])
         index = path[-1].inputs[0]
-    if index not in producers or producers[index].kind != "QUANTIZE":
-        return data
+    is_quantized = index in producers and producers[index].kind == "QUANTIZE"
+    return (producers[index], path) if is_quantized else (None, [])
+
+
+def untransposed(data: np.ndarray, path: list[Layer]) -> np.ndarray:
+    """A convolution's data (N, C, H, W) in the layout that they have at the start of the path to it."""
     for step in path:
         data = data.transpose(np.argsort(step.attributes["first_transpose"])) if _is_transpose(step) else data
-    for step in (producers[index], *reversed(path)):
-        scales = [_from_constants(producers, at) for at in step.inputs[1:]]
-        [data] = execute.compute(step, [data, *scales])
     return data
 
 
