@@ -153,6 +153,7 @@ def test_every_recording_is_counted_and_read_back(name, tmp_path):
 def test_summary_for_a_reader(tmp_path):
     text = str(summarize(recorded("tiny-detect", tmp_path)))
     assert "  input  TensorRTInputPH_0 FLOAT Nx640x640x3\n" in text
+    assert "  output TensorRTOutputPH_0 (scores) FLOAT Nx8400x10\n" in text
     assert "builder flags FP16, TF32, SPARSE_WEIGHTS; precision set: not set 486; tensors: FLOAT " in text
     assert "shuffles: " in text
     assert "MB in 1: TF-TRT turns height and width of what TensorFlow pads in NHWC: it pads in NCWH" in text

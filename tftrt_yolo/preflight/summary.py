@@ -52,15 +52,18 @@ class Port:
       name: Its name.
       type: TensorRT's DataType.
       dims: Its shape; -1 where the batch decides.
+      signature_output: The output of signature `network` that it is; empty if it is none.
     """
 
     name: str
     type: str
     dims: tuple[int, ...]
+    signature_output: str = ""
 
     def __str__(self) -> str:
         """Name, type and shape."""
-        return f"{self.name} {self.type} {shape_text(self.dims)}"
+        meaning = f" ({self.signature_output})" if self.signature_output else ""
+        return f"{self.name}{meaning} {self.type} {shape_text(self.dims)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +232,8 @@ def _counts(counts: dict[str, int]) -> str:
 def _ports(network: RecordedNetwork, indices: tuple[int, ...]) -> tuple[Port, ...]:
     """Inputs or outputs."""
     found = (network.tensors[index] for index in indices)
-    return tuple(Port(tensor.name, tensor.type, tensor.dims) for tensor in found)
+    meanings = network.signature_outputs
+    return tuple(Port(tensor.name, tensor.type, tensor.dims, meanings.get(tensor.name, "")) for tensor in found)
 
 
 def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:

@@ -170,17 +170,6 @@ def test_a_network_of_nothing_is_an_empty_picture():
     assert list(_boxes(_drawn(Sketch().network()))) == []
 
 
-def test_several_networks_stand_side_by_side(tmp_path):
-    network = recorded("tiny-classify", tmp_path)
-    pair = network, summarize(network)
-    assert svg.draw_all([pair]) == svg.draw(*pair)
-    root = ET.fromstring(svg.draw_all([pair, pair]))
-    first, second = root.findall(f"{SVG}svg")
-    assert _number(second, "x") == _number(first, "width") == _number(root, "width") / 2
-    assert len(list(_boxes(root))) == 2 * len(list(_boxes(first))) > 2
-    assert list(_boxes(ET.fromstring(svg.draw_all([])))) == []
-
-
 def test_two_runs_draw_the_same(tmp_path):
     network = recorded("tiny-pose", tmp_path)
     assert svg.draw(network, summarize(network)) == svg.draw(network, summarize(network))

@@ -32,10 +32,9 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var
  max-width: 1500px; padding: 0 1rem; }}
 h1, h2, h3 {{ line-height: 1.2; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; font-size: 13px; }}
-th, td {{ border-bottom: 1px solid var(--rule); padding: 3px 10px 3px 0; text-align: left; vertical-align: top;
- overflow-wrap: anywhere; }}
-td.number, th.number {{ text-align: right; white-space: nowrap; }}
-code {{ font-family: {svg.FONT}; font-size: 12px; }}
+th, td {{ border-bottom: 1px solid var(--rule); padding: 3px 14px 3px 0; text-align: left; vertical-align: top; }}
+code {{ font-family: {svg.FONT}; font-size: 12px; overflow-wrap: anywhere; }}
+.tensor {{ white-space: nowrap; }}
 .note {{ color: var(--soft); max-width: 75ch; }}
 .frame {{ border: 1px solid var(--rule); overflow: auto; max-height: 92vh; resize: vertical; }}
 .frame svg {{ display: block; margin: 0 auto; }}
@@ -59,7 +58,7 @@ def page(networks: Sequence[tuple[RecordedNetwork, NetworkSummary]], *, title: s
       An HTML document.
     """
     count = len(networks)
-    engines = f"{count} TensorRT engine{'' if count == 1 else 's'}"
+    engines = svg.counted(count, "TensorRT engine")
     sections = [_section(number, count, *pair) for number, pair in enumerate(networks, start=1)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -143,10 +142,11 @@ def _legend() -> str:
 
 def _block(anchor: str, block: Block, network: RecordedNetwork) -> str:
     """A block and its layers, to be unfolded."""
-    facts = [f"{len(block.layers)} layers", svg.times(blocks.shapes_text(block.shapes)), block.type]
-    facts += [f"{block.convolutions} convolutions", svg.flops_text(block.flops)] if block.flops else []
+    facts = [svg.counted(len(block.layers), "layer"), svg.times(blocks.shapes_text(block.shapes)), block.type]
+    if block.flops:
+        facts += [svg.counted(block.convolutions, "convolution"), svg.flops_text(block.flops)]
     facts += [f"computes in {' and '.join(block.types)}"] if block.types else []
-    facts += [f"{len(block.copies)} copies, {block.copied_bytes / 1e6:.2f} MB"] if block.copies else []
+    facts += [svg.copies_text(block)] if block.copies else []
     header = ("kind", "name", "inputs", "outputs", "parameters", "precision")
     table = _table(header, (_layer(layer, network) for layer in block.layers))
     return (
@@ -161,7 +161,8 @@ def _layer(layer: Layer, network: RecordedNetwork) -> tuple[str, ...]:
 
     def tensors(indices: tuple[int, ...]) -> str:
         found = [network.tensors[index] for index in indices if index != NO_TENSOR]
-        return "<br>".join(escaped(f"{shape_text(tensor.dims)} {tensor.type}") for tensor in found)
+        words = (escaped(f"{shape_text(tensor.dims)} {tensor.type}") for tensor in found)
+        return "<br>".join(f'<span class="tensor">{word}</span>' for word in words)
 
     parameters = [f"{name} {_value(value)}" for name, value in layer.attributes.items()]
     parameters += [f"{role}: {values.size:,} values" for role, values in layer.weights.items()]

@@ -1,7 +1,6 @@
 """Draws a recorded network as SVG: a box for each block, from its inputs at the top to its outputs at the bottom.
 
     path.write_text(draw(network, summary), encoding="utf-8")
-    path.write_text(draw_all([(network, summary), (other, its_summary)]), encoding="utf-8")
 
 No script and nothing from outside: it opens in any browser and in most editors. Names come from a stranger's model:
 they are escaped and cut.
@@ -11,7 +10,6 @@ import html
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable
 
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.preflight.drawing import blocks, fold
@@ -67,29 +65,6 @@ def draw(network: RecordedNetwork, summary: NetworkSummary) -> str:
     return picture(blocks.diagram_of(network, summary), prefix="")
 
 
-def draw_all(networks: Iterable[tuple[RecordedNetwork, NetworkSummary]]) -> str:
-    """Draws the networks of several engines side by side.
-
-    Args:
-      networks: Each engine's network with its summary.
-
-    Returns:
-      An SVG document; of one network the same as `draw` gives.
-    """
-    drawn = [draw(*pair) for pair in networks]
-    if len(drawn) == 1:
-        return drawn[0]
-    width, height, placed = 0, 0, []
-    for document in drawn:
-        size = re.search(r'width="(\d+)" height="(\d+)"', document)
-        placed.append(document.replace("<svg ", f'<svg x="{width}" ', 1))
-        width, height = width + int(size[1]), max(height, int(size[2]))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
-        f"{''.join(placed)}</svg>\n"
-    )
-
-
 def picture(diagram: Diagram, *, prefix: str) -> str:
     """Draws a diagram.
 
@@ -141,8 +116,7 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
     shapes = times(blocks.shapes_text(block.shapes)) or "no data"
     rows.append(("", f"{shapes} {block.type}".strip(), _SIZE))
     if block.layers:
-        count = len(block.layers)
-        facts = [f"{count} layer{'' if count == 1 else 's'}", f"{block.convolutions} conv"]
+        facts = [counted(len(block.layers), "layer"), f"{block.convolutions} conv"]
         rows.append(("soft", " · ".join([*facts, flops_text(block.flops)] if block.flops else facts[:1]), _SIZE))
         named = sorted(block.kinds.items(), key=lambda item: item[0] == "CONSTANT")  # constants last
         kinds = [f"{number} {kind.lower().replace('_', ' ')}" for kind, number in named if kind not in MIXING]
@@ -150,14 +124,23 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
             ("soft", text, _SIZE) for text in textwrap.wrap(", ".join(kinds), _LETTERS, max_lines=2, placeholder="…")
         ]
     if block.copies:
-        count = len(block.copies)
-        word = "copy" if count == 1 else "copies"
-        rows.append(("copies", f"{count} {word}, {block.copied_bytes / 1e6:.2f} MB", _SIZE))
+        rows.append(("copies", copies_text(block), _SIZE))
     if len(block.types) > 1:
         rows.append(("types", f"mixed: computes in {' and '.join(block.types)}", _SIZE))
     elif block.types and block.types != ("FLOAT",):
         rows.append(("types", f"computes in {block.types[0]}", _SIZE))
     return [(name, _cut(shown(text), size), size) for name, text, size in rows if text]
+
+
+def counted(count: int, word: str) -> str:
+    """A count with its word: "1 layer", "2 layers"."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def copies_text(block: Block) -> str:
+    """A block's copies for a reader."""
+    word = "copy" if len(block.copies) == 1 else "copies"
+    return f"{len(block.copies)} {word}, {block.copied_bytes / 1e6:.2f} MB"
 
 
 def flops_text(flops: int) -> str:
