@@ -1,5 +1,7 @@
 """Layers and networks made by hand."""
 
+import dataclasses
+
 import numpy as np
 
 from tftrt_yolo.preflight.recorded_network import Layer, RecordedNetwork, Tensor
@@ -31,3 +33,19 @@ def network(tensors, layers, *, inputs, outputs):
 def numbers(*shape, seed=0, dtype=np.float32):
     """Numbers around 0."""
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def changed(recorded, pick, **changes):
+    """A network with another layer.
+
+    Args:
+      recorded: The network.
+      pick: Takes a layer to whether it is the one; the first is taken.
+      changes: Fields; attributes and weights are added to those that it has, and one that is None is left out.
+    """
+    layers, place = list(recorded.layers), next(i for i, one in enumerate(recorded.layers) if pick(one))
+    for field in ("attributes", "weights"):
+        values = {**getattr(layers[place], field), **changes.get(field, {})}
+        changes[field] = {name: value for name, value in values.items() if value is not None}
+    layers[place] = dataclasses.replace(layers[place], **changes)
+    return dataclasses.replace(recorded, layers=tuple(layers))

@@ -91,7 +91,7 @@ def _difference(network: RecordedNetwork, layer: Layer, node: NodeDef, expected:
     wanted = filters.transpose(2, 3, 0, 1) if node.op == "DepthwiseConv2dNative" else filters.transpose(3, 2, 0, 1)
     try:
         kernel, bias = (_second(network, layer, place) for place in (1, 2))
-        recorded = np.asarray(layer.weights["kernel"] if kernel is None else kernel)
+        recorded = _kernel(layer) if kernel is None else kernel
         of_filters = _largest(recorded.reshape(-1), np.ascontiguousarray(wanted).reshape(-1))
         [result] = execute.compute(layer, [_through_quantization(network, layer, data), kernel, bias])
     except PreflightError as error:
@@ -101,6 +101,17 @@ def _difference(network: RecordedNetwork, layer: Layer, node: NodeDef, expected:
         return ConvolutionDifference(node.name, of_filters, np.inf, why)
     magnitude = max(float(np.abs(output).max(initial=0)), float(np.finfo(np.float32).tiny))
     return ConvolutionDifference(node.name, of_filters, _largest(result, output) / magnitude)
+
+
+def _kernel(layer: Layer) -> np.ndarray:
+    """The filters that a layer holds.
+
+    Raises:
+      PreflightError: If it holds none.
+    """
+    if "kernel" not in layer.weights:
+        raise PreflightError(f"the layer has no kernel and {len(layer.inputs)} inputs. Expected one or the other")
+    return np.asarray(layer.weights["kernel"])
 
 
 def _largest(first: np.ndarray, second: np.ndarray) -> float:
