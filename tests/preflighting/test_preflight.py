@@ -1,6 +1,7 @@
 """Preflight as its users have it: real exports, TF-TRT's own builder, TensorFlow's numbers, TensorRT-RTX, bad input."""
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -16,6 +17,7 @@ from tests.conftest import CROPS, IMAGES
 from tests.saved_model.edits import copied
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.preflight_report import PreflightReport
+from tftrt_yolo.preflighting.stand_in import library
 
 TASKS = ("tiny", "segment", "pose", "obb", "classify")
 # Figures of the issue's prototype for yolov8n are for weights without trained biases; these have them.
@@ -143,7 +145,7 @@ def test_bad_arguments(tiny_export, tmp_path, arguments, error, message):
 
 
 def test_a_conversion_is_refused(tiny_conversion):
-    with pytest.raises(tftrt_yolo.ConversionError, match="preflight"):
+    with pytest.raises(tftrt_yolo.ConversionError, match="is a conversion already. Preflight the export"):
         tftrt_yolo.preflight(tiny_conversion)
 
 
@@ -157,7 +159,7 @@ def test_a_damaged_export_is_refused(tiny_export, tmp_path):
 
 def test_other_files_are_in_the_way(tiny_export, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"thesis\.txt"):
+    with pytest.raises(FileExistsError, match=r"is not what this writes \(it has no report\.json\)"):
         tftrt_yolo.preflight(tiny_export, output_dir=tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -179,8 +181,19 @@ def test_tensorflow_without_tensorrt(tiny_export):
     assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT; 2.17 is the last" in done.stderr
 
 
-def test_the_recording_refuses_another_libnvinfer(tiny_export):
-    """In a process that does not have the stand-in's environment."""
+def _path_of(library_name):
+    """Where a library of this process was loaded from."""
+    ctypes.CDLL(library_name)
+    maps = Path("/proc/self/maps").read_text().split()
+    return next(path for path in maps if Path(path).name == library_name)
+
+
+@pytest.mark.parametrize("has_another", [False, True])
+def test_the_recording_refuses_another_libnvinfer(tiny_export, tmp_path, has_another):
+    """In a process that does not have the stand-in's environment: with no library of this name, or not ours."""
+    if has_another:
+        for name in library.TENSORRT_LIBRARIES:
+            shutil.copy(_path_of("libm.so.6"), tmp_path / name)
     code = (
         "from tftrt_yolo import TensorRTOptions\n"
         "from tftrt_yolo.preflighting import record\n"
@@ -189,8 +202,9 @@ def test_the_recording_refuses_another_libnvinfer(tiny_export):
         "next(record.work(source=source, precision_mode='FP16', options=TensorRTOptions(), calibration_images=None, "
         "images=[]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "libnvinfer.so.8.6.1 in this process is not the stand-in" in done.stderr
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert "PreflightError: libnvinfer.so.8.6.1 in this process is not the stand-in" in done.stderr
 
 
 def test_an_engine_that_is_refused_is_a_fault(tiny_export, monkeypatch):

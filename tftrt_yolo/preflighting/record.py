@@ -96,11 +96,19 @@ def _check_stand_in() -> None:
       PreflightError: If TensorFlow would open a real TensorRT, or what passes for one.
     """
     for name in library.TENSORRT_LIBRARIES:
-        if not hasattr(ctypes.CDLL(name), library.MARK):
+        if not _is_stand_in(name):
             raise PreflightError(
                 f"{name} in this process is not the stand-in, which alone can record. Unset LD_PRELOAD, and run the "
                 "preflight again."
             )
+
+
+def _is_stand_in(name: str) -> bool:
+    """Whether a library that is opened by this name is ours."""
+    try:
+        return hasattr(ctypes.CDLL(name), library.MARK)
+    except OSError:
+        return False
 
 
 class _Recorder(trt_convert.TrtGraphConverterV2):
