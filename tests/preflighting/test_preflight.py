@@ -1,7 +1,6 @@
 """Preflight as its users have it: real exports, TF-TRT's own builder, TensorFlow's numbers, TensorRT-RTX, bad input."""
 
 import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -145,7 +144,7 @@ def test_bad_arguments(tiny_export, tmp_path, arguments, error, message):
 
 
 def test_a_conversion_is_refused(tiny_conversion):
-    with pytest.raises(tftrt_yolo.ConversionError, match="is a conversion already. Preflight the export"):
+    with pytest.raises(tftrt_yolo.ConversionError, match=r"is a conversion already\. Preflight the export"):
         tftrt_yolo.preflight(tiny_conversion)
 
 
@@ -181,19 +180,16 @@ def test_tensorflow_without_tensorrt(tiny_export):
     assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT; 2.17 is the last" in done.stderr
 
 
-def _path_of(library_name):
-    """Where a library of this process was loaded from."""
-    ctypes.CDLL(library_name)
-    maps = Path("/proc/self/maps").read_text().split()
-    return next(path for path in maps if Path(path).name == library_name)
-
-
 @pytest.mark.parametrize("has_another", [False, True])
 def test_the_recording_refuses_another_libnvinfer(tiny_export, tmp_path, has_another):
     """In a process that does not have the stand-in's environment: with no library of this name, or not ours."""
     if has_another:
+        source = tmp_path / "other.cpp"
+        source.write_text('extern "C" __attribute__((visibility("default"))) int getInferLibVersion() { return 8601; }')
+        [command, libraries] = library._commands()[-1]
         for name in library.TENSORRT_LIBRARIES:
-            shutil.copy(_path_of("libm.so.6"), tmp_path / name)
+            output = str(tmp_path / name)
+            subprocess.run([*command, *library._FLAGS, str(source), "-o", output, *libraries], check=True)
     code = (
         "from tftrt_yolo import TensorRTOptions\n"
         "from tftrt_yolo.preflighting import record\n"
