@@ -5,8 +5,8 @@
     python benchmarks/preflight.py yolov8n ~/exports    # exports are kept there, and taken from there the next time
 
 Every engine's network is recorded, computed in NumPy beside TensorFlow on a picture of digits, and built by
-TensorRT-RTX on the CPU. The weights are random, as Ultralytics initialises them, but for the models of digits. INT8 is calibrated on
-twenty pictures.
+TensorRT-RTX on the CPU. The weights are random, as Ultralytics initialises them, but for the models of digits. INT8 is
+calibrated on twenty pictures.
 """
 
 import json

@@ -1,0 +1,220 @@
+"""The recorded network against TensorFlow, on real images: at its outputs, and convolution by convolution.
+
+    networks = recorded_network.read(folder)
+    found = compare_numbers(open_saved_model("yolov8n_saved_model"), networks, ["bus.jpg"])
+    print(found)                     # boxes 0.00015 px at most, ... 71 convolutions alone: the filters of 71 equal, ...
+    found.faults                     # () if everything is within its bound
+
+What is compared with is signature `network` of the SavedModel that TF-TRT converted, with its weights as constants; for
+INT8 that is the quantised one, whose rounding is the network's own.
+"""
+
+import gc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework.graph_pb2 import GraphDef
+
+from tftrt_yolo.contract import Metadata
+from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.preflighting.executor.execute import execute
+from tftrt_yolo.preflighting.layer_by_layer import convolutions
+from tftrt_yolo.preflighting.layer_by_layer.rounding import Rounding
+from tftrt_yolo.preflighting.numbers_report import (
+    BOUND,
+    BOUND_PX,
+    ConvolutionDifference,
+    Numbers,
+    OutputDifference,
+    RoundingDifference,
+)
+from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
+from tftrt_yolo.saved_model import freeze
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Quantity
+
+
+def compare_numbers(source: SavedModelHandle, networks: Sequence[RecordedNetwork], images: Sequence[str]) -> Numbers:
+    """Computes the recorded networks and compares them with TensorFlow.
+
+    Args:
+      source: The SavedModel that was converted; for INT8 the quantised one.
+      networks: What was recorded, a network an engine.
+      images: Paths of images. The outputs are compared on all, the convolutions on the first.
+
+    Returns:
+      The differences.
+
+    Raises:
+      ImageError: If an image cannot be read.
+      SavedModelError: If the SavedModel cannot be used.
+      ValueError: Without an image.
+    """
+    if not images:
+        raise ValueError("no images. Expected at least one to compare on.")
+    graph, convolved = _Graph(source), []
+    engines = [_Engine(network, source.metadata, graph) for network in networks]
+    for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
+        fetch = graph.fetching(in_unit_range(frames))
+        for engine in engines:
+            engine.add(in_unit_range(frames), fetch)
+        if number == 0:
+            for network in networks:
+                convolved += convolutions.compare_convolutions(network, graph.convolutions, fetch)
+    return Numbers(
+        images=len(images),
+        outputs=tuple(one for engine in engines for one in engine.outputs()),
+        convolutions=tuple(one for one in convolved if isinstance(one, ConvolutionDifference)),
+        settled=tuple(one for engine in engines for one in engine.settled()),
+        rounding=_together([engine.rounding.difference for engine in engines if engine.rounding]),
+        failures=tuple(engine.failure for engine in engines if engine.failure),
+        left_out=(
+            *(engine.why_left_out for engine in engines if engine.why_left_out),
+            *(one for one in convolved if isinstance(one, str)),
+        ),
+    )
+
+
+class _Graph:
+    """The frozen graph in TensorFlow, which gives any of its tensors.
+
+    Attributes:
+      convolutions: Those of its nodes that are convolutions, without the weights.
+      outputs: The signature's outputs to names of tensors.
+    """
+
+    def __init__(self, source: SavedModelHandle):
+        frozen = freeze.freeze_network(source)
+        self._graph, self._frames_name = tf.Graph(), frozen.frames_name
+        with self._graph.as_default():
+            tf.graph_util.import_graph_def(frozen.graph_def, name="")
+        self.outputs = frozen.outputs
+        self.convolutions = GraphDef()
+        self.convolutions.node.extend(node for node in frozen.graph_def.node if node.op in convolutions.DATA_INPUT)
+        del frozen
+        gc.collect()  # freezing leaves copies of the weights in reference cycles
+
+    def fetching(self, frames: np.ndarray) -> convolutions.Fetch:
+        """Takes names of tensors, or of nodes, to their values for frames (1, *size_hw, 3) float32 in [0, 1]."""
+
+        def fetch(names: Sequence[str]) -> list[np.ndarray]:
+            # A session of its own each time: one keeps the weights once more for each set of tensors that it gave. And
+            # the graph as it is: what is fused or folded would be another computation, and another copy.
+            config = tf.compat.v1.ConfigProto()
+            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            config.graph_options.optimizer_options.opt_level = -1
+            with tf.compat.v1.Session(graph=self._graph, config=config) as session:
+                return session.run(freeze.tensors(self._graph, names), {self._frames_name: frames})
+
+        return fetch
+
+
+class _Engine:
+    """A recorded network whose outputs are compared, image by image."""
+
+    def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph):
+        self._network, self._outputs = network, graph.outputs
+        self.rounding = Rounding(network, graph.convolutions)
+        self._is_quantized = any(layer.kind == "QUANTIZE" for layer in network.layers)
+        self._free, self._settled = (_Sums(TASKS[metadata.task].quantities) for _ in range(2))
+        self.failure = ""  # what kept its outputs from being computed
+        self.why_left_out = _why_left_out(network, metadata.image_size_hw)
+
+    def add(self, frames: np.ndarray, fetch: convolutions.Fetch) -> None:
+        """Takes in an image."""
+        if self.why_left_out or self.failure:
+            return
+        expected = dict(zip(self._outputs, fetch(list(self._outputs.values())), strict=True))
+        try:
+            self._free.add(expected, self._computed(frames, expected, {}))
+            if self.rounding:
+                self._settled.add(expected, self._computed(frames, expected, self.rounding.replacing(fetch)))
+        except PreflightError as error:
+            self.failure = str(error)
+
+    def outputs(self) -> tuple[OutputDifference, ...]:
+        """The differences; only reported if ties of rounding are among them."""
+        return self._free.differences(is_bound=not self._is_quantized)
+
+    def settled(self) -> tuple[OutputDifference, ...]:
+        """The differences with TensorFlow's integers in place of an INT8 network's own."""
+        return self._settled.differences(is_bound=True)
+
+    def _computed(self, frames: np.ndarray, expected: dict[str, np.ndarray], replace: dict) -> dict[str, np.ndarray]:
+        """The network's outputs under the signature's names."""
+        [index] = self._network.inputs
+        values = execute(self._network, {self._network.tensors[index].name: frames}, replace=replace)
+        names = self._network.signature_outputs
+        _check_shapes(names, values, expected)
+        return {output: values[name] for name, output in names.items()}
+
+
+class _Sums:
+    """Differences of a task's quantities, added up over images."""
+
+    def __init__(self, quantities: tuple[Quantity, ...]):
+        self._quantities = quantities
+        self._largest, self._total, self._magnitude, self._count = np.zeros((4, len(quantities)))
+
+    def add(self, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+        """Takes in the outputs of one image."""
+        for row, quantity in enumerate(self._quantities):
+            if quantity.output not in found:
+                continue
+            columns = slice(*quantity.columns)
+            one, other = (values[quantity.output][..., columns].astype(np.float64) for values in (found, expected))
+            differences = np.abs(one - other)
+            self._largest[row] = np.maximum(self._largest[row], differences.max())  # not a number stays
+            self._total[row] += differences.sum()
+            self._count[row] += differences.size
+            self._magnitude[row] = max(self._magnitude[row], np.abs(other).max())
+
+    def differences(self, *, is_bound: bool) -> tuple[OutputDifference, ...]:
+        """The quantities that were seen."""
+        rows = zip(self._quantities, self._largest, self._total, self._magnitude, self._count, strict=True)
+        found = []
+        for quantity, largest, total, magnitude, count in rows:
+            if count:
+                scale = max(magnitude, 1e-6) if quantity.unit == "relative" else 1.0
+                bound = (BOUND_PX if quantity.unit == "px" else BOUND) if is_bound else None
+                found.append(
+                    OutputDifference(
+                        quantity.label, quantity.unit, float(largest / scale), float(total / count / scale), bound
+                    )
+                )
+        return tuple(found)
+
+
+def _why_left_out(network: RecordedNetwork, size_hw: tuple[int, int]) -> str:
+    """Why a network's outputs cannot be compared; "" if they can."""
+    if [network.tensors[index].dims[1:] for index in network.inputs] != [(*size_hw, 3)]:
+        return f"the outputs of {network.engine}, whose inputs are not the frames alone"
+    return "" if network.signature_outputs else f"the outputs of {network.engine}, of which none is the signature's"
+
+
+def _together(found: list[RoundingDifference]) -> RoundingDifference | None:
+    """What several engines quantise; None if none does."""
+    if not found:
+        return None
+    return RoundingDifference(
+        sum(one.values for one in found), sum(one.differing for one in found), max(one.largest_steps for one in found)
+    )
+
+
+def _check_shapes(names: Mapping[str, str], values: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """Refuses outputs that are not the signature's.
+
+    Raises:
+      PreflightError: If one is missing on either side, or has another shape.
+    """
+    for name, output in names.items():
+        shapes = [of[key].shape if key in of else "missing" for of, key in ((values, name), (expected, output))]
+        if shapes[0] != shapes[1] or "missing" in shapes:
+            raise PreflightError(
+                f"{name} of the recorded network is {shapes[0]} and {output} of the signature {shapes[1]}. Expected "
+                "one shape; compare with the SavedModel that was converted."
+            )

@@ -1,0 +1,231 @@
+"""Preflight: what TensorRT will be given, recorded, computed and built by others, on a machine without TensorRT.
+
+    report = tftrt_yolo.preflight("yolov8n_saved_model", output_dir="runs/preflight")
+    print(report)
+    report.engines[0].summary.layers_by_kind, report.engines[0].builder, report.faults
+
+Beside the flow: it reads what `export` wrote and converts as `convert` does, but writes no SavedModel. TF-TRT's own
+network builder hands each engine's network to a library of ours that stands in for TensorRT 8.6.1 (`stand_in`,
+`record`). The recorded network is computed layer by layer and compared with TensorFlow (`executor`, `numbers`),
+rebuilt in a real TensorRT where one is installed (`real_builder`), counted (`summary`) and drawn (`drawing`).
+
+It is no engine of TensorRT 8.6.1, and proves neither that 8.6.1 takes the network nor how fast it runs it.
+"""
+
+import contextlib
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from tftrt_yolo.contract import PRECISION_MODES
+from tftrt_yolo.converter.int8.int8_options import Int8Options
+from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.ground import assets
+from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.ground.files import directories, image_files
+from tftrt_yolo.ground.workers import progress
+from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.preflighting import recorded_network
+from tftrt_yolo.preflighting.drawing import page, svg
+from tftrt_yolo.preflighting.preflight_report import FILE, EnginePreflight, PreflightReport
+from tftrt_yolo.preflighting.profiles import profiles_by_strategy
+from tftrt_yolo.preflighting.real_builder import builders
+from tftrt_yolo.preflighting.real_builder.build import build
+from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport, Refusal
+from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
+from tftrt_yolo.preflighting.stand_in import library
+from tftrt_yolo.preflighting.summary import summarize
+from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.saved_model.trust import digests
+
+PAGE_FILE = "graph.html"
+_CONTENTS = directories.Contents(
+    FILE, (recorded_network.NETWORK_FILE, recorded_network.WEIGHTS_FILE, PAGE_FILE, "graph*.svg")
+)
+
+
+def preflight(
+    saved_model_dir: str | Path,
+    *,
+    precision_mode: str = "FP16",
+    batch_sizes: Iterable[int] = (1, 8, 32),
+    calibration_data: str | Path | Iterable | None = None,
+    images: str | Path | None = None,
+    compute_capability: str | None = None,
+    output_dir: str | Path | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PreflightReport:
+    """Shows and checks what TensorRT will be given when a SavedModel is converted; needs neither TensorRT nor a GPU.
+
+    TF-TRT converts the model as `convert` has it do, and builds its networks against a library of ours that stands in
+    for TensorRT 8.6.1. What it builds is compared with TensorFlow on images, layer by layer, and handed to a real
+    TensorRT, where one is installed: TensorRT-RTX builds engines without a GPU.
+
+    Args:
+      saved_model_dir: A SavedModel that `export` wrote.
+      precision_mode: "FP32", "FP16" or "INT8".
+      batch_sizes: Batch sizes that engines would be built for.
+      calibration_data: For INT8, as `convert` takes it.
+      images: An image, a folder of images, or a glob, on which the networks are compared with TensorFlow; None for a
+        packaged photo of digits.
+      compute_capability: Of the GPU that the real builder is to build for, such as "8.6"; None for "8.9" with
+        TensorRT-RTX, and with TensorRT for the GPU that is here.
+      output_dir: Directory to write: network.json and weights.bin, the networks as they were recorded; report.json;
+        graph.svg, a drawing (of further engines graph_2.svg and so on), and graph.html with all of them. None to write
+        nothing.
+      overwrite: Replace an earlier preflight that is already there.
+      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
+        run twice. Other precisions report nothing.
+
+    Returns:
+      For each engine its layers, profiles, numbers and what the real builder said; `faults` is empty if all is well.
+
+    Raises:
+      ValueError: If an argument is out of its range, or an element of a data set is no image.
+      TypeError: If calibration_data is neither a path nor a data set.
+      FileExistsError: If output_dir exists and overwrite is false.
+      SavedModelError: If saved_model_dir is no SavedModel of ours.
+      ImageError: If images are none, or one cannot be read, or no calibration image can.
+      DatasetError: If a data.yaml to calibrate with cannot be used.
+      TensorRTUnavailableError: If this TensorFlow has no TF-TRT: 2.18 or newer, or a build without TensorRT.
+      ConversionError: If TF-TRT makes no engine or leaves too much to TensorFlow, or the calibration images say nothing
+        about a layer's range.
+      PreflightError: If the stand-in cannot be compiled, TF-TRT asks it for what it does not have, the installed
+        TensorRT does not build for compute_capability, or there is no space to write.
+    """
+    start = time.perf_counter()
+    options = TensorRTOptions(batch_sizes=tuple(batch_sizes))
+    int8 = _check_precision(precision_mode := str(precision_mode).upper(), calibration_data)
+    if output_dir is not None:
+        directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
+    source = open_saved_model(saved_model_dir).require_export("preflight")
+    digests.check(source)
+    paths = [str(Path(path).resolve()) for path in image_files.find_images(images or assets.PHOTO)]
+    with _folder(output_dir, overwrite=overwrite) as folder:
+        with _recording(library.built(), folder) as recorder:
+            calibration = int8 and int8.quantization(recorder.folder).calibration
+            recorder.start(
+                source=source,
+                precision_mode=precision_mode,
+                options=options,
+                calibration_images=calibration,
+                images=paths,
+            )
+            conversion = progress.result_of(recorder, on_progress)
+            # TensorFlow's process goes on with the numbers meanwhile.
+            built = _built(folder, options, compute_capability, in_half=precision_mode == "FP16")
+            numbers = progress.result_of(recorder, on_progress)
+        engines = _engines(recorded_network.read(folder), options, built)
+        report = PreflightReport(
+            saved_model_dir=str(saved_model_dir),
+            precision_mode=precision_mode,
+            batch_sizes=options.batch_sizes,
+            engines=engines,
+            numbers=numbers,
+            **conversion,
+            seconds=time.perf_counter() - start,
+        )
+        if output_dir is not None:
+            _write(report, folder)
+    return report
+
+
+def _check_precision(precision_mode: str, calibration_data: object) -> Int8Options | None:
+    """INT8's options; None for another precision, for which there must be no calibration_data."""
+    known = PRECISION_MODES["tensorrt"]
+    if precision_mode not in known:
+        raise ValueError(f"{argument('precision_mode')} is {precision_mode!r}; known are {', '.join(known)}.")
+    if precision_mode == "INT8":
+        int8 = Int8Options(calibration_data=calibration_data)
+        int8.check()
+        return int8
+    if calibration_data is not None:
+        raise ValueError(
+            f"{argument('calibration_data')} is for INT8, and {argument('precision_mode')} is {precision_mode}. Leave "
+            "one of them out."
+        )
+    return None
+
+
+@contextlib.contextmanager
+def _folder(output_dir: str | Path | None, *, overwrite: bool) -> Iterator[Path]:
+    """A folder for the recording: the output's, put in its place when it is whole, or one that goes."""
+    if output_dir is None:
+        with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
+            yield Path(folder).resolve()
+    else:
+        with directories.written_whole(Path(output_dir), _CONTENTS, overwrite=overwrite) as folder:
+            yield folder.resolve()
+
+
+@contextlib.contextmanager
+def _recording(stand_in: Path, folder: Path) -> Iterator[Worker]:
+    """The process that records, with the stand-in in TensorRT's place; says what a crash of it means."""
+    with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as links:
+        environment = library.environment_for(stand_in, Path(links).resolve(), folder)
+        try:
+            with Worker("tftrt_yolo.preflighting.record", environment=environment) as worker:
+                yield worker
+        except WorkerCrashedError as error:
+            is_full = "No space left on device" in str(error)
+            hint = (
+                "Free some space, or write to another disk"
+                if is_full
+                else "What TF-TRT asked of the stand-in for TensorRT stands in the last line; if it has no such thing, "
+                "report it with the model's architecture"
+            )
+            raise PreflightError(f"The recording did not come to an end. {hint}. The process {error}") from error
+
+
+def _built(
+    folder: Path, options: TensorRTOptions, compute_capability: str | None, *, in_half: bool
+) -> tuple[BuilderReport | Refusal, ...]:
+    """What the real builder said to each network; nothing where none is installed.
+
+    Raises:
+      PreflightError: If a GPU is named to build for, and nothing is installed that builds.
+    """
+    if builders.find() is None and compute_capability is None:
+        return ()
+    return build(
+        folder,
+        compute_capability=compute_capability,
+        batch_sizes=options.batch_sizes,
+        in_half=in_half,
+    )
+
+
+def _engines(
+    networks: tuple[RecordedNetwork, ...],
+    options: TensorRTOptions,
+    built: tuple[BuilderReport | Refusal, ...],
+) -> tuple[EnginePreflight, ...]:
+    """Puts together what was found of each engine."""
+    return tuple(
+        EnginePreflight(
+            name=network.engine,
+            digest=network.digest,
+            summary=summarize(network),
+            profiles=profiles_by_strategy(
+                options.batch_sizes, {network.tensors[i].name: network.tensors[i].dims for i in network.inputs}
+            ),
+            builder=said if isinstance(said, BuilderReport) else None,
+            refusal=said.words if isinstance(said, Refusal) else "",
+        )
+        for network, said in itertools.zip_longest(networks, built)
+    )
+
+
+def _write(report: PreflightReport, folder: Path) -> None:
+    """Writes the report and the drawings beside the recording."""
+    report.write(folder)
+    drawn = list(zip(recorded_network.read(folder), (engine.summary for engine in report.engines), strict=True))
+    for number, (network, summary) in enumerate(drawn, 1):
+        name = "graph.svg" if number == 1 else f"graph_{number}.svg"
+        (folder / name).write_text(svg.draw(network, summary), encoding="utf-8")
+    title = f"{report.saved_model_dir}, {report.precision_mode}"
+    (folder / PAGE_FILE).write_text(page.page(drawn, title=title), encoding="utf-8")
