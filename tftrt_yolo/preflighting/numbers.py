@@ -9,11 +9,13 @@ What is compared with is signature `network` of the SavedModel that TF-TRT conve
 INT8 that is the quantised one, whose rounding is the network's own.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.ground.errors import PreflightError
@@ -54,20 +56,15 @@ def compare_numbers(source: SavedModelHandle, networks: Sequence[RecordedNetwork
     """
     if not images:
         raise ValueError("no images. Expected at least one to compare on.")
-    frozen = freeze.freeze_network(source)
-    with _Graph(frozen) as tensorflow:
-        engines = [_Engine(network, source.metadata, frozen) for network in networks]
-        convolved = []
-        for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
-            fetch = tensorflow.fetching(in_unit_range(frames))
-            for engine in engines:
-                engine.add(in_unit_range(frames), fetch)
-            if number == 0:
-                convolved = [
-                    one
-                    for network in networks
-                    for one in convolutions.compare_convolutions(network, frozen.graph_def, fetch)
-                ]
+    graph, convolved = _Graph(source), []
+    engines = [_Engine(network, source.metadata, graph) for network in networks]
+    for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
+        fetch = graph.fetching(in_unit_range(frames))
+        for engine in engines:
+            engine.add(in_unit_range(frames), fetch)
+        if number == 0:
+            for network in networks:
+                convolved += convolutions.compare_convolutions(network, graph.convolutions, fetch)
     return Numbers(
         images=len(images),
         outputs=tuple(one for engine in engines for one in engine.outputs()),
@@ -83,26 +80,35 @@ def compare_numbers(source: SavedModelHandle, networks: Sequence[RecordedNetwork
 
 
 class _Graph:
-    """The frozen graph in a session of TensorFlow, which gives any of its tensors."""
+    """The frozen graph in TensorFlow, which gives any of its tensors.
 
-    def __init__(self, frozen: freeze.FrozenNetwork):
-        graph = tf.Graph()
-        with graph.as_default():
+    Attributes:
+      convolutions: Those of its nodes that are convolutions, without the weights.
+      outputs: The signature's outputs to names of tensors.
+    """
+
+    def __init__(self, source: SavedModelHandle):
+        frozen = freeze.freeze_network(source)
+        self._graph, self._frames_name = tf.Graph(), frozen.frames_name
+        with self._graph.as_default():
             tf.graph_util.import_graph_def(frozen.graph_def, name="")
-        self._session = tf.compat.v1.Session(graph=graph)
-        self._frames_name = frozen.frames_name
-
-    def __enter__(self) -> "_Graph":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._session.close()
+        self.outputs = frozen.outputs
+        self.convolutions = GraphDef()
+        self.convolutions.node.extend(node for node in frozen.graph_def.node if node.op in convolutions.DATA_INPUT)
+        del frozen
+        gc.collect()  # freezing leaves copies of the weights in reference cycles
 
     def fetching(self, frames: np.ndarray) -> convolutions.Fetch:
         """Takes names of tensors, or of nodes, to their values for frames (1, *size_hw, 3) float32 in [0, 1]."""
 
         def fetch(names: Sequence[str]) -> list[np.ndarray]:
-            return self._session.run(freeze.tensors(self._session.graph, names), {self._frames_name: frames})
+            # A session of its own each time: one keeps the weights once more for each set of tensors that it gave. And
+            # the graph as it is: what is fused or folded would be another computation, and another copy.
+            config = tf.compat.v1.ConfigProto()
+            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            config.graph_options.optimizer_options.opt_level = -1
+            with tf.compat.v1.Session(graph=self._graph, config=config) as session:
+                return session.run(freeze.tensors(self._graph, names), {self._frames_name: frames})
 
         return fetch
 
@@ -110,9 +116,9 @@ class _Graph:
 class _Engine:
     """A recorded network whose outputs are compared, image by image."""
 
-    def __init__(self, network: RecordedNetwork, metadata: Metadata, frozen: freeze.FrozenNetwork):
-        self._network, self._frozen = network, frozen
-        self.rounding = Rounding(network, frozen.graph_def)
+    def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph):
+        self._network, self._outputs = network, graph.outputs
+        self.rounding = Rounding(network, graph.convolutions)
         self._is_quantized = any(layer.kind == "QUANTIZE" for layer in network.layers)
         self._free, self._settled = (_Sums(TASKS[metadata.task].quantities) for _ in range(2))
         self.failure = ""  # what kept its outputs from being computed
@@ -122,8 +128,7 @@ class _Engine:
         """Takes in an image."""
         if self.why_left_out or self.failure:
             return
-        outputs = self._frozen.outputs
-        expected = dict(zip(outputs, fetch(list(outputs.values())), strict=True))
+        expected = dict(zip(self._outputs, fetch(list(self._outputs.values())), strict=True))
         try:
             self._free.add(expected, self._computed(frames, expected, {}))
             if self.rounding:
