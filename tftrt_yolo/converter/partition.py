@@ -28,7 +28,7 @@ from tftrt_yolo.saved_model import saved_model_pb
 
 GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
 # TF-TRT's own default with TensorRT 8.4 and newer: as much as TensorRT likes. Without TensorRT it would put 1 GiB.
-_UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
+UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
 _REASONS_FILE = Path("reasons.csv")
 
 
@@ -37,37 +37,45 @@ def partitioned(
     precision_mode: str,
     options: TensorRTOptions,
     *,
-    kind: type[trt_convert.TrtGraphConverterV2] | None = None,
     calibration_input_fn: Callable[[], Iterator] | None = None,
-) -> trt_convert.TrtGraphConverterV2:
+) -> "Converter":
     """Has TF-TRT divide `network` into engines and the rest.
 
     Args:
       saved_model_dir: What to convert.
       precision_mode: "FP32", "FP16" or "INT8".
       options: TF-TRT's.
-      kind: Class of the converter; None for `Converter`.
       calibration_input_fn: Gives what TF-TRT's own calibrator is to see when the engines are built; None if nothing is
         left to calibrate.
 
     Returns:
       The converter, after convert().
     """
-    os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
-    converter = (kind or Converter)(
+    converter = Converter(
         input_saved_model_dir=str(saved_model_dir),
         input_saved_model_signature_key=contract.NETWORK,
         precision_mode=precision_mode,
         minimum_segment_size=options.minimum_segment_size,
-        max_workspace_size_bytes=options.max_workspace_size_bytes or _UNLIMITED_WORKSPACE_BYTES,
+        max_workspace_size_bytes=options.max_workspace_size_bytes or UNLIMITED_WORKSPACE_BYTES,
         use_dynamic_shape=True,  # a batch that is not fixed needs explicit-batch engines
         dynamic_shape_profile_strategy=options.strategy,
         use_calibration=calibration_input_fn is not None,  # otherwise scales are in the graph, if it is INT8
         allow_build_at_runtime=True,  # build() needs it; it is taken away later
     )
-    # The function is called in build(): a batch that is not fixed has to wait for its profiles.
-    converter.convert(calibration_input_fn=calibration_input_fn)
+    with reasons_written():
+        # The function is called in build(): a batch that is not fixed has to wait for its profiles.
+        converter.convert(calibration_input_fn=calibration_input_fn)
     return converter
+
+
+@contextlib.contextmanager
+def reasons_written() -> Iterator[None]:
+    """Has TF-TRT write its reasons for what stays outside, where `count` looks for them."""
+    os.environ["TF_TRT_SHOW_DETAILED_REPORT"] = str(_REASONS_FILE)
+    try:
+        yield
+    finally:
+        del os.environ["TF_TRT_SHOW_DETAILED_REPORT"]
 
 
 @contextlib.contextmanager

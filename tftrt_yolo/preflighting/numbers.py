@@ -38,13 +38,20 @@ from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Quantity
 
 
-def compare_numbers(source: SavedModelHandle, networks: Sequence[RecordedNetwork], images: Sequence[str]) -> Numbers:
+def compare_numbers(
+    source: SavedModelHandle,
+    networks: Sequence[RecordedNetwork],
+    images: Sequence[str],
+    *,
+    frozen: freeze.FrozenNetwork | None = None,
+) -> Numbers:
     """Computes the recorded networks and compares them with TensorFlow.
 
     Args:
       source: The SavedModel that was converted; for INT8 the quantised one.
       networks: What was recorded, a network an engine.
       images: Paths of images. The outputs are compared on all, the convolutions on the first.
+      frozen: Its signature `network` with its weights as constants; None to freeze it.
 
     Returns:
       The differences.

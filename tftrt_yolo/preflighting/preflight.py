@@ -105,20 +105,18 @@ def preflight(
     source = open_saved_model(saved_model_dir).require_export("preflight")
     digests.check(source)
     paths = [str(Path(path).resolve()) for path in image_files.find_images(images or assets.PHOTO)]
-    with _folder(output_dir, overwrite=overwrite) as folder:
-        with _recording(library.built(), folder) as recorder:
-            calibration = int8 and int8.quantization(recorder.folder).calibration
-            recorder.start(
-                source=source,
-                precision_mode=precision_mode,
-                options=options,
-                calibration_images=calibration,
-                images=paths,
-            )
-            conversion = progress.result_of(recorder, on_progress)
-            # TensorFlow's process goes on with the numbers meanwhile.
-            built = _built(folder, options, compute_capability, in_half=precision_mode == "FP16")
-            numbers = progress.result_of(recorder, on_progress)
+    with _folder(output_dir, overwrite=overwrite) as folder, _worker("tensorflow_side") as tensorflow_side:
+        with _recording(library.built(), folder) as recorder:  # it imports TensorFlow meanwhile
+            graph_file = recorder.folder / "graph.pb"
+            calibration = int8 and int8.quantization(tensorflow_side.folder).calibration
+            tensorflow_side.open(source=source, graph_file=graph_file, calibration_images=calibration, images=paths)
+            graph = progress.result_of(tensorflow_side, on_progress)
+            job = {"given": source.given, "precision_mode": precision_mode, "options": options}
+            recorder.start(graph_file=graph_file, **graph, **job)
+            conversion = recorder.receive()
+        tensorflow_side.send(folder)
+        built = _built(folder, options, compute_capability, in_half=precision_mode == "FP16")  # meanwhile
+        numbers = tensorflow_side.receive()
         engines = _engines(recorded_network.read(folder), options, built)
         report = PreflightReport(
             saved_model_dir=str(saved_model_dir),
@@ -164,21 +162,33 @@ def _folder(output_dir: str | Path | None, *, overwrite: bool) -> Iterator[Path]
 
 @contextlib.contextmanager
 def _recording(stand_in: Path, folder: Path) -> Iterator[Worker]:
-    """The process that records, with the stand-in in TensorRT's place; says what a crash of it means."""
-    with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as links:
-        environment = library.environment_for(stand_in, Path(links).resolve(), folder)
-        try:
-            with Worker("tftrt_yolo.preflighting.record", environment=environment) as worker:
-                yield worker
-        except WorkerCrashedError as error:
-            is_full = "No space left on device" in str(error)
-            hint = (
-                "Free some space, or write to another disk"
-                if is_full
-                else "What TF-TRT asked of the stand-in for TensorRT stands in the last line; if it has no such thing, "
-                "report it with the model's architecture"
-            )
-            raise PreflightError(f"The recording did not come to an end. {hint}. The process {error}") from error
+    """The process that records, with the stand-in in TensorRT's place."""
+    with contextlib.ExitStack() as stack:
+        links = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tftrt_yolo_"))).resolve()
+        yield stack.enter_context(_worker("record", library.environment_for(stand_in, links, folder)))
+
+
+@contextlib.contextmanager
+def _worker(name: str, environment: dict[str, str] | None = None) -> Iterator[Worker]:
+    """A process for a module of this room; says what a crash of it means."""
+    try:
+        with Worker(f"tftrt_yolo.preflighting.{name}", environment=environment, keep_heap=False) as worker:
+            yield worker
+    except WorkerCrashedError as error:
+        raise PreflightError(
+            f"The preflight did not come to an end. {_hint(str(error))}. The process {error}"
+        ) from error
+
+
+def _hint(crash: str) -> str:
+    """What to do about a process that ended."""
+    if "No space left on device" in crash:
+        return "Free some space, or write to another disk"
+    if "stand-in for TensorRT" in crash:
+        return (
+            "TF-TRT asked the stand-in for TensorRT for what it does not have; report it with the model's architecture"
+        )
+    return "See whether there was memory for it: it holds the weights many times over"
 
 
 def _built(

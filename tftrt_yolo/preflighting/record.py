@@ -1,4 +1,4 @@
-"""The recording: TF-TRT converts a SavedModel and gives its networks to the stand-in. It runs in a worker's process.
+"""The recording: TF-TRT converts a frozen graph and gives its networks to the stand-in. A worker's process.
 
 It is the product's own conversion but for two things. Engines are to be built at once (TF-TRT's static mode), and not
 when the first batch comes, for that needs a GPU. And the graph is brought to channels first before it is divided:
@@ -11,82 +11,71 @@ The process has the stand-in's environment (`stand_in.library.environment_for`).
 import ctypes
 import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from tensorflow.core.protobuf import config_pb2
+import tensorflow as tf
+from tensorflow.core.framework.graph_pb2 import GraphDef
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.compiler.tensorrt import trt_convert
 from tensorflow.python.grappler import tf_optimizer
 
 from tftrt_yolo.converter import partition
 from tftrt_yolo.converter.baked import virtual_devices
-from tftrt_yolo.converter.int8 import calibration
-from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
-from tftrt_yolo.ground import environment
-from tftrt_yolo.ground.errors import PreflightError, TensorRTUnavailableError
-from tftrt_yolo.ground.workers.progress import Progress, Remark
+from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.preflighting import recorded_network
-from tftrt_yolo.preflighting.numbers import compare_numbers
-from tftrt_yolo.preflighting.numbers_report import Numbers
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import saved_model_pb
-from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
-from tftrt_yolo.saved_model.trust import believed
 
 
 def work(
     *,
-    source: SavedModelHandle,
+    given: str,
+    graph_file: Path,
+    frames_name: str,
+    outputs: dict[str, str],
     precision_mode: str,
     options: TensorRTOptions,
-    calibration_images: Calibration | None,
-    images: list[str],
-) -> Iterator[Progress | Remark | dict | Numbers]:
-    """Records the networks into the folder that the environment names, and compares them with TensorFlow.
+) -> dict:
+    """Records the networks into the folder that the environment names.
 
     Args:
-      source: An export.
+      given: The SavedModel, for messages.
+      graph_file: Its `network`, frozen and serialised.
+      frames_name: The graph's input tensor.
+      outputs: The signature's outputs to the graph's tensors.
       precision_mode: As `tftrt_yolo.convert`.
       options: TF-TRT's.
-      calibration_images: For INT8, what to calibrate with; None for other precisions.
-      images: Paths of the images to compare on.
 
-    Yields:
-      Progress of the calibration, remarks; then what is known of the conversion, and last the comparison.
+    Returns:
+      What is known of the conversion.
 
     Raises:
-      TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
       ConversionError: If no engine was made, or too much is left over.
       PreflightError: If TF-TRT could not build an engine's network.
-      SavedModelError: If the SavedModel cannot be used.
     """
-    machine = environment.look()
-    if not machine.built_with_tensorrt:
-        raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     _check_stand_in()
-    believed.read(source)
-    converted_dir = source.directory
-    if calibration_images:
-        converted_dir = Path("quantized").resolve()
-        yield from calibration.quantizing(source, calibration_images, converted_dir)
-    with partition.offline():
-        converter = partition.partitioned(converted_dir, precision_mode, options, kind=_Recorder)
-    counts = partition.count(converter._converted_graph_def)
-    partition.check_coverage(counts, source.given, options.minimum_coverage)
-    folder = Path(os.environ[library.RECORDING_DIR])
-    recorded = recorded_network.join(folder, _outputs(converter))
-    if recorded != counts["engines"]:
-        raise PreflightError(
-            f"TF-TRT made {counts['engines']} engines of {source.given} and gave {recorded} networks to the builder. "
-            "Set TF_CPP_VMODULE=convert_graph=2,convert_nodes=2 to see what it says, and report it."
+    with partition.reasons_written():
+        optimized = tf_optimizer.tf_opt.TF_OptimizeGraphSerialized(
+            # A machine with a GPU of a kind for which Grappler chooses channels first.
+            virtual_devices.cluster_with(has_gpu=True, architecture=virtual_devices.PASCAL).tf_cluster,
+            _config(precision_mode, options).SerializeToString(),
+            _meta_graph(graph_file, [frames_name, *outputs.values()]),
+            False,  # verbose
+            b"tf_graph",  # TF-TRT leaves graphs of other names alone
+            False,  # strip_default_attributes
         )
-    del counts["engines"]
-    yield counts | {"tensorflow_version": machine.tensorflow_version}
-    del converter
-    gc.collect()
-    converted = source if converted_dir == source.directory else open_unfinished(converted_dir)
-    yield compare_numbers(converted, recorded_network.read(folder), images)
+    graph_def = GraphDef.FromString(optimized)
+    counts = partition.count(graph_def)
+    partition.check_coverage(counts, given, options.minimum_coverage)
+    recorded = recorded_network.join(Path(os.environ[library.RECORDING_DIR]), _outputs(graph_def, outputs))
+    engines = counts.pop("engines")
+    if recorded != engines:
+        raise PreflightError(
+            f"TF-TRT made {engines} engines of {given} and gave {recorded} networks to the builder. Set "
+            "TF_CPP_VMODULE=convert_graph=2,convert_nodes=2 to see what it says, and report it."
+        )
+    return counts | {"tensorflow_version": tf.__version__}
 
 
 def _check_stand_in() -> None:
@@ -111,36 +100,49 @@ def _is_stand_in(name: str) -> bool:
         return False
 
 
-class _Recorder(trt_convert.TrtGraphConverterV2):
-    """TrtGraphConverterV2, whose engines are built while it divides the graph."""
-
-    def _run_conversion(self, meta_graph_def):
-        for node in meta_graph_def.graph_def.node:
-            node.device = "/device:GPU:0"
-        config = config_pb2.ConfigProto()
-        rewriter = trt_convert._get_tensorrt_rewriter_config(
-            conversion_params=self._conversion_params._replace(allow_build_at_runtime=True),
-            is_dynamic_op=True,
-            use_implicit_batch=False,
-            profile_strategy=self._profile_strategy,
-        )
-        # False as an argument would want a batch size that is fixed.
-        rewriter.custom_optimizers[0].parameter_map["is_dynamic_op"].b = False
-        config.graph_options.rewrite_options.CopyFrom(rewriter)
-        devices = virtual_devices.cluster_with(has_gpu=True, architecture=virtual_devices.PASCAL)
-        return tf_optimizer.OptimizeGraph(config, meta_graph_def, graph_id=b"tf_graph", cluster=devices, verbose=False)
+def _meta_graph(graph_file: Path, fetches: list[str]) -> bytes:
+    """The graph on a GPU, serialised; nothing else holds the weights, of which Grappler makes a dozen copies and more."""
+    meta_graph = meta_graph_pb2.MetaGraphDef()
+    meta_graph.graph_def.ParseFromString(graph_file.read_bytes())
+    for node in meta_graph.graph_def.node:
+        node.device = "/device:GPU:0"
+    meta_graph.collection_def["train_op"].node_list.value.extend(fetches)
+    serialized = meta_graph.SerializeToString()
+    del meta_graph
+    gc.collect()
+    return serialized
 
 
-def _outputs(converter: trt_convert.TrtGraphConverterV2) -> dict[str, dict[str, str]]:
+def _config(precision_mode: str, options: TensorRTOptions) -> config_pb2.ConfigProto:
+    """TF-TRT's own passes, with engines that are built at once."""
+    rewriter = trt_convert._get_tensorrt_rewriter_config(
+        conversion_params=trt_convert.TrtConversionParams(
+            max_workspace_size_bytes=options.max_workspace_size_bytes or partition.UNLIMITED_WORKSPACE_BYTES,
+            precision_mode=precision_mode,
+            minimum_segment_size=options.minimum_segment_size,
+            maximum_cached_engines=1,
+            use_calibration=False,
+            allow_build_at_runtime=True,
+        ),
+        is_dynamic_op=True,
+        use_implicit_batch=False,
+        profile_strategy=options.strategy,
+    )
+    # False as an argument would want a batch size that is fixed.
+    rewriter.custom_optimizers[0].parameter_map["is_dynamic_op"].b = False
+    config = config_pb2.ConfigProto()
+    config.graph_options.rewrite_options.CopyFrom(rewriter)
+    return config
+
+
+def _outputs(graph_def: GraphDef, outputs: dict[str, str]) -> dict[str, dict[str, str]]:
     """Name of each engine to its outputs' names in the network, each to the signature's output that it is."""
-    nodes = {node.name: node for node in converter._converted_graph_def.node}
+    nodes = {node.name: node for node in graph_def.node}
     found = {name: {} for name, node in nodes.items() if node.op == saved_model_pb.ENGINE_OP}
-    function = converter._converted_func
-    for name, tensor in function.structured_outputs.items():
-        node, index = nodes.get(tensor.op.name), tensor.value_index
-        while node is not None and node.op == "Identity":
-            source, _, number = node.input[0].partition(":")
-            node, index = nodes.get(source), int(number or 0)
-        if node is not None and node.name in found:
-            found[node.name][f"TensorRTOutputPH_{index}"] = name
+    for output, tensor in outputs.items():
+        name, _, index = tensor.partition(":")
+        while name in nodes and nodes[name].op == "Identity":
+            name, _, index = nodes[name].input[0].partition(":")
+        if name in found:
+            found[name][f"TensorRTOutputPH_{index or 0}"] = output
     return found

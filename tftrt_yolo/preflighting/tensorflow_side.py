@@ -1,0 +1,62 @@
+"""TensorFlow's side: the graph that TF-TRT is to convert, and what TensorFlow computes with it. A worker's process.
+
+It freezes the graph for the recording's process, which is better off without: Grappler's copies of the weights are all
+that fits beside them. And it compares, with the same graph, when the recording is there.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tftrt_yolo.converter.int8 import calibration
+from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.errors import TensorRTUnavailableError
+from tftrt_yolo.ground.workers.progress import Progress, Remark
+from tftrt_yolo.preflighting import recorded_network
+from tftrt_yolo.preflighting.numbers import compare_numbers
+from tftrt_yolo.preflighting.numbers_report import Numbers
+from tftrt_yolo.saved_model import freeze
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
+from tftrt_yolo.saved_model.trust import believed
+
+
+def work(
+    *,
+    source: SavedModelHandle,
+    graph_file: Path,
+    calibration_images: Calibration | None,
+    images: list[str],
+    requests: Iterator[Path],
+) -> Iterator[Progress | Remark | dict | Numbers]:
+    """Freezes `network`, and compares recordings of it.
+
+    Args:
+      source: An export.
+      graph_file: Where to write the frozen graph, serialised.
+      calibration_images: For INT8, what to calibrate with; None for other precisions.
+      images: Paths of the images to compare on.
+      requests: Directories of recordings.
+
+    Yields:
+      Progress of the calibration, remarks; then what `record` needs of the graph, and for each recording a comparison.
+
+    Raises:
+      TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
+      ConversionError: If the network cannot be quantised, or the calibration images say nothing about its ranges.
+      ImageError: If an image cannot be read.
+      SavedModelError: If the SavedModel cannot be used.
+    """
+    machine = environment.look()
+    if not machine.built_with_tensorrt:
+        raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
+    believed.read(source)
+    if calibration_images:
+        quantized_dir = Path("quantized")
+        yield from calibration.quantizing(source, calibration_images, quantized_dir)
+        source = open_unfinished(quantized_dir)
+    frozen = freeze.freeze_network(source)
+    graph_file.write_bytes(frozen.graph_def.SerializeToString())
+    yield {"frames_name": frozen.frames_name, "outputs": frozen.outputs}
+    for recording_dir in requests:
+        networks = recorded_network.read(recording_dir)
+        yield compare_numbers(source, networks, images, frozen=frozen)
