@@ -156,12 +156,40 @@ def test_a_filter_that_is_computed():
         _replaced(network)
 
 
+@pytest.mark.parametrize(("channels_in", "channels_out", "groups"), [(8, 8, 1), (8, 8, 8), (8, 12, 4), (8, 4, 2)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_transposed(channels_in, channels_out, groups, bias):
+    """As a 1 x 1 convolution, which has no groups any more."""
+    from tftrt_yolo.exporter import surgery
+
+    block = torch.nn.ConvTranspose2d(channels_in, channels_out, 2, 2, groups=groups, bias=bias)
+    features = torch.rand(2, channels_in, 5, 4)
+    with torch.inference_mode():
+        expected = block(features)
+        surgery.replace_blocks(block)
+        torch.testing.assert_close(block(features), expected)
+
+
+def test_transposed_with_windows_that_overlap():
+    from tftrt_yolo.exporter import surgery
+
+    block = torch.nn.ConvTranspose2d(8, 8, 3, 2, groups=8)
+    surgery.replace_blocks(block)
+    with pytest.raises(
+        ExportError,
+        match=r"^The model has a ConvTranspose2d\(8, 8, kernel_size=\(3, 3\), stride=\(2, 2\), groups=8\), and TF-TRT "
+        r"takes no transposed convolution whose windows overlap\.$",
+    ):
+        block(torch.rand(1, 8, 4, 4))
+
+
 GROUPED_LAYERS = [
     [-1, 1, "Conv", [16, 3, 2]],
     [-1, 1, "DWConv", [32, 3, 2]],  # 16 groups: two outputs of each channel
     [-1, 1, "Conv", [32, 3, 2, None, 4]],  # 4 groups of 8
     [-1, 1, "DWConv", [24, 3, 1]],  # 8 groups of 4
     [-1, 1, "GhostConv", [32, 3, 2]],  # half of it depthwise, 5 x 5
+    [-1, 1, "DWConvTranspose2d", [24, 2, 2]],  # 8 groups, and transposed
 ]
 
 
@@ -169,7 +197,7 @@ GROUPED_LAYERS = [
 def export(tmp_path_factory):
     """A model with grouped convolutions of each kind; parity is part of the export."""
     folder = tmp_path_factory.mktemp("grouped")
-    document = {"nc": 5, "backbone": GROUPED_LAYERS, "head": [[[3, 4], 1, "Detect", ["nc"]]]}
+    document = {"nc": 5, "backbone": GROUPED_LAYERS, "head": [[[5, 4], 1, "Detect", ["nc"]]]}
     (folder / "yolov8-grouped.yaml").write_text(yaml.safe_dump(document))
     toy.write_weights(folder / "grouped.pt", folder / "yolov8-grouped.yaml")
     tftrt_yolo.export(folder / "grouped.pt", folder / "grouped_saved_model", image_size=toy.SIZE)
