@@ -157,7 +157,7 @@ def _add_value(values: MutableMapping[str, tf.Tensor], name: str, kernel: np.nda
 
 def _add_piece(graph_def: GraphDef, op: str, grouped: NodeDef, piece: _Piece, kernel: str) -> str:
     """Adds a convolution over some channels of what a grouped one reads; returns its name."""
-    name = f"{grouped.name}/{piece.label}"
+    name = f"{grouped.name}_{piece.label}"  # the last part but one names a layer for its readers
     ends = {"begin": piece.channels.start, "end": piece.channels.stop, "strides": piece.channels.step}
     bounds = [_add_constant(graph_def, f"{name}/{end}", [1, 1, 1, value]) for end, value in ends.items()]
     channels = graph_def.node.add(name=f"{name}/channels", op="StridedSlice", input=[grouped.input[0], *bounds])
