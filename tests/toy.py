@@ -12,15 +12,15 @@ CONVOLUTIONS = 28  # in the graph, where the first of a C2f is two (exporter/sur
 _STEEPNESS = 0.1  # of the scores, which lie between 0.5 and 1 so; steeper ones are rounded to 1
 
 
-def write_weights(path: Path) -> None:
-    """Builds the model of the YAML with weights that are the same every time, and answer to the picture."""
+def write_weights(path: Path, model_yaml: Path = MODEL_YAML) -> None:
+    """Builds the model of a YAML with weights that are the same every time, and answer to the picture."""
     import torch
     from ultralytics import YOLO
 
     from tftrt_yolo.exporter import pytorch_parity
 
     torch.manual_seed(0)
-    model = YOLO(str(MODEL_YAML), task="detect").model
+    model = YOLO(str(model_yaml), task="detect").model
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0  # so that one pass sets it to what it sees

@@ -13,6 +13,7 @@ import yaml
 import tftrt_yolo
 from tests import toy
 from tests.conftest import IMAGES
+from tests.exporter.grouped import grouped_in
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.graph import letterbox
 from tftrt_yolo.ground.files.image_files import read_image
@@ -91,6 +92,7 @@ def test_end_to_end(narrow, tmp_path, name):
     assert len(scores) == (rows[:, 4] > 0.25).sum() > 10
     np.testing.assert_allclose(scores, rows[: len(scores), 4], atol=1e-3)
 
+    assert grouped_in(saved_model_dir) == []
     report = tftrt_yolo.convert(saved_model_dir, tmp_path / "b_saved_model")
     assert (report.engines, report.nodes_outside) == (1, 0)
     assert tftrt_yolo.inspect(tmp_path / "b_saved_model").metadata == metadata
@@ -102,6 +104,7 @@ def test_the_same_heads_after_other_backbones(narrow, tmp_path, name):
     _, saved_model_dir, report = narrow(name)
     assert report.parity["boxes"] < 0.05
     assert not tftrt_yolo.inspect(saved_model_dir).metadata.is_end_to_end
+    assert grouped_in(saved_model_dir) == []
     conversion = tftrt_yolo.convert(saved_model_dir, tmp_path / "b_saved_model")
     assert (conversion.engines, conversion.nodes_outside) == (1, 0)
 

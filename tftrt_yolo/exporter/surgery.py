@@ -66,16 +66,22 @@ def _upsample_as_convolution(block: torch.nn.ConvTranspose2d, features: torch.Te
       ExportError: If its windows overlap.
     """
     size = block.stride[0]
-    if (
-        {*block.kernel_size, *block.stride} != {size}
-        or any((*block.padding, *block.output_padding))
-        or block.groups > 1
-    ):
+    if {*block.kernel_size, *block.stride} != {size} or any((*block.padding, *block.output_padding)):
         raise ExportError(f"The model has a {block}, and TF-TRT takes no transposed convolution whose windows overlap.")
-    channels_in, channels_out = block.weight.shape[:2]
-    weight = block.weight.permute(2, 3, 1, 0).reshape(size * size * channels_out, channels_in, 1, 1)
+    channels_in, channels_out = block.in_channels, block.out_channels
+    weight = _without_groups(block).permute(2, 3, 1, 0).reshape(size * size * channels_out, channels_in, 1, 1)
     bias = None if block.bias is None else block.bias.repeat(size * size)
     return _DepthToSpace.apply(torch.nn.functional.conv2d(features, weight, bias), size)
+
+
+def _without_groups(block: torch.nn.ConvTranspose2d) -> torch.Tensor:
+    """The weight of a transposed convolution, with zeros between its groups: (channels in, channels out, *kernel)."""
+    if block.groups == 1:
+        return block.weight
+    width = block.out_channels // block.groups
+    parts = enumerate(block.weight.chunk(block.groups))
+    margins = ((index * width, (block.groups - 1 - index) * width, part) for index, part in parts)
+    return torch.cat([torch.nn.functional.pad(part, (0, 0, 0, 0, left, right)) for left, right, part in margins])
 
 
 class _DepthToSpace(torch.autograd.Function):

@@ -12,6 +12,8 @@ import numpy as np
 import onnx2tf
 import tensorflow as tf
 
+from tftrt_yolo.exporter import grouped_convolutions
+
 _VARIABLE_BYTES = 16 << 10  # smaller tensors (biases, shapes) become constants: each variable costs 20 ms to save
 
 
@@ -45,18 +47,22 @@ class Trunk:
         self._graph_def = function.graph.as_graph_def()
         self._input_name, self._output_names = function.inputs[0].name, [output.name for output in function.outputs]
         # onnx2tf keeps nearly everything constant as eager tensors, which a function captures as further inputs.
-        self._constants, self._weights = {}, {}
+        values = {}
         for captured, placeholder in function.graph.captures:
             value = captured
             if captured.dtype == tf.resource:  # a layer of Keras with a variable of its own, as for depthwise kernels
                 dtype = _read_directly(self._graph_def, placeholder.op.name)
                 value = tf.raw_ops.ReadVariableOp(resource=captured, dtype=dtype)
-            if value.dtype.size * value.shape.num_elements() >= _VARIABLE_BYTES:
-                self._weights[placeholder.name] = tf.Variable(value, trainable=False, name=placeholder.op.name)
-            else:
-                self._constants[placeholder.name] = value.numpy()
+            values[placeholder.name] = value
         for index in reversed([i for i, node in enumerate(self._graph_def.node) if node.op == "Placeholder"]):
             del self._graph_def.node[index]
+        grouped_convolutions.replace(function.graph, self._graph_def, values)
+        self._constants, self._weights = {}, {}
+        for name, value in values.items():
+            if value.dtype.size * value.shape.num_elements() >= _VARIABLE_BYTES:
+                self._weights[name] = tf.Variable(value, trainable=False, name=name.removesuffix(":0"))
+            else:
+                self._constants[name] = value.numpy()
         self.variables = list(self._weights.values())
 
     def __call__(self, frames: tf.Tensor) -> list[tf.Tensor]:

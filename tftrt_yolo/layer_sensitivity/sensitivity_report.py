@@ -43,8 +43,8 @@ class LayerCost:
       name: The end of its name in the graph, such as "convolution_12".
       part: "head: ..." with the outputs of `network` that it serves, unless it serves all that anchors have: then it is
         "neck" behind an upsampling and "backbone" before the first. A classifier is all backbone.
-      kernel_shape: Height, width, channels in and channels out of the filter; of a depthwise one the last is how many
-        come out for each channel.
+      kernel_shape: Height, width, channels in and channels out of the filter; a depthwise one is an ordinary one with
+        zeros in INT8.
       output_size_hw: Height and width of what it gives, in cells.
       low: The least value of its input that is kept.
       high: The largest. Of a 3 x 3 convolution that pads by itself, the range reaches as far below 0 as above.

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tftrt_yolo.converter.int8 import calibration_cache, quantization
+from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
@@ -104,7 +104,8 @@ def calibrate(
 
 def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator[Progress | Remark, None, Calibrated]:
     """As `calibrate`, as a generator that yields events and returns the result."""
-    graph_def, frames_name, outputs = freeze.freeze_network(source)
+    frozen, frames_name, outputs = freeze.freeze_network(source)
+    graph_def = depthwise.as_ordinary(frozen)
     layers = quantization.find_layers(graph_def)
     images = Images(calibration.images, source.metadata)
     path, recalled = None, None

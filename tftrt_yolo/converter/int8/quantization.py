@@ -24,6 +24,8 @@ in TensorFlow: the graph is the measure of its own accuracy. What shapes it:
   so the quantisation of a matrix product would be in the graph and not in the engine; a classifier's stays FP16.
 - Every convolution, filter and input: TensorRT refuses one whose filter alone is quantised, and TF-TRT one whose filter
   is not.
+- Depthwise convolutions have become ordinary ones before (depthwise.py), for TF-TRT hands their quantised filters over
+  in a form that TensorRT refuses.
 - Pads come before the quantisation, so that a convolution reads straight from it. 0 stays 0.
 
 Source: tensorflow/compiler/tf2tensorrt/convert/ops/quantization_ops.cc and convert_nodes.cc (ConvertConv2DHelper).
