@@ -16,8 +16,9 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tftrt_yolo.contract import PRECISION_MODES
 from tftrt_yolo.converter.int8.int8_options import Int8Options
@@ -41,6 +42,8 @@ from tftrt_yolo.preflighting.summary import summarize
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
+# Grappler copies the weights a dozen times. What it lets go goes back to the system at once, if it is not small (glibc).
+_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TOP_PAD_": str(64 << 20)}
 PAGE_FILE = "graph.html"
 _CONTENTS = directories.Contents(
     FILE, (recorded_network.NETWORK_FILE, recorded_network.WEIGHTS_FILE, PAGE_FILE, "graph*.svg")
@@ -169,10 +172,10 @@ def _recording(stand_in: Path, folder: Path) -> Iterator[Worker]:
 
 
 @contextlib.contextmanager
-def _worker(name: str, environment: dict[str, str] | None = None) -> Iterator[Worker]:
+def _worker(name: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Worker]:
     """A process for a module of this room; says what a crash of it means."""
     try:
-        with Worker(f"tftrt_yolo.preflighting.{name}", environment=environment, keep_heap=False) as worker:
+        with Worker(f"tftrt_yolo.preflighting.{name}", environment=_GIVE_BACK | environment, keep_heap=False) as worker:
             yield worker
     except WorkerCrashedError as error:
         raise PreflightError(

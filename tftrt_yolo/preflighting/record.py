@@ -101,7 +101,7 @@ def _is_stand_in(name: str) -> bool:
 
 
 def _meta_graph(graph_file: Path, fetches: list[str]) -> bytes:
-    """The graph on a GPU, serialised; nothing else holds the weights, of which Grappler makes a dozen copies and more."""
+    """The graph on a GPU, serialised; nothing else holds the weights, of which Grappler makes a dozen copies."""
     meta_graph = meta_graph_pb2.MetaGraphDef()
     meta_graph.graph_def.ParseFromString(graph_file.read_bytes())
     for node in meta_graph.graph_def.node:

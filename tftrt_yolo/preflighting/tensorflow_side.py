@@ -4,6 +4,7 @@ It freezes the graph for the recording's process, which is better off without: G
 that fits beside them. And it compares, with the same graph, when the recording is there.
 """
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def work(
         source = open_unfinished(quantized_dir)
     frozen = freeze.freeze_network(source)
     graph_file.write_bytes(frozen.graph_def.SerializeToString())
+    gc.collect()  # freezing leaves copies of the weights in reference cycles
     yield {"frames_name": frozen.frames_name, "outputs": frozen.outputs}
     for recording_dir in requests:
         networks = recorded_network.read(recording_dir)
