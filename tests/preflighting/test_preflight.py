@@ -169,19 +169,17 @@ def test_tensorflow_without_tensorrt(tiny_export):
         "import tensorflow as tf, collections\n"
         "tf.sysconfig.get_build_info = lambda: collections.OrderedDict(is_tensorrt_build=False)\n"
         "tf.__version__ = '2.18.0'\n"
-        "from tftrt_yolo import TensorRTOptions\n"
-        "from tftrt_yolo.preflighting import record\n"
+        "from tftrt_yolo.preflighting import tensorflow_side\n"
         "from tftrt_yolo.saved_model.handle import open_saved_model\n"
         f"source = open_saved_model({str(tiny_export)!r})\n"
-        "next(record.work(source=source, precision_mode='FP16', options=TensorRTOptions(), calibration_images=None, "
-        "images=[]))\n"
+        "next(tensorflow_side.work(source=source, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT; 2.17 is the last" in done.stderr
 
 
 @pytest.mark.parametrize("has_another", [False, True])
-def test_the_recording_refuses_another_libnvinfer(tiny_export, tmp_path, has_another):
+def test_the_recording_refuses_another_libnvinfer(tmp_path, has_another):
     """In a process that does not have the stand-in's environment: with no library of this name, or not ours."""
     if has_another:
         source = tmp_path / "other.cpp"
@@ -193,10 +191,8 @@ def test_the_recording_refuses_another_libnvinfer(tiny_export, tmp_path, has_ano
     code = (
         "from tftrt_yolo import TensorRTOptions\n"
         "from tftrt_yolo.preflighting import record\n"
-        "from tftrt_yolo.saved_model.handle import open_saved_model\n"
-        f"source = open_saved_model({str(tiny_export)!r})\n"
-        "next(record.work(source=source, precision_mode='FP16', options=TensorRTOptions(), calibration_images=None, "
-        "images=[]))\n"
+        "record.work(given='', graph_file=None, frames_name='', outputs={}, precision_mode='FP16', "
+        "options=TensorRTOptions())\n"
     )
     environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)

@@ -42,7 +42,7 @@ from tftrt_yolo.preflighting.summary import summarize
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
-# Grappler copies the weights a dozen times. What it lets go goes back to the system at once, if it is not small (glibc).
+# Grappler copies the weights a dozen times: what it lets go of goes back to the system at once (glibc).
 _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TOP_PAD_": str(64 << 20)}
 PAGE_FILE = "graph.html"
 _CONTENTS = directories.Contents(

@@ -53,7 +53,8 @@ class EnginePreflight:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is not as it should be."""
-        found = [self.refusal] if self.refusal else []
+        found = [f"filters that do not fit: {misfit}" for misfit in self.summary.misfits]
+        found += [self.refusal] if self.refusal else []
         if self.builder:
             found += [f"{self.builder.builder} infers another tensor: {row}" for row in self.builder.differences]
         return tuple(f"{self.name}: {fault}" for fault in found)
