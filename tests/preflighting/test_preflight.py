@@ -104,12 +104,15 @@ def test_what_is_written(written):
 
 def test_the_command(tiny_export, tmp_path):
     directory = tmp_path / "out"
-    command = [sys.executable, "-m", "tftrt_yolo", "preflight", str(tiny_export), f"--output_dir={directory}", "--json"]
+    flags = [f"--output_dir={directory}", "--batch_sizes=2,4", "--compute_capability=8.6", "--json"]
+    command = [sys.executable, "-m", "tftrt_yolo", "preflight", str(tiny_export), *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["faults"] == []
     assert document["engines"][0]["summary"]["layers"] == LAYERS["tiny"]
+    assert document["engines"][0]["builder"]["compute_capability"] == "8.6"
+    assert document["batch_sizes"] == [2, 4]
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "overwrite" in again.stderr

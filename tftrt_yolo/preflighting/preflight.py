@@ -54,7 +54,7 @@ def preflight(
     saved_model_dir: str | Path,
     *,
     precision_mode: str = "FP16",
-    batch_sizes: Iterable[int] = (1, 8, 32),
+    batch_sizes: tuple[int, ...] = (1, 8, 32),
     calibration_data: str | Path | Iterable | None = None,
     images: str | Path | None = None,
     compute_capability: str | None = None,
