@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import CROPS, IMAGES
@@ -17,6 +19,9 @@ from tests.saved_model.edits import copied
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.preflight_report import PreflightReport
 from tftrt_yolo.preflighting.stand_in import library
+from tftrt_yolo.saved_model import write
+from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.saved_model.trust import digests
 
 TASKS = ("tiny", "segment", "pose", "obb", "classify")
 # Figures of the issue's prototype for yolov8n are for weights without trained biases; these have them.
@@ -211,6 +216,46 @@ def test_an_engine_that_is_refused_is_a_fault(tiny_export, monkeypatch):
     assert report.faults == (), report
     assert report.numbers.left_out
     assert len({engine.name for engine in report.engines}) == len(report.engines)
+
+
+@pytest.fixture
+def grouped(tiny_export, tmp_path):
+    """An export as of another tool: its convolution has groups, of which TF-TRT tells TensorRT nothing."""
+    source = open_saved_model(tiny_export)
+    filters = np.random.default_rng(0).normal(size=(3, 3, 1, 15)).astype(np.float32)
+
+    def network(frames):
+        cells = tf.nn.conv2d(frames[:, : 42 * 7 : 7, : 50 * 6 : 6], filters, 1, "SAME")  # 3 groups
+        cells = tf.reshape(cells, (-1, 2100, 15))
+        return {"boxes": cells[..., :4], "scores": tf.sigmoid(cells[..., 4:14])}
+
+    directory = tmp_path / "grouped_saved_model"
+    directory.mkdir()
+    write.save(network, source.metadata, directory)
+    digests.seal(directory, source.metadata)
+    return directory
+
+
+def test_what_tensorrt_would_refuse_is_a_fault(grouped, tmp_path):
+    """TF-TRT takes it into one engine without a word; on a GPU all of it would fall back to TensorFlow."""
+    report = tftrt_yolo.preflight(grouped, output_dir=tmp_path / "out")
+    [engine] = report.engines
+    assert report.nodes_outside == 0
+    assert engine.builder is None
+    assert "TensorRT-RTX" in engine.refusal
+    assert "CONVOLUTION" in engine.refusal
+    kinds = [fault.partition(": ")[2][:20] for fault in report.faults]
+    assert "filters that do not " in kinds
+    assert any("TensorRT-RTX" in fault for fault in report.faults)
+    assert any(fault in str(report) for fault in report.faults)
+    assert PreflightReport.read(tmp_path / "out").faults == report.faults  # what was found is kept
+
+
+def test_a_fault_ends_the_command_with_status_1(grouped):
+    command = [sys.executable, "-m", "tftrt_yolo", "preflight", str(grouped)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "  FAULT TRTEngineOp_000_000: filters that do not fit:" in done.stdout
 
 
 def test_nothing_converts(tiny_export, monkeypatch):

@@ -1,6 +1,7 @@
 """What comparing a recorded network with TensorFlow found: figures, bounds and faults. `numbers` measures them."""
 
 import dataclasses
+import math
 
 # Issue: what an FP16 network may differ by, computed in float32; boxes and key points, and everything else.
 BOUND_PX, BOUND = 0.01, 1e-4
@@ -91,10 +92,11 @@ class ConvolutionDifference:
 
     def __str__(self) -> str:
         """The figures of one layer."""
+        if not math.isfinite(self.filters + self.output):  # which JSON has no number for
+            return f"{self.node}: not equal ({self.why})"
         filters = "filters equal" if self.filters == 0 else f"filters differ by {self.filters:.2g}"
-        return f"{self.node}: {filters}, output within {self.output:.2g} of its largest" + (
-            f" ({self.why})" if self.why else ""
-        )
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.node}: {filters}, output within {self.output:.2g} of its largest{why}"
 
 
 @dataclasses.dataclass(frozen=True)
