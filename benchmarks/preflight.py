@@ -45,17 +45,18 @@ HEADER = """# Preflight
 
 What `python benchmarks/preflight.py` wrote, on two cores without a GPU: TF-TRT's network of every model, recorded by
 the stand-in for TensorRT 8.6.1, computed layer by layer in NumPy and compared with TensorFlow on a picture of digits,
-and built by TensorRT-RTX {version} for compute capability 8.9 with the profiles of batch sizes 1, 8 and 32.
+and built by TensorRT-RTX {version} for compute capability 8.9 with one profile over the batch sizes 1, 8 and 32.
 **TensorRT 8.6.1 itself was not asked**, and nothing was run on a GPU. `yolo...` have random weights, at 640 px
-(classifiers 224); `digits` is yolov8n at 640 px, trained; `tiny` are narrow trained networks at 320 px (the classifier
-at 64).
+(classifiers 224), whose activations fade, so that their outputs say little and their convolutions alone say all;
+`digits` is yolov8n at 640 px, trained; `tiny` are narrow trained networks at 320 px (the classifier at 64).
 
 - *layers*: of the engine, and of these the convolutions and the shuffles that must copy.
 - *equal alone*: convolutions whose filter and, fed TensorFlow's input, output are TensorFlow's.
 - *outputs*: the most by which the whole network's outputs lie from TensorFlow's.
 - *tensors*: compared with TensorRT-RTX's own inference, and how many had another shape or type.
-- *plan*: the engine of TensorRT-RTX with all its profiles, in the types that it was built in: FP16, or INT8 and FP32.
-- *memory*: the most that one of its processes held.
+- *plan*: the engine of TensorRT-RTX, in the types that it was built in: FP16, or INT8 and FP32.
+- *s*: beside other work on the same two cores.
+- *memory*: of the largest of its processes; of yolov8x 5.8 GB, when all of them together held 7.1.
 
 """
 COLUMNS = (

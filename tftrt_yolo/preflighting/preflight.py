@@ -13,7 +13,9 @@ It is no engine of TensorRT 8.6.1, and proves neither that 8.6.1 takes the netwo
 """
 
 import contextlib
+import errno
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,9 +66,9 @@ def preflight(
 ) -> PreflightReport:
     """Shows and checks what TensorRT will be given when a SavedModel is converted; needs neither TensorRT nor a GPU.
 
-    TF-TRT converts the model as `convert` has it do, and builds its networks against a library of ours that stands in
-    for TensorRT 8.6.1. What it builds is compared with TensorFlow on images, layer by layer, and handed to a real
-    TensorRT, where one is installed: TensorRT-RTX builds engines without a GPU.
+    TF-TRT converts the model as `convert` has it do by default, and builds its networks against a library of ours that
+    stands in for TensorRT 8.6.1. What it builds is compared with TensorFlow on images, layer by layer, and handed to a
+    real TensorRT, where one is installed: TensorRT-RTX builds engines without a GPU.
 
     Args:
       saved_model_dir: A SavedModel that `export` wrote.
@@ -97,8 +99,8 @@ def preflight(
       TensorRTUnavailableError: If this TensorFlow has no TF-TRT: 2.18 or newer, or a build without TensorRT.
       ConversionError: If TF-TRT makes no engine or leaves too much to TensorFlow, or the calibration images say nothing
         about a layer's range.
-      PreflightError: If the stand-in cannot be compiled, TF-TRT asks it for what it does not have, the installed
-        TensorRT does not build for compute_capability, or there is no space to write.
+      PreflightError: If the stand-in cannot be compiled, TF-TRT asks it for what it does not have, there is no space
+        for the recording, or no real TensorRT is installed that builds for compute_capability.
     """
     start = time.perf_counter()
     options = TensorRTOptions(batch_sizes=tuple(batch_sizes))
@@ -107,7 +109,7 @@ def preflight(
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("preflight")
     digests.check(source)
-    paths = [str(Path(path).resolve()) for path in image_files.find_images(images or assets.PHOTO)]
+    paths = [str(Path(path).resolve()) for path in image_files.find_images(assets.PHOTO if images is None else images)]
     with _folder(output_dir, overwrite=overwrite) as folder, _worker("tensorflow_side") as tensorflow_side:
         with _recording(library.built(), folder) as recorder:  # it imports TensorFlow meanwhile
             graph_file = recorder.folder / "graph.pb"
@@ -164,7 +166,7 @@ def _folder(output_dir: str | Path | None, *, overwrite: bool) -> Iterator[Path]
 
 
 @contextlib.contextmanager
-def _recording(stand_in: Path, folder: Path) -> Iterator[Worker]:
+def _recording(stand_in: bytes, folder: Path) -> Iterator[Worker]:
     """The process that records, with the stand-in in TensorRT's place."""
     with contextlib.ExitStack() as stack:
         links = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tftrt_yolo_"))).resolve()
@@ -185,13 +187,13 @@ def _worker(name: str, environment: Mapping[str, str] = MappingProxyType({})) ->
 
 def _hint(crash: str) -> str:
     """What to do about a process that ended."""
-    if "No space left on device" in crash:
+    if os.strerror(errno.ENOSPC) in crash:
         return "Free some space, or write to another disk"
-    if "stand-in for TensorRT" in crash:
-        return (
-            "TF-TRT asked the stand-in for TensorRT for what it does not have; report it with the model's architecture"
-        )
-    return "See whether there was memory for it: it holds the weights many times over"
+    if "stand-in for TensorRT: TF-TRT calls" in crash:
+        return "TF-TRT asked the stand-in for TensorRT for what it does not have; report it with the architecture"
+    if "was ended by SIGKILL" in crash:
+        return "It holds the weights a dozen times and more; give it memory"
+    return "Report it with the model's architecture"
 
 
 def _built(

@@ -1,17 +1,22 @@
 """The stand-in as a shared library: compiled from its source where it is first needed, then kept.
 
-    path = library.built()                                    # seconds the first time, then none
-    environment = library.environment_for(path, folder, recording_dir)
+    compiled = library.built()                                        # its bytes; seconds the first time, then none
+    environment = library.environment_for(compiled, folder, recording_dir)
 
-The cache holds it under a name that no program looks for. Only a recording's own folder has links with the names under
+The cache holds it under a name that no program looks for. Only a recording's own folder has it under the names under
 which TensorFlow opens TensorRT, and only the environment of the recording's process points there.
 """
 
+import contextlib
+import errno
 import hashlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -34,21 +39,23 @@ _FLAGS = (
     *("-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"),
 )
 _COMPILERS = ("c++", "g++", "clang++")
-_ZIG_CACHES = ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+_FOLDERS_OF_COMPILERS = ("TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
 _SECONDS_TO_COMPILE = 300.0
+_DIGEST_BYTES = 64  # SHA-256 in hexadecimal, behind the library in its file; who loads it does not look there
+_NO_SPACE = os.strerror(errno.ENOSPC)
 
 
-def built(cache_dir: Path | None = None) -> Path:
+def built(cache_dir: Path | None = None) -> bytes:
     """Gives the library, and compiles it if the cache has none that is whole.
 
     Args:
       cache_dir: A folder to keep it in; None for $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo.
 
     Returns:
-      Its path.
+      The library.
 
     Raises:
-      PreflightError: If no compiler is there, or none can compile it, or there is no place for it.
+      PreflightError: If no compiler is there, or none can compile it, or there is no place for it that is the user's.
     """
     folder = cache_dir or directories.cache_dir()
     if folder is None:
@@ -56,37 +63,39 @@ def built(cache_dir: Path | None = None) -> Path:
             "There is no home directory to keep the stand-in for TensorRT in. Set XDG_CACHE_HOME to a folder that can "
             "be written."
         )
-    path = Path(folder) / f"stand_in_for_tensorrt_{_key()}.so"
-    if _is_whole(path):
-        return path
+    path = Path(folder) / "stand_in" / f"stand_in_for_tensorrt_{_key()}.so"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix="stand_in_") as scratch:
-            compiled = _compiled(Path(scratch))
-            _checksum_file(compiled).write_text(_sha256(compiled), encoding="ascii")
-            os.replace(_checksum_file(compiled), _checksum_file(path))
-            os.replace(compiled, path)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _check_owner(path.parent)
+        kept = _kept(path)
+        if kept is None:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix="stand_in_") as scratch:
+                kept = _compiled(Path(scratch)).read_bytes()
+                whole = Path(scratch) / path.name
+                whole.write_bytes(kept + _digest(kept))
+                os.replace(whole, path)
     except OSError as error:
         raise PreflightError(
             f"The stand-in for TensorRT cannot be kept in {path.parent} ({error}). Free some space there, or set "
             "XDG_CACHE_HOME to a folder that can be written."
         ) from error
-    return path
+    return kept
 
 
-def environment_for(library: Path, folder: Path, recording_dir: Path) -> dict[str, str]:
+def environment_for(library: bytes, folder: Path, recording_dir: Path) -> dict[str, str]:
     """Environment variables of a process whose TensorFlow is to take the stand-in for TensorRT.
 
     Args:
       library: What `built` gave.
-      folder: An empty folder of that process alone, for the links.
+      folder: An empty folder of that process alone; the library is written there, under TensorRT's names.
       recording_dir: Where the networks are to be written.
 
     Returns:
       Variables to set. GPUs are hidden: the stand-in runs no engine.
     """
     for name in TENSORRT_LIBRARIES:
-        (folder / name).symlink_to(library)
+        (folder / name).write_bytes(library)
     paths = [str(folder), *filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))]
     return {
         "LD_LIBRARY_PATH": os.pathsep.join(paths),
@@ -98,35 +107,47 @@ def environment_for(library: Path, folder: Path, recording_dir: Path) -> dict[st
 def _key() -> str:
     """Names a build: another source, machine or way to compile gives another file."""
     facts = hashlib.sha256(" ".join((*_FLAGS, platform.machine(), *platform.libc_ver())).encode())
-    for path in _source_files("*"):
+    for path in _source_files():
         facts.update(path.name.encode() + b"\0" + path.read_bytes())
     return facts.hexdigest()[:16]
 
 
-def _source_files(suffix: str) -> list[Path]:
+def _source_files() -> list[Path]:
     """The C++ files, in a fixed order."""
-    return sorted(path for path in _SOURCES.glob(f"*.{suffix}") if path.suffix in {".h", ".cpp"})
+    return sorted(path for path in _SOURCES.iterdir() if path.suffix in {".h", ".cpp"})
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether the cache has the library as it was compiled, by this user."""
+def _check_owner(folder: Path) -> None:
+    """Refuses a folder in which others could put a library that then runs.
+
+    Raises:
+      PreflightError: If it is another user's, or can be written by others.
+    """
+    found = folder.stat()
+    if found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return
+    raise PreflightError(
+        f"{folder} is another user's or can be written by others (owner {found.st_uid}, mode "
+        f"{stat.filemode(found.st_mode)}), so what lies there is not loaded. Expected a folder of your own: chmod "
+        "go-w it, or set XDG_CACHE_HOME to another."
+    )
+
+
+def _kept(path: Path) -> bytes | None:
+    """The library in the cache, as it was compiled; None if there is none that is whole."""
     try:
-        if path.stat().st_uid != os.getuid():
-            return False  # it is code that will run: another's is not taken
-        whole = _checksum_file(path).read_text(encoding="ascii") == _sha256(path)
-    except (OSError, ValueError):
-        return False
-    if not whole:
-        logging.warning("%s is damaged and is compiled again", path)
-    return whole
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    library, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if library and digest == _digest(library):
+        return library
+    logging.warning("%s is damaged and is compiled again", path)
+    return None
 
 
-def _checksum_file(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(library: bytes) -> bytes:
+    return hashlib.sha256(library).hexdigest().encode("ascii")
 
 
 def _compiled(scratch: Path) -> Path:
@@ -138,27 +159,17 @@ def _compiled(scratch: Path) -> Path:
     said = []
     for command, libraries in _commands():
         output = scratch / "stand_in.so"
+        sources = [str(path) for path in _source_files() if path.suffix == ".cpp"]
         try:
-            done = subprocess.run(
-                [*command, *_FLAGS, *map(str, _source_files("cpp")), "-o", str(output), *libraries],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                timeout=_SECONDS_TO_COMPILE,
-                cwd=scratch,
-                env=os.environ
-                | {name: str(scratch / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")},
-            )
+            status, words = _run([*command, *_FLAGS, *sources, "-o", str(output), *libraries], scratch)
         except (OSError, subprocess.TimeoutExpired) as error:
             said.append(f"{command[0]}: {error}")
             continue
-        if done.returncode == 0 and output.is_file():
+        if status == 0 and output.is_file():
             return output
-        said.append(f"{' '.join(command)}: {printable(done.stderr.strip())[-300:] or f'status {done.returncode}'}")
-    named = os.environ.get("CXX")
-    if named and not shutil.which(named):
-        said.append(f"CXX names {named}, which is not there")
+        if _NO_SPACE in words:
+            raise OSError(errno.ENOSPC, _NO_SPACE, str(scratch))
+        said.append(f"{shlex.join(command)}: {words or f'status {status}'}")
     tried = "\n  ".join(said) or f"{', '.join(_COMPILERS)} and ziglang are not there"
     raise PreflightError(
         "No compiler could build the stand-in for TensorRT. Install one, which `pip install 'tftrt_yolo[preflight]'` "
@@ -166,19 +177,42 @@ def _compiled(scratch: Path) -> Path:
     )
 
 
+def _run(command: list[str], scratch: Path) -> tuple[int, str]:
+    """Runs a compiler, whose files stay in a folder, and which ends with us; its status and last words."""
+    environment = os.environ | dict.fromkeys(_FOLDERS_OF_COMPILERS, str(scratch))
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        cwd=scratch,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, words = process.communicate(timeout=_SECONDS_TO_COMPILE)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # a driver's own children too
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, printable(words.decode(errors="replace").strip())[-300:]
+
+
 def _commands() -> list[tuple[list[str], list[str]]]:
-    """How to call each compiler that is there, and what to link with."""
-    found = [shutil.which(name) for name in _names()]
-    commands = [([path, "-nodefaultlibs"], ["-lc"]) for path in dict.fromkeys(filter(None, found))]
+    """How to call each compiler that is there, and what to link with.
+
+    Raises:
+      PreflightError: If the user names one that is not there.
+    """
+    named = shlex.split(os.environ.get("CXX", ""))
+    if named and not shutil.which(named[0]):
+        raise PreflightError(f"CXX names {named[0]}, which is not there. Name a C++ compiler, or unset it.")
+    if named:
+        return [([*named, "-nodefaultlibs"], ["-lc"])]
+    found = dict.fromkeys(filter(None, map(shutil.which, _COMPILERS)))
+    commands = [([path, "-nodefaultlibs"], ["-lc"]) for path in found]
     if _has_ziglang():
         commands.append(([sys.executable, "-m", "ziglang", "c++", "-nostdlib++", "-mcpu=baseline"], []))
     return commands
-
-
-def _names() -> tuple[str, ...]:
-    """Compilers to look for: the one that the user names, or the usual ones."""
-    named = os.environ.get("CXX")
-    return (named,) if named else _COMPILERS
 
 
 def _has_ziglang() -> bool:
