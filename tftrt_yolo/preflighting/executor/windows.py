@@ -98,8 +98,6 @@ def deconvolution(layer: Layer, data: np.ndarray, kernel: np.ndarray | None = No
             for at, size, span in zip((i, j), data.shape[2:], spans, strict=True)
         )
         result[(..., *steps)] += (taps @ parts).reshape(len(data), maps, *data.shape[2:])
-    ends = [(0, max(0, span.before + span.steps - size)) for span, size in zip(spans, full, strict=True)]
-    result = np.pad(result, [(0, 0), (0, 0), *ends])
     cut = tuple(slice(span.before, span.before + span.steps) for span in spans)
     return _biased(layer, np.ascontiguousarray(result[(..., *cut)]), bias)
 
@@ -173,12 +171,15 @@ def _deconvolved(layer: Layer, axis: int, size: int, window: int) -> Span:
     attributes = layer.attributes
     stride = attributes.get("stride", (1, 1))[axis]
     mode = words.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
+    full = (size - 1) * stride + window
     if mode in _SAME:
-        total = max(window - stride, 0)
+        total = max(window - stride, 0)  # a smaller window leaves nothing to cut off, and nothing is added
         before = total // 2 if mode == "SAME_UPPER" else total - total // 2
-        return Span(before, total - before, size * stride, stride, 1, window)
+        return Span(before, total - before, full - total, stride, 1, window)
     before, after = (attributes.get(name, (0, 0))[axis] for name in ("pre_padding", "post_padding"))
-    return Span(before, after, (size - 1) * stride + window - before - after, stride, 1, window)
+    if before + after >= full:
+        raise ValueError(f"a deconvolution of which padding cuts off {before + after} of {full} rows or columns")
+    return Span(before, after, full - before - after, stride, 1, window)
 
 
 def _pad(data: np.ndarray, spans: tuple[Span, Span], value: float) -> np.ndarray:

@@ -23,7 +23,7 @@ struct Profile final : VOptimizationProfile {
 };
 
 struct Config final : VBuilderConfig {
-    Shell shell;
+    BuilderConfigShell shell;
     uint32_t flags = 1u << 7;  // TensorRT sets TF32 itself
     size_t workspace_bytes = 0;
     bool has_calibrator = false;

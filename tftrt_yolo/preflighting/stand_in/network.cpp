@@ -1,4 +1,4 @@
-// What TF-TRT adds to the network: one layer a call, and the setters of each kind of layer.
+// What TF-TRT adds to the network: one layer a call.
 
 #include "network.h"
 
@@ -40,151 +40,6 @@ char const* const kUnary[] = {"EXP", "LOG", "SQRT", "RECIP", "ABS", "NEG", "SIN"
 char const* const kReductions[] = {"SUM", "PROD", "MAX", "MIN", "AVG"};
 char const* const kExtremes[] = {"MAX", "MIN"};
 char const* const kMatrixOperations[] = {"NONE", "TRANSPOSE", "VECTOR"};
-char const* const kPaddingModes[] = {"EXPLICIT_ROUND_DOWN", "EXPLICIT_ROUND_UP", "SAME_UPPER", "SAME_LOWER"};
-char const* const kResizeModes[] = {"NEAREST", "LINEAR", "CUBIC"};
-char const* const kCoordinates[] = {"ALIGN_CORNERS", "ASYMMETRIC", "HALF_PIXEL"};
-char const* const kRounding[] = {"HALF_UP", "HALF_DOWN", "FLOOR", "CEIL"};
-
-template <size_t size>
-char const* word_of(char const* const (&words)[size], int32_t value) {
-    if (value < 0 || value >= static_cast<int32_t>(size)) fail("a value that TensorRT 8.6 does not know");
-    return words[value];
-}
-
-Dims dims_of_permutation(Permutation const& permutation, int32_t rank) {
-    Dims dims{rank, {}};
-    for (int32_t i = 0; i < rank; ++i) dims.at[i] = permutation.order[i];
-    return dims;
-}
-
-// A layer's own setters: each keeps what it is told under the name of TensorRT's parameter.
-template <typename Base>
-struct Specific : Base {
-    Layer* layer;
-    explicit Specific(Layer* of) : layer(of) {}
-};
-
-template <typename Base>
-struct Window : Specific<Base> {
-    using Specific<Base>::Specific;
-    void setStride(Dims value) override { this->layer->set("stride", value); }
-    void setPadding(Dims value) override {
-        this->layer->set("pre_padding", value);
-        this->layer->set("post_padding", value);
-    }
-    void setPrePadding(Dims value) override { this->layer->set("pre_padding", value); }
-    void setPostPadding(Dims value) override { this->layer->set("post_padding", value); }
-    void setPaddingMode(PaddingMode mode) override {
-        this->layer->set_word("padding_mode", word_of(kPaddingModes, static_cast<int32_t>(mode)));
-    }
-};
-
-struct Convolution final : Window<VConvolutionLayer> {
-    using Window::Window;
-    void setNbGroups(int32_t groups) override { layer->set("groups", groups); }
-    void setDilation(Dims value) override { layer->set("dilation", value); }
-};
-
-struct Deconvolution final : Window<VDeconvolutionLayer> {
-    using Window::Window;
-    void setNbGroups(int32_t groups) override { layer->set("groups", groups); }
-};
-
-struct Pooling final : Window<VPoolingLayer> {
-    using Window::Window;
-    void setAverageCountExcludesPadding(bool exclusive) override { layer->set("average_excludes_padding", exclusive); }
-};
-
-struct Activation final : Specific<VActivationLayer> {
-    using Specific::Specific;
-    void setAlpha(float value) override { layer->set("alpha", value); }
-    void setBeta(float value) override { layer->set("beta", value); }
-};
-
-struct SoftMax final : Specific<VSoftMaxLayer> {
-    using Specific::Specific;
-    void setAxes(uint32_t axes) override { layer->set("axes", axes); }
-};
-
-template <typename Base>
-struct WithAxis final : Specific<Base> {
-    using Specific<Base>::Specific;
-    void setAxis(int32_t axis) override { this->layer->set("axis", axis); }
-};
-
-struct Gather final : Specific<VGatherLayer> {
-    using Specific::Specific;
-    void setNbElementWiseDims(int32_t count) override { layer->set("elementwise_dims", count); }
-};
-
-struct Shuffle final : Specific<VShuffleLayer> {
-    using Specific::Specific;
-    void setFirstTranspose(Permutation const& order) override {
-        layer->set("first_transpose", dims_of_permutation(order, layer->inputs[0]->inferred().dims.count));
-    }
-    void setReshapeDimensions(Dims dims) override { layer->set("reshape", dims); }
-    void setSecondTranspose(Permutation const& order) override {
-        layer->set("second_transpose", dims_of_permutation(order, layer->outputs[0]->inferred().dims.count));
-    }
-    void setZeroIsPlaceholder(bool is) override { layer->set("zero_is_placeholder", is); }
-};
-
-struct Slice final : Specific<VSliceLayer> {
-    using Specific::Specific;
-    void setStart(Dims dims) override { layer->set("start", dims); }
-    void setSize(Dims dims) override { layer->set("size", dims); }
-    void setStride(Dims dims) override { layer->set("stride", dims); }
-};
-
-struct Constant final : Specific<VConstantLayer> {
-    using Specific::Specific;
-    Weights getWeights() override { return layer->weights[0].weights; }
-    void setDimensions(Dims dims) override { layer->set("dims", dims); }
-};
-
-struct Resize final : Specific<VResizeLayer> {
-    using Specific::Specific;
-    void setOutputDimensions(Dims dims) override { layer->set("output_dims", dims); }
-    void setScales(float const* scales, int32_t count) override {
-        layer->set("scales", Dims{count, {}});
-        for (int32_t i = 0; i < count; ++i) const_cast<Attribute*>(layer->find("scales"))->numbers[i] = scales[i];
-    }
-    void setResizeMode(int32_t mode) override { layer->set_word("mode", word_of(kResizeModes, mode)); }
-    void setAlignCorners(bool align) override {
-        if (align) layer->set_word("coordinates", "ALIGN_CORNERS");
-    }
-    void setCoordinateTransformation(int32_t to) override { layer->set_word("coordinates", word_of(kCoordinates, to)); }
-    void setNearestRounding(int32_t to) override { layer->set_word("rounding", word_of(kRounding, to)); }
-};
-
-// Kinds that have no setters, or none that TF-TRT calls: the first slot that is called says so.
-struct NoSetters : Table {
-    SLOT(ILayer, a_setter_in_slot_2)
-    SLOT(ILayer, a_setter_in_slot_3)
-    SLOT(ILayer, a_setter_in_slot_4)
-    SLOT(ILayer, a_setter_in_slot_5)
-    SLOT(ILayer, a_setter_in_slot_6)
-    SLOT(ILayer, a_setter_in_slot_7)
-};
-
-Table* specific_of(Layer* layer) {
-    switch (layer->kind) {
-        case LayerType::kCONVOLUTION: return new Convolution(layer);
-        case LayerType::kDECONVOLUTION: return new Deconvolution(layer);
-        case LayerType::kPOOLING: return new Pooling(layer);
-        case LayerType::kACTIVATION: return new Activation(layer);
-        case LayerType::kSOFTMAX: return new SoftMax(layer);
-        case LayerType::kCONCATENATION: return new WithAxis<VConcatenationLayer>(layer);
-        case LayerType::kQUANTIZE:
-        case LayerType::kDEQUANTIZE: return new WithAxis<VQuantizeLayer>(layer);
-        case LayerType::kGATHER: return new Gather(layer);
-        case LayerType::kSHUFFLE: return new Shuffle(layer);
-        case LayerType::kSLICE: return new Slice(layer);
-        case LayerType::kCONSTANT: return new Constant(layer);
-        case LayerType::kRESIZE: return new Resize(layer);
-        default: return new NoSetters;
-    }
-}
 
 }  // namespace
 
@@ -193,16 +48,39 @@ Tensor const& Tensor::inferred() {
         infer(*producer);
         for (Tensor* output : producer->outputs) {
             output->is_inferred = true;
-            if (output->has_given_type) output->type = output->given_type;
+            if (output->has_layer_type) output->type = output->layer_type;
+            if (output->has_given_type && output->is_output) output->type = output->given_type;
+            if (output->type != DataType::kINT32) output->value_count = -1;  // what a cast leaves is not computed here
         }
     }
     return *this;
+}
+
+void Tensor::setType(DataType to) {
+    given_type = to, has_given_type = true;
+    if (producer) producer->changed();
+    else type = to;
 }
 
 Attribute const* Layer::find(char const* attribute) const {
     for (int32_t i = 0; i < attribute_count; ++i)
         if (!strcmp(attributes[i].name, attribute)) return &attributes[i];
     return nullptr;
+}
+
+bool Layer::is_word(char const* attribute, char const* word) const {
+    Attribute const* found = find(attribute);
+    return found && found->word && !strcmp(found->word, word);
+}
+
+int32_t Layer::number(char const* attribute, int32_t otherwise) const {
+    Attribute const* found = find(attribute);
+    return found ? found->as_int() : otherwise;
+}
+
+int32_t Layer::element(char const* attribute, int32_t i, int32_t otherwise) const {
+    Attribute const* found = find(attribute);
+    return found && i < found->count ? static_cast<int32_t>(found->numbers[i]) : otherwise;
 }
 
 Attribute& Layer::slot(char const* attribute) {
@@ -221,6 +99,7 @@ void Layer::set(char const* attribute, Dims const& value) {
 }
 
 void Layer::set(char const* attribute, double value) {
+    if (!__builtin_isfinite(value)) fail("a parameter that is not a finite number: ", name);  // JSON has no such number
     Attribute& to = slot(attribute);
     to.count = -1;  // a number and not a list of one
     to.numbers[0] = value;
@@ -308,6 +187,7 @@ void Network::markOutput(Shell& shell) {
     Tensor& tensor = tensor_of(shell);
     if (!tensor.is_output) outputs.add(&tensor);
     tensor.is_output = true;
+    if (tensor.producer) tensor.producer->changed();  // a type that it was given counts from now on
 }
 
 Shell* Network::addConvolution(Shell& input, int32_t maps, Dims kernel, Weights filters, Weights bias) {

@@ -14,15 +14,28 @@ constexpr int64_t kUnknownValue = INT64_MIN;      // a shape tensor's element of
 constexpr int kMaxValues = 2 * kMaxDims;          // longer tensors are data and not shapes
 constexpr int kMaxInputs = 256, kMaxAttributes = 12, kMaxWeights = 2;
 
+// TensorRT's kinds of layers in their order: a number for TF-TRT, a word in the recording.
+#define FOR_EACH_LAYER_TYPE(DO)                                                                                       \
+    DO(CONVOLUTION) DO(FULLY_CONNECTED) DO(ACTIVATION) DO(POOLING) DO(LRN) DO(SCALE) DO(SOFTMAX) DO(DECONVOLUTION)    \
+    DO(CONCATENATION) DO(ELEMENTWISE) DO(PLUGIN) DO(UNARY) DO(PADDING) DO(SHUFFLE) DO(REDUCE) DO(TOPK) DO(GATHER)     \
+    DO(MATRIX_MULTIPLY) DO(RAGGED_SOFTMAX) DO(CONSTANT) DO(RNN_V2) DO(IDENTITY) DO(PLUGIN_V2) DO(SLICE) DO(SHAPE)     \
+    DO(PARAMETRIC_RELU) DO(RESIZE) DO(TRIP_LIMIT) DO(RECURRENCE) DO(ITERATOR) DO(LOOP_OUTPUT) DO(SELECT) DO(FILL)     \
+    DO(QUANTIZE) DO(DEQUANTIZE)
+
 enum class LayerType : int32_t {
-    kCONVOLUTION, kFULLY_CONNECTED, kACTIVATION, kPOOLING, kLRN, kSCALE, kSOFTMAX, kDECONVOLUTION, kCONCATENATION,
-    kELEMENTWISE, kPLUGIN, kUNARY, kPADDING, kSHUFFLE, kREDUCE, kTOPK, kGATHER, kMATRIX_MULTIPLY, kRAGGED_SOFTMAX,
-    kCONSTANT, kRNN_V2, kIDENTITY, kPLUGIN_V2, kSLICE, kSHAPE, kPARAMETRIC_RELU, kRESIZE, kTRIP_LIMIT, kRECURRENCE,
-    kITERATOR, kLOOP_OUTPUT, kSELECT, kFILL, kQUANTIZE, kDEQUANTIZE
+#define LAYER_TYPE(name) k##name,
+    FOR_EACH_LAYER_TYPE(LAYER_TYPE)
+#undef LAYER_TYPE
 };
 
 void* take(size_t size);                          // zeroed memory, or the process ends
 char* copy_of(char const* text);
+
+template <size_t size>
+char const* word_of(char const* const (&words)[size], int32_t value) {
+    if (value < 0 || value >= static_cast<int32_t>(size)) fail("a value that TensorRT 8.6 does not know");
+    return words[value];
+}
 
 template <typename T>
 struct List {
@@ -69,12 +82,15 @@ struct Tensor final : VTensor {
     Layer* producer = nullptr;
     Network* network = nullptr;
     char const* name = "";
-    DataType type = DataType::kFLOAT, given_type = DataType::kFLOAT;
+    DataType type = DataType::kFLOAT;             // as inferred, or given
+    DataType given_type = DataType::kFLOAT;       // by setType, which counts for inputs and outputs of the network alone
+    DataType layer_type = DataType::kFLOAT;       // by the layer's setOutputType
     Dims dims{};
     int64_t values[kMaxValues]{};
     int32_t value_count = -1;                     // of a shape tensor, else -1
     int32_t index = 0;
-    bool is_input = false, is_output = false, is_inferred = false, is_consumed = false, has_given_type = false;
+    bool is_input = false, is_output = false, is_inferred = false, is_consumed = false;
+    bool has_given_type = false, has_layer_type = false;
 
     Tensor() { shell.implementation = this; }
     Tensor const& inferred();
@@ -82,7 +98,7 @@ struct Tensor final : VTensor {
     void setName(char const* text) override { name = copy_of(text); }
     char const* getName() override { return name; }
     Dims getDimensions() override { return inferred().dims; }
-    void setType(DataType to) override { type = given_type = to, has_given_type = true; }
+    void setType(DataType to) override;
     DataType getType() override { return inferred().type; }
     bool isNetworkInput() override { return is_input; }
     bool isNetworkOutput() override { return is_output; }
@@ -100,11 +116,14 @@ struct Layer final : VLayer {
     NamedWeights weights[kMaxWeights]{};
     int32_t weights_count = 0;
     DataType precision = DataType::kFLOAT;
-    bool has_precision = false, has_output_type = false;
-    DataType output_type = DataType::kFLOAT;
+    bool has_precision = false;
 
     explicit Layer(LayerType of) : kind(of) { shell.implementation = this; }
     Attribute const* find(char const* attribute) const;
+    bool is_word(char const* attribute, char const* word) const;
+    int32_t number(char const* attribute, int32_t otherwise) const;
+    int32_t element(char const* attribute, int32_t i, int32_t otherwise) const;
+    [[noreturn]] void refuse(char const* why) const { fail(why, name); }
     void set(char const* attribute, Dims const& value);
     void set(char const* attribute, double value);
     void set_word(char const* attribute, char const* word);
@@ -122,8 +141,11 @@ struct Layer final : VLayer {
     void setPrecision(DataType to) override { precision = to, has_precision = true; }
     DataType getPrecision() override { return precision; }
     bool precisionIsSet() override { return has_precision; }
-    void setOutputType(int32_t, DataType to) override { output_type = to, has_output_type = true, changed(); }
-    DataType getOutputType(int32_t) override { return outputs[0]->inferred().type; }
+    void setOutputType(int32_t i, DataType to) override {
+        outputs[i]->layer_type = to, outputs[i]->has_layer_type = true;
+        changed();
+    }
+    DataType getOutputType(int32_t i) override { return outputs[i]->inferred().type; }
 
 private:
     Attribute& slot(char const* attribute);
@@ -131,12 +153,15 @@ private:
 
 inline Tensor& tensor_of(Shell const& shell) { return *static_cast<Tensor*>(shell.implementation); }
 
+// The table of a layer's own kind (setters.cpp).
+Table* specific_of(Layer* layer);
+
 // What the builder was told beside the network.
 struct Profile;
 struct Config;
 
 struct Network final : VNetworkDefinition {
-    Shell shell;
+    NetworkShell shell;
     char const* name = "";
     List<Tensor*> tensors, inputs, outputs;
     List<Layer*> layers;
@@ -184,6 +209,9 @@ struct Network final : VNetworkDefinition {
 
 // Shapes, types and, of shape tensors, values of a layer's outputs (shapes.cpp).
 void infer(Layer const& layer);
+void infer_window(Layer const& layer, Tensor const& in, Tensor& out, char const* elements);  // windows.cpp
+void infer_deconvolution(Layer const& layer, Tensor const& in, Tensor& out);
+void infer_padding(Layer const& layer, Tensor const& in, Tensor& out);
 
 // Writes network.N.json and appends to weights.bin in the folder that the environment names (recording.cpp).
 void write_recording(Network const& network, Config const& config);

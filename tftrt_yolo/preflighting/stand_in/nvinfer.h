@@ -3,7 +3,10 @@
 // TF-TRT is compiled against TensorRT's headers, in which every public object is a thin shell around a table of virtual
 // functions. Only the order of the functions, their parameters and the objects' layout matter, so only these are stated
 // here. A function that is declared with SLOT keeps its place in the table and, when it is called, says its name and
-// ends the process: what TF-TRT asks for and this library does not have is never answered with a guess.
+// ends the process: what TF-TRT asks for and this library does not have is never answered with a guess. So every table
+// is whole: a call behind the end of one would jump anywhere.
+//
+// The kinds of layers have tables of their own: nvinfer_layers.h.
 //
 // Source of the facts: the public headers of TensorRT 8.6.1; Itanium C++ ABI.
 
@@ -38,8 +41,6 @@ struct Permutation {
     int32_t order[kMaxDims];
 };
 
-enum class PaddingMode : int32_t { kEXPLICIT_ROUND_DOWN, kEXPLICIT_ROUND_UP, kSAME_UPPER, kSAME_LOWER };
-
 // A public object: its own table with the destructors, then the implementation. TF-TRT deletes some through slot 1.
 struct Shell {
     virtual ~Shell() {}
@@ -49,6 +50,17 @@ struct Shell {
 
 struct LayerShell : Shell {
     void* specific = nullptr;
+};
+
+// Two public objects have functions of their own behind the destructors.
+struct NetworkShell : Shell {
+    SLOT(INetworkDefinition, getBuilder)
+};
+
+struct BuilderConfigShell : Shell {
+    SLOT(IBuilderConfig, setMinTimingIterations)
+    SLOT(IBuilderConfig, getMinTimingIterations)
+    SLOT(IBuilderConfig, setAvgTimingIterations)
 };
 
 // First base of every implementation: the slots of its two destructors, which nobody calls.
@@ -84,6 +96,46 @@ struct VCudaEngine : Table {
     SLOT(ICudaEngine, getLocation)
     SLOT(ICudaEngine, createExecutionContextWithoutDeviceMemory)
     SLOT(ICudaEngine, getDeviceMemorySize)
+    SLOT(ICudaEngine, isRefittable)
+    SLOT(ICudaEngine, getBindingBytesPerComponent)
+    SLOT(ICudaEngine, getBindingComponentsPerElement)
+    SLOT(ICudaEngine, getBindingFormat)
+    SLOT(ICudaEngine, getBindingFormatDesc)
+    SLOT(ICudaEngine, getBindingVectorizedDim)
+    SLOT(ICudaEngine, getName)
+    SLOT(ICudaEngine, getNbOptimizationProfiles)
+    SLOT(ICudaEngine, getProfileDimensions)
+    SLOT(ICudaEngine, getProfileShapeValues)
+    SLOT(ICudaEngine, isShapeBinding)
+    SLOT(ICudaEngine, isExecutionBinding)
+    SLOT(ICudaEngine, getEngineCapability)
+    SLOT(ICudaEngine, setErrorRecorder)
+    SLOT(ICudaEngine, getErrorRecorder)
+    SLOT(ICudaEngine, hasImplicitBatchDimension)
+    SLOT(ICudaEngine, getTacticSources)
+    SLOT(ICudaEngine, getProfilingVerbosity)
+    SLOT(ICudaEngine, createEngineInspector)
+    SLOT(ICudaEngine, getTensorShape)
+    SLOT(ICudaEngine, getTensorDataType)
+    SLOT(ICudaEngine, getTensorLocation)
+    SLOT(ICudaEngine, isShapeInferenceIO)
+    SLOT(ICudaEngine, getTensorIOMode)
+    SLOT(ICudaEngine, getTensorBytesPerComponent)
+    SLOT(ICudaEngine, getTensorComponentsPerElement)
+    SLOT(ICudaEngine, getTensorFormat)
+    SLOT(ICudaEngine, getTensorFormatDesc)
+    SLOT(ICudaEngine, getTensorVectorizedDim)
+    SLOT(ICudaEngine, getProfileShape)
+    SLOT(ICudaEngine, getNbIOTensors)
+    SLOT(ICudaEngine, getIOTensorName)
+    SLOT(ICudaEngine, getHardwareCompatibilityLevel)
+    SLOT(ICudaEngine, getPImpl)
+    SLOT(ICudaEngine, getNbAuxStreams)
+    SLOT(ICudaEngine, getTensorBytesPerComponentV2)
+    SLOT(ICudaEngine, getTensorComponentsPerElementV2)
+    SLOT(ICudaEngine, getTensorFormatV2)
+    SLOT(ICudaEngine, getTensorFormatDescV2)
+    SLOT(ICudaEngine, getTensorVectorizedDimV2)
 };
 
 struct VTensor : Table {
@@ -192,6 +244,17 @@ struct VBuilderConfig : Table {
     SLOT(IBuilderConfig, getTimingCache)
     SLOT(IBuilderConfig, setMemoryPoolLimit)
     SLOT(IBuilderConfig, getMemoryPoolLimit)
+    SLOT(IBuilderConfig, setPreviewFeature)
+    SLOT(IBuilderConfig, getPreviewFeature)
+    SLOT(IBuilderConfig, setBuilderOptimizationLevel)
+    SLOT(IBuilderConfig, getBuilderOptimizationLevel)
+    SLOT(IBuilderConfig, setHardwareCompatibilityLevel)
+    SLOT(IBuilderConfig, getHardwareCompatibilityLevel)
+    SLOT(IBuilderConfig, setPluginsToSerialize)
+    SLOT(IBuilderConfig, getPluginToSerialize)
+    SLOT(IBuilderConfig, getNbPluginsToSerialize)
+    SLOT(IBuilderConfig, setMaxAuxStreams)
+    SLOT(IBuilderConfig, getMaxAuxStreams)
 };
 
 struct VBuilder : Table {
@@ -213,6 +276,9 @@ struct VBuilder : Table {
     SLOT(IBuilder, buildSerializedNetwork)
     SLOT(IBuilder, isNetworkSupported)
     SLOT(IBuilder, getLogger)
+    SLOT(IBuilder, setMaxThreads)
+    SLOT(IBuilder, getMaxThreads)
+    SLOT(IBuilder, getPluginRegistry)
 };
 
 struct VNetworkDefinition : Table {
@@ -286,167 +352,6 @@ struct VNetworkDefinition : Table {
     SLOT(INetworkDefinition, getBuilder)
 };
 
-struct VConvolutionLayer : Table {
-    SLOT(IConvolutionLayer, setKernelSize)
-    SLOT(IConvolutionLayer, getKernelSize)
-    SLOT(IConvolutionLayer, setNbOutputMaps)
-    SLOT(IConvolutionLayer, getNbOutputMaps)
-    virtual void setStride(Dims) {}
-    SLOT(IConvolutionLayer, getStride)
-    virtual void setPadding(Dims) {}
-    SLOT(IConvolutionLayer, getPadding)
-    virtual void setNbGroups(int32_t) {}
-    SLOT(IConvolutionLayer, getNbGroups)
-    SLOT(IConvolutionLayer, setKernelWeights)
-    SLOT(IConvolutionLayer, getKernelWeights)
-    SLOT(IConvolutionLayer, setBiasWeights)
-    SLOT(IConvolutionLayer, getBiasWeights)
-    virtual void setDilation(Dims) {}
-    SLOT(IConvolutionLayer, getDilation)
-    virtual void setPrePadding(Dims) {}
-    SLOT(IConvolutionLayer, getPrePadding)
-    virtual void setPostPadding(Dims) {}
-    SLOT(IConvolutionLayer, getPostPadding)
-    virtual void setPaddingMode(PaddingMode) {}
-    SLOT(IConvolutionLayer, getPaddingMode)
-    SLOT(IConvolutionLayer, setKernelSizeNd)
-    SLOT(IConvolutionLayer, getKernelSizeNd)
-    SLOT(IConvolutionLayer, setStrideNd)
-    SLOT(IConvolutionLayer, getStrideNd)
-    SLOT(IConvolutionLayer, setPaddingNd)
-    SLOT(IConvolutionLayer, getPaddingNd)
-    SLOT(IConvolutionLayer, setDilationNd)
-    SLOT(IConvolutionLayer, getDilationNd)
-};
-
-struct VDeconvolutionLayer : Table {
-    SLOT(IDeconvolutionLayer, setKernelSize)
-    SLOT(IDeconvolutionLayer, getKernelSize)
-    SLOT(IDeconvolutionLayer, setNbOutputMaps)
-    SLOT(IDeconvolutionLayer, getNbOutputMaps)
-    virtual void setStride(Dims) {}
-    SLOT(IDeconvolutionLayer, getStride)
-    virtual void setPadding(Dims) {}
-    SLOT(IDeconvolutionLayer, getPadding)
-    virtual void setNbGroups(int32_t) {}
-    SLOT(IDeconvolutionLayer, getNbGroups)
-    SLOT(IDeconvolutionLayer, setKernelWeights)
-    SLOT(IDeconvolutionLayer, getKernelWeights)
-    SLOT(IDeconvolutionLayer, setBiasWeights)
-    SLOT(IDeconvolutionLayer, getBiasWeights)
-    virtual void setPrePadding(Dims) {}
-    SLOT(IDeconvolutionLayer, getPrePadding)
-    virtual void setPostPadding(Dims) {}
-    SLOT(IDeconvolutionLayer, getPostPadding)
-    virtual void setPaddingMode(PaddingMode) {}
-    SLOT(IDeconvolutionLayer, getPaddingMode)
-};
-
-struct VActivationLayer : Table {
-    SLOT(IActivationLayer, setActivationType)
-    SLOT(IActivationLayer, getActivationType)
-    virtual void setAlpha(float) {}
-    virtual void setBeta(float) {}
-    SLOT(IActivationLayer, getAlpha)
-    SLOT(IActivationLayer, getBeta)
-};
-
-struct VPoolingLayer : Table {
-    SLOT(IPoolingLayer, setPoolingType)
-    SLOT(IPoolingLayer, getPoolingType)
-    SLOT(IPoolingLayer, setWindowSize)
-    SLOT(IPoolingLayer, getWindowSize)
-    virtual void setStride(Dims) {}
-    SLOT(IPoolingLayer, getStride)
-    virtual void setPadding(Dims) {}
-    SLOT(IPoolingLayer, getPadding)
-    SLOT(IPoolingLayer, setBlendFactor)
-    SLOT(IPoolingLayer, getBlendFactor)
-    virtual void setAverageCountExcludesPadding(bool) {}
-    SLOT(IPoolingLayer, getAverageCountExcludesPadding)
-    virtual void setPrePadding(Dims) {}
-    SLOT(IPoolingLayer, getPrePadding)
-    virtual void setPostPadding(Dims) {}
-    SLOT(IPoolingLayer, getPostPadding)
-    virtual void setPaddingMode(PaddingMode) {}
-    SLOT(IPoolingLayer, getPaddingMode)
-};
-
-struct VSoftMaxLayer : Table {
-    virtual void setAxes(uint32_t) {}
-    SLOT(ISoftMaxLayer, getAxes)
-};
-
-// Concatenation, and quantize and dequantize in the other order.
-struct VConcatenationLayer : Table {
-    virtual void setAxis(int32_t) {}
-    SLOT(IConcatenationLayer, getAxis)
-};
-
-struct VQuantizeLayer : Table {
-    SLOT(IQuantizeLayer, getAxis)
-    virtual void setAxis(int32_t) {}
-};
-
-struct VGatherLayer : Table {
-    SLOT(IGatherLayer, setGatherAxis)
-    SLOT(IGatherLayer, getGatherAxis)
-    virtual void setNbElementWiseDims(int32_t) {}
-    SLOT(IGatherLayer, getNbElementWiseDims)
-    SLOT(IGatherLayer, setMode)
-    SLOT(IGatherLayer, getMode)
-};
-
-struct VShuffleLayer : Table {
-    virtual void setFirstTranspose(Permutation const&) {}
-    SLOT(IShuffleLayer, getFirstTranspose)
-    virtual void setReshapeDimensions(Dims) {}
-    SLOT(IShuffleLayer, getReshapeDimensions)
-    virtual void setSecondTranspose(Permutation const&) {}
-    SLOT(IShuffleLayer, getSecondTranspose)
-    virtual void setZeroIsPlaceholder(bool) {}
-    SLOT(IShuffleLayer, getZeroIsPlaceholder)
-};
-
-struct VSliceLayer : Table {
-    virtual void setStart(Dims) {}
-    SLOT(ISliceLayer, getStart)
-    virtual void setSize(Dims) {}
-    SLOT(ISliceLayer, getSize)
-    virtual void setStride(Dims) {}
-    SLOT(ISliceLayer, getStride)
-    SLOT(ISliceLayer, setMode)
-    SLOT(ISliceLayer, getMode)
-};
-
-struct VConstantLayer : Table {
-    SLOT(IConstantLayer, setWeights)
-    virtual Weights getWeights() { return {}; }
-    virtual void setDimensions(Dims) {}
-    SLOT(IConstantLayer, getDimensions)
-};
-
-struct VResizeLayer : Table {
-    virtual void setOutputDimensions(Dims) {}
-    SLOT(IResizeLayer, getOutputDimensions)
-    virtual void setScales(float const*, int32_t) {}
-    SLOT(IResizeLayer, getScales)
-    virtual void setResizeMode(int32_t) {}
-    SLOT(IResizeLayer, getResizeMode)
-    virtual void setAlignCorners(bool) {}
-    SLOT(IResizeLayer, getAlignCorners)
-    virtual void setCoordinateTransformation(int32_t) {}
-    SLOT(IResizeLayer, getCoordinateTransformation)
-    SLOT(IResizeLayer, setSelectorForSinglePixel)
-    SLOT(IResizeLayer, getSelectorForSinglePixel)
-    virtual void setNearestRounding(int32_t) {}
-    SLOT(IResizeLayer, getNearestRounding)
-    SLOT(IResizeLayer, setCubicCoeff)
-    SLOT(IResizeLayer, getCubicCoeff)
-    SLOT(IResizeLayer, setExcludeOutside)
-    SLOT(IResizeLayer, getExcludeOutside)
-};
-
 struct IPluginRegistry {
     SLOT(IPluginRegistry, registerCreator)
     virtual void* const* getPluginCreatorList(int32_t* count) {
@@ -459,6 +364,10 @@ struct IPluginRegistry {
     SLOT(IPluginRegistry, getErrorRecorder)
     SLOT(IPluginRegistry, deregisterCreator)
     static void operator delete(void*) {}
+    SLOT(IPluginRegistry, isParentSearchEnabled)
+    SLOT(IPluginRegistry, setParentSearchEnabled)
+    SLOT(IPluginRegistry, loadLibrary)
+    SLOT(IPluginRegistry, deregisterLibrary)
 };
 
 }  // namespace stand_in

@@ -15,11 +15,10 @@ namespace {
 char const* const kTypes[] = {"FLOAT", "HALF", "INT8", "INT32", "BOOL", "UINT8", "FP8"};
 int const kTypeBytes[] = {4, 2, 1, 4, 1, 1, 1};
 char const* const kKinds[] = {
-    "CONVOLUTION", "FULLY_CONNECTED", "ACTIVATION", "POOLING", "LRN", "SCALE", "SOFTMAX", "DECONVOLUTION",
-    "CONCATENATION", "ELEMENTWISE", "PLUGIN", "UNARY", "PADDING", "SHUFFLE", "REDUCE", "TOPK", "GATHER",
-    "MATRIX_MULTIPLY", "RAGGED_SOFTMAX", "CONSTANT", "RNN_V2", "IDENTITY", "PLUGIN_V2", "SLICE", "SHAPE",
-    "PARAMETRIC_RELU", "RESIZE", "TRIP_LIMIT", "RECURRENCE", "ITERATOR", "LOOP_OUTPUT", "SELECT", "FILL", "QUANTIZE",
-    "DEQUANTIZE"};
+#define LAYER_TYPE(name) #name,
+    FOR_EACH_LAYER_TYPE(LAYER_TYPE)
+#undef LAYER_TYPE
+};
 constexpr int64_t kAlignment = 64;
 
 char const* type_name(DataType type) { return kTypes[static_cast<int32_t>(type)]; }

@@ -2,6 +2,7 @@
 //
 // Where the rules come from: TensorRT's documentation of each layer. Shape tensors carry values, as TF-TRT computes
 // shapes in the network (Shape, Gather, Concatenation, Slice) and hands them to Slice, Shuffle and Resize.
+// Windows have a file of their own: windows.cpp.
 
 #include <string.h>
 
@@ -10,131 +11,102 @@
 namespace stand_in {
 namespace {
 
-[[noreturn]] void refuse(Layer const& layer, char const* why) { fail(why, layer.name); }
-
-int32_t positive_axis(int32_t axis, int32_t rank) { return axis < 0 ? axis + rank : axis; }
-
-bool is_word(Layer const& layer, char const* attribute, char const* word) {
-    Attribute const* found = layer.find(attribute);
-    return found && found->word && !strcmp(found->word, word);
-}
-
-int32_t number(Layer const& layer, char const* attribute, int32_t otherwise) {
-    Attribute const* found = layer.find(attribute);
-    return found ? found->as_int() : otherwise;
-}
-
-int32_t element(Layer const& layer, char const* attribute, int32_t i, int32_t otherwise) {
-    Attribute const* found = layer.find(attribute);
-    return found && i < found->count ? static_cast<int32_t>(found->numbers[i]) : otherwise;
+int32_t within(Layer const& layer, int32_t axis, int32_t least, int32_t rank) {
+    if (axis < least || axis >= rank) layer.refuse("an axis beyond the rank of its input: ");
+    return axis;
 }
 
 Dims broadcast(Layer const& layer, Dims const& first, Dims const& second) {
-    if (first.count != second.count) refuse(layer, "operands of different rank: ");
+    if (first.count != second.count) layer.refuse("operands of different rank: ");
     Dims dims{first.count, {}};
     for (int32_t i = 0; i < dims.count; ++i) {
         int32_t const a = first.at[i], b = second.at[i];
-        if (a != b && a != 1 && b != 1 && a != kUnknown && b != kUnknown) refuse(layer, "operands that do not broadcast: ");
+        if (a != b && a != 1 && b != 1 && a != kUnknown && b != kUnknown) layer.refuse("operands that do not broadcast: ");
         dims.at[i] = a == 1 ? b : b == 1 ? a : a == kUnknown ? b : a;
     }
     return dims;
 }
 
-// One side of what a window leaves of an axis.
-int32_t windowed(Layer const& layer, int32_t axis, int32_t size, int32_t window, int32_t dilation) {
-    if (size == kUnknown) return kUnknown;
-    int32_t const stride = element(layer, "stride", axis, 1), reach = dilation * (window - 1) + 1;
-    if (is_word(layer, "padding_mode", "SAME_UPPER") || is_word(layer, "padding_mode", "SAME_LOWER"))
-        return (size + stride - 1) / stride;
-    int32_t const padded = size + element(layer, "pre_padding", axis, 0) + element(layer, "post_padding", axis, 0);
-    int32_t const steps = padded - reach + (is_word(layer, "padding_mode", "EXPLICIT_ROUND_UP") ? stride - 1 : 0);
-    return steps / stride + 1;
-}
-
-void infer_window(Layer const& layer, Tensor const& in, Tensor& out, char const* window) {
-    if (in.dims.count != 4) refuse(layer, "a window over a tensor that is not of rank 4: ");
-    for (int32_t i = 0; i < 2; ++i) {
-        out.dims.at[2 + i] =
-            windowed(layer, i, in.dims.at[2 + i], element(layer, window, i, 1), element(layer, "dilation", i, 1));
-    }
-    if (Attribute const* maps = layer.find("maps")) out.dims.at[1] = maps->as_int();
-}
-
-void infer_deconvolution(Layer const& layer, Tensor const& in, Tensor& out) {
-    if (in.dims.count != 4) refuse(layer, "a deconvolution of a tensor that is not of rank 4: ");
-    out.dims.at[1] = number(layer, "maps", 0);
-    for (int32_t i = 0; i < 2; ++i) {
-        int32_t const size = in.dims.at[2 + i], stride = element(layer, "stride", i, 1);
-        int32_t const kernel = element(layer, "kernel", i, 1);
-        int32_t const cut = element(layer, "pre_padding", i, 0) + element(layer, "post_padding", i, 0);
-        bool const same = is_word(layer, "padding_mode", "SAME_UPPER") || is_word(layer, "padding_mode", "SAME_LOWER");
-        out.dims.at[2 + i] = size == kUnknown ? kUnknown : same ? size * stride : (size - 1) * stride + kernel - cut;
-    }
-}
-
 Dims transposed(Layer const& layer, char const* attribute, Dims const& dims) {
     Attribute const* order = layer.find(attribute);
     Dims result = dims;
+    if (order && order->count != dims.count) layer.refuse("a transpose of another rank than its input: ");
+    uint32_t taken = 0;
     for (int32_t i = 0; order && i < dims.count; ++i) {
         int32_t const from = static_cast<int32_t>(order->numbers[i]);
-        if (from < 0 || from >= dims.count) refuse(layer, "a transpose beyond the rank of its input: ");
+        if (from < 0 || from >= dims.count || taken >> from & 1) layer.refuse("a transpose that is no permutation: ");
+        taken |= 1u << from;
         result.at[i] = dims.at[from];
     }
     return result;
 }
 
-// The shape that a shape tensor or an attribute asks for: 0 copies, one -1 takes what is left.
-Dims reshaped(Layer const& layer, Dims const& from, Dims to, bool zero_copies) {
-    int64_t volume = 1, known = 1;
+// The shape that a shape tensor or an attribute asks for: 0 copies, one -1 takes what is left. Bit i of `unknown` says
+// that element i is not known.
+Dims reshaped(Layer const& layer, Dims const& from, Dims to, uint32_t unknown, bool zero_copies) {
     int32_t wildcard = -1;
-    bool from_known = true, to_known = true;
-    for (int32_t i = 0; i < from.count; ++i) {
-        from_known &= from.at[i] != kUnknown;
-        volume *= from.at[i];
-    }
+    int64_t asked = 1, left = 1;  // elements of what is known, without the axes that are copied
+    uint32_t copied = 0;
+    bool left_is_known = true, is_empty = false, may_be_empty = false;
     for (int32_t i = 0; i < to.count; ++i) {
-        if (to.at[i] == 0 && zero_copies && i < from.count) to.at[i] = from.at[i], to_known &= to.at[i] != kUnknown;
-        else if (to.at[i] == -1) wildcard = i;
-        if (to.at[i] > 0) known *= to.at[i];
+        if (unknown >> i & 1) continue;
+        if (to.at[i] < -1) layer.refuse("a reshape to a size below -1: ");
+        if (to.at[i] == -1 && wildcard >= 0) layer.refuse("a reshape with more than one -1: ");
+        if (to.at[i] == -1) wildcard = i;
+        else if (to.at[i] > 0 || !zero_copies) asked *= to.at[i];
+        else if (i >= from.count) layer.refuse("a reshape that copies a size beyond the rank of its input: ");
+        else to.at[i] = from.at[i], copied |= 1u << i, may_be_empty |= from.at[i] <= 0;
+        is_empty |= to.at[i] == 0;
     }
-    if (wildcard >= 0) to.at[wildcard] = from_known && to_known && known ? static_cast<int32_t>(volume / known) : kUnknown;
-    if (from_known && to_known && known != 0) {
-        int64_t total = 1;
-        for (int32_t i = 0; i < to.count; ++i) total *= to.at[i];
-        if (total != volume) refuse(layer, "a reshape to another number of elements: ");
+    for (int32_t i = 0; i < from.count; ++i) {
+        if (copied >> i & 1) continue;
+        if (from.at[i] == kUnknown) left_is_known = false;
+        else left *= from.at[i];
+    }
+    bool const is_known = left_is_known && !unknown;
+    if (wildcard >= 0) {
+        if (is_empty) layer.refuse("a reshape whose -1 may be any size: ");
+        if (is_known && left % asked) layer.refuse("a reshape to another number of elements: ");
+        to.at[wildcard] = is_known ? static_cast<int32_t>(left / asked) : kUnknown;
+    } else if (is_known && left != asked && !may_be_empty) {
+        layer.refuse("a reshape to another number of elements: ");
     }
     return to;
 }
 
-// Dimensions out of a shape tensor; what is not known is kUnknown, which the value -1 is not.
-Dims dims_of(Tensor const& shape, bool* all_known) {
-    Dims dims{shape.value_count < 0 ? 0 : shape.value_count, {}};
-    if (dims.count > kMaxDims) fail("a shape tensor with too many elements: ", shape.name);
-    *all_known = shape.value_count >= 0;
+// Dimensions out of a shape tensor. What is not known is kUnknown, which the value -1 is not: bit i of `unknown` says so
+// of element i.
+Dims dims_of(Tensor const& shape, uint32_t* unknown) {
+    bool const has_values = shape.value_count >= 0;
+    Dims dims{has_values ? shape.value_count : shape.dims.count ? shape.dims.at[0] : 0, {}};
+    if (dims.count < 0 || dims.count > kMaxDims) fail("a shape tensor with no known or too many elements: ", shape.name);
+    *unknown = 0;
     for (int32_t i = 0; i < dims.count; ++i) {
-        bool const known = shape.values[i] != kUnknownValue;
-        *all_known &= known;
+        bool const known = has_values && shape.values[i] != kUnknownValue;
+        *unknown |= known ? 0 : 1u << i;
         dims.at[i] = known ? static_cast<int32_t>(shape.values[i]) : kUnknown;
     }
     return dims;
 }
 
+// Dimensions that a shape tensor gives as they are.
+Dims sizes_of(Layer const& layer, Tensor const& shape, uint32_t* unknown) {
+    Dims const sizes = dims_of(shape, unknown);
+    for (int32_t i = 0; i < sizes.count; ++i)
+        if (sizes.at[i] < 0 && !(*unknown >> i & 1)) layer.refuse("a shape with a negative size: ");
+    return sizes;
+}
+
 void infer_shuffle(Layer const& layer, Tensor const& in, Tensor& out) {
     Dims dims = transposed(layer, "first_transpose", in.dims);
     if (layer.inputs.count > 1 && layer.inputs[1]) {
-        Tensor const& shape = layer.inputs[1]->inferred();
-        bool known;
-        Dims to = dims_of(shape, &known);
-        if (shape.value_count < 0) {  // all that is known is the rank
-            to.count = shape.dims.count ? shape.dims.at[0] : 0;
-            if (to.count < 0 || to.count > kMaxDims) refuse(layer, "a reshape to an unknown rank: ");
-            for (int32_t i = 0; i < to.count; ++i) to.at[i] = kUnknown;
-        }
-        dims = known ? reshaped(layer, dims, to, number(layer, "zero_is_placeholder", 1)) : to;
+        uint32_t unknown;
+        Dims const to = dims_of(layer.inputs[1]->inferred(), &unknown);
+        dims = reshaped(layer, dims, to, unknown, layer.number("zero_is_placeholder", 1));
     } else if (Attribute const* reshape = layer.find("reshape")) {
         Dims to{reshape->count, {}};
         for (int32_t i = 0; i < to.count; ++i) to.at[i] = static_cast<int32_t>(reshape->numbers[i]);
-        dims = reshaped(layer, dims, to, number(layer, "zero_is_placeholder", 1));
+        dims = reshaped(layer, dims, to, 0, layer.number("zero_is_placeholder", 1));
     }
     out.dims = transposed(layer, "second_transpose", dims);
     out.value_count = in.value_count;  // rank 0 and 1: the order of the elements stays
@@ -142,13 +114,13 @@ void infer_shuffle(Layer const& layer, Tensor const& in, Tensor& out) {
 
 int64_t operated(Layer const& layer, int64_t a, int64_t b) {
     if (a == kUnknownValue || b == kUnknownValue) return kUnknownValue;
-    if (is_word(layer, "operation", "SUM")) return a + b;
-    if (is_word(layer, "operation", "PROD")) return a * b;
-    if (is_word(layer, "operation", "MAX")) return a > b ? a : b;
-    if (is_word(layer, "operation", "MIN")) return a < b ? a : b;
-    if (is_word(layer, "operation", "SUB")) return a - b;
-    if (b && (is_word(layer, "operation", "DIV") || is_word(layer, "operation", "FLOOR_DIV"))) {
-        bool const down = is_word(layer, "operation", "FLOOR_DIV") && a % b && (a < 0) != (b < 0);
+    if (layer.is_word("operation", "SUM")) return a + b;
+    if (layer.is_word("operation", "PROD")) return a * b;
+    if (layer.is_word("operation", "MAX")) return a > b ? a : b;
+    if (layer.is_word("operation", "MIN")) return a < b ? a : b;
+    if (layer.is_word("operation", "SUB")) return a - b;
+    if (b && (layer.is_word("operation", "DIV") || layer.is_word("operation", "FLOOR_DIV"))) {
+        bool const down = layer.is_word("operation", "FLOOR_DIV") && a % b && (a < 0) != (b < 0);
         return a / b - down;
     }
     return kUnknownValue;
@@ -159,27 +131,28 @@ void infer_elementwise(Layer const& layer, Tensor const& first, Tensor& out) {
     out.dims = broadcast(layer, first.dims, second.dims);
     char const* const questions[] = {"EQUAL", "GREATER", "LESS", "AND", "OR", "XOR"};
     for (char const* word : questions)
-        if (is_word(layer, "operation", word)) out.type = DataType::kBOOL;
+        if (layer.is_word("operation", word)) out.type = DataType::kBOOL;
     if (first.value_count < 0 || second.value_count < 0) return;
     out.value_count = first.value_count > second.value_count ? first.value_count : second.value_count;
     for (int32_t i = 0; i < out.value_count; ++i) {
         int64_t const a = first.values[first.value_count == 1 ? 0 : i], b = second.values[second.value_count == 1 ? 0 : i];
         out.values[i] = operated(layer, a, b);
+        if (out.values[i] != static_cast<int32_t>(out.values[i])) out.values[i] = kUnknownValue;
     }
 }
 
 void infer_concatenation(Layer const& layer, Tensor const& first, Tensor& out) {
-    int32_t const rank = first.dims.count, axis = positive_axis(number(layer, "axis", rank >= 4 ? rank - 3 : 0), rank);
+    int32_t const rank = first.dims.count, axis = within(layer, layer.number("axis", rank >= 4 ? rank - 3 : 0), 0, rank);
     out.value_count = rank == 1 ? 0 : -1;
     int32_t total = 0;
     for (Tensor* input : layer.inputs) {
         Tensor const& part = input->inferred();
-        if (part.dims.count != rank) refuse(layer, "a concatenation of different ranks: ");
+        if (part.dims.count != rank) layer.refuse("a concatenation of different ranks: ");
         for (int32_t i = 0; i < rank; ++i) {
             if (i == axis) continue;
             if (out.dims.at[i] == kUnknown) out.dims.at[i] = part.dims.at[i];
             else if (part.dims.at[i] != kUnknown && part.dims.at[i] != out.dims.at[i])
-                refuse(layer, "a concatenation of different shapes: ");
+                layer.refuse("a concatenation of different shapes: ");
         }
         total = total == kUnknown || part.dims.at[axis] == kUnknown ? kUnknown : total + part.dims.at[axis];
         if (out.value_count < 0) continue;
@@ -193,38 +166,40 @@ void infer_concatenation(Layer const& layer, Tensor const& first, Tensor& out) {
 }
 
 void infer_slice(Layer const& layer, Tensor const& in, Tensor& out) {
-    bool known = true, start_known = true, stride_known = true;
+    uint32_t unknown_start = 0, unknown_size = 0, unknown_stride = 0;
     Dims size{in.dims.count, {}}, start = size, stride = size;
     for (int32_t i = 0; i < size.count; ++i) {
-        size.at[i] = element(layer, "size", i, 0);
-        start.at[i] = element(layer, "start", i, 0);
-        stride.at[i] = element(layer, "stride", i, 1);
+        size.at[i] = layer.element("size", i, 0);
+        start.at[i] = layer.element("start", i, 0);
+        stride.at[i] = layer.element("stride", i, 1);
     }
     auto given = [&](int32_t i) { return i < layer.inputs.count && layer.inputs[i]; };
-    if (given(1)) start = dims_of(layer.inputs[1]->inferred(), &start_known);
-    if (given(2)) size = dims_of(layer.inputs[2]->inferred(), &known);
-    if (given(3)) stride = dims_of(layer.inputs[3]->inferred(), &stride_known);
-    if (size.count == in.dims.count) out.dims = size;
-    else for (int32_t i = 0; i < in.dims.count; ++i) out.dims.at[i] = kUnknown;
-    if (in.value_count < 0 || in.dims.count != 1 || !known || !start_known || !stride_known) {
-        out.value_count = -1;
-        return;
-    }
+    if (given(1)) start = dims_of(layer.inputs[1]->inferred(), &unknown_start);
+    if (given(2)) size = sizes_of(layer, layer.inputs[2]->inferred(), &unknown_size);
+    if (given(3)) stride = dims_of(layer.inputs[3]->inferred(), &unknown_stride);
+    int32_t const rank = in.dims.count;
+    if (size.count != rank || start.count != rank || stride.count != rank)
+        layer.refuse("a slice whose start, size and stride are not of its input's rank: ");
+    out.dims = size;
+    out.value_count = -1;
+    if (in.value_count < 0 || rank != 1 || unknown_size || unknown_start || unknown_stride) return;
+    if (size.at[0] < 0 || size.at[0] > kMaxValues) layer.refuse("a slice to more than its input has: ");
     out.value_count = size.at[0];
     for (int32_t i = 0; i < size.at[0]; ++i) {
         int32_t const from = start.at[0] + i * stride.at[0];
-        if (from < 0 || from >= in.value_count) refuse(layer, "a slice beyond its input: ");
+        if (from < 0 || from >= in.value_count) layer.refuse("a slice beyond its input: ");
         out.values[i] = in.values[from];
     }
 }
 
 void infer_gather(Layer const& layer, Tensor const& data, Tensor& out) {
     Tensor const& indices = layer.inputs[1]->inferred();
-    int32_t const axis = positive_axis(number(layer, "axis", 0), data.dims.count);
-    int32_t const paired = number(layer, "elementwise_dims", 0);
+    int32_t const paired = layer.number("elementwise_dims", 0);
+    int32_t const axis = within(layer, layer.number("axis", 0), paired, data.dims.count);
+    if (paired < 0 || paired > indices.dims.count) layer.refuse("a gather that pairs more axes than there are: ");
     out.dims.count = 0;
     auto add = [&](int32_t size) {
-        if (out.dims.count == kMaxDims) refuse(layer, "a gather of too high a rank: ");
+        if (out.dims.count == kMaxDims) layer.refuse("a gather of too high a rank: ");
         out.dims.at[out.dims.count++] = size;
     };
     for (int32_t i = 0; i < axis; ++i) add(data.dims.at[i]);
@@ -262,12 +237,14 @@ void infer_constant(Layer const& layer, Tensor& out) {
 
 void infer_resize(Layer const& layer, Tensor const& in, Tensor& out) {
     if (layer.inputs.count > 1 && layer.inputs[1]) {
-        bool known;
-        out.dims = dims_of(layer.inputs[1]->inferred(), &known);
-        if (out.dims.count != in.dims.count) refuse(layer, "a resize to another rank: ");
+        uint32_t unknown;
+        out.dims = sizes_of(layer, layer.inputs[1]->inferred(), &unknown);
+        if (out.dims.count != in.dims.count) layer.refuse("a resize to another rank: ");
     } else if (Attribute const* dims = layer.find("output_dims")) {
+        if (dims->count != in.dims.count) layer.refuse("a resize to another rank: ");
         for (int32_t i = 0; i < dims->count; ++i) out.dims.at[i] = static_cast<int32_t>(dims->numbers[i]);
     } else if (Attribute const* scales = layer.find("scales")) {
+        if (scales->count != in.dims.count) layer.refuse("a resize to another rank: ");
         for (int32_t i = 0; i < scales->count; ++i)
             if (in.dims.at[i] != kUnknown) out.dims.at[i] = static_cast<int32_t>(in.dims.at[i] * scales->numbers[i]);
     }
@@ -275,7 +252,8 @@ void infer_resize(Layer const& layer, Tensor const& in, Tensor& out) {
 
 void infer_reduce(Layer const& layer, Tensor const& in, Tensor& out) {
     uint32_t const axes = static_cast<uint32_t>(layer.find("axes")->numbers[0]);
-    bool const keep = number(layer, "keep_dims", 0);
+    bool const keep = layer.number("keep_dims", 0);
+    if (axes >> in.dims.count) layer.refuse("an axis beyond the rank of its input: ");
     out.dims.count = 0;
     for (int32_t i = 0; i < in.dims.count; ++i) {
         bool const reduced = axes >> i & 1;
@@ -287,12 +265,12 @@ void infer_reduce(Layer const& layer, Tensor const& in, Tensor& out) {
 void infer_matrix_multiply(Layer const& layer, Tensor const& first, Tensor& out) {
     Tensor const& second = layer.inputs[1]->inferred();
     int32_t const rank = first.dims.count;
-    if (rank != second.dims.count || rank < 2) refuse(layer, "a matrix product of ranks that do not fit: ");
-    bool const turn_first = is_word(layer, "first", "TRANSPOSE"), turn_second = is_word(layer, "second", "TRANSPOSE");
-    if (is_word(layer, "first", "VECTOR") || is_word(layer, "second", "VECTOR"))
-        refuse(layer, "a matrix product with a vector, which is not known here: ");
+    if (rank != second.dims.count || rank < 2) layer.refuse("a matrix product of ranks that do not fit: ");
+    bool const turn_first = layer.is_word("first", "TRANSPOSE"), turn_second = layer.is_word("second", "TRANSPOSE");
+    if (layer.is_word("first", "VECTOR") || layer.is_word("second", "VECTOR"))
+        layer.refuse("a matrix product with a vector, which is not known here: ");
     int32_t const inner = first.dims.at[rank - (turn_first ? 2 : 1)], other = second.dims.at[rank - (turn_second ? 1 : 2)];
-    if (inner != other && inner != kUnknown && other != kUnknown) refuse(layer, "a matrix product that does not fit: ");
+    if (inner != other && inner != kUnknown && other != kUnknown) layer.refuse("a matrix product that does not fit: ");
     Dims left = first.dims, right = second.dims;
     left.count = right.count = rank - 2;
     out.dims = broadcast(layer, left, right);
@@ -303,17 +281,21 @@ void infer_matrix_multiply(Layer const& layer, Tensor const& first, Tensor& out)
 
 void infer_top_k(Layer const& layer, Tensor const& in) {
     uint32_t const axes = static_cast<uint32_t>(layer.find("axes")->numbers[0]);
+    int32_t axis = 0;
+    while (axis < in.dims.count && axes != 1u << axis) ++axis;
+    if (axis == in.dims.count) layer.refuse("the largest along no single axis of its input: ");
+    int32_t const k = layer.number("k", 1), size = in.dims.at[axis];
+    if (k < 1 || (size != kUnknown && k > size)) layer.refuse("more of the largest than there are: ");
     for (Tensor* out : layer.outputs) {
         out->dims = in.dims;
-        for (int32_t i = 0; i < in.dims.count; ++i)
-            if (axes >> i & 1) out->dims.at[i] = number(layer, "k", 1);
+        out->dims.at[axis] = k;
     }
     layer.outputs[1]->type = DataType::kINT32;
 }
 
 void infer_fully_connected(Layer const& layer, Tensor const& in, Tensor& out) {
-    if (in.dims.count < 3) refuse(layer, "a fully connected layer over a tensor of a rank below 3: ");
-    out.dims.at[in.dims.count - 3] = number(layer, "maps", 0);
+    if (in.dims.count < 3) layer.refuse("a fully connected layer over a tensor of a rank below 3: ");
+    out.dims.at[in.dims.count - 3] = layer.number("maps", 0);
     out.dims.at[in.dims.count - 2] = out.dims.at[in.dims.count - 1] = 1;
 }
 
@@ -333,12 +315,7 @@ void infer(Layer const& layer) {
         case LayerType::kPOOLING: infer_window(layer, in, out, "window"); break;
         case LayerType::kDECONVOLUTION: infer_deconvolution(layer, in, out); break;
         case LayerType::kFULLY_CONNECTED: infer_fully_connected(layer, in, out); break;
-        case LayerType::kPADDING:
-            for (int32_t i = 0; i < 2; ++i) {
-                int32_t& size = out.dims.at[in.dims.count - 2 + i];
-                if (size != kUnknown) size += element(layer, "pre_padding", i, 0) + element(layer, "post_padding", i, 0);
-            }
-            break;
+        case LayerType::kPADDING: infer_padding(layer, in, out); break;
         case LayerType::kSHUFFLE:
             memcpy(out.values, in.values, sizeof in.values);
             infer_shuffle(layer, in, out);
@@ -365,9 +342,8 @@ void infer(Layer const& layer) {
         case LayerType::kACTIVATION:
         case LayerType::kUNARY:
         case LayerType::kSOFTMAX: break;
-        default: refuse(layer, "a layer whose shape is not known here: ");
+        default: layer.refuse("a layer whose shape is not known here: ");
     }
-    if (layer.has_output_type) out.type = layer.output_type;
 }
 
 }  // namespace stand_in
