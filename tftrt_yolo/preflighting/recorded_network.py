@@ -158,7 +158,9 @@ def read(folder: str | Path) -> tuple[RecordedNetwork, ...]:
         document = json.loads((folder / NETWORK_FILE).read_text(encoding="utf-8"))
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']}, expected {_FORMAT}")
-        data = np.memmap(folder / WEIGHTS_FILE, dtype=np.uint8, mode="r")
+        weights = folder / WEIGHTS_FILE
+        is_empty = not weights.stat().st_size  # a network without weights, which cannot be mapped
+        data = np.empty(0, np.uint8) if is_empty else np.memmap(weights, dtype=np.uint8, mode="r")
         return tuple(_parsed(network, data) for network in document["networks"])
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise PreflightError(

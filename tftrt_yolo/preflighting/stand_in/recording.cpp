@@ -151,6 +151,7 @@ void write_recording(Network const& network, Config const& config) {
     static int64_t position = 0;
     char const* folder = getenv("TFTRT_YOLO_RECORDING_DIR");
     if (!folder) fail("no recording was asked for");
+    for (Tensor* tensor : network.tensors) tensor->inferred();  // what is refused leaves no half of a recording
     char name[64];
     snprintf(name, sizeof name, "network.%d.json", count++);
     FILE* data = opened(folder, "weights.bin", "ab");
