@@ -81,6 +81,17 @@ def _reordered(document):
     document["layers"].reverse()
 
 
+def test_a_network_without_weights(tmp_path):
+    document = _document()
+    document["layers"] = [_layer("UNARY", "engine/negative", [0], [3], {"operation": "NEG"})]
+    (tmp_path / "network.0.json").write_text(json.dumps(document))
+    (tmp_path / "weights.bin").touch()
+    recorded_network.join(tmp_path)
+    (network,) = recorded_network.read(tmp_path)
+    assert [layer.kind for layer in network.layers] == ["UNARY"]
+    assert network.layers[0].weights == {}
+
+
 @pytest.mark.parametrize("change", [_swapped, _renamed, _reordered])
 def test_what_the_digest_does_not_see(tmp_path, change):
     """Order of operands that commute, names, and order of layers: TF-TRT changes them from one run to the next."""

@@ -145,11 +145,18 @@ def test_deconvolution(kernel, stride, pads, groups):
     )
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [((2, 2), 2), ((3, 3), 2), ((4, 3), 1), ((1, 2), 2), ((5, 5), 3)])
+@pytest.mark.parametrize(
+    ("kernel", "stride"), [((2, 2), 2), ((3, 3), 2), ((4, 3), 1), ((1, 2), 2), ((1, 1), 3), ((5, 5), 3)]
+)
 def test_same_deconvolution_is_tensorflows(kernel, stride):
     data, filters = numbers(1, 5, 6, 4), numbers(*kernel, 3, 4, seed=1)
     shape = (1, 5 * stride, 6 * stride, 3)
     expected = tf.nn.conv2d_transpose(data, filters, shape, stride, "SAME").numpy().transpose(0, 3, 1, 2)
+    # TensorRT ends where the last window ends; TensorFlow adds zeros up to the shape that it is asked for.
+    rows, columns = (min(n * stride, (n - 1) * stride + side) for n, side in zip((5, 6), kernel, strict=True))
+    assert not expected[:, :, rows:].any()
+    assert not expected[..., columns:].any()
+    expected = expected[:, :, :rows, :columns]
     made = layer(
         "DECONVOLUTION",
         kernel=kernel,
@@ -262,6 +269,28 @@ def test_fully_connected(has_bias):
             layer("DECONVOLUTION", kernel=(2, 2), maps=2, dilation=(2, 2), weights={"kernel": numbers(3, 2, 2, 2)}),
             (1, 3, 8, 8),
             r"a dilated deconvolution; expected dilation 1",
+        ),
+        (
+            layer(
+                "DECONVOLUTION",
+                kernel=(2, 2),
+                maps=2,
+                pre_padding=(1, 0),
+                post_padding=(1, 0),
+                weights={"kernel": numbers(3, 2, 2, 2)},
+            ),
+            (1, 3, 1, 8),
+            r"a deconvolution of which padding cuts off 2 of 2 rows or columns",
+        ),
+        (
+            layer("CONVOLUTION", kernel=(1, 1), maps=2, stride=(0, 1), weights={"kernel": numbers(2, 3, 1, 1)}),
+            (1, 3, 8, 8),
+            r"a window of 1, stride 0 and dilation 1; expected 1 or more of each",
+        ),
+        (
+            layer("DECONVOLUTION", kernel=(1, 1), maps=2, stride=(1, 0), weights={"kernel": numbers(3, 2, 1, 1)}),
+            (1, 3, 8, 8),
+            r"a window of 1, stride 0 and dilation 1; expected 1 or more of each",
         ),
         (
             layer("POOLING", type="MAX_AVERAGE_BLEND", window=(2, 2)),

@@ -7,7 +7,7 @@ A step is a method of INetworkDefinition, its arguments, and what is set on the 
 
     [["addInput", ["x", 0, [-1, 8, 10, 3]]], ["addShuffle", [0], {"setReshapeDimensions": [0, -1, 3]}]]
 
-The n-th step gives tensor n; the last is the network's output. An `out` is the step's tensor itself.
+The n-th step gives tensor n, from 0; the last is the network's output.
 
 Source of the numbers: the order of the functions in the public headers of TensorRT 8.6.1.
 """

@@ -152,6 +152,7 @@ def _span(layer: Layer, axis: int, size: int, window: int) -> Span:
     """How a window moves along one axis of an input of some size."""
     attributes = layer.attributes
     stride, dilation = (attributes.get(name, (1, 1))[axis] for name in ("stride", "dilation"))
+    _check_steps(window, stride, dilation)
     reach, mode = dilation * (window - 1) + 1, words.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
     if mode in _SAME:
         steps = -(-size // stride)
@@ -170,6 +171,7 @@ def _deconvolved(layer: Layer, axis: int, size: int, window: int) -> Span:
     """What is kept of one axis of a deconvolution: `steps` rows or columns from `before` on."""
     attributes = layer.attributes
     stride = attributes.get("stride", (1, 1))[axis]
+    _check_steps(window, stride, 1)
     mode = words.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
     full = (size - 1) * stride + window
     if mode in _SAME:
@@ -180,6 +182,16 @@ def _deconvolved(layer: Layer, axis: int, size: int, window: int) -> Span:
     if before + after >= full:
         raise ValueError(f"a deconvolution of which padding cuts off {before + after} of {full} rows or columns")
     return Span(before, after, full - before - after, stride, 1, window)
+
+
+def _check_steps(window: int, stride: int, dilation: int) -> None:
+    """Refuses what moves nowhere.
+
+    Raises:
+      ValueError: If one of them is below 1.
+    """
+    if min(window, stride, dilation) < 1:
+        raise ValueError(f"a window of {window}, stride {stride} and dilation {dilation}; expected 1 or more of each")
 
 
 def _pad(data: np.ndarray, spans: tuple[Span, Span], value: float) -> np.ndarray:
