@@ -17,10 +17,10 @@ SUM, PROD, SUB, DIV, FLOOR_DIV = 0, 1, 4, 5, 7
 ROUND_UP, SAME_UPPER, SAME_LOWER, CAFFE_ROUND_DOWN, CAFFE_ROUND_UP = 1, 2, 3, 4, 5
 
 
-def _build(folder, steps):
+def _build(stand_in, folder, steps):
     """Builds a network by TF-TRT's calls in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.preflighting.stand_in.calls", str(library.built()), "network"],
+        [sys.executable, "-m", "tests.preflighting.stand_in.calls", str(stand_in), "network"],
         input=json.dumps(steps),
         capture_output=True,
         text=True,
@@ -29,8 +29,8 @@ def _build(folder, steps):
     )
 
 
-def _recorded(folder, steps):
-    done = _build(folder, steps)
+def _recorded(stand_in, folder, steps):
+    done = _build(stand_in, folder, steps)
     assert (done.returncode, done.stderr) == (0, "")
     recorded_network.join(folder)
     (network,) = recorded_network.read(folder)
@@ -157,15 +157,15 @@ _SHAPES = [
 
 
 @pytest.mark.parametrize(("steps", "dims"), _SHAPES)
-def test_shapes_are_tensorrts(tmp_path, steps, dims):
+def test_shapes_are_tensorrts(stand_in, tmp_path, steps, dims):
     trt = pytest.importorskip("tensorrt_rtx_bindings")
-    network = _recorded(tmp_path, steps)
+    network = _recorded(stand_in, tmp_path, steps)
     assert network.tensors[network.outputs[0]].dims == dims
     words = Words(trt, "TensorRT-RTX")
     assert replay(network, trt, trt.Builder(words.logger), words).differences == ()
 
 
-def test_a_number_that_was_a_fraction_is_not_known(tmp_path):
+def test_a_number_that_was_a_fraction_is_not_known(stand_in, tmp_path):
     """5 / 2 * 2 is 5 in FLOAT and 4 in whole numbers: what a cast leaves is not guessed."""
     steps = [
         _input(-1),
@@ -178,27 +178,29 @@ def test_a_number_that_was_a_fraction_is_not_known(tmp_path):
         ["addIdentity", [6], {"setOutputType": [0, INT32]}],
         ["addShuffle", [0], {"setInput": [1, 7]}],
     ]
-    network = _recorded(tmp_path, steps)
+    network = _recorded(stand_in, tmp_path, steps)
     assert network.tensors[network.outputs[0]].dims == (-1,)
     assert [tensor.type for tensor in network.tensors[3:8]] == ["FLOAT"] * 4 + ["INT32"]
 
 
-def test_a_product_beyond_int32_is_not_known(tmp_path):
+def test_a_product_beyond_int32_is_not_known(stand_in, tmp_path):
     steps = [_input(-1), _numbers(1 << 20), ["addElementWise", [1, 1, PROD]], ["addShuffle", [0], {"setInput": [1, 2]}]]
-    network = _recorded(tmp_path, steps)
+    network = _recorded(stand_in, tmp_path, steps)
     assert network.tensors[network.outputs[0]].dims == (-1,)
 
 
-def test_set_type_counts_for_inputs_and_outputs_of_the_network(tmp_path):
+def test_set_type_counts_for_inputs_and_outputs_of_the_network(stand_in, tmp_path):
     """NvInfer.h: of another tensor the type is unchanged."""
     network = _recorded(
-        tmp_path, [_input(2), ["addIdentity", [0], {"setType": INT32}], ["addIdentity", [1], {"setType": INT32}]]
+        stand_in,
+        tmp_path,
+        [_input(2), ["addIdentity", [0], {"setType": INT32}], ["addIdentity", [1], {"setType": INT32}]],
     )
     assert [tensor.type for tensor in network.tensors] == ["FLOAT", "FLOAT", "INT32"]
 
 
-def test_an_output_type_is_that_outputs(tmp_path):
-    network = _recorded(tmp_path, [_input(2, 3), ["addTopK", [0, 0, 2, 2], {"setOutputType": [1, INT32]}]])
+def test_an_output_type_is_that_outputs(stand_in, tmp_path):
+    network = _recorded(stand_in, tmp_path, [_input(2, 3), ["addTopK", [0, 0, 2, 2], {"setOutputType": [1, INT32]}]])
     assert [tensor.type for tensor in network.tensors] == ["FLOAT", "FLOAT", "INT32"]
 
 
@@ -258,8 +260,8 @@ _REFUSED = [
 
 
 @pytest.mark.parametrize(("steps", "why"), _REFUSED)
-def test_what_is_refused(tmp_path, steps, why):
+def test_what_is_refused(stand_in, tmp_path, steps, why):
     layer = sum(step[0] != "addInput" for step in steps) - 1
-    done = _build(tmp_path, steps)
+    done = _build(stand_in, tmp_path, steps)
     assert (done.returncode, done.stderr) == (70, f"stand-in for TensorRT: {why}: (Unnamed Layer* {layer})\n")
     assert not list(tmp_path.glob("network*"))

@@ -47,10 +47,10 @@ from tftrt_yolo.preflighting.stand_in import library
         ("IDequantizeLayer", 2, "getAxis"),
     ],
 )
-def test_the_last_slot_names_itself(tmp_path, monkeypatch, owner, slot, name):
+def test_the_last_slot_names_itself(tmp_path, monkeypatch, stand_in, owner, slot, name):
     monkeypatch.setenv(library.RECORDING_DIR, str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.preflighting.stand_in.calls", str(library.built()), "slot", owner, str(slot)],
+        [sys.executable, "-m", "tests.preflighting.stand_in.calls", str(stand_in), "slot", owner, str(slot)],
         capture_output=True,
         text=True,
         check=False,
