@@ -33,8 +33,8 @@ class OutputDifference:
 
     @property
     def is_within(self) -> bool:
-        """Whether the bound is kept; not a number is not."""
-        return self.bound is None or self.largest <= self.bound
+        """Whether the bound is kept; where there is none, whether it is a number at all."""
+        return math.isfinite(self.largest) if self.bound is None else self.largest <= self.bound
 
     def __str__(self) -> str:
         """The figures with their unit."""
@@ -92,10 +92,10 @@ class ConvolutionDifference:
 
     def __str__(self) -> str:
         """The figures of one layer."""
-        if not math.isfinite(self.filters + self.output):  # which JSON has no number for
-            return f"{self.node}: not equal ({self.why})"
-        filters = "filters equal" if self.filters == 0 else f"filters differ by {self.filters:.2g}"
         why = f" ({self.why})" if self.why else ""
+        if not math.isfinite(self.filters + self.output):  # which JSON has no number for
+            return f"{self.node}: not equal{why}"
+        filters = "filters equal" if self.filters == 0 else f"filters differ by {self.filters:.2g}"
         return f"{self.node}: {filters}, output within {self.output:.2g} of its largest{why}"
 
 
@@ -109,8 +109,10 @@ class Numbers:
       convolutions: Each convolution alone.
       settled: Of an INT8 network, what it gives where TensorFlow's integers stand for its own.
       rounding: Of an INT8 network, how many of these integers differ.
-      failures: Why outputs could not be computed: an unknown layer, or a shape that is not the recorded one.
-      left_out: What was not compared, and why.
+      failures: Why outputs could not be computed, such as an unknown layer or a shape that is not the recorded one; and
+        what should have been compared and was not: of the only engine an output of the signature, of any engine all of
+        its convolutions.
+      left_out: What was not compared, and why, without being at fault.
     """
 
     images: int
@@ -133,7 +135,7 @@ class Numbers:
         return (*self.failures, *(str(one) for one in found if not one.is_within))
 
     def __str__(self) -> str:
-        """A line for each output, and one for the convolutions."""
+        """A line for each output, and one for the convolutions; faults are told by the report that this is part of."""
         images = "1 image" if self.images == 1 else f"{self.images} images"
         lines = [f"The recorded network against TensorFlow, on {images}:", *map(str, self.outputs)]
         if self.rounding:
@@ -147,5 +149,4 @@ class Numbers:
                 f"equal to the bit, the worst is {self.worst}"
             )
         lines += [f"not compared: {what}" for what in self.left_out]
-        lines += [f"fault: {fault}" for fault in self.faults]
         return "\n  ".join(lines)
