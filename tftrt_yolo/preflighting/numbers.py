@@ -142,8 +142,8 @@ class _Engine:
                 self.left_out.append(missing)
         if self._is_computed and self._is_quantized and not self.rounding:
             self.failures.append(
-                f"{network.engine} quantises, and no quantisation stands before a convolution of TensorFlow's graph, so "
-                "that nothing bounds its outputs. Run the preflight again, and report it with its network.json."
+                f"{network.engine} quantises, and no quantisation stands before a convolution of TensorFlow's graph: "
+                "nothing bounds its outputs. Run the preflight again, and report it with its network.json."
             )
 
     def add(self, frames: np.ndarray, fetch: convolutions.Fetch) -> None:

@@ -104,8 +104,8 @@ def is_transpose(network: RecordedNetwork, layer: Layer) -> bool:
       layer: One of its layers.
 
     Returns:
-      True if what the transpose gives has the shape of the output, so that a reshape behind it, if there is one, changes
-      nothing; of two sizes that the batch decides that cannot be said.
+      True if what the transpose gives has the shape of the output, so that a reshape behind it, if there is one,
+      changes nothing; of two sizes that the batch decides that cannot be said.
     """
     attributes = layer.attributes
     if layer.kind != "SHUFFLE" or "first_transpose" not in attributes or "second_transpose" in attributes:

@@ -117,6 +117,33 @@ def test_what_makes_a_difference_infinite():
     assert not found.is_within
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_told(value):
+    right = _plain(_FILTERS.transpose(3, 2, 0, 1), (-1, 4, 5, 4), **_RIGHT)
+    broken = right.layers[0].weights["kernel"].copy()
+    broken[5] = value
+    [found] = _compare(changed(right, lambda _: True, weights={"kernel": broken}), _strided)
+    assert found.why == "not a number, or infinite, in the recorded filters, the layer's output"
+    assert str(found) == f"m/conv: not equal ({found.why})"
+    assert not found.is_within
+    [found] = _compare(changed(right, lambda _: True, weights={"bias": np.full(4, value, np.float32)}), _strided)
+    assert (found.filters, found.why) == (0, "not a number, or infinite, in the layer's output")
+    assert not found.is_within
+
+
+def test_filters_of_another_count_are_told():
+    why = convolutions._why_infinite(np.zeros(3), np.zeros(4), np.zeros(2), np.zeros(2))
+    assert why == "3 numbers in the filters and 4 in TensorFlow's"
+
+
+def test_a_difference_that_is_too_large_is_told():
+    right = _plain(_FILTERS.transpose(3, 2, 0, 1), (-1, 4, 5, 4), **_RIGHT)
+    huge = np.where(right.layers[0].weights["kernel"] > 0, -3.4e38, 3.4e38).astype(np.float32)
+    [found] = _compare(changed(right, lambda _: True, weights={"kernel": huge}), _strided)
+    assert not found.is_within
+    assert found.why
+
+
 def test_every_op_that_becomes_a_convolution():
     depthwise, dilated = numbers(3, 2, 4, 2, seed=2), numbers(3, 2, 4, 6, seed=3)
     grouped, backwards = numbers(3, 3, 2, 6, seed=4), numbers(2, 2, 5, 4, seed=5)

@@ -63,9 +63,8 @@ def _glued_back(network: RecordedNetwork, origins: tuple[str, ...]) -> list[int]
         if not layer.outputs or origins[layer.outputs[0]] != "data":
             group_of.append(NO_GROUP)
             continue
-        given = {
-            giver.get(index, NO_GROUP) for index in layer.inputs if index != NO_TENSOR and origins[index] == "data"
-        }
+        taken = (index for index in layer.inputs if index != NO_TENSOR and origins[index] == "data")
+        given = {giver.get(index, NO_GROUP) for index in taken}
         source = given.pop() if len(given) == 1 else NO_GROUP
         group_of.append(source if layer.kind in _LIGHT and source != NO_GROUP else position)
         giver.update(dict.fromkeys(layer.outputs, group_of[-1]))

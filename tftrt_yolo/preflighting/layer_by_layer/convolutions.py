@@ -159,8 +159,8 @@ def from_constants(producers: dict[int, Layer], index: int) -> np.ndarray:
     """
     if index not in producers:
         raise PreflightError(
-            f"Tensor {index} is an input of the network. Expected filters made of constants; leave the convolution's op to "
-            "TensorFlow (TF_TRT_OP_DENYLIST in the environment), or file an issue with network.json."
+            f"Tensor {index} is an input of the network. Expected filters made of constants; leave the op of the "
+            "convolution to TensorFlow (TF_TRT_OP_DENYLIST in the environment), or file an issue with network.json."
         )
     layer = producers[index]
     given = [None if at == NO_TENSOR else from_constants(producers, at) for at in layer.inputs]

@@ -36,7 +36,7 @@ def build(
       recording_dir: Where network.json and weights.bin lie.
       compute_capability: Of the GPU to build for, such as "8.9"; TensorRT-RTX 1.7 knows 7.5, 8.0, 8.6, 8.9, 12.0 and
         12.1. None for "8.9"; with TensorRT itself it must be None, for it builds for the GPU that is here.
-      batch_sizes: Batch sizes for the optimisation profiles, which are those of a conversion without a strategy.
+      batch_sizes: Batch sizes from the least to the largest of which the engine gets one optimisation profile.
       in_half: Whether to put the network into FP16 first. A network that TensorRT 8.6 is to run in FP16 has FP32 types
         and a flag; strongly typed builders have no such flag and build the types that they are given. INT8 networks
         have INT8 in their types and are built as they are.
@@ -51,22 +51,22 @@ def build(
         damaged.
     """
     options = TensorRTOptions(batch_sizes=batch_sizes)
-    builder, order = _installed(), Order(compute_capability, options.batch_sizes, in_half)
+    order = Order(_installed(), compute_capability, options.batch_sizes, in_half)
     count, said = len(recorded_network.read(recording_dir)), []
     while len(said) < count:  # once, but for one that ends the process
         with Worker("tftrt_yolo.preflighting.real_builder.engine") as worker:
-            worker.start(recording_dir=Path(recording_dir).resolve(), builder=builder, order=order, first=len(said))
+            worker.start(recording_dir=Path(recording_dir).resolve(), order=order, first=len(said))
             try:
                 while len(said) < count:
                     said.append(worker.receive())
             except WorkerCrashedError as error:
-                remedy = f"Try smaller {argument('batch_sizes')}. {builder.how_to_leave_out}"
-                said.append(Refusal(f"{builder} did not come to an end. {remedy} The process {error}"))
+                remedy = f"Try smaller {argument('batch_sizes')}. {order.builder.how_to_leave_out}"
+                said.append(Refusal(f"{order.builder} did not come to an end. {remedy} The process {error}"))
     return tuple(said)
 
 
 def check_target(compute_capability: str | None) -> None:
-    """Refuses a GPU that no engine can be built for here; takes a second or two, and belongs before all that takes long.
+    """Refuses a GPU that no engine can be built for here; takes seconds, and belongs before all that takes minutes.
 
     A TensorRT that is installed and does not work passes: `build` tells of it, and keeps nothing from being done.
 
