@@ -135,18 +135,26 @@ class Numbers:
         return (*self.failures, *(str(one) for one in found if not one.is_within))
 
     def __str__(self) -> str:
-        """A line for each output, and one for the convolutions; faults are told by the report that this is part of."""
+        """A line for each output, and one for the convolutions; of what is a fault only that it is one of `faults`."""
         images = "1 image" if self.images == 1 else f"{self.images} images"
-        lines = [f"The recorded network against TensorFlow, on {images}:", *map(str, self.outputs)]
+        lines = [f"The recorded network against TensorFlow, on {images}:", *map(_figures, self.outputs)]
         if self.rounding:
-            lines.append(f"{self.rounding}; with TensorFlow's in their place:")
-            lines += [f"  {one}" for one in self.settled]
+            kept = self.rounding if self.rounding.is_within else "more quantised numbers differ than ties explain"
+            lines.append(f"{kept}; with TensorFlow's in their place:")
+            lines += [f"  {_figures(one)}" for one in self.settled]
         equal = sum(one.filters == 0 for one in self.convolutions)
         exact = sum(one.output == 0 for one in self.convolutions)
+        beyond = sum(not one.is_within for one in self.convolutions)
         if self.worst:
+            rest = f"{beyond} beyond what is allowed" if beyond else f"the worst is {self.worst}"
             lines.append(
                 f"{len(self.convolutions)} convolutions alone: the filters of {equal} equal, the outputs of {exact} "
-                f"equal to the bit, the worst is {self.worst}"
+                f"equal to the bit, {rest}"
             )
         lines += [f"not compared: {what}" for what in self.left_out]
         return "\n  ".join(lines)
+
+
+def _figures(difference: OutputDifference) -> str:
+    """A difference that is allowed; of another its name alone, for the report tells its figures as a fault."""
+    return str(difference) if difference.is_within else f"{difference.label} beyond what is allowed"

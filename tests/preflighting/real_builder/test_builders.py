@@ -47,7 +47,7 @@ def _checking(compute_capability):
     return f"{code}print(check_target({compute_capability!r}))"
 
 
-def _install(folder, version, code):
+def install(folder, version, code):
     """A package named tensorrt; its code runs when it is imported."""
     (folder / "tensorrt").mkdir()
     (folder / "tensorrt" / "__init__.py").write_text(code)
@@ -73,7 +73,7 @@ def test_tensorrt_rtx_is_found_and_not_imported():
     ],
 )
 def test_tensorrt_must_be_new_enough(version, expected, tmp_path):
-    _install(tmp_path, version, "raise AssertionError")
+    install(tmp_path, version, "raise AssertionError")
     assert _said(FIND, tmp_path).strip() == expected
 
 
@@ -145,7 +145,7 @@ class Builder:
 )
 def test_one_that_does_not_work_refuses_each_network(code, expected, recording, tmp_path):
     """The rest of a preflight goes on."""
-    _install(tmp_path, "10.3.0", code)
+    install(tmp_path, "10.3.0", code)
     said = _said(_building(recording), tmp_path)
     assert said.count(expected) == said.count("Refusal ") == 2, said
     assert "Traceback" not in said
@@ -153,12 +153,12 @@ def test_one_that_does_not_work_refuses_each_network(code, expected, recording, 
 
 @pytest.mark.parametrize("code", ["raise ImportError('libnvinfer.so.10')", "import os; os.abort()"])
 def test_one_that_does_not_work_passes_the_check(code, tmp_path):
-    _install(tmp_path, "10.3.0", code)
+    install(tmp_path, "10.3.0", code)
     assert _said(_checking("8.9"), tmp_path).strip() == "None"
 
 
 def test_tensorrt_itself_builds_for_the_gpu_that_is_here(tmp_path):
-    _install(tmp_path, "10.3.0", "")
+    install(tmp_path, "10.3.0", "")
     assert (
         "PreflightError: compute_capability is '8.9', and TensorRT 10.3.0 builds for the GPU that is here and for no "
         "other. Leave it out. For another GPU: Install TensorRT-RTX, which needs no GPU: "

@@ -20,8 +20,8 @@ from tftrt_yolo.preflighting.real_builder.target import NotWorkingError
 from tftrt_yolo.preflighting.real_builder.words import Words
 from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
 
-# Of the optimisation profiles. A conversion's own, "Range+Optimal", makes four of three sizes and takes up to three times
-# as long; this one covers the same sizes.
+# Of the optimisation profiles. A conversion's own, "Range+Optimal", makes four of three sizes and takes up to three
+# times as long; this one covers the same sizes.
 _STRATEGY = "Range"
 
 
