@@ -316,6 +316,10 @@ def test_figures_for_a_reader():
         "  2 convolutions alone: the filters of 2 equal, the outputs of 1 equal to the bit, the worst is a: filters "
         "equal, output within 2e-06 of its largest\n"
     ) in str(within)
+    alone = ConvolutionDifference("a", math.inf, math.inf, "layer a cannot be computed")
+    told = Numbers(images=1, outputs=(), convolutions=(alone,), failures=(alone.why,))
+    assert told.faults == (alone.why,)
+    assert dataclasses.replace(told, failures=()).faults == ("a: not equal (layer a cannot be computed)",)
     many = dataclasses.replace(found, rounding=RoundingDifference(10, 5, 2))
     assert "\n  more quantised numbers differ than ties explain; with TensorFlow's in their place:\n" in str(many)
     assert "5 of 10 quantised numbers differ, by 2 steps at most" in many.faults

@@ -130,8 +130,9 @@ class Numbers:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What could not be computed or is beyond its bound, a line each."""
-        found = (*self.outputs, *self.settled, *([self.rounding] if self.rounding else []), *self.convolutions)
+        """What could not be computed or is beyond its bound, a line each; the same failure once."""
+        alone = (one for one in self.convolutions if not one.why or one.why not in self.failures)
+        found = (*self.outputs, *self.settled, *([self.rounding] if self.rounding else []), *alone)
         return (*self.failures, *(str(one) for one in found if not one.is_within))
 
     def __str__(self) -> str:
