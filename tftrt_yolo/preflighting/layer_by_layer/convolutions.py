@@ -93,7 +93,8 @@ def _difference(network: RecordedNetwork, layer: Layer, node: NodeDef, expected:
         kernel, bias = (_second(network, layer, place) for place in (1, 2))
         recorded = _kernel(layer) if kernel is None else kernel
         of_filters = _largest(recorded.reshape(-1), np.ascontiguousarray(wanted).reshape(-1))
-        [result] = execute.compute(layer, [_through_quantization(network, layer, data), kernel, bias])
+        given = [_through_quantization(network, layer, data), kernel, bias]
+        [result] = execute.compute(layer, given[: len(layer.inputs)])
     except PreflightError as error:
         return ConvolutionDifference(node.name, np.inf, np.inf, str(error))
     if result.shape != output.shape:
