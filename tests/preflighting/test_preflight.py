@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import CROPS, DATA, IMAGES
+from tests.preflighting.real_builder.test_builders import WITHOUT_RTX, install
 from tests.saved_model.edits import copied
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.preflight_report import PreflightReport
@@ -204,7 +205,7 @@ def test_the_recording_refuses_another_libnvinfer(tmp_path, has_another):
     assert "PreflightError: libnvinfer.so.8.6.1 in this process is not the stand-in" in done.stderr
 
 
-def test_an_engine_that_is_refused_is_a_fault(tiny_export, monkeypatch):
+def test_several_engines(tiny_export, monkeypatch):
     """TF-TRT is kept from an op, so that TensorFlow stays between two engines: both are recorded and built."""
     monkeypatch.setenv("TF_TRT_OP_DENYLIST", "MaxPool")
     report = tftrt_yolo.preflight(tiny_export)
@@ -212,6 +213,8 @@ def test_an_engine_that_is_refused_is_a_fault(tiny_export, monkeypatch):
     assert report.nodes_outside > 0
     assert report.faults == (), report
     assert report.numbers.left_out
+    last = f"  no faults in what was compared; not compared: {len(report.numbers.left_out)}, above"
+    assert str(report).splitlines()[-1] == last
     assert len({engine.name for engine in report.engines}) == len(report.engines)
 
 
@@ -244,8 +247,28 @@ def test_what_tensorrt_would_refuse_is_a_fault(grouped, tmp_path):
     kinds = [fault.partition(": ")[2][:20] for fault in report.faults]
     assert "filters that do not " in kinds
     assert any("TensorRT-RTX" in fault for fault in report.faults)
-    assert any(fault in str(report) for fault in report.faults)
+    assert all(str(report).count(fault) == 1 for fault in report.faults)
+    assert str(report).count("cannot be computed") == 1  # by the whole network and by the convolution alone
     assert PreflightReport.read(tmp_path / "out").faults == report.faults  # what was found is kept
+
+
+def test_a_builder_that_does_not_work_keeps_nothing_else_from_being_done(tiny_export, tmp_path):
+    """TensorRT 10 on a machine that it does not work on, in the place of TensorRT-RTX."""
+    install(tmp_path, "10.3.0", "raise ImportError('libcuda.so.1: cannot open shared object file')")
+    code = (
+        f"{WITHOUT_RTX}import tftrt_yolo\n"
+        f"print(tftrt_yolo.preflight({str(tiny_export)!r}, batch_sizes=(1,), output_dir={str(tmp_path / 'out')!r}))\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    report = PreflightReport.read(tmp_path / "out")
+    said = "TensorRT 10.3.0 is installed and cannot be imported: libcuda.so.1: cannot open shared object file. "
+    [fault] = report.faults
+    assert fault.startswith(f"TRTEngineOp_000_000: {said}")
+    assert len(report.numbers.convolutions) == report.engines[0].summary.layers_by_kind["CONVOLUTION"]
+    assert f"  FAULT {fault}" in done.stdout
 
 
 def test_a_fault_ends_the_command_with_status_1(grouped):

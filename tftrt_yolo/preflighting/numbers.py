@@ -19,6 +19,7 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.preflighting import operations
 from tftrt_yolo.preflighting.executor.execute import execute
 from tftrt_yolo.preflighting.layer_by_layer import convolutions
 from tftrt_yolo.preflighting.layer_by_layer.rounding import Rounding
@@ -63,26 +64,23 @@ def compare_numbers(
     """
     if not images:
         raise ValueError("no images. Expected at least one to compare on.")
-    graph, convolved = _Graph(source), []
-    engines = [_Engine(network, source.metadata, graph) for network in networks]
+    graph = _Graph(frozen or freeze.freeze_network(source))
+    gc.collect()  # freezing leaves copies of the weights in reference cycles
+    engines = [_Engine(network, source.metadata, graph, is_alone=len(networks) == 1) for network in networks]
     for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
         fetch = graph.fetching(in_unit_range(frames))
         for engine in engines:
             engine.add(in_unit_range(frames), fetch)
-        if number == 0:
-            for network in networks:
-                convolved += convolutions.compare_convolutions(network, graph.convolutions, fetch)
+            if number == 0:
+                engine.compare_convolutions(fetch)
     return Numbers(
         images=len(images),
         outputs=tuple(one for engine in engines for one in engine.outputs()),
-        convolutions=tuple(one for one in convolved if isinstance(one, ConvolutionDifference)),
+        convolutions=tuple(one for engine in engines for one in engine.convolutions),
         settled=tuple(one for engine in engines for one in engine.settled()),
         rounding=_together([engine.rounding.difference for engine in engines if engine.rounding]),
-        failures=tuple(engine.failure for engine in engines if engine.failure),
-        left_out=(
-            *(engine.why_left_out for engine in engines if engine.why_left_out),
-            *(one for one in convolved if isinstance(one, str)),
-        ),
+        failures=tuple(failure for engine in engines for failure in engine.failures),
+        left_out=tuple(what for engine in engines for what in engine.left_out),
     )
 
 
@@ -94,16 +92,13 @@ class _Graph:
       outputs: The signature's outputs to names of tensors.
     """
 
-    def __init__(self, source: SavedModelHandle):
-        frozen = freeze.freeze_network(source)
+    def __init__(self, frozen: freeze.FrozenNetwork):
         self._graph, self._frames_name = tf.Graph(), frozen.frames_name
         with self._graph.as_default():
             tf.graph_util.import_graph_def(frozen.graph_def, name="")
         self.outputs = frozen.outputs
         self.convolutions = GraphDef()
         self.convolutions.node.extend(node for node in frozen.graph_def.node if node.op in convolutions.DATA_INPUT)
-        del frozen
-        gc.collect()  # freezing leaves copies of the weights in reference cycles
 
     def fetching(self, frames: np.ndarray) -> convolutions.Fetch:
         """Takes names of tensors, or of nodes, to their values for frames (1, *size_hw, 3) float32 in [0, 1]."""
@@ -121,27 +116,59 @@ class _Graph:
 
 
 class _Engine:
-    """A recorded network whose outputs are compared, image by image."""
+    """A recorded network that is compared, image by image.
 
-    def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph):
-        self._network, self._outputs = network, graph.outputs
+    Attributes:
+      rounding: Its quantisations; false if it has none.
+      convolutions: Differences of those that were compared.
+      failures: What could not be computed, or should have been compared and was not.
+      left_out: What was not compared.
+    """
+
+    def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph, *, is_alone: bool):
+        self._network, self._graph, quantities = network, graph, TASKS[metadata.task].quantities
         self.rounding = Rounding(network, graph.convolutions)
-        self._is_quantized = any(layer.kind == "QUANTIZE" for layer in network.layers)
-        self._free, self._settled = (_Sums(TASKS[metadata.task].quantities) for _ in range(2))
-        self.failure = ""  # what kept its outputs from being computed
-        self.why_left_out = _why_left_out(network, metadata.image_size_hw)
+        self._is_quantized = _quantizes_data(network)
+        self._free, self._settled = _Sums(quantities), _Sums(quantities)
+        self.convolutions, self.failures, self.left_out = [], [], []
+        takes_frames = [network.tensors[index].dims[1:] for index in network.inputs] == [(*metadata.image_size_hw, 3)]
+        self._is_computed = takes_frames and bool(network.signature_outputs)
+        if not takes_frames:
+            self.left_out.append(f"the outputs of {network.engine}, whose inputs are not the frames alone")
+        elif missing := _missing(network, {*graph.outputs, *(quantity.output for quantity in quantities)}):
+            if is_alone:
+                self.failures.append(f"not compared: {missing}")
+            else:  # another may give it, of what this one gives
+                self.left_out.append(missing)
+        if self._is_computed and self._is_quantized and not self.rounding:
+            self.failures.append(
+                f"{network.engine} quantises, and no quantisation stands before a convolution of TensorFlow's graph: "
+                "nothing bounds its outputs. Run the preflight again, and report it with its network.json."
+            )
 
     def add(self, frames: np.ndarray, fetch: convolutions.Fetch) -> None:
-        """Takes in an image."""
-        if self.why_left_out or self.failure:
+        """Takes in an image, for the outputs."""
+        if not self._is_computed:
             return
-        expected = dict(zip(self._outputs, fetch(list(self._outputs.values())), strict=True))
+        expected = dict(zip(self._graph.outputs, fetch(list(self._graph.outputs.values())), strict=True))
         try:
             self._free.add(expected, self._computed(frames, expected, {}))
             if self.rounding:
                 self._settled.add(expected, self._computed(frames, expected, self.rounding.replacing(fetch)))
         except PreflightError as error:
-            self.failure = str(error)
+            self.failures.append(str(error))
+            self._is_computed = False
+
+    def compare_convolutions(self, fetch: convolutions.Fetch) -> None:
+        """Compares each convolution alone, on one image."""
+        found = list(convolutions.compare_convolutions(self._network, self._graph.convolutions, fetch))
+        self.convolutions = [one for one in found if isinstance(one, ConvolutionDifference)]
+        self.left_out += [one for one in found if isinstance(one, str)]
+        if found and not self.convolutions:
+            self.failures.append(
+                f"no convolution of {self._network.engine} was compared: of {len(found)} none has the name of one in "
+                "TensorFlow's graph. Run the preflight again, and report it with its network.json."
+            )
 
     def outputs(self) -> tuple[OutputDifference, ...]:
         """The differences; only reported if ties of rounding are among them."""
@@ -170,7 +197,7 @@ class _Sums:
     def add(self, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
         """Takes in the outputs of one image."""
         for row, quantity in enumerate(self._quantities):
-            if quantity.output not in found:
+            if quantity.output not in found:  # told before
                 continue
             columns = slice(*quantity.columns)
             one, other = (values[quantity.output][..., columns].astype(np.float64) for values in (found, expected))
@@ -196,11 +223,18 @@ class _Sums:
         return tuple(found)
 
 
-def _why_left_out(network: RecordedNetwork, size_hw: tuple[int, int]) -> str:
-    """Why a network's outputs cannot be compared; "" if they can."""
-    if [network.tensors[index].dims[1:] for index in network.inputs] != [(*size_hw, 3)]:
-        return f"the outputs of {network.engine}, whose inputs are not the frames alone"
-    return "" if network.signature_outputs else f"the outputs of {network.engine}, of which none is the signature's"
+def _quantizes_data(network: RecordedNetwork) -> bool:
+    """Whether a network quantises what depends on its inputs, where ties of rounding may come; filters have none."""
+    origins = operations.origins(network)
+    return any(layer.kind == "QUANTIZE" and origins[layer.outputs[0]] == "data" for layer in network.layers)
+
+
+def _missing(network: RecordedNetwork, outputs: set[str]) -> str:
+    """Which of the signature's outputs a network does not give, in words; "" if it gives all."""
+    missing = sorted(outputs.difference(network.signature_outputs.values()))
+    if not missing:
+        return ""
+    return f"{', '.join(missing)} of the signature, which {network.engine} does not give"
 
 
 def _together(found: list[RoundingDifference]) -> RoundingDifference | None:

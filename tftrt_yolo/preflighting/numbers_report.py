@@ -33,8 +33,8 @@ class OutputDifference:
 
     @property
     def is_within(self) -> bool:
-        """Whether the bound is kept; not a number is not."""
-        return self.bound is None or self.largest <= self.bound
+        """Whether the bound is kept; where there is none, whether it is a number at all."""
+        return math.isfinite(self.largest) if self.bound is None else self.largest <= self.bound
 
     def __str__(self) -> str:
         """The figures with their unit."""
@@ -92,10 +92,10 @@ class ConvolutionDifference:
 
     def __str__(self) -> str:
         """The figures of one layer."""
-        if not math.isfinite(self.filters + self.output):  # which JSON has no number for
-            return f"{self.node}: not equal ({self.why})"
-        filters = "filters equal" if self.filters == 0 else f"filters differ by {self.filters:.2g}"
         why = f" ({self.why})" if self.why else ""
+        if not math.isfinite(self.filters + self.output):  # which JSON has no number for
+            return f"{self.node}: not equal{why}"
+        filters = "filters equal" if self.filters == 0 else f"filters differ by {self.filters:.2g}"
         return f"{self.node}: {filters}, output within {self.output:.2g} of its largest{why}"
 
 
@@ -109,8 +109,10 @@ class Numbers:
       convolutions: Each convolution alone.
       settled: Of an INT8 network, what it gives where TensorFlow's integers stand for its own.
       rounding: Of an INT8 network, how many of these integers differ.
-      failures: Why outputs could not be computed: an unknown layer, or a shape that is not the recorded one.
-      left_out: What was not compared, and why.
+      failures: Why outputs could not be computed, such as an unknown layer or a shape that is not the recorded one; and
+        what should have been compared and was not: of the only engine an output of the signature, of any engine all of
+        its convolutions.
+      left_out: What was not compared, and why, without being at fault.
     """
 
     images: int
@@ -128,24 +130,32 @@ class Numbers:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What could not be computed or is beyond its bound, a line each."""
-        found = (*self.outputs, *self.settled, *([self.rounding] if self.rounding else []), *self.convolutions)
+        """What could not be computed or is beyond its bound, a line each; the same failure once."""
+        alone = (one for one in self.convolutions if not one.why or one.why not in self.failures)
+        found = (*self.outputs, *self.settled, *([self.rounding] if self.rounding else []), *alone)
         return (*self.failures, *(str(one) for one in found if not one.is_within))
 
     def __str__(self) -> str:
-        """A line for each output, and one for the convolutions."""
+        """A line for each output, and one for the convolutions; of what is a fault only that it is one of `faults`."""
         images = "1 image" if self.images == 1 else f"{self.images} images"
-        lines = [f"The recorded network against TensorFlow, on {images}:", *map(str, self.outputs)]
+        lines = [f"The recorded network against TensorFlow, on {images}:", *map(_figures, self.outputs)]
         if self.rounding:
-            lines.append(f"{self.rounding}; with TensorFlow's in their place:")
-            lines += [f"  {one}" for one in self.settled]
+            kept = self.rounding if self.rounding.is_within else "more quantised numbers differ than ties explain"
+            lines.append(f"{kept}; with TensorFlow's in their place:")
+            lines += [f"  {_figures(one)}" for one in self.settled]
         equal = sum(one.filters == 0 for one in self.convolutions)
         exact = sum(one.output == 0 for one in self.convolutions)
+        beyond = sum(not one.is_within for one in self.convolutions)
         if self.worst:
+            rest = f"{beyond} beyond what is allowed" if beyond else f"the worst is {self.worst}"
             lines.append(
                 f"{len(self.convolutions)} convolutions alone: the filters of {equal} equal, the outputs of {exact} "
-                f"equal to the bit, the worst is {self.worst}"
+                f"equal to the bit, {rest}"
             )
         lines += [f"not compared: {what}" for what in self.left_out]
-        lines += [f"fault: {fault}" for fault in self.faults]
         return "\n  ".join(lines)
+
+
+def _figures(difference: OutputDifference) -> str:
+    """A difference that is allowed; of another its name alone, for the report tells its figures as a fault."""
+    return str(difference) if difference.is_within else f"{difference.label} beyond what is allowed"

@@ -36,7 +36,7 @@ from tftrt_yolo.preflighting.drawing import page, svg
 from tftrt_yolo.preflighting.preflight_report import FILE, EnginePreflight, PreflightReport
 from tftrt_yolo.preflighting.profiles import profiles_by_strategy
 from tftrt_yolo.preflighting.real_builder import builders
-from tftrt_yolo.preflighting.real_builder.build import build
+from tftrt_yolo.preflighting.real_builder.build import build, check_target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
 from tftrt_yolo.preflighting.stand_in import library
@@ -104,6 +104,8 @@ def preflight(
     """
     start = time.perf_counter()
     options = TensorRTOptions(batch_sizes=tuple(batch_sizes))
+    if compute_capability is not None:
+        check_target(compute_capability)
     int8 = _check_precision(precision_mode := str(precision_mode).upper(), calibration_data)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
@@ -199,19 +201,10 @@ def _hint(crash: str) -> str:
 def _built(
     folder: Path, options: TensorRTOptions, compute_capability: str | None, *, in_half: bool
 ) -> tuple[BuilderReport | Refusal, ...]:
-    """What the real builder said to each network; nothing where none is installed.
-
-    Raises:
-      PreflightError: If a GPU is named to build for, and nothing is installed that builds.
-    """
-    if builders.find() is None and compute_capability is None:
+    """What the real builder said to each network; nothing where none is installed."""
+    if builders.find() is None:
         return ()
-    return build(
-        folder,
-        compute_capability=compute_capability,
-        batch_sizes=options.batch_sizes,
-        in_half=in_half,
-    )
+    return build(folder, compute_capability=compute_capability, batch_sizes=options.batch_sizes, in_half=in_half)
 
 
 def _engines(

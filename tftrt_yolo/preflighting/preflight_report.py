@@ -22,8 +22,8 @@ NOT_ASKED = (
     "TensorRT 8.6.1, which TensorFlow 2.17 loads, was not asked: its place was taken by a stand-in that builds nothing."
 )
 _NO_BUILDER = (
-    "no real TensorRT was asked, for none is installed; pip install 'tftrt_yolo[preflight]' brings TensorRT-RTX, which "
-    "builds without a GPU"
+    "No real TensorRT was asked, for none is installed; pip install 'tftrt_yolo[preflight]' brings TensorRT-RTX, which "
+    "builds without a GPU."
 )
 
 
@@ -60,11 +60,12 @@ class EnginePreflight:
         return tuple(f"{self.name}: {fault}" for fault in found)
 
     def __str__(self) -> str:
-        """The report for a reader."""
+        """The report for a reader; faults are told by the report that this is part of."""
         lines = [f"{self.name}, digest {self.digest[:16]}", *_indented(self.summary), "  profiles"]
         for strategy, of_inputs in self.profiles.items():
             lines += [f"    {strategy:<14} {name}: {_batches(profiles)}" for name, profiles in of_inputs.items()]
-        lines += _indented(self.builder or self.refusal or _NO_BUILDER)
+        lines += _indented(self.builder) if self.builder else []
+        lines += ["  no engine of a real TensorRT, which refuses it"] if self.refusal else []
         return "\n".join(lines)
 
 
@@ -148,9 +149,13 @@ class PreflightReport:
             f"{self.nodes_inside} of {total} nodes inside; left to TensorFlow: {left}",
             *(line for engine in self.engines for line in _indented(engine)),
             *_indented(self.numbers),
+            *([] if any(engine.builder or engine.refusal for engine in self.engines) else [f"  {_NO_BUILDER}"]),
             f"  {NOT_ASKED}",
         ]
-        lines += [f"  FAULT {fault}" for fault in self.faults] or ["  no faults"]
+        left_out = len(self.numbers.left_out)
+        lines += [f"  FAULT {fault}" for fault in self.faults] or [
+            f"  no faults in what was compared; not compared: {left_out}, above" if left_out else "  no faults"
+        ]
         return printable("\n".join(lines))
 
 

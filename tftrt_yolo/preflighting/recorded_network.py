@@ -20,6 +20,7 @@ from tftrt_yolo.ground.errors import PreflightError
 
 WEIGHTS_FILE, NETWORK_FILE = "weights.bin", "network.json"
 _FORMAT = 1
+CONVOLUTIONS = ("CONVOLUTION", "DECONVOLUTION")  # kinds of layers that have filters
 NO_TENSOR = -1  # an input that a layer may have and has not
 _COMMUTATIVE = frozenset({"SUM", "PROD", "MAX", "MIN", "AND", "OR", "XOR", "EQUAL"})
 DTYPES = {

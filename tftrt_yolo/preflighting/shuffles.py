@@ -12,7 +12,7 @@ is the least that it must do if it leaves out all it can.
 
 import dataclasses
 
-from tftrt_yolo.preflighting import work
+from tftrt_yolo.preflighting import operations
 from tftrt_yolo.preflighting.recorded_network import NO_TENSOR, Layer, RecordedNetwork
 
 FREE = "moves nothing"
@@ -80,7 +80,7 @@ def examine(network: RecordedNetwork) -> tuple[Shuffle, ...]:
     rows = []
     for layer in everywhere.shuffles:
         permutation = _moving(network, layer)
-        if everywhere.sides[layer.outputs[0]] != "data":
+        if everywhere.origins[layer.outputs[0]] != "data":
             verdict, others = FOLDED, []
         elif not permutation:
             verdict, others = FREE, []
@@ -96,12 +96,34 @@ def examine(network: RecordedNetwork) -> tuple[Shuffle, ...]:
     return tuple(rows)
 
 
+def is_transpose(network: RecordedNetwork, layer: Layer) -> bool:
+    """Whether a layer is a shuffle that only transposes, once.
+
+    Args:
+      network: The network that holds it.
+      layer: One of its layers.
+
+    Returns:
+      True if what the transpose gives has the shape of the output, so that a reshape behind it, if there is one,
+      changes nothing; of two sizes that the batch decides that cannot be said.
+    """
+    attributes = layer.attributes
+    if layer.kind != "SHUFFLE" or "first_transpose" not in attributes or "second_transpose" in attributes:
+        return False
+    before, order = network.tensors[layer.inputs[0]].dims, [int(axis) for axis in attributes["first_transpose"]]
+    if sorted(order) != list(range(len(before))):
+        return False
+    turned = tuple(before[axis] for axis in order)
+    is_reshaped = len(layer.inputs) > 1 or any(attributes.get("reshape", ()))
+    return turned == network.tensors[layer.outputs[0]].dims and not (is_reshaped and turned.count(-1) > 1)
+
+
 class _Surroundings:
     """A network with what is looked up again and again."""
 
     def __init__(self, network: RecordedNetwork) -> None:
         self.network = network
-        self.sides = work.sides(network)
+        self.origins = operations.origins(network)
         self.producers = network.producers()
         self.consumers = network.consumers()
         self.shuffles = [layer for layer in network.layers if layer.kind == "SHUFFLE"]
@@ -109,7 +131,7 @@ class _Surroundings:
         self.permutations = {
             id(layer): _moving(network, layer)
             for layer in self.shuffles
-            if _is_pure(network, layer) and self.sides[layer.outputs[0]] == "data" and _moving(network, layer)
+            if is_transpose(network, layer) and self.origins[layer.outputs[0]] == "data" and _moving(network, layer)
         }
 
 
@@ -122,7 +144,7 @@ def _row(
         verdict=verdict,
         dims=network.tensors[layer.inputs[0]].dims,
         permutation=permutation,
-        bytes=work.tensor_bytes(network, layer.outputs[0]) if verdict == COPY else 0,
+        bytes=operations.tensor_bytes(network, layer.outputs[0]) if verdict == COPY else 0,
         partners=tuple(partners),
         reason=next((reason for part, reason in _REASONS if part in layer.name), "a transpose or reshape of the model"),
     )
@@ -145,15 +167,6 @@ def _moves(permutation: tuple[int, ...], dims: tuple[int, ...]) -> bool:
     """Whether a transpose changes the order of anything: axes of size 1 may go where they like."""
     order = [axis for axis in permutation if dims[axis] != 1]
     return order != sorted(order)
-
-
-def _is_pure(network: RecordedNetwork, layer: Layer) -> bool:
-    """Whether a shuffle only transposes, once."""
-    if "second_transpose" in layer.attributes or "first_transpose" not in layer.attributes:
-        return False
-    before = network.tensors[layer.inputs[0]].dims
-    turned = tuple(before[int(axis)] for axis in layer.attributes["first_transpose"])
-    return turned == network.tensors[layer.outputs[0]].dims
 
 
 def _inverse(permutation: tuple[int, ...]) -> tuple[int, ...]:
@@ -213,11 +226,11 @@ def _around(everywhere: _Surroundings, start: Layer, entries: set[int], exits: s
     group, seen, waiting = {id(start): start}, set(), [start.outputs[0]]
     while waiting:
         tensor = waiting.pop()
-        if tensor in seen or everywhere.sides[tensor] == "constant":
+        if tensor in seen or everywhere.origins[tensor] == "constant":
             continue
         seen.add(tensor)
         producer = everywhere.producers.get(tensor)
-        if producer is None or tensor in everywhere.network.outputs or everywhere.sides[tensor] == "shape":
+        if producer is None or tensor in everywhere.network.outputs or everywhere.origins[tensor] == "shape":
             return []
         if id(producer) in entries:
             group[id(producer)] = producer

@@ -13,8 +13,8 @@ from collections import Counter
 from typing import ClassVar
 
 from tftrt_yolo.ground.text import printable
-from tftrt_yolo.preflighting import shuffles, work
-from tftrt_yolo.preflighting.recorded_network import NO_TENSOR, Layer, RecordedNetwork
+from tftrt_yolo.preflighting import operations, shuffles
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, NO_TENSOR, Layer, RecordedNetwork
 from tftrt_yolo.preflighting.shuffles import Shuffle
 
 # Source: TensorRT 8.6.1, NvInfer.h, BuilderFlag and NetworkDefinitionCreationFlag; their position is the bit.
@@ -41,7 +41,6 @@ BUILDER_FLAGS = (
 CREATION_FLAGS = ("EXPLICIT_BATCH", "EXPLICIT_PRECISION")
 OIHW = "OIHW"
 NOT_FITTING = "does not fit"
-_MIXING = ("CONVOLUTION", "DECONVOLUTION")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +109,7 @@ class NetworkSummary:
       inputs: The network's inputs.
       outputs: The network's outputs.
       weights_bytes: Of all weights, biases and constants, as recorded.
-      flops: Of convolutions and matrix products for one image; work.CONVENTION says how they are counted.
+      flops: Of convolutions and matrix products for one image; operations.CONVENTION says how they are counted.
       other_operations: Of all other layers for one image.
       shuffles: What TensorRT must do for each shuffle.
       misfits: Convolutions whose filters have another size or shape than the layer asks for. TensorRT refuses such a
@@ -138,7 +137,7 @@ class NetworkSummary:
     @property
     def flops_convention(self) -> str:
         """How operations are counted."""
-        return work.CONVENTION
+        return operations.CONVENTION
 
     @property
     def copies(self) -> tuple[Shuffle, ...]:
@@ -170,7 +169,6 @@ class NetworkSummary:
             *(f"  output {port}" for port in self.outputs),
             f"  shuffles: {verdicts or 'none'}; copies write {self.copied_bytes / 1e6:.1f} MB an image",
             *(f"    {row}" for row in self._reasons()),
-            *(f"  filters that do not fit: {misfit}" for misfit in self.misfits),
         ]
         return printable("\n".join(lines))
 
@@ -192,7 +190,7 @@ def summarize(network: RecordedNetwork) -> NetworkSummary:
     Returns:
       Its summary.
     """
-    arithmetic = [work.of_layer(network, layer) for layer in network.layers]
+    counted = [operations.of_layer(network, layer) for layer in network.layers]
     return NetworkSummary(
         name=network.name,
         layers=len(network.layers),
@@ -205,8 +203,8 @@ def summarize(network: RecordedNetwork) -> NetworkSummary:
         inputs=_ports(network, network.inputs),
         outputs=_ports(network, network.outputs),
         weights_bytes=sum(values.nbytes for layer in network.layers for values in layer.weights.values()),
-        flops=sum(row.products for row in arithmetic),
-        other_operations=sum(row.other for row in arithmetic),
+        flops=sum(row.products for row in counted),
+        other_operations=sum(row.other for row in counted),
         shuffles=shuffles.examine(network),
         misfits=_misfits(network),
     )
@@ -240,7 +238,7 @@ def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:
     """A row for each geometry."""
     producers, groups = network.producers(), {}
     for layer in network.layers:
-        if layer.kind in _MIXING:
+        if layer.kind in CONVOLUTIONS:
             key = (
                 layer.kind,
                 _whole(layer.attributes["kernel"]),
@@ -255,10 +253,12 @@ def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:
             stride_hw=stride,
             groups=count_of_groups,
             count=len(layers),
-            quantized=sum(work.computed_in(network, producers, layer) == "INT8" for layer in layers),
+            quantized=sum(operations.computed_in(network, producers, layer) == "INT8" for layer in layers),
             layouts=dict(Counter(_layout(network, producers, layer) for layer in layers).most_common()),
-            filters=dict(Counter(shape_text(work.kernel_shape(network, layer)) for layer in layers).most_common()),
-            flops=sum(work.of_layer(network, layer).products for layer in layers),
+            filters=dict(
+                Counter(shape_text(operations.kernel_shape(network, layer)) for layer in layers).most_common()
+            ),
+            flops=sum(operations.of_layer(network, layer).products for layer in layers),
         )
         for (kind, kernel, stride, count_of_groups), layers in groups.items()
     ]
@@ -268,7 +268,7 @@ def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:
 def _misfits(network: RecordedNetwork) -> tuple[str, ...]:
     """Convolutions whose filters do not fit, with what they are."""
     producers = network.producers()
-    layouts = ((layer, _layout(network, producers, layer)) for layer in network.layers if layer.kind in _MIXING)
+    layouts = ((layer, _layout(network, producers, layer)) for layer in network.layers if layer.kind in CONVOLUTIONS)
     return tuple(f"{layer.name}: {layout}" for layer, layout in layouts if NOT_FITTING in layout)
 
 
@@ -288,7 +288,7 @@ def _filters_chain(producers: dict[int, Layer], layer: Layer) -> list[Layer]:
 
 def _layout(network: RecordedNetwork, producers: dict[int, Layer], layer: Layer) -> str:
     """How a convolution's filters arrive."""
-    expected = work.kernel_shape(network, layer)
+    expected = operations.kernel_shape(network, layer)
     if "kernel" in layer.weights:
         fits = layer.weights["kernel"].size == math.prod(expected)
         return OIHW if fits else f"{layer.weights['kernel'].size} values, {NOT_FITTING} {shape_text(expected)}"

@@ -296,13 +296,15 @@ def test_fully_connected(has_bias):
             layer("POOLING", type="MAX_AVERAGE_BLEND", window=(2, 2)),
             (1, 3, 8, 8),
             r"POOLING layer a/pooling:POOLING has type MAX_AVERAGE_BLEND\. Expected one of MAX, AVERAGE, which the "
-            r"executor computes; compare without it\.",
+            r"executor computes; leave the layer's op to TensorFlow \(TF_TRT_OP_DENYLIST in the environment\), or file "
+            r"an issue with network\.json\.",
         ),
         (
             layer("POOLING", type="MAX", window=(2, 2), padding_mode="CAFFE"),
             (1, 3, 8, 8),
             r"has padding_mode CAFFE\. Expected one of EXPLICIT_ROUND_DOWN, EXPLICIT_ROUND_UP, SAME_UPPER, SAME_LOWER",
         ),
+        (layer("POOLING", type="MAX", window=(2, 2), stride=(0, 1)), (1, 3, 8, 8), r"ZeroDivisionError: "),
         (layer("PADDING", pre_padding=(1, 1), post_padding=(1,)), (1, 3, 8, 8), r"zip\(\) argument 2 is shorter"),
         (layer("FULLY_CONNECTED", maps=7, weights={"kernel": numbers(7, 5)}), (1, 3, 2, 1), r"matmul"),
     ],

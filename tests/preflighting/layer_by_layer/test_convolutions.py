@@ -108,13 +108,40 @@ def test_what_makes_a_difference_infinite():
     right = _plain(_FILTERS.transpose(3, 2, 0, 1), (-1, 4, 5, 4), **_RIGHT)
     [found] = _compare(changed(right, lambda _: True, attributes={"stride": (1, 1)}), _strided)
     assert (found.output, found.why) == (np.inf, "shape (1, 4, 9, 8) and TensorFlow's (1, 4, 5, 4)")
-    assert str(found).endswith("output within inf of its largest (shape (1, 4, 9, 8) and TensorFlow's (1, 4, 5, 4))")
+    assert str(found) == "m/conv: not equal (shape (1, 4, 9, 8) and TensorFlow's (1, 4, 5, 4))"
     [found] = _compare(changed(right, lambda _: True, weights={"kernel": np.ones(7, np.float32)}), _strided)
     assert (found.filters, found.output) == (np.inf, np.inf)
     assert "cannot reshape array of size 7" in found.why
     [found] = _compare(changed(right, lambda _: True, weights={"kernel": None}), _strided)
     assert "the layer has no kernel" in found.why
     assert not found.is_within
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_told(value):
+    right = _plain(_FILTERS.transpose(3, 2, 0, 1), (-1, 4, 5, 4), **_RIGHT)
+    broken = right.layers[0].weights["kernel"].copy()
+    broken[5] = value
+    [found] = _compare(changed(right, lambda _: True, weights={"kernel": broken}), _strided)
+    assert found.why == "not a number, or infinite, in the recorded filters, the layer's output"
+    assert str(found) == f"m/conv: not equal ({found.why})"
+    assert not found.is_within
+    [found] = _compare(changed(right, lambda _: True, weights={"bias": np.full(4, value, np.float32)}), _strided)
+    assert (found.filters, found.why) == (0, "not a number, or infinite, in the layer's output")
+    assert not found.is_within
+
+
+def test_filters_of_another_count_are_told():
+    why = convolutions._why_infinite(np.zeros(3), np.zeros(4), np.zeros(2), np.zeros(2))
+    assert why == "3 numbers in the filters and 4 in TensorFlow's"
+
+
+def test_a_difference_that_is_too_large_is_told():
+    right = _plain(_FILTERS.transpose(3, 2, 0, 1), (-1, 4, 5, 4), **_RIGHT)
+    huge = np.where(right.layers[0].weights["kernel"] > 0, -3.4e38, 3.4e38).astype(np.float32)
+    [found] = _compare(changed(right, lambda _: True, weights={"kernel": huge}), _strided)
+    assert not found.is_within
+    assert found.why
 
 
 def test_every_op_that_becomes_a_convolution():

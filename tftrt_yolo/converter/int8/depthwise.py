@@ -50,6 +50,6 @@ def spread(kernel: np.ndarray) -> np.ndarray:
       (height, width, channels, channels * outputs of each), of the same type.
     """
     height, width, channels, outputs = kernel.shape
-    spread = np.zeros((height, width, channels, channels, outputs), kernel.dtype)
-    spread[:, :, range(channels), range(channels)] = kernel
-    return spread.reshape(height, width, channels, channels * outputs)
+    ordinary = np.zeros((height, width, channels, channels, outputs), kernel.dtype)
+    ordinary[:, :, range(channels), range(channels)] = kernel
+    return ordinary.reshape(height, width, channels, channels * outputs)

@@ -9,10 +9,10 @@ import dataclasses
 import re
 from collections import Counter
 
-from tftrt_yolo.preflighting import shuffles, work
+from tftrt_yolo.preflighting import operations, shuffles
 from tftrt_yolo.preflighting.drawing import fold
 from tftrt_yolo.preflighting.drawing.graph import Graph
-from tftrt_yolo.preflighting.recorded_network import Layer, RecordedNetwork
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, Layer, RecordedNetwork
 from tftrt_yolo.preflighting.shuffles import Shuffle
 from tftrt_yolo.preflighting.summary import NetworkSummary, shape_text
 
@@ -57,7 +57,7 @@ class Block:
     @property
     def convolutions(self) -> int:
         """How many convolutions are in it."""
-        return self.kinds.get("CONVOLUTION", 0) + self.kinds.get("DECONVOLUTION", 0)
+        return sum(self.kinds.get(kind, 0) for kind in CONVOLUTIONS)
 
     @property
     def copied_bytes(self) -> int:
@@ -125,7 +125,7 @@ def diagram_of(network: RecordedNetwork, summary: NetworkSummary) -> Diagram:
                 shapes=tuple(dict.fromkeys(network.tensors[index].dims for index in given)),
                 type=", ".join(sorted({network.tensors[index].type for index in given})),
                 kinds=dict(Counter(layer.kind for layer in layers).most_common()),
-                flops=sum(work.of_layer(network, layer).products for layer in layers),
+                flops=sum(operations.of_layer(network, layer).products for layer in layers),
                 copies=tuple(copy_of[id(layer)] for layer in layers if id(layer) in copy_of),
                 types=_types(network, producers, layers),
             )
@@ -167,8 +167,8 @@ def _port(network: RecordedNetwork, index: int, rule: str) -> Block:
 
 def _types(network: RecordedNetwork, producers: dict[int, Layer], layers: tuple[Layer, ...]) -> tuple[str, ...]:
     """Types in which the convolutions and products of a block may compute."""
-    heavy = (layer for layer in layers if layer.kind in work.HEAVY)
-    return tuple(sorted({work.computed_in(network, producers, layer) for layer in heavy}))
+    heavy = (layer for layer in layers if layer.kind in operations.HEAVY)
+    return tuple(sorted({operations.computed_in(network, producers, layer) for layer in heavy}))
 
 
 def _title(graph: Graph, group: int, rule: str, titles: dict[int, str]) -> str:
@@ -196,13 +196,13 @@ def _own_name(layers: list[Layer]) -> str:
 
 def _unit_title(graph: Graph, layers: list[Layer]) -> str:
     """Of a layer and what belongs to it."""
-    ranked = [layer for kind in (*work.HEAVY, *_TITLES) for layer in layers if layer.kind == kind]
+    ranked = [layer for kind in (*operations.HEAVY, *_TITLES) for layer in layers if layer.kind == kind]
     if not ranked:
         main = next((layer for layer in layers if layer.kind != "CONSTANT"), layers[0])
         word = main.attributes.get("operation") or main.attributes.get("type")
         return "Add" if word == "SUM" and main.kind == "ELEMENTWISE" else str(word or main.kind).capitalize()
     main = ranked[0]
-    if main.kind not in ("CONVOLUTION", "DECONVOLUTION"):
+    if main.kind not in CONVOLUTIONS:
         return _TITLES[main.kind]
     kernel = "x".join(str(int(side)) for side in main.attributes["kernel"])
     step, groups = int(max(main.attributes.get("stride", (1,)))), int(main.attributes.get("groups", 1))

@@ -17,14 +17,13 @@ TF-TRT's names of layers hold TensorFlow's nodes, and no PyTorch modules, so tha
 
 from collections.abc import Iterable
 
-from tftrt_yolo.preflighting import work
+from tftrt_yolo.preflighting import operations
 from tftrt_yolo.preflighting.drawing.graph import END, NO_GROUP, Graph
-from tftrt_yolo.preflighting.recorded_network import NO_TENSOR, Layer, RecordedNetwork
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, NO_TENSOR, Layer, RecordedNetwork
 
 UNIT, REGION, HEAD, DECODE = "unit", "region", "head", "decode"
 _LIGHT = frozenset({"ELEMENTWISE", "ACTIVATION", "UNARY", "IDENTITY", "QUANTIZE", "DEQUANTIZE", "SELECT"})
 _BEFORE = _LIGHT | {"PADDING", "SHUFFLE"}  # what joins the layer that it is done for
-MIXING = ("CONVOLUTION", "DECONVOLUTION")
 
 
 def fold(network: RecordedNetwork) -> tuple[Graph, dict[int, str]]:
@@ -36,8 +35,8 @@ def fold(network: RecordedNetwork) -> tuple[Graph, dict[int, str]]:
     Returns:
       The graph of the blocks, every layer in one of them, and each block's rule.
     """
-    sides = work.sides(network)
-    graph = _glued_forward(Graph(network, sides, _glued_back(network, sides)))
+    origins = operations.origins(network)
+    graph = _glued_forward(Graph(network, origins, _glued_back(network, origins)))
     regions = _regions(graph)
     graph = graph.merged(regions)
     rules = {min(region): REGION for region in regions}
@@ -47,7 +46,7 @@ def fold(network: RecordedNetwork) -> tuple[Graph, dict[int, str]]:
     ends = _decodes(graph, rules)
     graph = graph.merged(ends)
     rules |= {min(end): rules.get(min(end), DECODE) for end in ends}
-    graph = Graph(network, sides, _with_constants(network, graph.group_of))
+    graph = Graph(network, origins, _with_constants(network, graph.group_of))
     return graph, {group: rules.get(group, UNIT) for group in graph.members}
 
 
@@ -57,14 +56,15 @@ def is_pointwise(layer: Layer) -> bool:
     return layer.kind == "CONVOLUTION" and set(sides) == {1}
 
 
-def _glued_back(network: RecordedNetwork, sides: tuple[str, ...]) -> list[int]:
+def _glued_back(network: RecordedNetwork, origins: tuple[str, ...]) -> list[int]:
     """A group for each layer on data, named by its first layer: what works element by element joins its source."""
     group_of, giver = [], {}
     for position, layer in enumerate(network.layers):
-        if not layer.outputs or sides[layer.outputs[0]] != "data":
+        if not layer.outputs or origins[layer.outputs[0]] != "data":
             group_of.append(NO_GROUP)
             continue
-        given = {giver.get(index, NO_GROUP) for index in layer.inputs if index != NO_TENSOR and sides[index] == "data"}
+        taken = (index for index in layer.inputs if index != NO_TENSOR and origins[index] == "data")
+        given = {giver.get(index, NO_GROUP) for index in taken}
         source = given.pop() if len(given) == 1 else NO_GROUP
         group_of.append(source if layer.kind in _LIGHT and source != NO_GROUP else position)
         giver.update(dict.fromkeys(layer.outputs, group_of[-1]))
@@ -79,19 +79,19 @@ def _glued_forward(graph: Graph) -> Graph:
         is_for_one = len(targets) == 1 and len(graph.predecessors[group]) <= 1 and group not in graph.ends
         if is_for_one and _BEFORE.issuperset(graph.kinds(group)):
             joined[group] = targets.pop()
-    return Graph(graph.network, graph.sides, [joined.get(group, group) for group in graph.group_of])
+    return Graph(graph.network, graph.origins, [joined.get(group, group) for group in graph.group_of])
 
 
 def _scales(graph: Graph, groups: Iterable[int]) -> set[tuple[int, ...]]:
     """Heights and widths that the convolutions of some groups give."""
     layers = (graph.network.layers[position] for group in groups for position in graph.members[group])
-    return {graph.network.tensors[layer.outputs[0]].dims[2:] for layer in layers if layer.kind in MIXING}
+    return {graph.network.tensors[layer.outputs[0]].dims[2:] for layer in layers if layer.kind in CONVOLUTIONS}
 
 
 def _pointwise(graph: Graph, group: int) -> bool:
     """Whether a group is a 1x1 convolution with what belongs to it."""
     layers = [graph.network.layers[position] for position in graph.members[group]]
-    heavy = [layer for layer in layers if layer.kind in work.HEAVY]
+    heavy = [layer for layer in layers if layer.kind in operations.HEAVY]
     return len(heavy) == 1 and is_pointwise(heavy[0])
 
 
@@ -122,7 +122,7 @@ def _regions(graph: Graph) -> list[set[int]]:
 
 def _is_heavy(graph: Graph, group: int) -> bool:
     """Whether a group has a convolution or a product in it."""
-    return not set(work.HEAVY).isdisjoint(graph.kinds(group))
+    return not set(operations.HEAVY).isdisjoint(graph.kinds(group))
 
 
 def _heavy_behind(graph: Graph) -> dict[int, bool]:

@@ -1,6 +1,6 @@
 """Groups of layers, and how data flows between them.
 
-    graph = Graph(network, work.sides(network), group_of)              # a group for each layer
+    graph = Graph(network, operations.origins(network), group_of)              # a group for each layer
     graph.order, graph.successors[group], graph.members[group]
 
 Constants and arithmetic on shapes may be in a group, but make no edge.
@@ -17,7 +17,7 @@ class Graph:
 
     Attributes:
       network: The network.
-      sides: What each tensor depends on, as of work.sides.
+      origins: What each tensor depends on, as of operations.origins.
       group_of: Group of each layer, NO_GROUP for what is in none.
       members: Group to the positions of its layers.
       successors: Group to the groups that take its data.
@@ -27,15 +27,15 @@ class Graph:
       order: All groups, each behind those that it takes data from.
     """
 
-    def __init__(self, network: RecordedNetwork, sides: tuple[str, ...], group_of: list[int]) -> None:
+    def __init__(self, network: RecordedNetwork, origins: tuple[str, ...], group_of: list[int]) -> None:
         """Makes the graph.
 
         Args:
           network: The network.
-          sides: What each tensor depends on.
+          origins: What each tensor depends on.
           group_of: Group of each layer.
         """
-        self.network, self.sides, self.group_of = network, sides, group_of
+        self.network, self.origins, self.group_of = network, origins, group_of
         self.members = {}
         for position, group in enumerate(group_of):
             if group != NO_GROUP:
@@ -54,14 +54,14 @@ class Graph:
         found = {}
         for group, positions in self.members.items():
             for layer in (self.network.layers[position] for position in positions):
-                if layer.outputs and self.sides[layer.outputs[0]] == "data":
+                if layer.outputs and self.origins[layer.outputs[0]] == "data":
                     found |= dict.fromkeys((index, group) for index in layer.inputs if self._leaves(index, group))
         return list(found)
 
     def _leaves(self, index: int, group: int) -> bool:
         """Whether a tensor is data of another group."""
         source = self.giver.get(index, NO_GROUP)
-        return source not in (NO_GROUP, group) and self.sides[index] == "data"
+        return source not in (NO_GROUP, group) and self.origins[index] == "data"
 
     def kinds(self, group: int) -> list[str]:
         """Kinds of a group's layers."""
@@ -77,7 +77,7 @@ class Graph:
           The new graph; a set keeps its least number.
         """
         renamed = {group: min(together) for together in sets for group in together}
-        return Graph(self.network, self.sides, [renamed.get(group, group) for group in self.group_of])
+        return Graph(self.network, self.origins, [renamed.get(group, group) for group in self.group_of])
 
     def post_dominators(self) -> dict[int, int]:
         """The first group that all ways from a group to the outputs lead through; END if there is none."""

@@ -14,9 +14,8 @@ import unicodedata
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.preflighting.drawing import blocks, fold
 from tftrt_yolo.preflighting.drawing.blocks import Block, Diagram
-from tftrt_yolo.preflighting.drawing.fold import MIXING
 from tftrt_yolo.preflighting.drawing.layout import STUB, Box, Layout, arrange
-from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, RecordedNetwork
 from tftrt_yolo.preflighting.summary import NetworkSummary
 
 # Letters that are all as wide can be measured without the font: 0.602 em in DejaVu, Menlo and Courier, less in Consolas
@@ -119,7 +118,7 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
         facts = [counted(len(block.layers), "layer"), f"{block.convolutions} conv"]
         rows.append(("soft", " · ".join([*facts, flops_text(block.flops)] if block.flops else facts[:1]), _SIZE))
         named = sorted(block.kinds.items(), key=lambda item: item[0] == "CONSTANT")  # constants last
-        kinds = [f"{number} {kind.lower().replace('_', ' ')}" for kind, number in named if kind not in MIXING]
+        kinds = [f"{number} {kind.lower().replace('_', ' ')}" for kind, number in named if kind not in CONVOLUTIONS]
         rows += [
             ("soft", text, _SIZE) for text in textwrap.wrap(", ".join(kinds), _LETTERS, max_lines=2, placeholder="…")
         ]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tftrt_yolo.preflighting.executor import words
+from tftrt_yolo.preflighting.executor import enums
 from tftrt_yolo.preflighting.recorded_network import Layer
 
 _erf = np.frompyfunc(math.erf, 1, 1)
@@ -98,17 +98,17 @@ def elementwise(layer: Layer, first: np.ndarray, second: np.ndarray) -> np.ndarr
     """An operation on two tensors of one rank; an axis of size 1 is repeated."""
     if first.ndim != second.ndim:
         raise ValueError(f"operands of rank {first.ndim} and {second.ndim}; expected one rank")
-    return words.meaning(layer, "operation", _ELEMENTWISE)(first, second)
+    return enums.meaning(layer, "operation", _ELEMENTWISE)(first, second)
 
 
 def unary(layer: Layer, data: np.ndarray) -> np.ndarray:
     """A function of every element."""
-    return words.meaning(layer, "operation", _UNARY)(data)
+    return enums.meaning(layer, "operation", _UNARY)(data)
 
 
 def activation(layer: Layer, data: np.ndarray) -> np.ndarray:
     """An activation of every element, with alpha and beta where it has them."""
-    count, function = words.meaning(layer, "type", _ACTIVATIONS)
+    count, function = enums.meaning(layer, "type", _ACTIVATIONS)
     return function(data, *(data.dtype.type(layer.attributes[name]) for name in ("alpha", "beta")[:count]))
 
 
@@ -123,7 +123,7 @@ def softmax(layer: Layer, data: np.ndarray) -> np.ndarray:
 def reduce(layer: Layer, data: np.ndarray) -> np.ndarray:
     """A sum, product, extreme or mean along the axes of the bit mask."""
     axes, keeps = axes_of(layer.attributes["axes"], data.ndim), bool(layer.attributes["keep_dims"])
-    result = words.meaning(layer, "operation", _REDUCE)(data, axis=axes, keepdims=keeps)
+    result = enums.meaning(layer, "operation", _REDUCE)(data, axis=axes, keepdims=keeps)
     return np.asarray(result).astype(data.dtype, copy=False)
 
 
@@ -133,7 +133,7 @@ def top_k(layer: Layer, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if count > data.shape[axis]:
         raise ValueError(f"the first {count} of {data.shape[axis]}")
     order = np.argsort(data, axis=axis, kind="stable")
-    if words.meaning(layer, "operation", {"MAX": True, "MIN": False}):  # backwards twice, so that equals stay in order
+    if enums.meaning(layer, "operation", {"MAX": True, "MIN": False}):  # backwards twice, so that equals stay in order
         backwards = np.argsort(np.flip(data, axis), axis=axis, kind="stable")
         order = data.shape[axis] - 1 - np.flip(backwards, axis)
     order = np.take(order, range(count), axis=axis)
@@ -145,8 +145,8 @@ def matrix_multiply(layer: Layer, first: np.ndarray, second: np.ndarray) -> np.n
     if first.ndim != second.ndim or first.ndim < 2:
         raise ValueError(f"operands of rank {first.ndim} and {second.ndim}; expected one rank of at least 2")
     turned = {"NONE": False, "TRANSPOSE": True}
-    first = first.swapaxes(-1, -2) if words.meaning(layer, "first", turned) else first
-    return first @ (second.swapaxes(-1, -2) if words.meaning(layer, "second", turned) else second)
+    first = first.swapaxes(-1, -2) if enums.meaning(layer, "first", turned) else first
+    return first @ (second.swapaxes(-1, -2) if enums.meaning(layer, "second", turned) else second)
 
 
 def quantize(layer: Layer, data: np.ndarray, scale: np.ndarray) -> np.ndarray:

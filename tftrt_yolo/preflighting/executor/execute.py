@@ -50,7 +50,6 @@ def execute(
     feeds: Mapping[str, np.ndarray],
     *,
     dtype=np.float32,
-    keep: Collection[str] = (),
     replace: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes a network.
@@ -59,24 +58,21 @@ def execute(
       network: What was recorded.
       feeds: Name of each of the network's inputs to its values, of the input's shape and any batch.
       dtype: float32 or float64: what is computed in, for weights and for every tensor of FLOAT or HALF.
-      keep: Names of tensors between layers that are given back as well.
       replace: Name of a tensor between layers to a function that takes its values and gives those that go on.
 
     Returns:
-      Name of each of the network's outputs, and of each kept tensor, to its values.
+      Name of each of the network's outputs to its values.
 
     Raises:
       PreflightError: If a layer is of a kind that is not known here, cannot be computed, or gives another shape or type
         than was recorded.
-      ValueError: If the feeds are not the network's inputs, a name to keep or replace is no tensor's, or dtype is
-        another.
+      ValueError: If the feeds are not the network's inputs, a name to replace is no tensor's, or dtype is another.
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype is {np.dtype(dtype).name}. Expected float32 or float64.")
     values = {index: _fed(network.tensors[index], feeds, dtype) for index in network.inputs}
     replace = replace or {}
-    _check_names(network, feeds, {"keep": keep, "replace": replace})
-    kept = {index for index, tensor in enumerate(network.tensors) if tensor.name in set(keep)} | set(network.outputs)
+    _check_names(network, feeds, replace)
     last = {index: number for number, layer in enumerate(network.layers) for index in layer.inputs}
     for number, layer in enumerate(network.layers):
         given = [None if index == NO_TENSOR else values[index] for index in layer.inputs]
@@ -86,10 +82,10 @@ def execute(
             if tensor.name in replace:
                 values[index] = _typed(layer, tensor, replace[tensor.name](values[index]), dtype)
         del given, value
-        for index in {*layer.inputs, *layer.outputs} - kept - {NO_TENSOR}:
+        for index in {*layer.inputs, *layer.outputs} - {NO_TENSOR, *network.outputs}:
             if last.get(index, number) <= number:
                 del values[index]
-    return {network.tensors[index].name: values[index] for index in sorted(kept)}
+    return {network.tensors[index].name: values[index] for index in sorted(network.outputs)}
 
 
 def compute(layer: Layer, given: list[np.ndarray | None]) -> tuple[np.ndarray, ...]:
@@ -108,12 +104,13 @@ def compute(layer: Layer, given: list[np.ndarray | None]) -> tuple[np.ndarray, .
     if layer.kind not in KINDS:
         raise PreflightError(
             f"Layer {layer.name} is of kind {layer.kind}, which the executor does not compute. Expected one of "
-            f"{', '.join(KINDS)}; compare without it."
+            f"{', '.join(KINDS)}; leave its op to TensorFlow (TF_TRT_OP_DENYLIST in the environment), or file an issue "
+            "with network.json."
         )
     try:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             results = KINDS[layer.kind](layer, *given)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         found = ", ".join("none" if value is None else f"{value.dtype} {value.shape}" for value in given)
         raise PreflightError(
             f"{layer.kind} layer {layer.name} cannot be computed of {found or 'no input'} "
@@ -143,16 +140,15 @@ def _fed(tensor: Tensor, feeds: Mapping[str, np.ndarray], dtype) -> np.ndarray:
     return value.astype(_dtype_of(tensor, dtype), copy=False)
 
 
-def _check_names(network: RecordedNetwork, feeds: Mapping[str, np.ndarray], given: dict[str, Collection[str]]) -> None:
+def _check_names(network: RecordedNetwork, feeds: Mapping[str, np.ndarray], replace: Collection[str]) -> None:
     """Refuses names that mean nothing, or more than one tensor."""
     inputs = {network.tensors[index].name for index in network.inputs}
     if extra := sorted(set(feeds) - inputs):
         raise ValueError(f"feeds hold {', '.join(extra)} too. Expected {', '.join(sorted(inputs))} alone.")
     names = [tensor.name for tensor in network.tensors]
-    for argument, wanted in given.items():
-        for name in wanted:
-            if (count := names.count(name)) != 1:
-                raise ValueError(f"{argument} holds {name}, the name of {count} tensors. Expected that of one.")
+    for name in replace:
+        if (count := names.count(name)) != 1:
+            raise ValueError(f"replace holds {name}, the name of {count} tensors. Expected that of one.")
 
 
 def _dtype_of(tensor: Tensor, dtype) -> np.dtype:

@@ -8,7 +8,7 @@ Source: NVIDIA's documentation of IShuffleLayer, ISliceLayer, IGatherLayer, IRes
 
 import numpy as np
 
-from tftrt_yolo.preflighting.executor import words
+from tftrt_yolo.preflighting.executor import enums
 from tftrt_yolo.preflighting.recorded_network import Layer
 
 
@@ -87,7 +87,7 @@ def select(_: Layer, condition: np.ndarray, first: np.ndarray, second: np.ndarra
 
 def resize(layer: Layer, data: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
     """Nearest or linear along every axis whose size changes."""
-    mode = words.meaning(layer, "mode", {"NEAREST": _nearest, "LINEAR": _linear}, "NEAREST")
+    mode = enums.meaning(layer, "mode", {"NEAREST": _nearest, "LINEAR": _linear}, "NEAREST")
     attributes = layer.attributes
     sizes = attributes.get("output_dims") if size is None else size.tolist()
     scales = attributes.get("scales")
@@ -109,7 +109,7 @@ def _places(layer: Layer, length: int, wanted: int, scale: float) -> np.ndarray:
         "HALF_PIXEL": (places + 0.5) / scale - 0.5,
     }
     # 1 / 3 * 3 must not become less than 1, or rounding down takes another neighbour.
-    return np.round(words.meaning(layer, "coordinates", found, "ASYMMETRIC"), 9)
+    return np.round(enums.meaning(layer, "coordinates", found, "ASYMMETRIC"), 9)
 
 
 def _nearest(layer: Layer, data: np.ndarray, axis: int, places: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _nearest(layer: Layer, data: np.ndarray, axis: int, places: np.ndarray) -> n
         "FLOOR": np.floor(places),
         "CEIL": np.ceil(places),
     }
-    nearest = words.meaning(layer, "rounding", found, "FLOOR")
+    nearest = enums.meaning(layer, "rounding", found, "FLOOR")
     return np.take(data, np.clip(nearest, 0, data.shape[axis] - 1).astype(int), axis=axis)
 
 

@@ -13,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from tftrt_yolo.preflighting.executor import words
+from tftrt_yolo.preflighting.executor import enums
 from tftrt_yolo.preflighting.recorded_network import Layer
 
 _EXPLICIT, _SAME = "EXPLICIT_ROUND_DOWN", ("SAME_UPPER", "SAME_LOWER")
@@ -105,7 +105,7 @@ def deconvolution(layer: Layer, data: np.ndarray, kernel: np.ndarray | None = No
 def pooling(layer: Layer, data: np.ndarray) -> np.ndarray:
     """The largest or the mean under each window; the mean counts padding only where it was told to."""
     spans = spans_of(layer, data.shape, layer.attributes["window"])
-    if words.meaning(layer, "type", {"MAX": True, "AVERAGE": False}):
+    if enums.meaning(layer, "type", {"MAX": True, "AVERAGE": False}):
         lowest = -np.inf if data.dtype.kind == "f" else np.iinfo(data.dtype).min
         return _folded(_pad(data, spans, lowest), spans, np.maximum)
     counted = [_counted(layer, axis, data.shape[2 + axis], span).astype(data.dtype) for axis, span in enumerate(spans)]
@@ -153,7 +153,7 @@ def _span(layer: Layer, axis: int, size: int, window: int) -> Span:
     attributes = layer.attributes
     stride, dilation = (attributes.get(name, (1, 1))[axis] for name in ("stride", "dilation"))
     _check_steps(window, stride, dilation)
-    reach, mode = dilation * (window - 1) + 1, words.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
+    reach, mode = dilation * (window - 1) + 1, enums.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
     if mode in _SAME:
         steps = -(-size // stride)
         total = max((steps - 1) * stride + reach - size, 0)
@@ -172,7 +172,7 @@ def _deconvolved(layer: Layer, axis: int, size: int, window: int) -> Span:
     attributes = layer.attributes
     stride = attributes.get("stride", (1, 1))[axis]
     _check_steps(window, stride, 1)
-    mode = words.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
+    mode = enums.meaning(layer, "padding_mode", _PADDING_MODES, _EXPLICIT)
     full = (size - 1) * stride + window
     if mode in _SAME:
         total = max(window - stride, 0)  # a smaller window leaves nothing to cut off, and nothing is added

@@ -17,9 +17,9 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.preflighting.executor import execute
 from tftrt_yolo.preflighting.numbers_report import ConvolutionDifference
-from tftrt_yolo.preflighting.recorded_network import NO_TENSOR, Layer, RecordedNetwork
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, NO_TENSOR, Layer, RecordedNetwork
+from tftrt_yolo.preflighting.shuffles import is_transpose
 
-KINDS = ("CONVOLUTION", "DECONVOLUTION")
 Fetch = Callable[[Sequence[str]], list[np.ndarray]]
 # The place of the data among the inputs of TensorFlow's ops; the filters are the second everywhere.
 DATA_INPUT = {"Conv2D": 0, "DepthwiseConv2dNative": 0, "Conv2DBackpropInput": 2}
@@ -46,7 +46,7 @@ def compare_convolutions(
       The difference; or for a layer that no node is known for, what was not compared.
     """
     nodes = {node.name: node for node in graph_def.node if node.op in DATA_INPUT}
-    made = [layer for layer in network.layers if layer.kind in KINDS]
+    made = [layer for layer in network.layers if layer.kind in CONVOLUTIONS]
     for layer in made:
         if node_of(layer) not in nodes:
             yield f"{layer.name}: there is no convolution of that name in TensorFlow's graph"
@@ -93,14 +93,32 @@ def _difference(network: RecordedNetwork, layer: Layer, node: NodeDef, expected:
         kernel, bias = (_second(network, layer, place) for place in (1, 2))
         recorded = _kernel(layer) if kernel is None else kernel
         of_filters = _largest(recorded.reshape(-1), np.ascontiguousarray(wanted).reshape(-1))
-        [result] = execute.compute(layer, [_through_quantization(network, layer, data), kernel, bias])
+        given = [_through_quantization(network, layer, data), kernel, bias]
+        [result] = execute.compute(layer, given[: len(layer.inputs)])
     except PreflightError as error:
         return ConvolutionDifference(node.name, np.inf, np.inf, str(error))
     if result.shape != output.shape:
         why = f"shape {result.shape} and TensorFlow's {output.shape}"
         return ConvolutionDifference(node.name, of_filters, np.inf, why)
     magnitude = max(float(np.abs(output).max(initial=0)), float(np.finfo(np.float32).tiny))
-    return ConvolutionDifference(node.name, of_filters, _largest(result, output) / magnitude)
+    of_output = _largest(result, output) / magnitude
+    is_finite = np.isfinite(of_filters) and np.isfinite(of_output)
+    why = "" if is_finite else _why_infinite(recorded, wanted, result, output)
+    return ConvolutionDifference(node.name, of_filters, of_output, why)
+
+
+def _why_infinite(recorded: np.ndarray, wanted: np.ndarray, result: np.ndarray, output: np.ndarray) -> str:
+    """Why a difference is infinite, or no number, though both outputs have one shape."""
+    if recorded.size != wanted.size:
+        return f"{recorded.size} numbers in the filters and {wanted.size} in TensorFlow's"
+    sides = {
+        "the recorded filters": recorded,
+        "TensorFlow's filters": wanted,
+        "the layer's output": result,
+        "TensorFlow's output": output,
+    }
+    broken = [name for name, values in sides.items() if not np.isfinite(values).all()]
+    return f"not a number, or infinite, in {', '.join(broken)}" if broken else "too large to be subtracted"
 
 
 def _kernel(layer: Layer) -> np.ndarray:
@@ -142,7 +160,8 @@ def from_constants(producers: dict[int, Layer], index: int) -> np.ndarray:
     """
     if index not in producers:
         raise PreflightError(
-            f"Tensor {index} is an input of the network. Expected filters made of constants; compare another network."
+            f"Tensor {index} is an input of the network. Expected filters made of constants; leave the op of the "
+            "convolution to TensorFlow (TF_TRT_OP_DENYLIST in the environment), or file an issue with network.json."
         )
     layer = producers[index]
     given = [None if at == NO_TENSOR else from_constants(producers, at) for at in layer.inputs]
@@ -158,7 +177,7 @@ def _through_quantization(network: RecordedNetwork, layer: Layer, data: np.ndarr
       data: TensorFlow's quantised input, (N, C, H, W).
     """
     producers = network.producers()
-    quantize, path = quantization_of(producers, layer)
+    quantize, path = quantization_of(network, layer)
     if quantize is None:
         return data
     for step in (quantize, *reversed(path)):
@@ -168,18 +187,18 @@ def _through_quantization(network: RecordedNetwork, layer: Layer, data: np.ndarr
     return data
 
 
-def quantization_of(producers: dict[int, Layer], layer: Layer) -> tuple[Layer | None, list[Layer]]:
+def quantization_of(network: RecordedNetwork, layer: Layer) -> tuple[Layer | None, list[Layer]]:
     """What quantises a convolution's data.
 
     Args:
-      producers: Number of each tensor to the layer that gives it.
+      network: The network that holds it.
       layer: The convolution.
 
     Returns:
       The QUANTIZE layer, None without one, and what stands between it and the convolution, nearest to this first.
     """
-    path, index = [], layer.inputs[0]
-    while index in producers and (_is_transpose(producers[index]) or producers[index].kind == "DEQUANTIZE"):
+    producers, path, index = network.producers(), [], layer.inputs[0]
+    while index in producers and (producers[index].kind == "DEQUANTIZE" or is_transpose(network, producers[index])):
         path.append(producers[index])
         index = path[-1].inputs[0]
     is_quantized = index in producers and producers[index].kind == "QUANTIZE"
@@ -189,17 +208,5 @@ def quantization_of(producers: dict[int, Layer], layer: Layer) -> tuple[Layer | 
 def untransposed(data: np.ndarray, path: list[Layer]) -> np.ndarray:
     """A convolution's data (N, C, H, W) in the layout that they have at the start of the path to it."""
     for step in path:
-        data = data.transpose(np.argsort(step.attributes["first_transpose"])) if _is_transpose(step) else data
+        data = data.transpose(np.argsort(step.attributes["first_transpose"])) if step.kind == "SHUFFLE" else data
     return data
-
-
-def _is_transpose(layer: Layer) -> bool:
-    """Whether a layer is a shuffle that only transposes."""
-    attributes = layer.attributes
-    return (
-        layer.kind == "SHUFFLE"
-        and "first_transpose" in attributes
-        and "second_transpose" not in attributes
-        and not any(attributes.get("reshape", ()))
-        and len(layer.inputs) == 1
-    )

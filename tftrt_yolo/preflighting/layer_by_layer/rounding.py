@@ -21,7 +21,7 @@ from tftrt_yolo.preflighting.executor import arithmetic
 from tftrt_yolo.preflighting.layer_by_layer import convolutions
 from tftrt_yolo.preflighting.layer_by_layer.convolutions import DATA_INPUT, Fetch
 from tftrt_yolo.preflighting.numbers_report import RoundingDifference
-from tftrt_yolo.preflighting.recorded_network import Layer, RecordedNetwork
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, Layer, RecordedNetwork
 
 
 class Rounding:
@@ -39,8 +39,8 @@ class Rounding:
         nodes = {node.name: node for node in graph_def.node if node.op in DATA_INPUT}
         producers = network.producers()
         for layer in network.layers:
-            if layer.kind in convolutions.KINDS and convolutions.node_of(layer) in nodes:
-                quantize, path = convolutions.quantization_of(producers, layer)
+            if layer.kind in CONVOLUTIONS and convolutions.node_of(layer) in nodes:
+                quantize, path = convolutions.quantization_of(network, layer)
                 if quantize is not None:
                     scale = convolutions.from_constants(producers, quantize.inputs[1])
                     node = nodes[convolutions.node_of(layer)]

@@ -8,6 +8,7 @@ asked anywhere is TensorRT-RTX: another product of the same makers, with the sam
 That it takes a network is no proof that 8.6.1 does, and nothing is run.
 """
 
+import contextlib
 from pathlib import Path
 
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
@@ -25,7 +26,6 @@ def build(
     *,
     compute_capability: str | None = None,
     batch_sizes: tuple[int, ...] = (1, 8, 32),
-    dynamic_shape_profile_strategy: str | None = "Range",
     in_half: bool = False,
 ) -> tuple[BuilderReport | Refusal, ...]:
     """Rebuilds recorded networks in the installed TensorRT, compares every tensor, and builds engines.
@@ -36,37 +36,61 @@ def build(
       recording_dir: Where network.json and weights.bin lie.
       compute_capability: Of the GPU to build for, such as "8.9"; TensorRT-RTX 1.7 knows 7.5, 8.0, 8.6, 8.9, 12.0 and
         12.1. None for "8.9"; with TensorRT itself it must be None, for it builds for the GPU that is here.
-      batch_sizes: Batch sizes for the optimisation profiles.
-      dynamic_shape_profile_strategy: "Range", "Optimal" or "Range+Optimal"; None for what a conversion takes. With
-        three sizes "Range+Optimal" makes four profiles, and takes up to three times as long as "Range", which covers
-        the same sizes.
+      batch_sizes: Batch sizes from the least to the largest of which the engine gets one optimisation profile.
       in_half: Whether to put the network into FP16 first. A network that TensorRT 8.6 is to run in FP16 has FP32 types
         and a flag; strongly typed builders have no such flag and build the types that they are given. INT8 networks
         have INT8 in their types and are built as they are.
 
     Returns:
-      For each network a report, or the refusal of it: TensorRT's own words, or how its process ended.
+      For each network a report, or the refusal of it: TensorRT's own words, how its process ended, or what keeps it
+      from working on this machine.
 
     Raises:
-      ValueError: If batch_sizes or the strategy are out of their ranges.
-      PreflightError: If no TensorRT is installed or it cannot work here, it does not build for compute_capability, or
-        the recording is damaged.
+      ValueError: If batch_sizes are out of their range.
+      PreflightError: If no TensorRT is installed, it does not build for compute_capability, or the recording is
+        damaged.
     """
-    options = TensorRTOptions(batch_sizes=batch_sizes, dynamic_shape_profile_strategy=dynamic_shape_profile_strategy)
-    builder = builders.find()
-    if builder is None:
-        raise PreflightError(f"No TensorRT that can rebuild a network is installed here. {builders.REMEDY}")
-    order = Order(compute_capability, options.batch_sizes, options.strategy, in_half)
+    options = TensorRTOptions(batch_sizes=batch_sizes)
+    order = Order(_installed(), compute_capability, options.batch_sizes, in_half)
     count, said = len(recorded_network.read(recording_dir)), []
     while len(said) < count:  # once, but for one that ends the process
         with Worker("tftrt_yolo.preflighting.real_builder.engine") as worker:
-            worker.start(recording_dir=Path(recording_dir).resolve(), builder=builder, order=order, first=len(said))
+            worker.start(recording_dir=Path(recording_dir).resolve(), order=order, first=len(said))
             try:
                 while len(said) < count:
                     said.append(worker.receive())
             except WorkerCrashedError as error:
-                remedy = (
-                    f"Try smaller {argument('batch_sizes')}, another version of it, or do without the real builder."
-                )
-                said.append(Refusal(f"{builder} did not come to an end. {remedy} The process {error}"))
+                remedy = f"Try smaller {argument('batch_sizes')}. {order.builder.how_to_leave_out}"
+                said.append(Refusal(f"{order.builder} did not come to an end. {remedy} The process {error}"))
     return tuple(said)
+
+
+def check_target(compute_capability: str | None) -> None:
+    """Refuses a GPU that no engine can be built for here; takes seconds, and belongs before all that takes minutes.
+
+    A TensorRT that is installed and does not work passes: `build` tells of it, and keeps nothing from being done.
+
+    Args:
+      compute_capability: As `build`; None needs no check.
+
+    Raises:
+      PreflightError: If no TensorRT is installed that builds, or it does not build for this GPU.
+    """
+    if compute_capability is None:
+        return
+    builder = _installed()
+    with Worker("tftrt_yolo.preflighting.real_builder.target") as worker, contextlib.suppress(WorkerCrashedError):
+        worker.start(builder=builder, compute_capability=compute_capability)
+        worker.receive()
+
+
+def _installed() -> builders.Builder:
+    """The TensorRT that is asked.
+
+    Raises:
+      PreflightError: If there is none.
+    """
+    builder = builders.find()
+    if builder is None:
+        raise PreflightError(f"No TensorRT that can rebuild a network is installed here. {builders.INSTALL}")
+    return builder

@@ -1,6 +1,6 @@
 """Which TensorRT is installed that can rebuild a recorded network.
 
-    find()       # Builder(module="tensorrt_rtx_bindings", name="TensorRT-RTX", version="1.7.1.116"), or None
+    find()       # Builder(module="tensorrt_rtx_bindings", name="TensorRT-RTX", version=...), or None
 
 Nothing is imported here: native code may end the process, so only workers import it.
 """
@@ -13,7 +13,7 @@ import re
 # Modules, the best first: TensorRT-RTX builds on a CPU, for a GPU that is named; TensorRT for the GPU that is there.
 _NAMES = {"tensorrt_rtx_bindings": "TensorRT-RTX", "tensorrt_rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}
 _OLDEST_TENSORRT = 10  # before, its Python API is another
-REMEDY = "Install TensorRT-RTX, which needs no GPU: pip install 'tftrt_yolo[preflight]' (Linux, x86-64)."
+INSTALL = "Install TensorRT-RTX, which needs no GPU: pip install 'tftrt_yolo[preflight]' (Linux, x86-64)."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +24,22 @@ class Builder:
       module: What is imported.
       name: "TensorRT-RTX" or "TensorRT".
       version: Its version; "unknown" if its files do not say.
+      package: What pip knows it as.
     """
 
     module: str
     name: str
     version: str
+    package: str
 
     def __str__(self) -> str:
         """Name and version."""
         return f"{self.name} {self.version}"
+
+    @property
+    def how_to_leave_out(self) -> str:
+        """What to do where it does not work."""
+        return f"Install another version of it, or leave it out: pip uninstall {self.package}."
 
 
 def find() -> Builder | None:
@@ -48,16 +55,18 @@ def find() -> Builder | None:
             continue
         if spec is None or spec.origin is None:  # not there, or a folder that happens to have this name
             continue
-        builder = Builder(module, name, _version(module))
+        builder = Builder(module, name, *_version_and_package(module))
         if name != "TensorRT" or _major(builder.version) >= _OLDEST_TENSORRT:
             return builder
     return None
 
 
-def _version(module: str) -> str:
-    """Version of the distribution that a module belongs to."""
+def _version_and_package(module: str) -> tuple[str, str]:
+    """Version and name of the distribution that a module belongs to."""
     distributions = importlib.metadata.packages_distributions().get(module)
-    return importlib.metadata.version(distributions[0]) if distributions else "unknown"
+    if not distributions:
+        return "unknown", module
+    return importlib.metadata.version(distributions[0]), distributions[0]
 
 
 def _major(version: str) -> int:

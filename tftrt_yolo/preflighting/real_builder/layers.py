@@ -96,8 +96,8 @@ def add(layer: Layer, inputs: list, output_types: tuple[str, ...], to: Target) -
     if unknown:
         raise PreflightError(
             f"Layer {quoted(layer.name)} is a {layer.kind} with {sorted(layer.attributes)}; how {sorted(unknown)} is "
-            f"said to TensorRT 10 is not known here. Known are {', '.join(_KINDS)}. Leave the real builder out, and "
-            "file an issue with network.json."
+            f"said to TensorRT 10 is not known here. Known are {', '.join(_KINDS)}. Leave its op to "
+            "TensorFlow (TF_TRT_OP_DENYLIST in the environment), or file an issue with network.json."
         )
     with as_recorded(f"Layer {quoted(layer.name)}, a {layer.kind},"):
         return _outputs(layer, kind, inputs, output_types, to)

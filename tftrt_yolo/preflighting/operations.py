@@ -1,8 +1,8 @@
 """What a recorded network computes for one image, counted from shapes.
 
-    arithmetic = work.of_layer(network, layer)
-    arithmetic.products                      # 2 x multiply-accumulates of a convolution or a matrix product
-    arithmetic.other                         # operations of everything else
+    counted = operations.of_layer(network, layer)
+    counted.products                      # 2 x multiply-accumulates of a convolution or a matrix product
+    counted.other                         # operations of everything else
 
 A batch that is decided later counts as one image. A bias that is an elementwise layer of its own counts there, one
 inside a convolution does not count.
@@ -11,13 +11,15 @@ inside a convolution does not count.
 import dataclasses
 import math
 
-from tftrt_yolo.preflighting.recorded_network import NO_TENSOR, Layer, RecordedNetwork
+import numpy as np
+
+from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, DTYPES, NO_TENSOR, Layer, RecordedNetwork
 
 CONVENTION = (
     "One image; a multiply-accumulate of a convolution, a fully connected layer or a matrix product counts as two. "
     "Every other layer counts one operation an output element, a pooling its window and a reduction its input."
 )
-HEAVY = ("CONVOLUTION", "DECONVOLUTION", "FULLY_CONNECTED", "MATRIX_MULTIPLY")
+HEAVY = (*CONVOLUTIONS, "FULLY_CONNECTED", "MATRIX_MULTIPLY")
 _MOVES = {
     "CONCATENATION",
     "CONSTANT",
@@ -31,11 +33,10 @@ _MOVES = {
     "SLICE",
     "TOPK",
 }  # kinds that move or compare values and do not calculate
-_ITEM_BYTES = {"FLOAT": 4, "HALF": 2, "INT8": 1, "INT32": 4, "BOOL": 1, "UINT8": 1}
 
 
 @dataclasses.dataclass(frozen=True)
-class Arithmetic:
+class Operations:
     """Operations of one layer, for one image.
 
     Attributes:
@@ -47,7 +48,7 @@ class Arithmetic:
     other: int
 
 
-def of_layer(network: RecordedNetwork, layer: Layer) -> Arithmetic:
+def of_layer(network: RecordedNetwork, layer: Layer) -> Operations:
     """Counts the operations of a layer.
 
     Args:
@@ -58,15 +59,15 @@ def of_layer(network: RecordedNetwork, layer: Layer) -> Arithmetic:
       Its operations for one image.
     """
     if layer.kind in HEAVY:
-        return Arithmetic(2 * _multiply_accumulates(network, layer), 0)
+        return Operations(2 * _multiply_accumulates(network, layer), 0)
     if layer.kind in _MOVES or not layer.outputs:
-        return Arithmetic(0, 0)
+        return Operations(0, 0)
     counted = elements(network, layer.outputs[0])
     if layer.kind == "POOLING":
         counted *= math.prod(int(side) for side in layer.attributes.get("window", ()))
     elif layer.kind == "REDUCE" and layer.inputs:
         counted = elements(network, layer.inputs[0])
-    return Arithmetic(0, counted)
+    return Operations(0, counted)
 
 
 def elements(network: RecordedNetwork, tensor: int) -> int:
@@ -76,7 +77,7 @@ def elements(network: RecordedNetwork, tensor: int) -> int:
 
 def tensor_bytes(network: RecordedNetwork, tensor: int) -> int:
     """Bytes of a tensor for one image, in the type that it was recorded with."""
-    return elements(network, tensor) * _ITEM_BYTES[network.tensors[tensor].type]
+    return elements(network, tensor) * np.dtype(DTYPES[network.tensors[tensor].type]).itemsize
 
 
 def kernel_shape(network: RecordedNetwork, layer: Layer) -> tuple[int, ...]:
@@ -128,7 +129,7 @@ def computed_in(network: RecordedNetwork, producers: dict[int, Layer], layer: La
     return layer.precision or network.tensors[layer.outputs[0]].type
 
 
-def sides(network: RecordedNetwork) -> tuple[str, ...]:
+def origins(network: RecordedNetwork) -> tuple[str, ...]:
     """Which tensors depend on the network's inputs.
 
     Args:
@@ -142,7 +143,7 @@ def sides(network: RecordedNetwork) -> tuple[str, ...]:
         found[index] = "data"
     for layer in network.layers:
         given = {found[index] for index in layer.inputs if index != NO_TENSOR}
-        side = next((side for side in ("data", "shape") if side in given), "constant")
+        origin = next((origin for origin in ("data", "shape") if origin in given), "constant")
         for index in layer.outputs:
-            found[index] = "shape" if layer.kind == "SHAPE" and side == "data" else side
+            found[index] = "shape" if layer.kind == "SHAPE" and origin == "data" else origin
     return tuple(found)

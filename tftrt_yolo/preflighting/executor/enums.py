@@ -25,6 +25,7 @@ def meaning(layer: Layer, attribute: str, known: dict[str, _Meaning], default: s
     if word not in known:
         raise PreflightError(
             f"{layer.kind} layer {layer.name} has {attribute} {word}. Expected one of {', '.join(known)}, which the "
-            "executor computes; compare without it."
+            "executor computes; leave the layer's op to TensorFlow (TF_TRT_OP_DENYLIST in the environment), or file an "
+            "issue with network.json."
         )
     return known[word]
