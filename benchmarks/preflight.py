@@ -52,7 +52,7 @@ and built by TensorRT-RTX {version} for compute capability 8.9 with one profile 
 
 - *layers*: of the engine, and of these the convolutions and the shuffles that must copy.
 - *equal alone*: convolutions whose filter and, fed TensorFlow's input, output are TensorFlow's.
-- *outputs*: the most by which the whole network's outputs lie from TensorFlow's; INT8's ties of rounding are not settled.
+- *outputs*: the most by which the whole network's outputs lie from TensorFlow's; INT8's with its ties of rounding.
 - *tensors*: compared with TensorRT-RTX's own inference, and how many had another shape or type.
 - *plan*: the engine of TensorRT-RTX, in the types that it was built in: FP16, or INT8 and FP32.
 - *s*: beside other work on the same two cores.

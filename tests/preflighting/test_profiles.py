@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tftrt_yolo.ground.errors import PreflightError
-from tftrt_yolo.preflighting.profiles import Profile, profiles
+from tftrt_yolo.preflighting.profiles import Profile, profiles, profiles_by_strategy
 
 DIMS = (-1, 640, 480, 3)
 
@@ -57,3 +57,10 @@ def test_more_than_the_batch_is_open():
 def test_bad_arguments(batch_sizes, strategy, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         profiles(batch_sizes, strategy, DIMS)
+
+
+def test_an_input_of_which_more_is_open_is_left_out():
+    found = profiles_by_strategy((1, 2), {"whole": (-1, 8), "open": (-1, -1, 3), "fixed": (1, 8)})
+    assert list(found) == ["Range", "Optimal", "Range+Optimal"]
+    assert all(sorted(of_inputs) == ["fixed", "whole"] for of_inputs in found.values())
+    assert found["Range"]["fixed"] == ()

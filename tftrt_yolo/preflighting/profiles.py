@@ -65,12 +65,14 @@ def profiles_by_strategy(batch_sizes: tuple[int, ...], inputs: dict[str, tuple[i
 
     Args:
       batch_sizes: As `profiles`.
-      inputs: Name of each input of a network to its shape.
+      inputs: Name of each input of a network to its shape. One of which more than the batch is open is left out: what
+        TF-TRT makes of it, only a run shows.
 
     Returns:
       Name of each strategy to the profiles of each input.
     """
+    told = {name: dims for name, dims in inputs.items() if -1 not in dims[1:]}
     return {
-        strategy: {name: profiles(batch_sizes, strategy, dims) for name, dims in inputs.items()}
+        strategy: {name: profiles(batch_sizes, strategy, dims) for name, dims in told.items()}
         for strategy in PROFILE_STRATEGIES
     }
