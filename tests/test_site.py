@@ -16,7 +16,18 @@ from tests.documents import DOCUMENTS, LANGUAGES, PAGES, README, ROOT, anchors, 
 from tftrt_yolo import contract
 
 SITE = ROOT / "docs"
-COMMANDS = ("export", "convert", "predict", "inspect", "check", "benchmark", "evaluate", "sensitivity", "demo")
+COMMANDS = (
+    "export",
+    "convert",
+    "preflight",
+    "predict",
+    "inspect",
+    "check",
+    "benchmark",
+    "evaluate",
+    "sensitivity",
+    "demo",
+)
 
 
 def _load(path):
