@@ -123,7 +123,8 @@ def test_a_compiler_that_is_interrupted_leaves_nothing(tmp_path, no_compiler):
     slow = no_compiler / "c++"
     slow.write_text(f"#!/bin/sh\n/bin/sleep 600 & echo $! > {tmp_path}/child; /bin/touch $TMPDIR/cc.s; wait\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
-    code = "import sys; from pathlib import Path; from tftrt_yolo.preflighting.stand_in import library; "
+    code = "import signal, sys; from pathlib import Path; from tftrt_yolo.preflighting.stand_in import library; "
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's background has it ignored
     code += "library.built(Path(sys.argv[1]))"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "cache")], stderr=subprocess.DEVNULL)
     child = tmp_path / "child"
