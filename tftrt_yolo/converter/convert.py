@@ -137,6 +137,5 @@ def _finish(worker: Worker, crash_hint: str, on_progress: Callable[[int, int], N
     try:
         return progress.result_of(worker, on_progress)
     except WorkerCrashedError as error:
-        is_full = "No space left on device" in str(error)
-        hint = "Free some space, or write to another disk" if is_full else crash_hint
+        hint = "Free some space, or write to another disk" if error.is_disk_full else crash_hint
         raise ConversionError(f"The conversion did not come to an end. {hint}. The process {error}") from error

@@ -68,9 +68,10 @@ def compare_numbers(
     gc.collect()  # freezing leaves copies of the weights in reference cycles
     engines = [_Engine(network, source.metadata, graph, is_alone=len(networks) == 1) for network in networks]
     for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
-        fetch = graph.fetching(in_unit_range(frames))
+        frames = in_unit_range(frames)
+        fetch = graph.fetching(frames)
         for engine in engines:
-            engine.add(in_unit_range(frames), fetch)
+            engine.add(frames, fetch)
             if number == 0:
                 engine.compare_convolutions(fetch)
     return Numbers(

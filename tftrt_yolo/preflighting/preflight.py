@@ -13,14 +13,11 @@ It is no engine of TensorRT 8.6.1, and proves neither that 8.6.1 takes the netwo
 """
 
 import contextlib
-import errno
 import itertools
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 from tftrt_yolo.contract import PRECISION_MODES
 from tftrt_yolo.converter.int8.int8_options import Int8Options
@@ -104,8 +101,7 @@ def preflight(
     """
     start = time.perf_counter()
     options = TensorRTOptions(batch_sizes=tuple(batch_sizes))
-    if compute_capability is not None:
-        check_target(compute_capability)
+    check_target(compute_capability)
     int8 = _check_precision(precision_mode := str(precision_mode).upper(), calibration_data)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
@@ -124,18 +120,18 @@ def preflight(
         tensorflow_side.send(folder)
         built = _built(folder, options, compute_capability, in_half=precision_mode == "FP16")  # meanwhile
         numbers = tensorflow_side.receive()
-        engines = _engines(recorded_network.read(folder), options, built)
+        networks = recorded_network.read(folder)
         report = PreflightReport(
             saved_model_dir=str(saved_model_dir),
             precision_mode=precision_mode,
             batch_sizes=options.batch_sizes,
-            engines=engines,
+            engines=_engines(networks, options, built),
             numbers=numbers,
             **conversion,
             seconds=time.perf_counter() - start,
         )
         if output_dir is not None:
-            _write(report, folder)
+            _write(report, networks, folder)
     return report
 
 
@@ -176,20 +172,20 @@ def _recording(stand_in: bytes, folder: Path) -> Iterator[Worker]:
 
 
 @contextlib.contextmanager
-def _worker(name: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Worker]:
+def _worker(name: str, environment: dict[str, str] | None = None) -> Iterator[Worker]:
     """A process for a module of this room; says what a crash of it means."""
     try:
-        with Worker(f"tftrt_yolo.preflighting.{name}", environment=_GIVE_BACK | environment, keep_heap=False) as worker:
+        environment = _GIVE_BACK | (environment or {})
+        with Worker(f"tftrt_yolo.preflighting.{name}", environment=environment, keep_heap=False) as worker:
             yield worker
     except WorkerCrashedError as error:
-        raise PreflightError(
-            f"The preflight did not come to an end. {_hint(str(error))}. The process {error}"
-        ) from error
+        raise PreflightError(f"The preflight did not come to an end. {_hint(error)}. The process {error}") from error
 
 
-def _hint(crash: str) -> str:
+def _hint(error: WorkerCrashedError) -> str:
     """What to do about a process that ended."""
-    if os.strerror(errno.ENOSPC) in crash:
+    crash = str(error)
+    if error.is_disk_full:
         return "Free some space, or write to another disk"
     if "stand-in for TensorRT: TF-TRT calls" in crash:
         return "TF-TRT asked the stand-in for TensorRT for what it does not have; report it with the architecture"
@@ -228,10 +224,10 @@ def _engines(
     )
 
 
-def _write(report: PreflightReport, folder: Path) -> None:
+def _write(report: PreflightReport, networks: tuple[RecordedNetwork, ...], folder: Path) -> None:
     """Writes the report and the drawings beside the recording."""
     report.write(folder)
-    drawn = list(zip(recorded_network.read(folder), (engine.summary for engine in report.engines), strict=True))
+    drawn = list(zip(networks, (engine.summary for engine in report.engines), strict=True))
     for number, (network, summary) in enumerate(drawn, 1):
         name = "graph.svg" if number == 1 else f"graph_{number}.svg"
         (folder / name).write_text(svg.draw(network, summary), encoding="utf-8")

@@ -22,6 +22,7 @@ started it (see `clean_room`). So what it is told of must not be relative: give 
 """
 
 import contextlib
+import errno
 import os
 import pickle
 import secrets
@@ -81,6 +82,11 @@ _MEANINGS = {
 
 class WorkerCrashedError(Exception):
     """The process ended without a result; the message ends with the last lines that it printed."""
+
+    @property
+    def is_disk_full(self) -> bool:
+        """Whether its last words say that a disk had no space."""
+        return os.strerror(errno.ENOSPC) in str(self)
 
 
 class Worker:
