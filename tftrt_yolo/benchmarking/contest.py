@@ -60,7 +60,7 @@ def measure(
     outcomes = []
     if runnable:
         costs, ceilings, why_no_floor = _measure_floor(plan, circumstances, runnable, on_progress)
-        versions = (environment.tensorflow_version, environment.loaded_tensorrt, environment.why_no_engines)
+        versions = (environment.tensorflow_version, environment.engine_runtime, environment.why_no_engines)
         artifacts = Artifacts(plan, machine_key=repr((here.cpu, here.cpu_flags, environment.gpus, versions)))
         outcomes = [session.run(contestant, artifacts, on_progress) for contestant in runnable]
     absent += [absence for outcome in outcomes for absence in outcome.absent]

@@ -150,6 +150,8 @@ class EngineReport(ConversionReport):
       left_to_tensorflow: The same by op type, with TF-TRT's reasons.
       linked_tensorrt: TensorRT that TensorFlow was built against.
       loaded_tensorrt: TensorRT that was found here; None if there is none.
+      has_stand_in: Whether this package's stand-in took TensorRT's place: then the engines are a rehearsal's, and no
+        TensorRT can load them.
       quantization: How it was quantised; None unless the precision is INT8.
     """
 
@@ -165,6 +167,7 @@ class EngineReport(ConversionReport):
     loaded_tensorrt: str | None
     quantization: QuantizationReport | None = None
     dynamic_shape_profile_strategy: str | None = None
+    has_stand_in: bool = False
 
     DERIVED: ClassVar = ("coverage",)
 
@@ -179,7 +182,8 @@ class EngineReport(ConversionReport):
         engine = "engine" if self.engines == 1 else "engines"
         if self.engines_built:
             sizes = f"batch sizes {', '.join(map(str, self.batch_sizes))}, {self.dynamic_shape_profile_strategy}"
-            built = f"built for {sizes} ({self.engine_bytes / 1e6:.1f} MB)"
+            by = " by the stand-in, not by TensorRT," if self.has_stand_in else ""
+            built = f"built{by} for {sizes} ({self.engine_bytes / 1e6:.1f} MB)"
         else:
             built = f"not built here: {self.why_not_built}"
         left = "\n".join(f"    {left_over}" for left_over in self.left_to_tensorflow) or "    nothing"
@@ -190,7 +194,7 @@ class EngineReport(ConversionReport):
             f"({self.coverage:.1%}); left to TensorFlow inside `network`:\n{left}\n"
             + (f"{self.quantization}\n" if self.quantization else "")
             + f"  TensorFlow {self.tensorflow_version}, linked TensorRT {self.linked_tensorrt}, "
-            f"loaded TensorRT {self.loaded_tensorrt or 'none'}"
+            f"loaded TensorRT {self.loaded_tensorrt or 'none'}{' (stand-in)' if self.has_stand_in else ''}"
         )
 
 

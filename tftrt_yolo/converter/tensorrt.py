@@ -95,6 +95,7 @@ def work(
         "tensorflow_version": machine.tensorflow_version,
         "linked_tensorrt": machine.linked_tensorrt,
         "loaded_tensorrt": machine.loaded_tensorrt,
+        "has_stand_in": machine.has_stand_in,
     }
 
 

@@ -23,6 +23,7 @@ TENSORRT_VERSION = "8.6.1"
 LIBRARIES = (f"libnvinfer.so.{TENSORRT_VERSION}", f"libnvinfer_plugin.so.{TENSORRT_VERSION}")
 _CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # as the Linux kernel names them
+STAND_IN_MARK = "tftrt_yolo_stand_in"  # a symbol of this package's stand-in for TensorRT, which TensorRT does not have
 _BUILDER_LIBRARY = f"libnvinfer_builder_resource.so.{TENSORRT_VERSION}"  # libnvinfer opens it to build engines
 _LAST_TENSORFLOW = "2.17"
 TESTED_EXPORT_TOOLS = {
@@ -48,6 +49,7 @@ class Environment:
       loaded_tensorrt: Version of the TensorRT that was found; None if a library cannot be opened.
       gpus: Names of the GPUs that TensorFlow sees.
       export_tools: Package to installed version, None where it is missing.
+      has_stand_in: Whether what is loaded as TensorRT is this package's stand-in, which computes on the host.
       network_closed_by: What keeps the processes that handle checkpoints from the network; None if none starts here,
         or nobody looked.
     """
@@ -60,9 +62,19 @@ class Environment:
     loaded_tensorrt: str | None
     gpus: tuple[str, ...]
     export_tools: dict[str, str | None]
+    has_stand_in: bool = False
     network_closed_by: str | None = None
 
-    DERIVED: ClassVar = ("can_build_engines", "why_no_engines", "remedies")
+    DERIVED: ClassVar = ("can_build_engines", "why_no_engines", "remedies", "engine_runtime")
+
+    @property
+    def engine_runtime(self) -> str:
+        """What engines are built and run by, for reports: "TensorRT 8.6.1", or that it is the stand-in; "" for none."""
+        if self.loaded_tensorrt is None:
+            return ""
+        if self.has_stand_in:
+            return f"stand-in for TensorRT {self.loaded_tensorrt}"
+        return f"TensorRT {self.loaded_tensorrt}"
 
     @property
     def why_no_engines(self) -> str:
@@ -116,7 +128,8 @@ class Environment:
         rows = [("Python", self.python_version), ("TensorFlow", self.tensorflow_version or "missing")]
         rows.append(("  built with TensorRT", self.linked_tensorrt or "no"))
         rows += [(f"  {name}", problem or "found") for name, problem in self.library_problems.items()]
-        rows.append(("  loaded TensorRT", self.loaded_tensorrt or "none"))
+        stand_in = ": a stand-in of this package, not TensorRT" if self.has_stand_in else ""
+        rows.append(("  loaded TensorRT", (self.loaded_tensorrt or "none") + stand_in))
         rows.append(("  GPU", ", ".join(self.gpus) or "none"))
         for name, version in self.export_tools.items():
             tested = TESTED_EXPORT_TOOLS[name]
@@ -127,7 +140,10 @@ class Environment:
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {value}" for name, value in rows]
         if self.can_build_engines:
-            lines.append("Engines can be built and run here.")
+            how = (
+                "rehearsed here; the stand-in computes them on the host" if self.has_stand_in else "built and run here"
+            )
+            lines.append(f"Engines can be {how}.")
         else:
             works = "conversion and prediction work" if self.built_with_tensorrt else "prediction works"
             lines.append(f"Engines are not built here ({self.why_no_engines}); {works} all the same.")
@@ -178,6 +194,7 @@ def look() -> Environment:
         linked_tensorrt=linked,
         library_problems=problems,
         loaded_tensorrt=loaded,
+        has_stand_in=loaded is not None and any(map(_is_stand_in, LIBRARIES)),
         gpus=_gpus(),
     )
 
@@ -281,12 +298,22 @@ def _closed_by() -> str | None:
 
 def _problem(library: str) -> str:
     """Why a library cannot be opened as TensorFlow would; empty if it can."""
-    beside_tensorflow = _site_packages() / "tensorrt" / library
     try:
-        ctypes.CDLL(str(beside_tensorflow) if beside_tensorflow.exists() else library)
+        _opened(library)
     except OSError as error:
         return str(error)
     return ""
+
+
+def _is_stand_in(library: str) -> bool:
+    """Whether a library that can be opened is this package's stand-in."""
+    return hasattr(_opened(library), STAND_IN_MARK)
+
+
+def _opened(library: str) -> ctypes.CDLL:
+    """A library as TensorFlow would open it."""
+    beside_tensorflow = _site_packages() / "tensorrt" / library
+    return ctypes.CDLL(str(beside_tensorflow) if beside_tensorflow.exists() else library)
 
 
 def _tensorrt_versions(*, can_load: bool) -> tuple[str, str | None]:

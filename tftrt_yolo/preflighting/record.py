@@ -22,6 +22,7 @@ from tensorflow.python.grappler import tf_optimizer
 from tftrt_yolo.converter import partition
 from tftrt_yolo.converter.baked import virtual_devices
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.stand_in import library
@@ -95,7 +96,7 @@ def _check_stand_in() -> None:
 def _is_stand_in(name: str) -> bool:
     """Whether a library that is opened by this name is ours."""
     try:
-        return hasattr(ctypes.CDLL(name), library.MARK)
+        return hasattr(ctypes.CDLL(name), environment.STAND_IN_MARK)
     except OSError:
         return False
 

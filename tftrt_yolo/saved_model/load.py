@@ -32,7 +32,7 @@ class Backend:
     """What runs the network, and why.
 
     Attributes:
-      name: "TensorRT", "XLA" or "TensorFlow".
+      name: "TensorRT", "TensorRT stand-in" (a rehearsal: it computes on the host), "XLA" or "TensorFlow".
       device: The device in TensorFlow's words.
       reason: Why it is this one.
     """
@@ -77,7 +77,8 @@ def load(
         reason = (
             "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
         )
-        return load_whole(handle, meta_graph), Backend("TensorRT", device, reason)
+        name = "TensorRT stand-in" if machine.has_stand_in else "TensorRT"
+        return load_whole(handle, meta_graph), Backend(name, device, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {len(engines)} TensorRT engine(s), which cannot run here: "

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tftrt_yolo
+from tftrt_yolo.ground.environment import STAND_IN_MARK
 from tftrt_yolo.preflighting.stand_in import library
 
 HOST_COMPILERS = [name for name in ("c++", "g++", "clang++") if shutil.which(name)]
@@ -270,4 +271,4 @@ def test_another_version_of_tensorflow_is_refused(opened):
 
 
 def test_ctypes_finds_the_mark(opened):
-    assert hasattr(ctypes.CDLL(str(opened)), library.MARK)
+    assert hasattr(ctypes.CDLL(str(opened)), STAND_IN_MARK)

@@ -29,7 +29,6 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import printable
 
 TENSORRT_LIBRARIES = ("libnvinfer.so.8.6.1", "libnvinfer_plugin.so.8.6.1")
-MARK = "tftrt_yolo_stand_in"  # a symbol that the real library does not have
 RECORDING_DIR = "TFTRT_YOLO_RECORDING_DIR"  # the library records into it, and passes for no TensorRT without it
 _SOURCES = Path(__file__).parent
 # No exceptions, no type information and no standard library: it needs nothing of a compiler's but the C library's
