@@ -79,12 +79,12 @@ class _Weights(ctypes.Structure):
 class Api:
     """The stand-in, and what was made of it."""
 
-    def __init__(self, path):
-        self.library = ctypes.CDLL(path)
+    def __init__(self, path, logger=None):
+        self.library = ctypes.CDLL(str(path))
         self.library.createInferBuilder_INTERNAL.restype = ctypes.c_void_p
         self.library.getPluginRegistry.restype = ctypes.c_void_p
         self.alive = []  # what C++ points to
-        self.builder = self.library.createInferBuilder_INTERNAL(None, 8601)
+        self.builder = self.library.createInferBuilder_INTERNAL(ctypes.c_void_p(logger), 8601)
         self.network = self.on(self.builder, 11, ctypes.c_uint32(1))
         self.config = self.on(self.builder, 9)
         self.tensors, self.layers = [], {}
