@@ -35,7 +35,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--rehearsal",
         action="store_true",
-        help="Run in a process whose TensorFlow takes our stand-in for TensorRT: with a GPU, tests marked tensorrt run.",
+        help="Run where TensorFlow takes our stand-in for TensorRT: with a GPU, tests marked tensorrt run.",
     )
 
 

@@ -15,12 +15,12 @@ from tftrt_yolo.preflighting.rehearsal import process
 def main(command: list[str]) -> int:
     """Runs the command; gives its exit status, or 2 after saying why it was not run."""
     if not command or command[0] in {"-h", "--help"}:
-        print(__doc__, file=sys.stderr)
+        sys.stderr.write(__doc__)
         return 0 if command else 2
     try:
         return process.run(command)
     except TftrtYoloError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        sys.stderr.write(f"Error: {error}\n")
         return 2
 
 

@@ -107,8 +107,8 @@ def _fill_profiles(binding: Binding, tensor: Tensor, network: RecordedNetwork) -
         found = [shapes.get(selector, ()) for selector in _SELECTORS]
         if not all(_fits(tensor.dims, shape) for shape in found) or not _rises(found):
             raise ValueError(
-                f"profile {number} gives {tensor.name} {', '.join(map(str, found))}; expected a least shape, an optimum "
-                f"and a largest of {tensor.dims}"
+                f"profile {number} gives {tensor.name} {', '.join(map(str, found))}; expected a least shape, an "
+                f"optimum and a largest of {tensor.dims}"
             )
         binding.profiles[number] = _triple(found)
 

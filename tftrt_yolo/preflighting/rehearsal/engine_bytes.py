@@ -38,8 +38,8 @@ def read(memory: memoryview) -> RecordedNetwork:
     _, json_bytes, weights_bytes, checksum, _ = _HEADER.unpack_from(memory)
     if len(memory) != _HEADER.size + json_bytes + weights_bytes:
         raise ValueError(
-            f"an engine has {len(memory)} bytes; expected {_HEADER.size + json_bytes + weights_bytes}. It was cut short "
-            "or is damaged; convert the model again"
+            f"an engine has {len(memory)} bytes; expected {_HEADER.size + json_bytes + weights_bytes}. It was cut "
+            "short or is damaged; convert the model again"
         )
     if zlib.crc32(memory[_HEADER.size :]) != checksum:
         raise ValueError("an engine has another checksum than was written; it is damaged. Convert the model again")

@@ -82,7 +82,7 @@ def _started(command: Sequence[str], environment: dict[str, str]) -> Iterator[su
 
 @contextlib.contextmanager
 def _signals_passed_on(process: subprocess.Popen) -> Iterator[None]:
-    """Leaves interrupts to the program, which a terminal sends them to as well, and passes on what comes to us alone."""
+    """Leaves interrupts to the program, to which a terminal sends them too, and passes on what comes to us alone."""
     handlers = {name: signal.signal(name, lambda number, _: process.send_signal(number)) for name in _PASSED_ON}
     handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -169,7 +169,7 @@ def _checked(address: int | None, tensor: Tensor) -> int:
 def _say(format_text: str, *values) -> None:
     """Prints what was done, if that was asked for."""
     if os.environ.get(LOG):
-        print("stand-in for TensorRT: " + format_text % values, file=sys.stderr, flush=True)
+        sys.stderr.write(f"stand-in for TensorRT: {format_text % values}\n")
 
 
 _FUNCTIONS = {
