@@ -29,10 +29,11 @@ _DEFAULT_STREAM = 0
 
 @dataclasses.dataclass(eq=False)
 class _Engine:
-    """An engine that is open; `largest` grows while it is calibrated."""
+    """An engine that is open; `largest` grows while it is calibrated, `output_shapes` with the shapes that it meets."""
 
     network: RecordedNetwork
     largest: dict[str, float] = dataclasses.field(default_factory=dict)
+    output_shapes: dict[tuple, list[tuple[int, ...]]] = dataclasses.field(default_factory=dict)
 
 
 _engines: dict[int, _Engine] = {}
@@ -85,12 +86,10 @@ def _close(handle: int) -> None:
 
 def _shape_outputs(handle: int, dims: int) -> None:
     """Writes the shapes of the outputs, which those of the inputs decide."""
-    network = _engines[handle].network
-    shapes = _shapes(network, dims)
-    given = dict(zip((tensor.name for tensor in tensors_of(network)), shapes, strict=True))
+    engine = _engines[handle]
+    shapes, num_inputs = _shapes(engine.network, dims), len(engine.network.inputs)
     places = (Dims * len(shapes)).from_address(dims)
-    outputs = _output_shapes(network, given)
-    for number, shape in enumerate(outputs, len(network.inputs)):
+    for number, shape in enumerate(_output_shapes(engine, tuple(shapes[:num_inputs])), num_inputs):
         places[number] = Dims.of(shape)
 
 
@@ -135,16 +134,15 @@ def _shapes(network: RecordedNetwork, dims: int) -> list[tuple[int, ...]]:
     return [found.shape for found in (Dims * count).from_address(dims)]
 
 
-def _output_shapes(network: RecordedNetwork, given: dict[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """The shapes of the outputs: the batch's where that is all that is open, else by a run over zeros."""
-    inputs = [network.tensors[index] for index in network.inputs]
-    outputs = [network.tensors[index] for index in network.outputs]
-    batches = {given[tensor.name][0] for tensor in inputs if tensor.dims and tensor.dims[0] == -1}
-    if len(batches) == 1 and all(-1 not in tensor.dims[1:] for tensor in (*inputs, *outputs)):
-        (batch,) = batches
-        return [(batch, *tensor.dims[1:]) if -1 in tensor.dims else tensor.dims for tensor in outputs]
-    results = execute(network, {tensor.name: np.zeros(given[tensor.name], DTYPES[tensor.type]) for tensor in inputs})
-    return [results[tensor.name].shape for tensor in outputs]
+def _output_shapes(engine: _Engine, shapes: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
+    """The shapes of the outputs, from a run over zeros: which of their sizes grow with the batch, only that tells."""
+    network = engine.network
+    if shapes not in engine.output_shapes:
+        inputs = [network.tensors[index] for index in network.inputs]
+        zeros = {t.name: np.zeros(shape, DTYPES[t.type]) for t, shape in zip(inputs, shapes, strict=True)}
+        results = execute(network, zeros)
+        engine.output_shapes[shapes] = [results[network.tensors[index].name].shape for index in network.outputs]
+    return engine.output_shapes[shapes]
 
 
 def _feeds(network: RecordedNetwork, addresses, shapes, stream: int) -> dict[str, np.ndarray]:
