@@ -137,5 +137,9 @@ def _finish(worker: Worker, crash_hint: str, on_progress: Callable[[int, int], N
     try:
         return progress.result_of(worker, on_progress)
     except WorkerCrashedError as error:
-        hint = "Free some space, or write to another disk" if error.is_disk_full else crash_hint
+        hint = crash_hint
+        if error.is_disk_full:
+            hint = "Free some space, or write to another disk"
+        elif error.is_gpu_full:
+            hint = "The GPU has no memory left: end what else uses it (`nvidia-smi` lists it)"
         raise ConversionError(f"The conversion did not come to an end. {hint}. The process {error}") from error

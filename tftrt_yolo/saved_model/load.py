@@ -9,8 +9,12 @@ first, and where TensorRT cannot run, the engines' native segments take their pl
 
 import contextlib
 import dataclasses
+import gc
+import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
@@ -25,6 +29,10 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
+# Names of built engines to the loaded SavedModel that holds them, and to what its graph was. TF-TRT keeps a process's
+# engines by their names, and cannot load one that is there already.
+_with_engines: dict[tuple[str, ...], tuple[weakref.ref, bytes]] = {}
+_loading_engines = threading.Lock()
 _TENSORRT, _STAND_IN = "TensorRT", "TensorRT stand-in"
 
 
@@ -80,14 +88,13 @@ def load(
 
     machine = environment.look()
     if machine.can_build_engines:
-        built = set(saved_model_pb.built_engine_bytes(handle.directory))
+        built = saved_model_pb.built_engine_bytes(handle.directory)
         if built:
             _check_builder(handle, has_stand_in=machine.has_stand_in)
-        reason = (
-            "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
-        )
-        name = _STAND_IN if machine.has_stand_in else _TENSORRT
-        return load_whole(handle, meta_graph), Backend(name, device, reason)
+        is_whole = set(built) >= set(engines)
+        reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
+        signatures = _load_with_engines(handle, meta_graph, built) if built else load_whole(handle, meta_graph)
+        return signatures, Backend(_STAND_IN if machine.has_stand_in else _TENSORRT, device, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {len(engines)} TensorRT engine(s), which cannot run here: "
@@ -146,9 +153,36 @@ def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]
       SavedModelError: If TensorFlow cannot load it, or loads something else than its metadata say.
     """
     with _refused(handle):
-        signatures = _Signatures(tf.saved_model.load(str(handle.directory)))
+        signatures = _kept_alive(tf.saved_model.load(str(handle.directory)))
     agreement.check_functions(handle, signatures)
     return signatures
+
+
+def _load_with_engines(handle: SavedModelHandle, meta_graph: MetaGraphDef, built: Iterable[str]) -> dict[str, Callable]:
+    """As `load_whole` for a SavedModel with built engines; the same one is loaded once, whoever asks for it again.
+
+    Raises:
+      SavedModelError: As `load_whole`, and if engines of these names are in use here and are another model's.
+    """
+    engines = tuple(sorted(built))
+    graph = hashlib.sha256((handle.directory / contract.SAVED_MODEL.marker).read_bytes()).digest()
+    with _loading_engines:
+        for attempt in range(2):
+            reference, known = _with_engines.get(engines, (lambda: None, b""))
+            loaded = reference()
+            if loaded is None:
+                signatures = load_whole(handle, meta_graph)
+                _with_engines[engines] = weakref.ref(signatures[contract.NETWORK].loaded), graph
+                return signatures
+            if known == graph:
+                return _kept_alive(loaded)
+            del loaded
+            if not attempt:
+                gc.collect()  # it may be one that nobody uses any more
+    raise SavedModelError(
+        f"{handle.given} holds engines of the same names as another SavedModel that is loaded in this process, and "
+        "TF-TRT would run that one's. Load it in another process, or convert the export again, which gives new names."
+    )
 
 
 @contextlib.contextmanager
@@ -164,12 +198,12 @@ def _refused(handle: SavedModelHandle) -> Iterator[None]:
         ) from error
 
 
-class _Signatures(dict):
-    """The signatures of a loaded SavedModel, which keeps its variables alive."""
-
-    def __init__(self, loaded):
-        super().__init__({key: loaded.signatures[key] for key in contract.SIGNATURES})
-        self._loaded = loaded
+def _kept_alive(loaded) -> dict[str, Callable]:
+    """The signatures of a loaded SavedModel; each keeps its variables and engines, which go with the loaded object."""
+    functions = {key: loaded.signatures[key] for key in contract.SIGNATURES}
+    for function in functions.values():
+        function.loaded = loaded
+    return functions
 
 
 def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str, Callable]:
