@@ -136,7 +136,8 @@ class Environment:
         if self._is_misread:
             return (
                 f"TF-TRT refuses {self.loaded_tensorrt} here, for this TensorFlow takes it for "
-                f"{self.taken_for_tensorrt}; use a TensorFlow that reads it, such as that of NVIDIA's container"
+                f"{self.taken_for_tensorrt}; build it with a GetLoadedTensorRTVersion that divides by 10,000, as "
+                "TensorRT 10 counts"
             )
         return ""
 
@@ -265,7 +266,7 @@ def no_tensorrt_in_tensorflow(tensorflow_version: str) -> str:
       What was found, what is needed and what works all the same.
     """
     return (
-        f"TensorFlow {tensorflow_version} was built without TensorRT. Convert with tensorflow=={_LAST_ON_PYPI} (Linux on "
+        f"TensorFlow {tensorflow_version} was built without TensorRT. Convert with tensorflow=={_LAST_ON_PYPI} (Linux, "
         "x86-64), the last that pip installs with TF-TRT, or with any that was built with TensorRT, such as that of "
         "NVIDIA's container; export and prediction work with this one"
     )

@@ -95,7 +95,8 @@ def link(linked: TensorRTVersion, folder: Path | None = None) -> list[Path]:
       The links.
 
     Raises:
-      TensorRTUnavailableError: If pip's libraries are not there, are of a version that does not fit, or are not whole.
+      TensorRTUnavailableError: If pip's libraries are not there, are of a version that does not fit, or are not whole;
+        or the folder cannot be written, or holds files of these names.
     """
     folder = folder or site_packages()
     _check_distribution(linked, folder)
@@ -108,11 +109,7 @@ def link(linked: TensorRTVersion, folder: Path | None = None) -> list[Path]:
     if not resources:
         raise TensorRTUnavailableError(f"{source_dir} has no libnvinfer_builder_resource. {_reinstall(linked)}")
     sources |= {path.name: path for path in resources}
-    links = [target_dir / name for name in sources]
-    for path, source in zip(links, sources.values(), strict=True):
-        path.unlink(missing_ok=True)
-        path.symlink_to(source)
-    return links
+    return _linked({target_dir / name: source for name, source in sources.items()})
 
 
 def site_packages() -> Path:
@@ -146,6 +143,29 @@ def _library_of_pip(source_dir: Path, library: str, linked: TensorRTVersion) -> 
         if (source_dir / name).exists():
             return source_dir / name
     raise TensorRTUnavailableError(f"{source_dir} has no lib{library}. {_reinstall(linked)}")
+
+
+def _linked(sources: dict[Path, Path]) -> list[Path]:
+    """Makes links, or none; a link that is there already is made anew.
+
+    Raises:
+      TensorRTUnavailableError: If a file is in the way, which is left as it is, or the folder cannot be written.
+    """
+    for path in sources:
+        if path.exists() and not path.is_symlink():
+            raise TensorRTUnavailableError(
+                f"{path} is a file, and was to become a link to pip's library. If it is not needed, remove it, and run "
+                "`tftrt-yolo check --fix` again."
+            )
+    try:
+        for path, source in sources.items():
+            path.unlink(missing_ok=True)
+            path.symlink_to(source)
+    except OSError as error:
+        raise TensorRTUnavailableError(
+            f"The links cannot be made ({error}). Run `tftrt-yolo check --fix` as the user who owns {path.parent}."
+        ) from error
+    return list(sources)
 
 
 def _reinstall(linked: TensorRTVersion) -> str:
