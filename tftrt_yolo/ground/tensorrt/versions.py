@@ -8,7 +8,7 @@
 TensorFlow opens TensorRT by a name that its build fixed, TF_TENSORRT_VERSION (tsl/platform/default/dso_loader.cc).
 find_cuda_config.py, which a build from source runs, gives the major version alone: libnvinfer.so.10. The wheels of
 TensorFlow 2.15 to 2.17 on PyPI, which are built another way, open the full one, libnvinfer.so.8.6.1, as seen with
-2.15.1, 2.16.2 and 2.17.1. Which of the two NVIDIA's own builds open was not seen; their image has both names.
+2.15.1, 2.16.2 and 2.17.1. Which of the two NVIDIA's own builds open was not seen.
 """
 
 import re
