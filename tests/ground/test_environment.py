@@ -75,6 +75,14 @@ def test_no_tensorrt_for_each_version(linked):
     assert "8.6.1" not in text.replace(str(linked), "") or linked == versions.WHEELS
 
 
+def test_libraries_that_came_too_late():
+    machine = dataclasses.replace(_machine(LINKED[0]), library_problems={"libnvinfer.so.8.6.1": versions.NOT_OPENED})
+    assert machine.remedies == (
+        "TensorRT: libnvinfer.so.8.6.1: found, but TensorFlow did not open it; start Python again",
+    )
+    assert machine.why_no_engines == "libnvinfer.so.8.6.1 cannot be opened"
+
+
 @pytest.mark.parametrize("linked", LINKED[2:], ids=str)
 def test_a_version_that_tensorflow_misreads(linked):
     """TF-TRT would refuse it in its own words, so it is no TensorRT that can build here; what is there is said."""

@@ -123,6 +123,8 @@ class Environment:
     def _tensorrt_remedy(self) -> str:
         """What to do about TensorRT's libraries, for the version that TensorFlow was built against."""
         linked = versions.parse(self.linked_tensorrt)
+        if versions.NOT_OPENED in self.library_problems.values():
+            return f"{' and '.join(self.library_problems)}: {versions.NOT_OPENED}"
         if any(self.library_problems.values()):
             return (
                 f"{versions.how_to_install(linked)}. A TensorRT of another major version than {linked.major}, linked "

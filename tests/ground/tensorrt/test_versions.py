@@ -124,7 +124,7 @@ def test_names(version, likelier, others):
 
 
 FULL, MAJOR = ("libnvinfer.so.10.8.0", "libnvinfer_plugin.so.10.8.0"), ("libnvinfer.so.10", "libnvinfer_plugin.so.10")
-STALE = "found, but TensorFlow did not open it; start Python again"
+STALE = versions.NOT_OPENED
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,11 @@ def test_which_names_tensorflow_opens(missing, opened, wanted):
     problems = {name: "missing" if name in missing else "" for name in (*FULL, *MAJOR)}
     assert versions.wanted(V10_8, problems, opened=opened) == wanted
     assert opened is not any(wanted.values())
+
+
+def test_names_that_were_not_tried():
+    """The others are not opened where the likelier ones will do."""
+    assert versions.wanted(V10_8, dict.fromkeys(MAJOR, ""), opened=True) == dict.fromkeys(MAJOR, "")
 
 
 def test_of_the_wheels_one_name_is_known():

@@ -60,10 +60,14 @@ def find(linked: TensorRTVersion) -> Found:
     """
     from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils
 
-    pairs = versions.names(linked)
-    problems = {name: _problem(name) for pair in pairs for name in pair}
-    # It says no without a library, but writes a warning each time: TensorFlow is asked only where it may say yes.
-    opened = any(not any(problems[name] for name in pair) for pair in pairs) and _pywrap_py_utils.is_tensorrt_enabled()
+    problems, opened = {}, False
+    # One pair after the other: two TensorRTs in one process are one too many. Without a library TensorFlow says no, but
+    # writes a warning each time, so it is asked only where it may say yes.
+    for names in versions.names(linked):
+        problems |= {name: _problem(name) for name in names}
+        opened = not any(problems[name] for name in names) and _pywrap_py_utils.is_tensorrt_enabled()
+        if opened:
+            break
     wanted = versions.wanted(linked, problems, opened=opened)
     if not opened:
         return Found(wanted)

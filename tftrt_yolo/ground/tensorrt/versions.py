@@ -36,6 +36,7 @@ WHEELS = TensorRTVersion(8, 6, 1)  # of TensorFlow's last wheels on PyPI with TF
 _PIP_8, _NEWEST_8 = "tensorrt-libs", TensorRTVersion(8, 6, 1)
 _PIP_10 = "tensorrt-cu12-libs"
 _DEBIAN_MAJORS = (7, 8, 10)
+NOT_OPENED = "found, but TensorFlow did not open it; start Python again"
 _LIBRARIES = ("nvinfer", "nvinfer_plugin")
 _NEVER_RELEASED = 90  # no TensorRT has such a major version, so one that is read is misread
 
@@ -107,18 +108,18 @@ def wanted(linked: TensorRTVersion, problems: Mapping[str, str], *, opened: bool
 
     Args:
       linked: What TensorFlow was built against.
-      problems: Each of `names` to why it cannot be opened; empty text if it can.
+      problems: Each of `names` to why it cannot be opened, as far as that was tried; empty text if it can.
       opened: Whether TensorFlow opened both libraries, by whichever name.
 
     Returns:
       Name to problem. No problem is empty for all of them unless TensorFlow opened them.
     """
     likelier, others = names(linked)
-    there = [names for names in (likelier, others) if not any(problems[name] for name in names)]
+    there = [names for names in (likelier, others) if all(problems.get(name) == "" for name in names)]
     if opened:
         return dict.fromkeys((*there, likelier)[0], "")
     if len(there) == 2:
-        return dict.fromkeys(likelier, "found, but TensorFlow did not open it; start Python again")
+        return dict.fromkeys(likelier, NOT_OPENED)
     if there:  # TensorFlow did not open these, so it looks for the other ones
         return {name: problems[name] for name in (others if there == [likelier] else likelier)}
     return {name: problems[name] for name in (likelier if linked == WHEELS else (*likelier, *others))}
