@@ -79,7 +79,7 @@ BAD = [
     ("predict", {"output_dir": "taken"}, TAKEN),
     ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("inspect", {}, "nowhere is no directory"),
-    ("check", {"fix": True}, "`tftrt-yolo check --fix` again"),  # a command stays one
+    ("check", {"fix": True}, "then run `tftrt-yolo check --fix`; or"),  # a command stays one
     ("benchmark", {"contestants": ("pytorch",)}, "<contestants> has 'pytorch'; known are"),
     ("benchmark", {"batch_sizes": (0,)}, "<batch_sizes> is 0; it must be"),
     ("benchmark", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),

@@ -75,7 +75,7 @@ def load(
 
     Raises:
       SavedModelError: If the SavedModel is damaged or not ours, or has side effects and must have none; or its engines
-        are a rehearsal's where TensorRT is, or TensorRT's in a rehearsal.
+        are a rehearsal's where TensorRT is, or TensorRT's in a rehearsal, or those of another version.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
@@ -91,6 +91,7 @@ def load(
         built = saved_model_pb.built_engine_bytes(handle.directory)
         if built:
             _check_builder(handle, has_stand_in=machine.has_stand_in)
+            _check_version(handle, machine.loaded_tensorrt)
         is_whole = set(built) >= set(engines)
         reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
         signatures = _load_with_engines(handle, meta_graph, built) if built else load_whole(handle, meta_graph)
@@ -124,6 +125,22 @@ def _check_builder(handle: SavedModelHandle, *, has_stand_in: bool) -> None:
         f"{handle.given} holds engines of a rehearsal, which the stand-in for TensorRT built, and here TensorRT is "
         "loaded, which cannot read them. Convert the export again."
     )
+
+
+def _check_version(handle: SavedModelHandle, loaded_tensorrt: str) -> None:
+    """Refuses engines of another TensorRT: a plan is read by the version alone that built it.
+
+    Raises:
+      SavedModelError: If another version built them than is loaded here.
+    """
+    if not handle.is_complete or handle.conversion is None:  # the process that builds them
+        return
+    built_by = handle.conversion.get("loaded_tensorrt")
+    if built_by not in (None, loaded_tensorrt):
+        raise SavedModelError(
+            f"{handle.given} holds engines that TensorRT {built_by} built, and here TensorRT {loaded_tensorrt} is "
+            "loaded, which cannot read them. Convert the export again with this one."
+        )
 
 
 def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
