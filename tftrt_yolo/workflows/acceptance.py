@@ -31,6 +31,7 @@ _CONTENTS = directories.Contents(
     FILE,
     (PAGE_FILE, *(f"{EXPORTS_DIR}/*_saved_model/{name}" for name in (SAVED_MODEL.marker, *SAVED_MODEL.others))),
 )
+_WORK_DIR = "work"
 _PICTURES = 40  # all that there are
 _PICTURES_OF_A_REHEARSAL = 6  # the stand-in computes an image in half a second or so
 
@@ -78,10 +79,9 @@ def acceptance(
     say = on_progress or (lambda line: None)
     with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         partial_dir = partial_dir.resolve()
-        work_dir = partial_dir / "work"
-        places = Places(given_dir or partial_dir / EXPORTS_DIR, work_dir, are_given=given_dir is not None)
+        places = Places(given_dir or partial_dir / EXPORTS_DIR, partial_dir / _WORK_DIR, are_given=given_dir is not None)
         found = _found(tasks, precision_modes, places, seconds, lambda words: _public(words, partial_dir, output_dir), say)
-        shutil.rmtree(work_dir)
+        _tidy(partial_dir)
         report = AcceptanceReport(
             machine=machine.describe(),
             version=__version__,
@@ -118,13 +118,20 @@ def _found(
         return {"environment": environment, "rows": tuple(rows)}
 
 
+def _tidy(partial_dir: Path) -> None:
+    """Removes all but the exports, and of these what a step left that was ended."""
+    shutil.rmtree(partial_dir / _WORK_DIR)
+    for path in (partial_dir / EXPORTS_DIR).glob(".*"):
+        shutil.rmtree(path)
+
+
 def _has_gpu(environment: Environment | None) -> bool:
     return environment is not None and bool(environment.gpus)
 
 
 def _public(words: str, partial_dir: Path, output_dir: Path) -> str:
     """Words with the output's final place; what lay beside the output and is gone, by its name alone."""
-    return words.replace(f"{partial_dir}/work/", "").replace(str(partial_dir), str(output_dir))
+    return words.replace(f"{partial_dir}/{_WORK_DIR}/", "").replace(str(partial_dir), str(output_dir))
 
 
 def _check_names(name: str, given: Iterable[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -117,19 +117,19 @@ class AcceptanceReport:
         if built and self.is_rehearsal:
             return (
                 f"A rehearsal: this package's stand-in took TensorRT's place and computed the engines of {len(built)} of "
-                f"{len(asked)} conversions on the host, so the code around TensorRT was shown, and TensorRT itself, its "
-                "numbers and its speed were not."
+                f"{len(asked)} conversions on the host; that shows the code around TensorRT at work, and nothing of "
+                "TensorRT itself, its numbers or its speed."
             )
         if built:
             return (
-                f"{runtime} built engines for {len(built)} of {len(asked)} conversions on this machine, and what became "
-                "of saving, loading and running them stands in the rows below."
+                f"{runtime} built engines for {len(built)} of {len(asked)} conversions on this machine; what became of "
+                "saving, loading and running them stands in the rows below."
             )
         why = self.environment.why_no_engines if self.environment else "`check` did not come to an end"
         return (
-            f"No engine was built or run ({why or 'see the rows that failed'}): shown were, as far as the rows below "
-            "passed, exports, conversions without engines and their native segments in TensorFlow, and nothing was "
-            "shown of TensorRT."
+            f"No TensorRT engine was built or run on this machine ({why or 'see the rows that did not pass'}); the rows "
+            "that passed show exports, conversions without engines and how these run in TensorFlow, and nothing of "
+            "TensorRT."
         )
 
     def cell(self, step: str, task: str, precision_mode: str) -> str:
@@ -182,7 +182,7 @@ class AcceptanceReport:
         console = documents.text_console()
         console.print(f"{self.title}\n{self.headline}\n\n{self.machine}", soft_wrap=True)
         console.print(f"{len(self.rows)} steps in {self.seconds:.0f} s: {counts}", soft_wrap=True)
-        console.print(_table(*self.matrix()))
+        console.print(_table(self))
         for state in (FAILED, NOT_RUN, IMPOSSIBLE):
             for words, rows in self.reasons(state).items():
                 console.print(f"{state}: {_named(rows)}\n  {words}".replace("\n", "\n  "), soft_wrap=True)
@@ -197,14 +197,26 @@ def _named(rows: list[Row]) -> str:
     return "; ".join(" ".join(filter(None, (row.task, row.precision_mode, row.step))) for row in rows)
 
 
-def _table(header: list[str], lines: list[list[str]]):
-    """A table for a terminal."""
+def _table(report: AcceptanceReport):
+    """A table for a terminal: a line a step, a column a task."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name.replace(" ", "\n"), overflow="fold")
-    for line in lines:
-        table.add_row(*line)
+    table.add_column("step", no_wrap=True)
+    for task in report.tasks:
+        table.add_column(task)
+    for step in dict.fromkeys(row.step for row in report.rows):
+        table.add_row(step, *(_summed_up(report, step, task) for task in report.tasks))
     return table
+
+
+def _summed_up(report: AcceptanceReport, step: str, task: str) -> str:
+    """A step's states over the precisions: one mark where they agree, otherwise each with its precisions."""
+    where = {}
+    for row in report.rows:
+        if (row.step, row.task) == (step, task):
+            where.setdefault(_MARKS[row.finding.state], []).append(row.precision_mode or "export")
+    if len(where) < 2:
+        return next(iter(where), "")
+    return ", ".join(f"{mark} {' '.join(names)}" for mark, names in where.items())

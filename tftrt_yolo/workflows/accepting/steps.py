@@ -149,7 +149,7 @@ def _convert(material: Material, export_dir: Path, conversion: Path, precision_m
     int8 = Int8Options(calibration_data=str(material.images)) if precision_mode == "INT8" else None
     options = TensorRTOptions(batch_sizes=BATCH_SIZES)
     report = convert(export_dir, conversion, precision_mode=precision_mode, tensorrt=options, int8=int8)
-    figures = {"engines": report.engines, "coverage": report.coverage}
+    figures = {"engines": report.engines, "coverage": f"{report.coverage:.1%}"}
     if report.engines_built:
         figures["MB of engines"] = report.engine_bytes / 1e6
     words = "" if report.engines_built else f"without building: {report.why_not_built}"
@@ -225,7 +225,7 @@ def _evaluate(material: Material, export_dir: Path, conversion: Path, precision_
     values = _evaluated(material, conversion, strict=converted.engines_built)
     name = _MAIN_METRIC[material.task]
     lost, most = before[name] - values[name], _MOST_LOST[precision_mode]
-    figures = {f"{name}, export": before[name], f"{name}, conversion": values[name], **values}
+    figures = {f"{name}, export": before[name], **values}
     if lost > most:
         words = f"{name} falls from {before[name]:.4f} to {values[name]:.4f}; accepted for {precision_mode} is {most}."
         return Finding(FAILED, words, figures, converted.has_stand_in)
