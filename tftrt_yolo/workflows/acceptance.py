@@ -79,8 +79,12 @@ def acceptance(
     say = on_progress or (lambda line: None)
     with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         partial_dir = partial_dir.resolve()
-        places = Places(given_dir or partial_dir / EXPORTS_DIR, partial_dir / _WORK_DIR, are_given=given_dir is not None)
-        found = _found(tasks, precision_modes, places, seconds, lambda words: _public(words, partial_dir, output_dir), say)
+        places = Places(
+            given_dir or partial_dir / EXPORTS_DIR, partial_dir / _WORK_DIR, are_given=given_dir is not None
+        )
+        found = _found(
+            tasks, precision_modes, places, seconds, lambda words: _public(words, partial_dir, output_dir), say
+        )
         _tidy(partial_dir)
         report = AcceptanceReport(
             machine=machine.describe(),

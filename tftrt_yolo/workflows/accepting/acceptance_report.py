@@ -5,6 +5,7 @@ report.headline, report.faults
 """
 
 import dataclasses
+import textwrap
 from pathlib import Path
 from typing import ClassVar
 
@@ -116,8 +117,8 @@ class AcceptanceReport:
         runtime = self.environment.engine_runtime if self.environment else ""
         if built and self.is_rehearsal:
             return (
-                f"A rehearsal: this package's stand-in took TensorRT's place and computed the engines of {len(built)} of "
-                f"{len(asked)} conversions on the host; that shows the code around TensorRT at work, and nothing of "
+                f"A rehearsal: this package's stand-in took TensorRT's place and computed the engines of {len(built)} "
+                f"of {len(asked)} conversions on the host; that shows the code around TensorRT at work, and nothing of "
                 "TensorRT itself, its numbers or its speed."
             )
         if built:
@@ -127,8 +128,8 @@ class AcceptanceReport:
             )
         why = self.environment.why_no_engines if self.environment else "`check` did not come to an end"
         return (
-            f"No TensorRT engine was built or run on this machine ({why or 'see the rows that did not pass'}); the rows "
-            "that passed show exports, conversions without engines and how these run in TensorFlow, and nothing of "
+            f"No TensorRT engine was built or run on this machine ({why or 'see the rows that did not pass'}); the "
+            "rows that passed show exports, conversions without engines and how these run in TensorFlow, and nothing of "
             "TensorRT."
         )
 
@@ -185,7 +186,7 @@ class AcceptanceReport:
         console.print(_table(self))
         for state in (FAILED, NOT_RUN, IMPOSSIBLE):
             for words, rows in self.reasons(state).items():
-                console.print(f"{state}: {_named(rows)}\n  {words}".replace("\n", "\n  "), soft_wrap=True)
+                console.print(f"{state}: {_named(rows)}\n{textwrap.indent(words, '  ')}", soft_wrap=True)
         return printable(documents.text_of(console))
 
 

@@ -53,7 +53,11 @@ def page(report: AcceptanceReport) -> str:
     """
     title = escaped(report.title)
     parts = [f"<h1>{title}</h1>", *_head(report), "<h2>At a glance</h2>", _matrix(report)]
-    for state, heading in ((FAILED, "What failed"), (NOT_RUN, "What was not run"), (IMPOSSIBLE, "What this machine lacks")):
+    for state, heading in (
+        (FAILED, "What failed"),
+        (NOT_RUN, "What was not run"),
+        (IMPOSSIBLE, "What this machine lacks"),
+    ):
         parts += _reasons(report, state, heading)
     parts += ["<h2>The machine</h2>", *_machine(report), "<h2>Every step</h2>"]
     parts += [_task(report, task) for task in report.tasks]
@@ -61,7 +65,9 @@ def page(report: AcceptanceReport) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
     )
 
 
@@ -73,8 +79,8 @@ def _head(report: AcceptanceReport) -> list[str]:
         f'<p class="{kind}">{escaped(report.headline, _MOST)}</p>',
         f"<p><b>{len(report.rows)} steps: {escaped(counts)}.</b> {escaped(report.machine, _MOST)}; "
         f"{escaped(report.machine.date)}; {report.seconds:.0f} s.</p>",
-        '<p class="note">Small YOLOv8 models of handwritten digits (width 0.125; 320 px, classify 64 px) that come with '
-        "the package. Their speed and accuracy say that things work, and nothing of larger models.</p>",
+        '<p class="note">Small YOLOv8 models of handwritten digits (width 0.125; 320 px, classify 64 px) that come '
+        "with the package. Their speed and accuracy say that things work, and nothing of larger models.</p>",
     ]
 
 
@@ -86,7 +92,9 @@ def _matrix(report: AcceptanceReport) -> str:
         + [f'<span class="{_CLASSES.get(cell, "note")}">{escaped(cell)}</span>' for cell in line[2:]]
         for line in lines
     )
-    key = '<p class="note">"-" is not possible on this machine, and no fault; an empty place is no step of this line.</p>'
+    key = (
+        '<p class="note">"-" is not possible on this machine, and no fault; an empty place is no step of this line.</p>'
+    )
     return f'<div class="scroll">{_table(header, rows)}</div>\n{key}'
 
 

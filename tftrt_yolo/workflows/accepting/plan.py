@@ -1,7 +1,7 @@
 """What an acceptance does, step after step: made before anything runs, from what was asked for and what `check` said.
 
-    steps = plan(("detect",), ("FP16",), places, has_gpu=False)
-    steps[0].title, steps[0].needs
+steps = plan(("detect",), ("FP16",), places, has_gpu=False)
+steps[0].title, steps[0].needs
 """
 
 import dataclasses
@@ -87,9 +87,7 @@ def plan(
         conversions = tuple(places.conversion(task, mode) for mode in (precision_modes[0], precision_modes[-1]))
         needs = tuple(("conversion", task, mode) for mode in dict.fromkeys((precision_modes[0], precision_modes[-1])))
         arguments = {"material": material, "conversions": conversions}
-        steps.append(
-            Step("two in one process", "two in one process", task, "", arguments, needs=needs, is_fresh=True)
-        )
+        steps.append(Step("two in one process", "two in one process", task, "", arguments, needs=needs, is_fresh=True))
     return [*steps, _benchmark(*next(iter(materials.items())), places, has_gpu=has_gpu)]
 
 

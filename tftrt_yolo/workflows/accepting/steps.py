@@ -26,13 +26,12 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import (
     ConversionError,
     EvaluationError,
-    ExportError,
     PreflightError,
     SavedModelError,
     TensorRTUnavailableError,
     TftrtYoloError,
 )
-from tftrt_yolo.ground.files import directories, image_files
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.predictor.predict import predict
 from tftrt_yolo.predictor.predictor import Predictor
@@ -131,9 +130,7 @@ def _preflight(material: Material, export_dir: Path, precision_mode: str) -> Fin
         raise _ImpossibleError(str(error)) from error
     [image, *_] = _pictures(material)
     calibration = {"calibration_data": str(material.images)} if precision_mode == "INT8" else {}
-    report = preflight(
-        export_dir, precision_mode=precision_mode, batch_sizes=BATCH_SIZES, images=image, **calibration
-    )
+    report = preflight(export_dir, precision_mode=precision_mode, batch_sizes=BATCH_SIZES, images=image, **calibration)
     builders = {engine.builder.builder for engine in report.engines if engine.builder}
     figures = {
         "engines": len(report.engines),
