@@ -129,8 +129,8 @@ class AcceptanceReport:
         why = self.environment.why_no_engines if self.environment else "`check` did not come to an end"
         return (
             f"No TensorRT engine was built or run on this machine ({why or 'see the rows that did not pass'}); the "
-            "rows that passed show exports, conversions without engines and how these run in TensorFlow, and nothing of "
-            "TensorRT."
+            "rows that passed show exports, conversions without engines and how these run in TensorFlow, and nothing "
+            "of TensorRT."
         )
 
     def cell(self, step: str, task: str, precision_mode: str) -> str:

@@ -117,7 +117,7 @@ def _evaluate_export(material: Material, export_dir: Path) -> Finding:
 
 
 def _bake(material: Material, export_dir: Path, conversion: Path, accelerator: str) -> Finding:
-    report = convert(export_dir, conversion, accelerator=accelerator, parity_images=material.images)
+    report = convert(export_dir, conversion, accelerator=accelerator, parity_images=_source(material))
     figures = {"precision": report.precision_mode, **_parity_figures(report.parity)}
     _check_parity(report.parity, report.precision_mode)
     return Finding(PASSED, figures=figures)
@@ -184,7 +184,7 @@ def _built_engines(conversion: Path) -> Finding:
 def _predict(material: Material, conversion: Path, pictures_dir: Path) -> Finding:
     """Loads the conversion in a fresh process; strict where its engines were built."""
     converted = _report_of(conversion)
-    report = predict(conversion, _folder_of_pictures(material), pictures_dir, strict=converted.engines_built)
+    report = predict(conversion, _source(material), pictures_dir, strict=converted.engines_built)
     figures = {"images": report.num_images, "detections": report.num_detections, "backend": report.backend}
     if not report.num_detections:
         raise ConversionError(f"It finds nothing on {report.num_images} pictures of digits ({report.backend}).")
@@ -250,7 +250,7 @@ def _two_in_one_process(material: Material, conversions: tuple[Path, ...]) -> Fi
 
 def _benchmark(material: Material, export_dir: Path, output_dir: Path, contestants: tuple[str, ...]) -> Finding:
     machine = environment.look()
-    batch_sizes = (1,) if machine.has_stand_in else BATCH_SIZES
+    batch_sizes = BATCH_SIZES if machine.can_build_engines and not machine.has_stand_in else (1,)
     report = benchmark(export_dir, output_dir, contestants=contestants, batch_sizes=batch_sizes, seconds=0.3)
     figures = {
         f"{row.contestant}, {row.mode}, batch {row.batch_size}": f"{row.p50_ms:.3g} ms, {row.images_per_second:.4g}/s"
@@ -312,7 +312,7 @@ def _pictures(material: Material) -> list[str]:
     return [str(path) for path in sorted(material.images.glob("*/*.jpg" if material.task == CLASSIFY else "*.jpg"))]
 
 
-def _folder_of_pictures(material: Material) -> str:
+def _source(material: Material) -> str:
     """What `predict` takes: the folder of the pictures, of a classifier all crops."""
     return str(material.images / "*" / "*.jpg" if material.task == CLASSIFY else material.images)
 
