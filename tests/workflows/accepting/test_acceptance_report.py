@@ -75,6 +75,7 @@ def test_the_text_sums_up_by_steps_and_names_what_failed():
     assert table["export"] == "ok"
     assert table["convert"] == "ok FP16, FAILED INT8"
     assert table["built engines"] == "ok FP16, not run INT8"
+    assert "rehearsed FP16, FAILED INT8" in str(reports.built(is_rehearsal=True))
     assert "failed: detect INT8 convert" in lines
     assert "  no <b>engine</b>" in lines
 
@@ -87,3 +88,5 @@ def test_the_matrix_has_a_line_a_precision():
         ["detect", "FP16", "", "ok", "ok"],
         ["detect", "INT8", "", "FAILED", "not run"],
     ]
+    _, lines = reports.built(is_rehearsal=True).matrix()
+    assert lines[:2] == [["detect", "", "ok", "", ""], ["detect", "FP16", "", "rehearsed", "rehearsed"]]

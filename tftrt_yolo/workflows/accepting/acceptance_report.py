@@ -39,6 +39,11 @@ class Finding:
     figures: dict[str, float | str] = dataclasses.field(default_factory=dict)
     is_rehearsal: bool = False
 
+    @property
+    def mark(self) -> str:
+        """The state in a word or a sign, for tables; a rehearsal that passed is no "ok"."""
+        return "rehearsed" if self.is_rehearsal and self.state == PASSED else _MARKS[self.state]
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -137,7 +142,7 @@ class AcceptanceReport:
         """A step's state in a word or a sign; empty where it is not in the plan."""
         wanted = (step, task, precision_mode)
         found = (row for row in self.rows if (row.step, row.task, row.precision_mode) == wanted)
-        return next((_MARKS[row.finding.state] for row in found), "")
+        return next((row.finding.mark for row in found), "")
 
     def matrix(self) -> tuple[list[str], list[list[str]]]:
         """The rows as a table: its header, and a line a task and precision."""
@@ -217,7 +222,7 @@ def _summed_up(report: AcceptanceReport, step: str, task: str) -> str:
     where = {}
     for row in report.rows:
         if (row.step, row.task) == (step, task):
-            where.setdefault(_MARKS[row.finding.state], []).append(row.precision_mode or "export")
+            where.setdefault(row.finding.mark, []).append(row.precision_mode or "export")
     if len(where) < 2:
         return next(iter(where), "")
     return ", ".join(f"{mark} {' '.join(names)}" for mark, names in where.items())

@@ -18,7 +18,7 @@ from tftrt_yolo.workflows.accepting.acceptance_report import (
 )
 
 _MOST = 6_000  # characters of what a step said
-_CLASSES = {"ok": "passed", "FAILED": "failed", "-": "impossible", "not run": "unrun"}
+_CLASSES = {"ok": "passed", "rehearsed": "rehearsal", "FAILED": "failed", "-": "impossible", "not run": "unrun"}
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5b6577; --page: #ffffff; --rule: #d5dbe5;
  --good: #12703d; --bad: #b3261e; --mark: #fff3c4; }

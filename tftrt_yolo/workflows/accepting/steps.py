@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import tftrt_yolo
 from tftrt_yolo.contract import CLASSIFY
 from tftrt_yolo.converter.conversion_report import ConversionReport, EngineReport
 from tftrt_yolo.converter.convert import convert
@@ -124,12 +125,9 @@ def _bake(material: Material, export_dir: Path, conversion: Path, accelerator: s
 
 
 def _preflight(material: Material, export_dir: Path, precision_mode: str) -> Finding:
-    try:
-        library.built()
-    except PreflightError as error:
-        raise _ImpossibleError(str(error)) from error
+    _need_stand_in()
     [image, *_] = _pictures(material)
-    calibration = {"calibration_data": str(material.images)} if precision_mode == "INT8" else {}
+    calibration = _calibration(material, precision_mode)
     report = preflight(export_dir, precision_mode=precision_mode, batch_sizes=BATCH_SIZES, images=image, **calibration)
     builders = {engine.builder.builder for engine in report.engines if engine.builder}
     figures = {
@@ -142,8 +140,27 @@ def _preflight(material: Material, export_dir: Path, precision_mode: str) -> Fin
     return Finding(FAILED if report.faults else PASSED, "\n".join(report.faults), figures)
 
 
+def _engine_file(material: Material, export_dir: Path, engine_path: Path, precision_mode: str) -> Finding:
+    """The same network as a plan for TensorRT's own runtime: built by a TensorRT that is installed, and not run."""
+    _need_stand_in()
+    report = tftrt_yolo.build_engine(
+        export_dir,
+        engine_path,
+        precision_mode=precision_mode,
+        batch_sizes=BATCH_SIZES,
+        **_calibration(material, precision_mode),
+    )
+    figures = {
+        "built by": f"{report.builder.builder} {report.builder.version}",
+        "for compute capability": report.builder.compute_capability,
+        "MB": report.file_bytes / 1e6,
+    }
+    return Finding(FAILED if report.faults else PASSED, "\n".join(report.faults) or "built, and not run", figures)
+
+
 def _convert(material: Material, export_dir: Path, conversion: Path, precision_mode: str) -> Finding:
-    int8 = Int8Options(calibration_data=str(material.images)) if precision_mode == "INT8" else None
+    calibration = _calibration(material, precision_mode)
+    int8 = Int8Options(**calibration) if calibration else None
     options = TensorRTOptions(batch_sizes=BATCH_SIZES)
     report = convert(export_dir, conversion, precision_mode=precision_mode, tensorrt=options, int8=int8)
     figures = {"engines": report.engines, "coverage": f"{report.coverage:.1%}"}
@@ -272,6 +289,7 @@ STEPS = {
     "convert": _convert,
     "inspect": _inspect,
     "built engines": _built_engines,
+    "engine file": _engine_file,
     "predict": _predict,
     "compare": _compare,
     "batch outside": _batch_outside,
@@ -287,6 +305,19 @@ def _need(*packages: str, extra: str, also: str = "") -> None:
     if missing:
         remedy = ", ".join(filter(None, (f"pip install tftrt_yolo[{extra}]", also)))
         raise _ImpossibleError(f"{', '.join(missing)} cannot be imported; {remedy}")
+
+
+def _need_stand_in() -> None:
+    """Has the stand-in compiled that records TF-TRT's network; says why it cannot be."""
+    try:
+        library.built()
+    except PreflightError as error:
+        raise _ImpossibleError(str(error)) from error
+
+
+def _calibration(material: Material, precision_mode: str) -> dict[str, str]:
+    """What INT8 is calibrated with, as an argument; none for another precision."""
+    return {"calibration_data": str(material.images)} if precision_mode == "INT8" else {}
 
 
 def _need_engines(conversion: Path) -> EngineReport:
