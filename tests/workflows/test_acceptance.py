@@ -80,8 +80,10 @@ def test_every_step_has_a_row(narrow):
     for step in ("given export", "evaluate", "two in one process", "benchmark"):
         assert states[step, ""] == PASSED, step
     assert report.counts[NOT_RUN] == 0
-    assert [line.rpartition(", ")[2] for line in lines[1:]] == [row.step for row in report.rows]
-    assert lines[-1] == f"step {len(report.rows)} of {len(report.rows)}: classify, benchmark"
+    assert [line.rpartition(": ")[2].rpartition("classify")[2] for line in lines[1:]] == [
+        f" {row.precision_mode}, {row.step}".replace(" ,", ",") for row in report.rows[1:]
+    ]
+    assert lines[-1] == f"step {len(report.rows) - 1} of {len(report.rows) - 1}: classify, benchmark"
 
 
 def test_what_needs_engines_says_what_is_missing(narrow):
@@ -132,8 +134,8 @@ def test_a_damaged_export_is_a_row_and_the_exit_status(models, exports_dir, tmp_
     [fault] = report.faults
     assert fault.startswith("classify, given export: ")
     assert "classify_saved_model" in fault
-    assert report.counts[NOT_RUN] == len(report.rows) - 1
-    assert {row.finding.words for row in report.rows[1:]} == {
+    assert report.counts[NOT_RUN] == len(report.rows) - 2  # all but this one and `check`
+    assert {row.finding.words for row in report.rows[2:]} == {
         "it needs the export classify, which see",
         "it needs the conversion classify FP16, which see",
         "it needs the conversion classify INT8, which see",
@@ -156,10 +158,10 @@ def test_without_export_tools(tmp_path):
     result = _run(f"--output_dir={tmp_path / 'out'}", "--tasks=obb", hidden=("torch", "onnx2tf"), folder=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     report = tftrt_yolo.AcceptanceReport.read(tmp_path / "out")
-    assert report.counts[IMPOSSIBLE] == len(report.rows)
-    words = report.rows[0].finding.words
+    assert report.counts[IMPOSSIBLE] == len(report.rows) - 1  # all but `check`
+    words = report.rows[1].finding.words
     assert words.startswith("torch, onnx2tf cannot be imported; pip install tftrt_yolo[export], or give exports")
-    assert report.rows[1].finding.words == f"it needs the export obb: {words}"
+    assert report.rows[2].finding.words == f"it needs the export obb: {words}"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {FILE, PAGE_FILE}
 
 
@@ -168,8 +170,8 @@ def test_a_step_that_takes_too_long_is_ended(exports_dir, tmp_path):
         tmp_path / "out", tasks=("classify",), precision_modes=("FP16",), exports_dir=exports_dir, seconds=0.1
     )
     assert report.environment is None
-    [fault] = report.faults
-    assert "It did not end within 0.1 s and was ended." in fault
+    assert [fault.partition(":")[0] for fault in report.faults] == ["check", "classify, given export"]
+    assert all("It did not end within 0.1 s and was ended." in fault for fault in report.faults)
     assert "`check` did not come to an end" in report.headline
     assert "did not come to an end here" in (tmp_path / "out" / PAGE_FILE).read_text()
 

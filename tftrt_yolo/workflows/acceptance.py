@@ -110,11 +110,11 @@ def _found(
     """Runs all steps; gives the report's environment and rows."""
     with Runner(seconds=seconds, shown=shown) as runner:
         say("looking at this machine")
-        environment = runner.check()
+        environment, checked = runner.check()
         most = _PICTURES_OF_A_REHEARSAL if environment and environment.has_stand_in else _PICTURES
         laid_out = {task: materials.lay_out(task, places.work_dir / "data", most=most) for task in tasks}
         steps = plan(laid_out, precision_modes, places, has_gpu=_has_gpu(environment))
-        rows = []
+        rows = [checked]
         for number_of_step, step in enumerate(steps, 1):
             name = " ".join(filter(None, (step.task, step.precision_mode)))
             say(f"step {number_of_step} of {len(steps)}: {name}, {step.title}")

@@ -76,9 +76,22 @@ def test_a_step_that_hangs_is_ended(tiny_export, tmp_path):
         assert list(_children()) == []
 
 
+def test_a_check_that_is_killed_is_a_row_too():
+    with Runner(seconds=300.0, shown=str) as runner:
+        thread = _kill_the_next(signal.SIGILL)
+        environment, row = runner.check()
+        thread.join()
+        assert environment is None
+        assert row.finding.state == FAILED
+        assert "was ended by SIGILL, an instruction that this CPU does not have" in str(row)
+        assert str(row).startswith("check: The process")
+
+
 def test_steps_that_load_nothing_share_a_process(tiny_export, tmp_path):
     with Runner(seconds=300.0, shown=str) as runner:
-        assert isinstance(runner.check(), Environment)
+        environment, row = runner.check()
+        assert isinstance(environment, Environment)
+        assert (row.step, row.task, row.finding.state) == ("check", "", PASSED)
         before = set(_children())
         assert runner.run(_opening(tmp_path, tiny_export)).finding.state == PASSED
         assert set(_children()) == before

@@ -51,7 +51,7 @@ class Row:
 
     Attributes:
       step: What was done: "convert".
-      task: Ultralytics' name of the task.
+      task: Ultralytics' name of the task; empty for `check`.
       precision_mode: "FP32", "FP16" or "INT8"; empty for a step that is of no precision.
       finding: What became of it.
       seconds: Wall time.
@@ -66,7 +66,7 @@ class Row:
     def __str__(self) -> str:
         """Task, precision and step, and why it is as it is."""
         name = " ".join(filter(None, (self.task, self.precision_mode)))
-        return f"{name}, {self.step}: {self.finding.words}"
+        return f"{', '.join(filter(None, (name, self.step)))}: {self.finding.words}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,9 +145,9 @@ class AcceptanceReport:
         return next((row.finding.mark for row in found), "")
 
     def matrix(self) -> tuple[list[str], list[list[str]]]:
-        """The rows as a table: its header, and a line a task and precision."""
-        steps = list(dict.fromkeys(row.step for row in self.rows))
-        lines = list(dict.fromkeys((row.task, row.precision_mode) for row in self.rows))
+        """The rows of tasks as a table: its header, and a line a task and precision."""
+        steps = list(dict.fromkeys(row.step for row in self.rows if row.task))
+        lines = list(dict.fromkeys((row.task, row.precision_mode) for row in self.rows if row.task))
         lines.sort(key=lambda line: (self.tasks.index(line[0]), ("", *self.precision_modes).index(line[1])))
         return ["task", "precision", *steps], [
             [task, precision, *(self.cell(step, task, precision) for step in steps)] for task, precision in lines
@@ -212,7 +212,7 @@ def _table(report: AcceptanceReport):
     table.add_column("step", no_wrap=True)
     for task in report.tasks:
         table.add_column(task)
-    for step in dict.fromkeys(row.step for row in report.rows):
+    for step in dict.fromkeys(row.step for row in report.rows if row.task):
         table.add_row(step, *(_summed_up(report, step, task) for task in report.tasks))
     return table
 

@@ -60,7 +60,7 @@ def page(report: AcceptanceReport) -> str:
     ):
         parts += _reasons(report, state, heading)
     parts += ["<h2>The machine</h2>", *_machine(report), "<h2>Every step</h2>"]
-    parts += [_task(report, task) for task in report.tasks]
+    parts += [_task(report, task) for task in ("", *report.tasks) if any(row.task == task for row in report.rows)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
@@ -115,7 +115,7 @@ def _named(rows: list[Row]) -> list[str]:
     places = {}
     for row in rows:
         places.setdefault(row.step, []).append(" ".join(filter(None, (row.task, row.precision_mode))))
-    return [f"{step}: {', '.join(where)}" for step, where in places.items()]
+    return [": ".join(filter(None, (step, ", ".join(where)))) for step, where in places.items()]
 
 
 def _machine(report: AcceptanceReport) -> list[str]:
@@ -139,7 +139,8 @@ def _task(report: AcceptanceReport, task: str) -> str:
         for row in report.rows
         if row.task == task
     )
-    return f"<h3>{escaped(task)}</h3>\n{_table(('precision', 'step', 'state', 's', 'figures', 'words'), rows)}"
+    header = ("precision", "step", "state", "s", "figures", "words")
+    return f"<h3>{escaped(task or 'this machine')}</h3>\n{_table(header, rows)}"
 
 
 def _state(row: Row) -> str:
