@@ -12,6 +12,7 @@ import pytest
 
 import tftrt_yolo
 from tests.cli.test_signals import _Command
+from tests.workflows.accepting import hidden
 from tftrt_yolo.workflows.accepting.acceptance_report import (
     ENGINES,
     EXPORTS_DIR,
@@ -22,15 +23,6 @@ from tftrt_yolo.workflows.accepting.acceptance_report import (
     PAGE_FILE,
     PASSED,
 )
-
-# What a Python without a package does: it finds none. Placed in front of all else by PYTHONPATH.
-HIDING = """
-import importlib.machinery as machinery
-_find_spec = machinery.PathFinder.find_spec
-machinery.PathFinder.find_spec = staticmethod(
-    lambda name, path=None, target=None: None if name in {names!r} else _find_spec(name, path, target)
-)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +38,11 @@ def _states(report):
     return {(row.step, row.precision_mode): row.finding.state for row in report.rows}
 
 
-def _run(*flags, hidden=(), folder=None):
+def _run(*flags, without=(), folder=None):
     """The command in a process, in which some packages cannot be found."""
     environment = dict(os.environ)
-    if hidden:
-        (folder / "sitecustomize.py").write_text(HIDING.format(names=set(hidden)))
-        paths = (str(folder), os.path.abspath(os.curdir), environment.get("PYTHONPATH", ""))
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    if without:
+        environment["PYTHONPATH"] = hidden.python_path(folder, *without)
     command = [sys.executable, "-m", "tftrt_yolo", "acceptance", *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -155,7 +145,7 @@ def test_exports_of_another_model_are_refused(models, tmp_path):
 
 def test_without_export_tools(tmp_path):
     """Nothing can be done, which is no fault, and the report says what to install or to give."""
-    result = _run(f"--output_dir={tmp_path / 'out'}", "--tasks=obb", hidden=("torch", "onnx2tf"), folder=tmp_path)
+    result = _run(f"--output_dir={tmp_path / 'out'}", "--tasks=obb", without=("torch", "onnx2tf"), folder=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     report = tftrt_yolo.AcceptanceReport.read(tmp_path / "out")
     assert report.counts[IMPOSSIBLE] == len(report.rows) - 1  # all but `check`

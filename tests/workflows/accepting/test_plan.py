@@ -67,6 +67,7 @@ def test_the_materials_are_labelled(tmp_path, task):
     assert len(pictures) == (10 if task == "classify" else 6)
     assert all(path.is_file() for path in (*pictures, material.weights))
     if task != "classify":
-        for path in pictures:
-            assert (material.data.parent / "labels" / f"{path.stem}.txt").is_file()
+        labels = sorted((material.data.parent / "labels").iterdir())
+        assert [path.stem for path in labels] == [path.stem for path in pictures]
+        assert all(path.read_text() for path in labels)
     assert len(steps._pictures(lay_out(task, tmp_path / "all", most=40))) == 40

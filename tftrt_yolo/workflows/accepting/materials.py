@@ -51,8 +51,9 @@ def lay_out(task: str, folder: Path, *, most: int) -> Material:
         for crops in sorted((ACCEPTANCE / task).iterdir()):
             _link(sorted(crops.iterdir())[: max(1, most // 10)], place / crops.name)
         return Material(task, weights, 64, place, place)
-    _link(sorted((ACCEPTANCE / "images").iterdir())[:most], place / "images")
-    (place / "labels").symlink_to(ACCEPTANCE / task / "labels")
+    images = sorted((ACCEPTANCE / "images").iterdir())[:most]
+    _link(images, place / "images")
+    _link([ACCEPTANCE / task / "labels" / f"{image.stem}.txt" for image in images], place / "labels")
     shutil.copyfile(ACCEPTANCE / task / "data.yaml", place / "data.yaml")  # its paths count from its own folder
     return Material(task, weights, 320, place / "images", place / "data.yaml")
 
