@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+import tftrt_yolo
 from tests.workflows.accepting import hidden
 from tftrt_yolo.converter.parity import Parity
 from tftrt_yolo.ground.errors import ConversionError
@@ -61,6 +62,8 @@ def test_a_conversion_is_compared_with_its_export(tiny_export, tiny_conversion, 
     arguments = {"material": material, "export_dir": tiny_export, "conversion": tiny_conversion}
     found = _found("compare", arguments | {"precision_mode": "FP16"})
     assert found.state == PASSED
+    if not tftrt_yolo.check().can_build_engines:
+        assert found.words == "no engine ran: its native segments, in TensorFlow, in FP32"
     matched, total = found.figures["matched"].split(" of ")
     assert int(matched) == int(total) > 5
 
@@ -70,7 +73,7 @@ def test_a_conversion_is_compared_with_its_export(tiny_export, tiny_conversion, 
     [
         ("FP32", 99),  # of 100
         ("FP16", 95),
-        ("INT8", 60),
+        ("INT8", 75),
     ],
 )
 def test_how_many_detections_must_be_found(precision_mode, least):
