@@ -27,6 +27,7 @@ COMMANDS = (
     "evaluate",
     "sensitivity",
     "demo",
+    "acceptance",
 )
 
 

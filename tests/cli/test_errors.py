@@ -30,6 +30,7 @@ NEEDED = {
     "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
     "sensitivity": {"saved_model_dir": "nowhere", "calibration_data": str(DATA / "images")},
     "demo": {"output_dir": "new"},
+    "acceptance": {"output_dir": "new"},
 }
 INT8 = {"precision_mode": "INT8", "calibration_data": str(DATA / "images")}
 TAKEN = "<overwrite=True> to replace it"
@@ -101,6 +102,13 @@ BAD = [
     ("sensitivity", {"output_dir": "taken"}, TAKEN),
     ("sensitivity", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("demo", {"output_dir": "taken"}, TAKEN),
+    ("acceptance", {"tasks": ("detection",)}, "<tasks> has 'detection'; expected one or more of detect,"),
+    ("acceptance", {"precision_modes": ("BF16",)}, "<precision_modes> has 'BF16'; expected one or more of FP32,"),
+    ("acceptance", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),
+    ("acceptance", {"exports_dir": "nowhere"}, "<exports_dir> is nowhere, which has no detect_saved_model"),
+    ("acceptance", {"exports_dir": "nowhere"}, "output; <tasks> names the tasks to try"),
+    ("acceptance", {"output_dir": "taken"}, TAKEN),
+    ("acceptance", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
 ]
 # The same on an export, where TensorFlow or a process of its own is what complains.
 BAD_WITH_A_MODEL = [

@@ -69,3 +69,7 @@ class SensitivityError(TftrtYoloError):
 
 class PreflightError(TftrtYoloError):
     """TF-TRT's network could not be recorded, no real builder could be asked, or a recording is missing or damaged."""
+
+
+class AcceptanceError(TftrtYoloError):
+    """The report of an acceptance is missing or damaged."""
