@@ -1,5 +1,6 @@
 """What a step says of a machine that lacks something, and of a conversion that is not what it should be."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -104,3 +105,12 @@ def test_accuracy_that_is_lost_is_a_fault(tiny_export, tiny_conversion, material
     if state == FAILED:
         assert found.words.startswith("box mAP50-95 falls from 1.5000 to 0.")
         assert found.words.endswith("accepted for FP16 is 0.02.")
+
+
+@pytest.mark.parametrize(("is_built", "has_stand_in"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_rehearsal_has_engines_of_the_stand_in(tiny_conversion, is_built, has_stand_in):
+    """Where it built none, as without a GPU, TensorFlow computes, and nothing is rehearsed."""
+    report = steps._report_of(tiny_conversion)
+    report = dataclasses.replace(report, engines_built=is_built, has_stand_in=has_stand_in)
+    assert steps._is_rehearsed(report) == (is_built and has_stand_in)
+    assert steps._ran_by(report).startswith("no engine ran") != is_built

@@ -168,7 +168,7 @@ def _convert(material: Material, export_dir: Path, conversion: Path, precision_m
     if report.engines_built:
         figures["MB of engines"] = report.engine_bytes / 1e6
     words = "" if report.engines_built else f"without building: {report.why_not_built}"
-    return Finding(PASSED, words, figures, report.has_stand_in)
+    return Finding(PASSED, words, figures, _is_rehearsed(report))
 
 
 def _inspect(conversion: Path) -> Finding:
@@ -196,7 +196,7 @@ def _built_engines(conversion: Path) -> Finding:
         "batch sizes": ", ".join(map(str, converted.batch_sizes)),
         "profiles": converted.dynamic_shape_profile_strategy or "",
     }
-    return Finding(PASSED, figures=figures, is_rehearsal=converted.has_stand_in)
+    return Finding(PASSED, figures=figures, is_rehearsal=_is_rehearsed(converted))
 
 
 def _predict(material: Material, conversion: Path, pictures_dir: Path) -> Finding:
@@ -206,7 +206,7 @@ def _predict(material: Material, conversion: Path, pictures_dir: Path) -> Findin
     figures = {"images": report.num_images, "detections": report.num_detections, "backend": report.backend}
     if not report.num_detections:
         raise ConversionError(f"It finds nothing on {report.num_images} pictures of digits ({report.backend}).")
-    return Finding(PASSED, _ran_by(converted), figures, converted.has_stand_in)
+    return Finding(PASSED, _ran_by(converted), figures, _is_rehearsed(converted))
 
 
 def _compare(material: Material, export_dir: Path, conversion: Path, precision_mode: str) -> Finding:
@@ -214,7 +214,7 @@ def _compare(material: Material, export_dir: Path, conversion: Path, precision_m
     parity = _parity(export_dir, conversion, pictures[:: max(1, len(pictures) // _COMPARED)])
     _check_parity(parity, precision_mode)
     converted = _report_of(conversion)
-    return Finding(PASSED, _ran_by(converted), _parity_figures(parity), converted.has_stand_in)
+    return Finding(PASSED, _ran_by(converted), _parity_figures(parity), _is_rehearsed(converted))
 
 
 def _batch_outside(material: Material, conversion: Path) -> Finding:
@@ -231,7 +231,7 @@ def _batch_outside(material: Material, conversion: Path) -> Finding:
             f"In a batch of {OUTSIDE}, which no profile holds, a picture gives {sorted(counts)} detections; alone it "
             f"gives {len(alone)}. Report it."
         )
-    return Finding(PASSED, figures=figures, is_rehearsal=converted.has_stand_in)
+    return Finding(PASSED, figures=figures, is_rehearsal=_is_rehearsed(converted))
 
 
 def _evaluate(material: Material, export_dir: Path, conversion: Path, precision_mode: str, before: dict) -> Finding:
@@ -243,8 +243,8 @@ def _evaluate(material: Material, export_dir: Path, conversion: Path, precision_
     figures = {f"{name}, export": before[name], **values}
     if lost > most:
         words = f"{name} falls from {before[name]:.4f} to {values[name]:.4f}; accepted for {precision_mode} is {most}."
-        return Finding(FAILED, words, figures, converted.has_stand_in)
-    return Finding(PASSED, _ran_by(converted), figures, converted.has_stand_in)
+        return Finding(FAILED, words, figures, _is_rehearsed(converted))
+    return Finding(PASSED, _ran_by(converted), figures, _is_rehearsed(converted))
 
 
 def _two_in_one_process(material: Material, conversions: tuple[Path, ...]) -> Finding:
@@ -263,12 +263,13 @@ def _two_in_one_process(material: Material, conversions: tuple[Path, ...]) -> Fi
             f"{first.name} gives {len(after)} detections with other scores than before, when it gave {len(before)}, "
             f"once {last.name} is loaded beside it. Report it."
         )
-    return Finding(PASSED, figures=figures, is_rehearsal=any(report.has_stand_in for report in reports))
+    return Finding(PASSED, figures=figures, is_rehearsal=any(map(_is_rehearsed, reports)))
 
 
 def _benchmark(material: Material, export_dir: Path, output_dir: Path, contestants: tuple[str, ...]) -> Finding:
     machine = environment.look()
-    batch_sizes = BATCH_SIZES if machine.can_build_engines and not machine.has_stand_in else (1,)
+    is_rehearsed = machine.can_build_engines and machine.has_stand_in
+    batch_sizes = BATCH_SIZES if machine.can_build_engines and not is_rehearsed else (1,)
     report = benchmark(export_dir, output_dir, contestants=contestants, batch_sizes=batch_sizes, seconds=0.3)
     figures = {
         f"{row.contestant}, {row.mode}, batch {row.batch_size}": f"{row.p50_ms:.3g} ms, {row.images_per_second:.4g}/s"
@@ -276,8 +277,8 @@ def _benchmark(material: Material, export_dir: Path, output_dir: Path, contestan
     }
     absent = "\n".join(map(str, report.absent))
     if report.crashed:
-        return Finding(FAILED, "\n".join(map(str, report.crashed)), figures, machine.has_stand_in)
-    return Finding(PASSED, absent, figures, machine.has_stand_in)
+        return Finding(FAILED, "\n".join(map(str, report.crashed)), figures, is_rehearsed)
+    return Finding(PASSED, absent, figures, is_rehearsed)
 
 
 STEPS = {
@@ -331,6 +332,11 @@ def _need_engines(conversion: Path) -> EngineReport:
 
 def _report_of(conversion: Path) -> EngineReport:
     return ConversionReport.read(conversion)
+
+
+def _is_rehearsed(converted: EngineReport) -> bool:
+    """Whether the stand-in's engines take part where a conversion is run."""
+    return converted.engines_built and converted.has_stand_in
 
 
 def _ran_by(converted: EngineReport) -> str:
