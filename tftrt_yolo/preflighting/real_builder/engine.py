@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.ground.errors import PreflightError, TftrtYoloError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.profiles import Profile, profiles
@@ -106,13 +106,15 @@ def built(
     Args:
       network: A recorded network.
       session: What builds it.
-      finish: Changes the network behind what the order's precision does to it; the report's layers are those that were recorded.
+      finish: Changes the network after it was put into the order's precision; the layers that are reported are those
+        that were recorded.
 
     Returns:
       What was built, and the plan: TensorRT's IHostMemory, which has Python's buffer protocol.
 
     Raises:
       PreflightError: If TensorRT refuses it, or fails.
+      TftrtYoloError: What finish raises.
     """
     start, order, words = time.perf_counter(), session.order, session.words
     words.forget()
@@ -122,7 +124,7 @@ def built(
         by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
         replayed = replay(finished, session.trt, session.maker, words)
         plan = _plan(session, replayed, by_input)
-    except PreflightError:
+    except TftrtYoloError:
         raise
     except Exception as error:  # native code raises anything, and so does an API that is another than TensorRT 10's
         raise PreflightError(
