@@ -189,14 +189,14 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, s
     """
     import yaml
 
-    kept = {"weights_sha256": metadata.weights_sha256 or None, "files": files}
-    kept = {key: value for key, value in kept.items() if value is not None}
+    pairs = (("weights_sha256", metadata.weights_sha256), ("files", files))
     document = {
         "description": f"{Path(metadata.weights).stem} as a TensorFlow SavedModel",
         **common_document(metadata),
         "batch": 1,
         "args": {"batch": 1, "half": False, "nms": False},
-        OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)} | kept,
+        OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)}
+        | {key: value for key, value in pairs if value is not None},
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     (saved_model_dir / METADATA_FILE).write_text(text, encoding="utf-8")

@@ -112,16 +112,8 @@ class EngineFile:
         with _opened(self.path, self.given) as file:
             file.seek(self.header_bytes)
             plan = file.read()
-        facts = self.facts
-        if facts and len(plan) != facts.plan_bytes:
-            what = "cut short" if len(plan) < facts.plan_bytes else "too long"
-            raise EngineError(
-                f"{self.given} is {what}: its plan has {len(plan):,} bytes, and its header says {facts.plan_bytes:,}. "
-                f"{_REMEDY}"
-            )
-        if not plan:
-            raise EngineError(f"{self.given} is cut short: there is no plan behind its header. {_REMEDY}")
-        if facts and hashlib.sha256(plan).hexdigest() != facts.plan_sha256:
+        _check_size(self, len(plan))
+        if self.facts and hashlib.sha256(plan).hexdigest() != self.facts.plan_sha256:
             raise EngineError(
                 f"{self.given} is damaged: the SHA-256 of its plan is not the one in its header. {_REMEDY}"
             )
@@ -154,7 +146,7 @@ def read(path: str | Path) -> EngineFile:
       path: A file that `build_engine`, `extract_engines` or Ultralytics wrote.
 
     Returns:
-      What it says; the plan is left alone.
+      What it says; of the plan only its length was looked at.
 
     Raises:
       EngineError: If it is no such file, or its header is damaged.
@@ -162,6 +154,7 @@ def read(path: str | Path) -> EngineFile:
     given = shown(path)
     with _opened(Path(path), given) as file:
         document, header_bytes = _header(file, given)
+        size = os.fstat(file.fileno()).st_size
     try:
         metadata, facts = _parsed(document)
     except reading.UnreadableError as error:
@@ -171,7 +164,9 @@ def read(path: str | Path) -> EngineFile:
             f"{given} cannot be used: its section {contract.OUR_SECTION} is damaged, or of another version of "
             f"tftrt_yolo ({printable(error)}). {_REMEDY}"
         ) from error
-    return EngineFile(Path(path).resolve(), given, metadata, facts, header_bytes)
+    found = EngineFile(Path(path).resolve(), given, metadata, facts, header_bytes)
+    _check_size(found, size - header_bytes)
+    return found
 
 
 def is_ours(path: Path) -> bool:
@@ -181,6 +176,15 @@ def is_ours(path: Path) -> bool:
             return contract.OUR_SECTION in _header(file, str(path))[0]
     except EngineError:
         return False
+
+
+def _check_size(file: EngineFile, plan_bytes: int) -> None:
+    """Refuses a file whose plan is shorter or longer than its header says; it may change while it is open."""
+    expected = file.facts.plan_bytes if file.facts else max(plan_bytes, 1)
+    if plan_bytes != expected:
+        what = "cut short" if plan_bytes < expected else "too long"
+        of = f"its header says {expected:,}" if file.facts else "there is none behind its header"
+        raise EngineError(f"{file.given} is {what}: its plan has {plan_bytes:,} bytes, and {of}. {_REMEDY}")
 
 
 def _document(metadata: Metadata, facts: EngineFacts) -> dict:
