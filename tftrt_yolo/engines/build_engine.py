@@ -51,7 +51,8 @@ def build_engine(
     Args:
       saved_model_dir: A SavedModel that `export` wrote.
       engine_path: File to write; its name ends with .engine, by which Ultralytics' YOLO(...) knows what it is.
-      precision_mode: "FP32", "FP16" or "INT8". Inputs and outputs are FP32 in all.
+      precision_mode: "FP32", "FP16" or "INT8". Inputs and outputs are FP32 in all, and so is what comes behind the
+        last convolutions in FP16: the decode, whose pixels FP16 would round.
       batch_sizes: Batch sizes that it is for. A single one is fixed in its shapes, as Ultralytics expects it unless
         rect=False is given; of several the engine takes every batch from the least to the largest.
       compute_capability: Of the GPU to build for, such as "8.6"; None for "8.9" with TensorRT-RTX, and with TensorRT
@@ -83,7 +84,8 @@ def build_engine(
     asked = recording.plan(precision_mode, calibration_data, options)
     _check_suffix(path)
     single_files.check_free(path, engine_file.is_ours, overwrite=overwrite)
-    order = Order(_installed(), compute_capability, options.batch_sizes, in_half=asked.precision_mode == "FP16")
+    is_half = asked.precision_mode == "FP16"
+    order = Order(_installed(), compute_capability, options.batch_sizes, in_half=is_half, keeps_decode=is_half)
     check_target(compute_capability)
     source = open_saved_model(saved_model_dir).require_export("build an engine of")
     digests.check(source)

@@ -7,8 +7,11 @@ from typing import ClassVar
 from tftrt_yolo.converter.conversion_report import LeftOver
 from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.plan import PlanFacts
+from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import printable
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
+
+EXTRACTION_FILE = "engines.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,10 @@ class ExtractionReport:
     output_dir: Path
     engines: dict[str, int]
     built_by: str
+
+    def write(self, output_dir: Path) -> None:
+        """Writes engines.json into a directory."""
+        documents.write(self, output_dir / EXTRACTION_FILE)
 
     def __str__(self) -> str:
         """The report for a reader."""

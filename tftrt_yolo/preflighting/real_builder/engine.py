@@ -34,12 +34,14 @@ class Order:
       compute_capability: As `build`.
       batch_sizes: As `build`.
       in_half: As `build`.
+      keeps_decode: As `halved.halved`; a conversion leaves that to TensorRT.
     """
 
     builder: Builder
     compute_capability: str | None
     batch_sizes: tuple[int, ...]
     in_half: bool
+    keeps_decode: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,7 @@ def built(
     start, order, words = time.perf_counter(), session.order, session.words
     words.forget()
     try:
-        finished = finish(halved(network) if order.in_half else network)
+        finished = finish(halved(network, keeps_decode=order.keeps_decode) if order.in_half else network)
         inputs = [finished.tensors[index] for index in finished.inputs]
         by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
         replayed = replay(finished, session.trt, session.maker, words)
