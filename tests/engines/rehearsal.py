@@ -51,6 +51,9 @@ def recorded(model):
         chosen = np.array([next(places) for _ in range(int(np.prod(shape)))], np.int32)
         picked = sketch.layer("GATHER", [flat, sketch.constant(chosen)], (-1, len(chosen)), axis=1)
         numbers.append(sketch.layer("SHUFFLE", [picked], (-1, *shape), reshape=(0, *shape)))
+        if name == "boxes":  # pixels of the frame
+            side = sketch.constant(np.full((1, 1, 1), SIDE, np.float32))
+            numbers[-1] = sketch.layer("ELEMENTWISE", [numbers[-1], side], (-1, *shape), operation="PROD")
         names[sketch.tensors[numbers[-1]].name] = name
     return dataclasses.replace(sketch.network(*numbers), signature_outputs=names)
 
@@ -174,7 +177,7 @@ class _Engine:
 
     def get_tensor_profile_shape(self, name, index):
         dims = self.named[name].dims
-        return [list(shape) for shape in self.profiles[index]] if self.profiles else [dims] * 3
+        return list(dataclasses.astuple(self.profiles[index])) if self.profiles else [dims] * 3
 
     def create_execution_context(self):
         return None if "context" in self.fails else _Context(self)

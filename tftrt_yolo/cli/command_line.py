@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> int:
         name, flag_arguments = flag_arguments[0], ["--help"]
     name = ALIASES.get(name, name)
     if name not in COMMANDS:
-        known = f"known are {', '.join(COMMANDS)}.{did_you_mean(name, [*COMMANDS, *ALIASES, 'help', '--help', '--version'])}"
+        words = [*COMMANDS, *ALIASES, "help", "--help", "--version"]
+        known = f"known are {', '.join(COMMANDS)}.{did_you_mean(name, words)}"
         return fail(f"has no command '{name}'; {known}\n\n{USAGE}", 2)
     with quiet(), warnings_of_ours(), named_as_flags():
         return _run_command(name, flag_arguments)

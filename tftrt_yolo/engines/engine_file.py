@@ -20,7 +20,7 @@ from pathlib import Path
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata, Selection
 from tftrt_yolo.ground.errors import EngineError
-from tftrt_yolo.ground.files import documents, reading
+from tftrt_yolo.ground.files import documents, fields, reading
 from tftrt_yolo.ground.text import printable, shown
 from tftrt_yolo.preflighting.profiles import Profile
 
@@ -242,10 +242,12 @@ def _parsed(document: dict) -> tuple[Metadata, EngineFacts | None]:
         names = {int(key) if key.isascii() and key.isdecimal() and len(key) < 9 else key: names[key] for key in names}
     # What Ultralytics leaves out, or writes as None.
     common = {"end2end": False} | {key: value for key, value in document.items() if value is not None}
-    fields = contract.parse_common(common | {"names": names})
+    found = contract.parse_common(common | {"names": names})
+    if document.get("args") is not None and fields.mapping(document, "args").get("nms") is True:
+        found["is_end_to_end"] = True  # suppressed inside: it gives each object once
     if contract.OUR_SECTION not in document:
         weights = str(document.get("description", ""))
-        return Metadata(**fields, selection=Selection(), weights=weights), None
+        return Metadata(**found, selection=Selection(), weights=weights), None
     facts = documents.parse(document[contract.OUR_SECTION], EngineFacts)
-    metadata = Metadata(**fields, selection=facts.selection, weights=facts.weights, weights_sha256=facts.weights_sha256)
+    metadata = Metadata(**found, selection=facts.selection, weights=facts.weights, weights_sha256=facts.weights_sha256)
     return metadata, facts

@@ -93,5 +93,5 @@ def test_cuda_python(name, monkeypatch):
     _round_trip(memory)
     assert cuda.waits == 4
     assert not cuda.rooms  # freed with their owners
-    with pytest.raises(EngineError, match="CUDA says cudaErrorMemoryAllocation. Use smaller batches"):
+    with pytest.raises(EngineError, match=r"CUDA says cudaErrorMemoryAllocation\. Use smaller batches"):
         memory.room((1 << 21,), np.uint8)

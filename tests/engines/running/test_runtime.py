@@ -113,9 +113,7 @@ def test_another_version_is_refused_with_both_named(file):
 
 def test_another_tensorrt_is_refused_with_both_named(file):
     opened = engine_file.read(file(builder="TensorRT", builder_version="10.8.0.43"))
-    message = (
-        "a.engine was built by TensorRT 10.8.0.43, and installed here is TensorRT-RTX 1.7.1.116.*install TensorRT 10"
-    )
+    message = "a.engine was built by TensorRT 10.8.0.43, and installed here is TensorRT-RTX 1.7.1.*install TensorRT 10"
     with pytest.raises(TensorRTUnavailableError, match=message):
         runtime.open_runtime(opened)
 
