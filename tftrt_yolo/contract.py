@@ -189,14 +189,14 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, s
     """
     import yaml
 
-    pairs = (("weights_sha256", metadata.weights_sha256), ("files", files))
     document = {
         "description": f"{Path(metadata.weights).stem} as a TensorFlow SavedModel",
         **common_document(metadata),
         "batch": 1,
         "args": {"batch": 1, "half": False, "nms": False},
         OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)}
-        | {key: value for key, value in pairs if value is not None},
+        | ({"weights_sha256": metadata.weights_sha256} if metadata.weights_sha256 else {})
+        | ({"files": files} if files is not None else {}),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     (saved_model_dir / METADATA_FILE).write_text(text, encoding="utf-8")
@@ -204,7 +204,8 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, s
 
 def common_document(metadata: Metadata) -> dict:
     """Ultralytics' keys that every file of ours has, whatever it is."""
-    return {
+    keypoint_shape = {"kpt_shape": list(metadata.keypoint_shape)} if metadata.keypoint_shape else {}
+    return keypoint_shape | {
         "author": "tftrt_yolo",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "version": __version__,
@@ -213,9 +214,7 @@ def common_document(metadata: Metadata) -> dict:
         "task": metadata.task,
         "imgsz": list(metadata.image_size_hw),
         "names": metadata.names,
-        "channels": 3,
-        "end2end": metadata.is_end_to_end,
-        **({"kpt_shape": list(metadata.keypoint_shape)} if metadata.keypoint_shape else {}),
+        **{"channels": 3, "end2end": metadata.is_end_to_end},
     }
 
 

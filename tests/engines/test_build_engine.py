@@ -21,9 +21,10 @@ from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.files.image_files import read_image
-from tftrt_yolo.preflighting import recorded_network, recording
+from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder import builders
+from tftrt_yolo.preflighting.recorder import recording
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.network import Framer, in_unit_range
 

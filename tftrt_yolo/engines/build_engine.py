@@ -23,11 +23,12 @@ from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
-from tftrt_yolo.preflighting import recorded_network, recording
+from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.real_builder import builders
 from tftrt_yolo.preflighting.real_builder.build import check_target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
 from tftrt_yolo.preflighting.real_builder.engine import Order
+from tftrt_yolo.preflighting.recorder import recording
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 

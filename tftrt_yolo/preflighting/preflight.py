@@ -6,7 +6,7 @@
 
 Beside the flow: it reads what `export` wrote and converts as `convert` does, but writes no SavedModel. TF-TRT's own
 network builder hands each engine's network to a library of ours that stands in for TensorRT 8.6.1 (`stand_in`,
-`record`). The recorded network is computed layer by layer and compared with TensorFlow (`executor`, `numbers`),
+`recorder`). The recorded network is computed layer by layer and compared with TensorFlow (`executor`, `numbers`),
 rebuilt in a real TensorRT where one is installed (`real_builder`), counted (`summary`) and drawn (`drawing`).
 
 It is no engine of TensorRT 8.6.1, and proves neither that 8.6.1 takes the network nor how fast it runs it.
@@ -23,7 +23,7 @@ from pathlib import Path
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.files import directories, image_files
-from tftrt_yolo.preflighting import recorded_network, recording
+from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.drawing import page, svg
 from tftrt_yolo.preflighting.preflight_report import FILE, EnginePreflight, PreflightReport
 from tftrt_yolo.preflighting.profiles import profiles_by_strategy
@@ -31,6 +31,7 @@ from tftrt_yolo.preflighting.real_builder import builders
 from tftrt_yolo.preflighting.real_builder.build import build, check_target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
+from tftrt_yolo.preflighting.recorder import recording
 from tftrt_yolo.preflighting.summary import summarize
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests

@@ -127,7 +127,7 @@ def _worker(name: str, of: str, environment: dict[str, str] | None = None) -> It
     """A process for a module of this room; says what a crash of it means."""
     try:
         environment = _GIVE_BACK | (environment or {})
-        with Worker(f"tftrt_yolo.preflighting.{name}", environment=environment, keep_heap=False) as worker:
+        with Worker(f"tftrt_yolo.preflighting.recorder.{name}", environment=environment, keep_heap=False) as worker:
             yield worker
     except WorkerCrashedError as error:
         raise PreflightError(f"{of} did not come to an end. {_hint(error)}. The process {error}") from error
