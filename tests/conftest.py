@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,6 +17,7 @@ import pytest
 import tftrt_yolo
 from tests import toy
 from tftrt_yolo.ground.assets import WEIGHTS
+from tftrt_yolo.preflighting.rehearsal import process
 
 DATA = Path(__file__).parent / "data"
 TINY_WEIGHTS = DATA / "yolov8n-tiny-detect.pt"
@@ -30,6 +32,20 @@ def pytest_addoption(parser):
         help="Folder with {tiny,digits,segment,pose,obb,classify}{,_tensorrt}_saved_model and {toy,yaml}_saved_model "
         "that were made elsewhere, for a machine that has no export tools.",
     )
+    parser.addoption(
+        "--rehearsal",
+        action="store_true",
+        help="Run where TensorFlow takes our stand-in for TensorRT: with a GPU, tests marked tensorrt run.",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Starts pytest again, in a rehearsal, if that is asked for; everything that it starts inherits the environment."""
+    if not config.getoption("--rehearsal") or process.is_rehearsal():
+        return None
+    config.pluginmanager.getplugin("capturemanager").stop_global_capturing()  # the other one captures
+    return process.run([sys.executable, "-m", "pytest", *config.invocation_params.args])
 
 
 def pytest_collection_modifyitems(items):

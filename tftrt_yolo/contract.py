@@ -44,8 +44,7 @@ OBB = "obb"
 CLASSIFY = "classify"
 TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 
-# What a SavedModel can be converted for, and the precisions of each.
-PRECISION_MODES = {
+PRECISION_MODES = {  # what a SavedModel can be converted for, and the precisions of each
     "tensorrt": ("FP32", "FP16", "INT8"),
     "xla": ("FP32", "FP16", "BF16"),
     "onednn": ("FP32", "BF16"),
@@ -214,7 +213,8 @@ def common_document(metadata: Metadata) -> dict:
         "task": metadata.task,
         "imgsz": list(metadata.image_size_hw),
         "names": metadata.names,
-        **{"channels": 3, "end2end": metadata.is_end_to_end},
+        "channels": 3,
+        "end2end": metadata.is_end_to_end,
     }
 
 

@@ -3,7 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from tftrt_yolo.benchmarking import protocol
+from tftrt_yolo.benchmarking import protocol, session
+from tftrt_yolo.benchmarking.contestants import CONTESTANTS
+from tftrt_yolo.benchmarking.machine import GpuWatch
 
 
 def _measure(**options):
@@ -80,3 +82,24 @@ def test_a_batch_repeats_the_images():
 )
 def test_reasons_are_one_line(reason, text):
     assert protocol.absent(reason)["reason"] == text
+
+
+@pytest.mark.parametrize(("note", "name"), [("stand-in", "tensorrt-fp16 (stand-in)"), ("", "tensorrt-fp16")])
+def test_a_note_stands_beside_every_number(note, name):
+    """A rehearsal's numbers are never taken for TensorRT's."""
+    gathered = session._Gathered("tensorrt-fp16")
+    gathered.take(protocol.about({}, backend="TensorRT stand-in on GPU", note=note))
+    step = {"mode": "dense", "batch_size": 1}
+    gathered.take(
+        {
+            "event": "measured",
+            **step,
+            **dict.fromkeys(("first_call_seconds", "p50_ms", "p90_ms", "p99_ms"), 1.0),
+            "num_calls": 2,
+            "windows_images_per_second": [1.0],
+        }
+    )
+    gathered.take(protocol.absent("no memory", mode="dense", batch_size=8))
+    with GpuWatch() as watch:
+        outcome = gathered.outcome(CONTESTANTS["tensorrt-fp16"], 1.0, watch)
+    assert {outcome.run.name, *(row.contestant for row in (*outcome.measurements, *outcome.absent))} == {name}

@@ -171,16 +171,3 @@ def test_a_tensorflow_without_tensorrt_is_explained(tmp_path, tiny_export):
     assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT; 2.17 is the last" in result.stderr
     assert "Convert with tensorflow==2.17.1" in result.stderr
     assert "TF-TRT: TensorFlow 2.18.0 was built without TensorRT" in result.stdout
-
-
-@pytest.mark.tensorrt
-def test_engines_are_built_saved_and_run(tiny_export, tmp_path):
-    options = TensorRTOptions(batch_sizes=(1, 8), allow_build_at_runtime=False)
-    report = tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", tensorrt=options)
-    assert report.engines_built
-    assert report.engine_bytes > 100_000
-    predictor = tftrt_yolo.Predictor(tmp_path / "b_saved_model", strict=True)
-    assert predictor.backend.name == "TensorRT"
-    for expected, got in zip(tftrt_yolo.Predictor(tiny_export)(IMAGES[:8]), predictor(IMAGES[:8]), strict=True):
-        strong = expected[expected.confidence > 0.4]
-        assert len(strong) <= len(got)

@@ -113,17 +113,19 @@ def batch_of(images: np.ndarray, batch_size: int) -> np.ndarray:
     return np.ascontiguousarray(images[np.arange(batch_size) % len(images)])
 
 
-def about(versions: dict[str, str], *, backend: str) -> dict:
+def about(versions: dict[str, str], *, backend: str, note: str = "") -> dict:
     """The event with which a contestant says what it is.
 
     Args:
       versions: Package to version; Python's is added.
       backend: What runs the network, in its own words.
+      note: What must stand beside each of its numbers; empty for nothing.
 
     Returns:
       The event.
     """
-    return {"event": "about", "versions": {"python": platform.python_version(), **versions}, "backend": str(backend)}
+    versions = {"python": platform.python_version(), **versions}
+    return {"event": "about", "versions": versions, "backend": str(backend), "note": note}
 
 
 def absent(reason: object, *, mode: str | None = None, batch_size: int | None = None) -> dict:

@@ -87,7 +87,8 @@ class _Gathered:
         if kind == "begin":
             self.step = f"{event['mode']}, batch {event['batch_size']}"
         elif kind == "about":
-            self._about = event
+            note = event.pop("note")
+            self._about, self.name = event, f"{self.name} ({note})" if note else self.name
         elif kind == "absent":
             self._absent.append(Absence(self.name, **event))
         elif kind == "measured":

@@ -162,7 +162,7 @@ def read(folder: str | Path) -> tuple[RecordedNetwork, ...]:
         weights = folder / WEIGHTS_FILE
         is_empty = not weights.stat().st_size  # a network without weights, which cannot be mapped
         data = np.empty(0, np.uint8) if is_empty else np.memmap(weights, dtype=np.uint8, mode="r")
-        return tuple(_parsed(network, data) for network in document["networks"])
+        return tuple(parsed(network, data) for network in document["networks"])
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise PreflightError(
             f"{folder} holds no whole recording ({type(error).__name__}: {error}). Expected {NETWORK_FILE} and "
@@ -183,7 +183,7 @@ def join(folder: Path, outputs: dict[str, dict[str, str]] | None = None) -> int:
     parts = sorted(folder.glob("network.*.json"), key=_number)
     networks = [json.loads(path.read_text(encoding="utf-8")) for path in parts]
     for network in networks:
-        network["engine"] = network["layers"][0]["name"].split("/")[0]
+        network["engine"] = engine_of(network)
         network["signature_outputs"] = (outputs or {}).get(network["engine"], {})
     whole = json.dumps({"format": _FORMAT, "networks": networks}, ensure_ascii=False)
     (folder / NETWORK_FILE).write_text(whole, encoding="utf-8")
@@ -192,8 +192,24 @@ def join(folder: Path, outputs: dict[str, dict[str, str]] | None = None) -> int:
     return len(parts)
 
 
-def _parsed(document: dict, data: np.ndarray) -> RecordedNetwork:
-    """A network of its document."""
+def engine_of(document: dict) -> str:
+    """Name of the engine in what the stand-in wrote: TF-TRT's names of its layers begin by it."""
+    return document["layers"][0]["name"].split("/")[0]
+
+
+def parsed(document: dict, data: np.ndarray) -> RecordedNetwork:
+    """Reads one network.
+
+    Args:
+      document: What the stand-in wrote of it as JSON.
+      data: The weights as bytes, uint8; the network's are views of them.
+
+    Returns:
+      The network.
+
+    Raises:
+      ValueError: If it refers to what is not there; so do the other errors that a document of another form raises.
+    """
     tensors = tuple(Tensor(row["name"], row["type"], tuple(row["dims"])) for row in document["tensors"])
     layers = [
         Layer(

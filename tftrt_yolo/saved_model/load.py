@@ -25,6 +25,7 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
+_TENSORRT, _STAND_IN = "TensorRT", "TensorRT stand-in"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Backend:
     name: str
     device: str
     reason: str
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it is a rehearsal, whose numbers say nothing of TensorRT."""
+        return self.name == _STAND_IN
 
     def __str__(self) -> str:
         """One line for a reader."""
@@ -60,7 +66,8 @@ def load(
       Signature key to function, and what runs them.
 
     Raises:
-      SavedModelError: If the SavedModel is damaged or not ours, or has side effects and must have none.
+      SavedModelError: If the SavedModel is damaged or not ours, or has side effects and must have none; or its engines
+        are a rehearsal's where TensorRT is, or TensorRT's in a rehearsal.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
@@ -74,10 +81,12 @@ def load(
     machine = environment.look()
     if machine.can_build_engines:
         built = set(saved_model_pb.built_engine_bytes(handle.directory))
+        if built:
+            _check_builder(handle, has_stand_in=machine.has_stand_in)
         reason = (
             "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
         )
-        name = "TensorRT stand-in" if machine.has_stand_in else "TensorRT"
+        name = _STAND_IN if machine.has_stand_in else _TENSORRT
         return load_whole(handle, meta_graph), Backend(name, device, reason)
     if strict:
         raise TensorRTUnavailableError(
@@ -87,6 +96,27 @@ def load(
         )
     reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
     return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason)
+
+
+def _check_builder(handle: SavedModelHandle, *, has_stand_in: bool) -> None:
+    """Refuses engines that what is loaded as TensorRT did not build: it could not read them, and TF-TRT would crash.
+
+    Raises:
+      SavedModelError: If a rehearsal built them and TensorRT is here, or the other way round.
+    """
+    if not handle.is_complete or handle.conversion is None:  # the process that builds them
+        return
+    if handle.conversion.get("has_stand_in", False) == has_stand_in:
+        return
+    if has_stand_in:
+        raise SavedModelError(
+            f"{handle.given} holds engines that TensorRT built, and here the stand-in for TensorRT is loaded, which "
+            "reads its own alone. Use it outside the rehearsal, or convert the export again in the rehearsal."
+        )
+    raise SavedModelError(
+        f"{handle.given} holds engines of a rehearsal, which the stand-in for TensorRT built, and here TensorRT is "
+        "loaded, which cannot read them. Convert the export again."
+    )
 
 
 def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:

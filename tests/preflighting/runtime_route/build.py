@@ -53,18 +53,22 @@ def _as_tf_trt_names_it(name: str) -> str:
     return name.replace("tensorrtinputph_", "TensorRTInputPH_").replace("tensorrtoutputph_", "TensorRTOutputPH_")
 
 
-def main(library: str, saved_model_dir: str, precision: str, strategy: str, height: str, width: str) -> int:
-    """Builds it; the stand-in writes it down."""
-    size_hw = int(height), int(width)
-    graph_def = segment_of(Path(saved_model_dir), tf.TensorShape((None, *size_hw, 3)))
+def build(route: ctypes.CDLL, graph_def: GraphDef, precision: int, strategy: int, size_hw: tuple[int, int]) -> int:
+    """Builds a segment's engine; 0 if TF-TRT is content."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(graph_def.SerializeToString())
         file.flush()
         batch_sizes = (ctypes.c_int * len(BATCH_SIZES))(*BATCH_SIZES)
-        mode = int(precision)
-        return ctypes.CDLL(library).build(
-            file.name.encode(), mode, mode == INT8, int(strategy), batch_sizes, len(batch_sizes), *size_hw
+        return route.build(
+            file.name.encode(), precision, precision == INT8, strategy, batch_sizes, len(batch_sizes), *size_hw
         )
+
+
+def main(library: str, saved_model_dir: str, precision: str, strategy: str, height: str, width: str) -> int:
+    """Builds it; the stand-in writes it down."""
+    size_hw = int(height), int(width)
+    graph_def = segment_of(Path(saved_model_dir), tf.TensorShape((None, *size_hw, 3)))
+    return build(ctypes.CDLL(library), graph_def, int(precision), int(strategy), size_hw)
 
 
 if __name__ == "__main__":

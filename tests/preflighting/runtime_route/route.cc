@@ -86,6 +86,11 @@ Status ConvertGraphDefToEngine(
 namespace tf = tensorflow;
 namespace trt = tensorflow::tensorrt;
 
+static nvinfer1::ICudaEngine* last_engine;
+
+// The engine that was built last; null if it was none.
+extern "C" void* engine() { return last_engine; }
+
 // Builds one engine of a segment (a serialised GraphDef); 0 if TF-TRT is content.
 extern "C" int build(char const* segment, int precision, int explicit_precision, int strategy, int const* batches,
                      int count, int height, int width) {
@@ -123,7 +128,7 @@ extern "C" int build(char const* segment, int precision, int explicit_precision,
     tf::Status const status = trt::convert::ConvertGraphDefToEngine(
         graph_def, nullptr, static_cast<trt::TrtPrecisionMode>(precision), 1, size_t{1} << 40, shapes, &logger, nullptr,
         nullptr, &engine, false, false, &converted, &profile, "TRTEngineOp_000_000", explicit_precision, &cluster, device);
-    engine.release();
+    last_engine = engine.release();
     if (!status.ok()) std::cerr << status.ToString() << std::endl;
     return status.ok() && converted ? 0 : 2;
 }

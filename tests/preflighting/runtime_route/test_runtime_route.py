@@ -5,6 +5,7 @@ just so, on the segment of a SavedModel that `convert` wrote, with the stand-in 
 """
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.conftest import CROPS, IMAGES
 from tests.preflighting.runtime_route.build import BATCH_SIZES, INT8
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.profiles import profiles
+from tftrt_yolo.preflighting.rehearsal import device_memory, process
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model.handle import open_saved_model
 
@@ -58,6 +60,24 @@ def _built(route, converted, folder, *, precision=FP16, strategy="Range"):
     assert done.returncode == 0, done.stderr
     assert recorded_network.join(recording) == 1
     return recorded_network.read(recording)[0]
+
+
+@pytest.mark.parametrize(("task", "strategy"), [("tiny", "Range"), ("segment", "Range+Optimal"), ("pose", "Optimal")])
+def test_a_rehearsed_engine_computes_what_tensorflow_does(models, route, tmp_path, task, strategy):
+    """Built by TF-TRT, written, read again and run: batches within the profiles, and those outside are refused."""
+    converted = models.converted(task)
+    size_hw = open_saved_model(converted).metadata.image_size_hw
+    environment = os.environ | process.environment_for(tmp_path) | {device_memory.HOST_MEMORY: "1"}
+    arguments = [route, converted, FP16, STRATEGIES.index(strategy), *size_hw, tmp_path / library.TENSORRT_LIBRARIES[0]]
+    command = [sys.executable, str(HERE / "rehearse.py"), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    expected = profiles(BATCH_SIZES, strategy, (-1, *size_hw, 3))
+    assert found["profiles"] == [[one.min[0], one.opt[0], one.max[0]] for one in expected]
+    assert found["words"] == "tftrt_yolo: recorded by a stand-in for TensorRT"
+    assert set(found["differences"]) == ({"1", "32"} if strategy == "Optimal" else {"1", "3", "32"})
+    assert max(found["differences"].values()) < 1e-4
 
 
 def _nameless(network):

@@ -79,12 +79,12 @@ class _Weights(ctypes.Structure):
 class Api:
     """The stand-in, and what was made of it."""
 
-    def __init__(self, path):
-        self.library = ctypes.CDLL(path)
+    def __init__(self, path, logger=None):
+        self.library = ctypes.CDLL(str(path))
         self.library.createInferBuilder_INTERNAL.restype = ctypes.c_void_p
         self.library.getPluginRegistry.restype = ctypes.c_void_p
         self.alive = []  # what C++ points to
-        self.builder = self.library.createInferBuilder_INTERNAL(None, 8601)
+        self.builder = self.library.createInferBuilder_INTERNAL(ctypes.c_void_p(logger), 8601)
         self.network = self.on(self.builder, 11, ctypes.c_uint32(1))
         self.config = self.on(self.builder, 9)
         self.tensors, self.layers = [], {}
@@ -200,6 +200,9 @@ def _object(api, name):
         return shells[name.removeprefix("public ")]
     if name == "IPluginRegistry":
         return api.library.getPluginRegistry()
+    if name == "IRuntime":
+        api.library.createInferRuntime_INTERNAL.restype = ctypes.c_void_p
+        return word(api.library.createInferRuntime_INTERNAL(None, 8601), 1)
     if name == "ITimingCache":
         return word(api.on(api.config, 44, ctypes.c_void_p(), ctypes.c_size_t(0)), 1)
     if name == "IOptimizationProfile":
@@ -208,6 +211,8 @@ def _object(api, name):
         api.step(*step)
     if name == "ICudaEngine":
         return word(api.build(), 1)
+    if name == "IExecutionContext":
+        return word(api.on(api.build(), 11), 1)
     if name == "IHostMemory":
         return word(api.on(api.build(), 10), 1)
     if name == "ITensor":

@@ -15,6 +15,7 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.ground.environment import STAND_IN_MARK
+from tftrt_yolo.preflighting.rehearsal import process
 from tftrt_yolo.preflighting.stand_in import library
 
 HOST_COMPILERS = [name for name in ("c++", "g++", "clang++") if shutil.which(name)]
@@ -60,10 +61,14 @@ def test_every_compiler_builds_it(tmp_path, monkeypatch, no_compiler, compiler):
         monkeypatch.setenv("PATH", os.defpath)
         monkeypatch.setenv("CXX", f"{compiler} -Wall")
     compiled = library.built(tmp_path / "cache")
-    # Outside a recording it passes for no TensorRT: TensorFlow compares the version with 8.6.1.
+    # Outside a recording and a rehearsal it passes for no TensorRT: TensorFlow compares the version with 8.6.1.
     assert _symbols(compiled, tmp_path) == f"{[True] * 6} 0"
-    monkeypatch.setenv(library.RECORDING_DIR, str(tmp_path))
-    assert _symbols(compiled, tmp_path) == f"{[True] * 6} 8601"
+    with monkeypatch.context() as recording:
+        recording.setenv(library.RECORDING_DIR, str(tmp_path))
+        assert _symbols(compiled, tmp_path) == f"{[True] * 6} 8601"
+    for value, version in (("1", 8601), ("0", 0)):
+        monkeypatch.setenv(process.REHEARSAL, value)
+        assert _symbols(compiled, tmp_path) == f"{[True] * 6} {version}"
 
 
 def test_it_is_compiled_once(tmp_path, monkeypatch):
@@ -238,10 +243,10 @@ def test_under_tensorrts_name_it_passes_for_no_tensorrt(tmp_path):
     assert "0.0.0" in done.stdout.splitlines()[1]
 
 
-def test_it_runs_no_engine(opened):
+def test_outside_a_rehearsal_it_runs_no_engine(opened):
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).createInferRuntime_INTERNAL(None, 8601)"
     done = subprocess.run([sys.executable, "-c", code, str(opened)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (70, "stand-in for TensorRT: it cannot run engines\n")
+    assert (done.returncode, done.stderr) == (70, "stand-in for TensorRT: it runs engines only in a rehearsal\n")
 
 
 def test_a_slot_that_is_not_there_names_itself(opened):
@@ -263,8 +268,9 @@ def test_a_slot_that_is_not_there_names_itself(opened):
     )
 
 
-def test_another_version_of_tensorflow_is_refused(opened):
-    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).createInferBuilder_INTERNAL(None, 8502)"
+@pytest.mark.parametrize("what", ["Builder", "Runtime"])
+def test_another_version_of_tensorflow_is_refused(opened, what):
+    code = f"import ctypes, sys; ctypes.CDLL(sys.argv[1]).createInfer{what}_INTERNAL(None, 8502)"
     done = subprocess.run([sys.executable, "-c", code, str(opened)], capture_output=True, text=True, check=False)
     assert done.returncode == 70
     assert "built against another TensorRT than 8.6.1" in done.stderr

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tftrt_yolo.preflighting.rehearsal import process
 from tftrt_yolo.preflighting.stand_in import library
 
 
@@ -14,6 +15,8 @@ from tftrt_yolo.preflighting.stand_in import library
         ("IHostMemory", 4, "type"),
         ("ITimingCache", 4, "reset"),
         ("ICudaEngine", 54, "getTensorVectorizedDimV2"),
+        ("IRuntime", 21, "getEngineHostCodeAllowed"),
+        ("IExecutionContext", 50, "setAuxStreams"),
         ("ITensor", 24, "getDimensionName"),
         ("ILayer", 19, "getMetadata"),
         ("IOptimizationProfile", 8, "getExtraMemoryTarget"),  # 9 is isValid, which is there
@@ -49,6 +52,7 @@ from tftrt_yolo.preflighting.stand_in import library
 )
 def test_the_last_slot_names_itself(tmp_path, monkeypatch, stand_in, owner, slot, name):
     monkeypatch.setenv(library.RECORDING_DIR, str(tmp_path))
+    monkeypatch.setenv(process.REHEARSAL, "1")  # for the runtime; a recording goes first
     done = subprocess.run(
         [sys.executable, "-m", "tests.preflighting.stand_in.calls", str(stand_in), "slot", owner, str(slot)],
         capture_output=True,

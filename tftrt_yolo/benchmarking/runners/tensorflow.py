@@ -62,7 +62,7 @@ def _measure_signatures(
 ) -> Iterator[dict]:
     """Measures the network alone and with selection, on images that are on the device; outputs stay there."""
     signatures, backend = load.load(handle, strict=True)
-    yield protocol.about(versions(), backend=str(backend))
+    yield protocol.about(versions(), backend=str(backend), note="stand-in" if backend.is_stand_in else "")
     device = "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
     network, serving = signatures[contract.NETWORK], signatures[contract.SERVING]
     for batch_size in batch_sizes:

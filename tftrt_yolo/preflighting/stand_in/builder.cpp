@@ -1,8 +1,9 @@
 // The entry points that TensorFlow looks up by name, and the builder behind them.
 //
-// Nothing here can run a network. The engine that buildEngineWithConfig returns is a line of text that says so.
+// It records, or it rehearses: then the engine that buildEngineWithConfig returns is computed by Python on the host.
+// The engine of a recording is a line of text that says that it is none.
 
-#include "builder.h"
+#include "runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,30 +11,18 @@
 namespace stand_in {
 namespace {
 
-char const kNoEngine[] = "tftrt_yolo: recorded by a stand-in for TensorRT, not an engine\n";
-
-struct Memory final : VHostMemory {
-    Shell shell;
-    Memory() { shell.implementation = this; }
-    void* data() override { return const_cast<char*>(kNoEngine); }
-    size_t size() override { return sizeof kNoEngine - 1; }
-};
-
 struct TimingCache final : VTimingCache {
     Shell shell;
     TimingCache() { shell.implementation = this; }
-    Shell* serialize() override { return &(new Memory)->shell; }
+    Shell* serialize() override { return &(new Memory(no_engine()))->shell; }
 };
 
-struct Engine final : VCudaEngine {
-    Shell shell;
-    Engine() { shell.implementation = this; }
-    Shell* serialize() override { return &(new Memory)->shell; }
-};
+bool is_recording() { return getenv("TFTRT_YOLO_RECORDING_DIR") != nullptr; }
 
 struct Builder final : VBuilder {
     Shell shell;
-    Builder() { shell.implementation = this; }
+    Logger* logger;
+    explicit Builder(Logger* to) : logger(to) { shell.implementation = this; }
 
     Shell* createBuilderConfig() override { return &(new Config)->shell; }
     Shell* createNetworkV2(uint32_t flags) override {
@@ -43,12 +32,16 @@ struct Builder final : VBuilder {
     }
     Shell* createOptimizationProfile() override { return &(new Profile)->shell; }
     Shell* buildEngineWithConfig(Shell& network, Shell& config) override {
-        write_recording(*static_cast<Network*>(network.implementation), *static_cast<Config*>(config.implementation));
-        return &(new Engine)->shell;
+        Network& built = *static_cast<Network*>(network.implementation);
+        Config& how = *static_cast<Config*>(config.implementation);
+        if (is_recording()) {
+            write_recording(built, how);
+            return &(new Engine(logger, no_engine()))->shell;
+        }
+        Engine* engine = built_engine(built, how, logger);
+        return engine ? &engine->shell : nullptr;
     }
 };
-
-bool is_recording() { return getenv("TFTRT_YOLO_RECORDING_DIR") != nullptr; }
 
 }  // namespace
 
@@ -74,15 +67,23 @@ Shell* Config::createTimingCache(void const*, size_t) { return &(new TimingCache
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
-// Without the variable that a recording sets, it passes for no TensorRT: TensorFlow compares this version with its own.
-EXPORTED int32_t getInferLibVersion() { return stand_in::is_recording() ? 8601 : 0; }
+// Without the variable of a recording or a rehearsal it passes for no TensorRT: TensorFlow compares this version.
+EXPORTED int32_t getInferLibVersion() { return stand_in::is_recording() || stand_in::is_rehearsal() ? 8601 : 0; }
 
-EXPORTED stand_in::Shell* createInferBuilder_INTERNAL(void*, int32_t version) {
+static void check_version(int32_t version) {
     if (version != 8601) stand_in::fail("TensorFlow was built against another TensorRT than 8.6.1");
-    return &(new stand_in::Builder)->shell;
 }
 
-EXPORTED void* createInferRuntime_INTERNAL(void*, int32_t) { stand_in::fail("it cannot run engines"); }
+EXPORTED stand_in::Shell* createInferBuilder_INTERNAL(void* logger, int32_t version) {
+    check_version(version);
+    return &(new stand_in::Builder(static_cast<stand_in::Logger*>(logger)))->shell;
+}
+
+EXPORTED stand_in::Shell* createInferRuntime_INTERNAL(void* logger, int32_t version) {
+    check_version(version);
+    if (!stand_in::is_rehearsal()) stand_in::fail("it runs engines only in a rehearsal");
+    return &(new stand_in::Runtime(static_cast<stand_in::Logger*>(logger)))->shell;
+}
 
 EXPORTED stand_in::IPluginRegistry* getPluginRegistry() {
     static stand_in::IPluginRegistry registry;

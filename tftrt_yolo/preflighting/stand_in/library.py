@@ -37,6 +37,7 @@ _FLAGS = (
     *("-std=c++17", "-O1", "-shared", "-fPIC", "-fvisibility=hidden"),
     *("-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"),
 )
+_LIBRARIES = ["-lc", "-ldl"]  # the second is empty where the C library has it all
 _COMPILERS = ("c++", "g++", "clang++")
 _FOLDERS_OF_COMPILERS = ("TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
 _SECONDS_TO_COMPILE = 300.0
@@ -91,16 +92,29 @@ def environment_for(library: bytes, folder: Path, recording_dir: Path) -> dict[s
       recording_dir: Where the networks are to be written.
 
     Returns:
-      Variables to set. GPUs are hidden: the stand-in runs no engine.
+      Variables to set. GPUs are hidden: a recording runs no engine.
+    """
+    return {
+        **search_path(library, folder),
+        "CUDA_VISIBLE_DEVICES": "",
+        RECORDING_DIR: str(recording_dir),
+    }
+
+
+def search_path(library: bytes, folder: Path) -> dict[str, str]:
+    """The variable by which a process finds the library first under TensorRT's names, in a folder of its own.
+
+    Args:
+      library: What `built` gave.
+      folder: An empty folder; the library is written there.
+
+    Returns:
+      The variable to set.
     """
     for name in TENSORRT_LIBRARIES:
         (folder / name).write_bytes(library)
     paths = [str(folder), *filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))]
-    return {
-        "LD_LIBRARY_PATH": os.pathsep.join(paths),
-        "CUDA_VISIBLE_DEVICES": "",
-        RECORDING_DIR: str(recording_dir),
-    }
+    return {"LD_LIBRARY_PATH": os.pathsep.join(paths)}
 
 
 def _key() -> str:
@@ -206,9 +220,9 @@ def _commands() -> list[tuple[list[str], list[str]]]:
     if named and not shutil.which(named[0]):
         raise PreflightError(f"CXX names {named[0]}, which is not there. Name a C++ compiler, or unset it.")
     if named:
-        return [([*named, "-nodefaultlibs"], ["-lc"])]
+        return [([*named, "-nodefaultlibs"], _LIBRARIES)]
     found = dict.fromkeys(filter(None, map(shutil.which, _COMPILERS)))
-    commands = [([path, "-nodefaultlibs"], ["-lc"]) for path in found]
+    commands = [([path, "-nodefaultlibs"], _LIBRARIES) for path in found]
     if _has_ziglang():
         commands.append(([sys.executable, "-m", "ziglang", "c++", "-nostdlib++", "-mcpu=baseline"], []))
     return commands

@@ -6,7 +6,7 @@
 // ends the process: what TF-TRT asks for and this library does not have is never answered with a guess. So every table
 // is whole: a call behind the end of one would jump anywhere.
 //
-// The kinds of layers have tables of their own: nvinfer_layers.h.
+// The kinds of layers have tables of their own, nvinfer_layers.h, and so has what runs engines, nvinfer_runtime.h.
 //
 // Source of the facts: the public headers of TensorRT 8.6.1; Itanium C++ ABI.
 
@@ -82,62 +82,6 @@ struct VTimingCache : Table {
     SLOT(ITimingCache, reset)
 };
 
-struct VCudaEngine : Table {
-    SLOT(ICudaEngine, getNbBindings)
-    SLOT(ICudaEngine, getBindingIndex)
-    SLOT(ICudaEngine, getBindingName)
-    SLOT(ICudaEngine, bindingIsInput)
-    SLOT(ICudaEngine, getBindingDimensions)
-    SLOT(ICudaEngine, getBindingDataType)
-    SLOT(ICudaEngine, getMaxBatchSize)
-    SLOT(ICudaEngine, getNbLayers)
-    virtual Shell* serialize() { return nullptr; }
-    SLOT(ICudaEngine, createExecutionContext)
-    SLOT(ICudaEngine, getLocation)
-    SLOT(ICudaEngine, createExecutionContextWithoutDeviceMemory)
-    SLOT(ICudaEngine, getDeviceMemorySize)
-    SLOT(ICudaEngine, isRefittable)
-    SLOT(ICudaEngine, getBindingBytesPerComponent)
-    SLOT(ICudaEngine, getBindingComponentsPerElement)
-    SLOT(ICudaEngine, getBindingFormat)
-    SLOT(ICudaEngine, getBindingFormatDesc)
-    SLOT(ICudaEngine, getBindingVectorizedDim)
-    SLOT(ICudaEngine, getName)
-    SLOT(ICudaEngine, getNbOptimizationProfiles)
-    SLOT(ICudaEngine, getProfileDimensions)
-    SLOT(ICudaEngine, getProfileShapeValues)
-    SLOT(ICudaEngine, isShapeBinding)
-    SLOT(ICudaEngine, isExecutionBinding)
-    SLOT(ICudaEngine, getEngineCapability)
-    SLOT(ICudaEngine, setErrorRecorder)
-    SLOT(ICudaEngine, getErrorRecorder)
-    SLOT(ICudaEngine, hasImplicitBatchDimension)
-    SLOT(ICudaEngine, getTacticSources)
-    SLOT(ICudaEngine, getProfilingVerbosity)
-    SLOT(ICudaEngine, createEngineInspector)
-    SLOT(ICudaEngine, getTensorShape)
-    SLOT(ICudaEngine, getTensorDataType)
-    SLOT(ICudaEngine, getTensorLocation)
-    SLOT(ICudaEngine, isShapeInferenceIO)
-    SLOT(ICudaEngine, getTensorIOMode)
-    SLOT(ICudaEngine, getTensorBytesPerComponent)
-    SLOT(ICudaEngine, getTensorComponentsPerElement)
-    SLOT(ICudaEngine, getTensorFormat)
-    SLOT(ICudaEngine, getTensorFormatDesc)
-    SLOT(ICudaEngine, getTensorVectorizedDim)
-    SLOT(ICudaEngine, getProfileShape)
-    SLOT(ICudaEngine, getNbIOTensors)
-    SLOT(ICudaEngine, getIOTensorName)
-    SLOT(ICudaEngine, getHardwareCompatibilityLevel)
-    SLOT(ICudaEngine, getPImpl)
-    SLOT(ICudaEngine, getNbAuxStreams)
-    SLOT(ICudaEngine, getTensorBytesPerComponentV2)
-    SLOT(ICudaEngine, getTensorComponentsPerElementV2)
-    SLOT(ICudaEngine, getTensorFormatV2)
-    SLOT(ICudaEngine, getTensorFormatDescV2)
-    SLOT(ICudaEngine, getTensorVectorizedDimV2)
-};
-
 struct VTensor : Table {
     virtual void setName(char const*) {}
     virtual char const* getName() { return ""; }
@@ -159,7 +103,7 @@ struct VTensor : Table {
     SLOT(ITensor, setAllowedFormats)
     SLOT(ITensor, getAllowedFormats)
     virtual bool isShapeTensor() { return false; }
-    SLOT(ITensor, isExecutionTensor)
+    virtual bool isExecutionTensor() { return true; }
     SLOT(ITensor, setDimensionName)
     SLOT(ITensor, getDimensionName)
 };
@@ -209,7 +153,7 @@ struct VBuilderConfig : Table {
     SLOT(IBuilderConfig, getMaxWorkspaceSize)
     SLOT(IBuilderConfig, setFlags)
     virtual uint32_t getFlags() { return 0; }
-    SLOT(IBuilderConfig, clearFlag)
+    virtual void clearFlag(int32_t) {}
     virtual void setFlag(int32_t) {}
     virtual bool getFlag(int32_t) { return false; }
     SLOT(IBuilderConfig, setDeviceType)
@@ -230,7 +174,7 @@ struct VBuilderConfig : Table {
     SLOT(IBuilderConfig, getProfilingVerbosity)
     SLOT(IBuilderConfig, setAlgorithmSelector)
     SLOT(IBuilderConfig, getAlgorithmSelector)
-    SLOT(IBuilderConfig, setCalibrationProfile)
+    virtual bool setCalibrationProfile(Shell const*) { return false; }
     SLOT(IBuilderConfig, getCalibrationProfile)
     SLOT(IBuilderConfig, setQuantizationFlags)
     SLOT(IBuilderConfig, getQuantizationFlags)

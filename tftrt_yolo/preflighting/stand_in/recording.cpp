@@ -1,13 +1,13 @@
 // The recording on disk: network.N.json for the N-th engine, and weights.bin for the weights of all.
 //
-// Layers, tensors and weights are referred to by number. Python sorts, checks and hashes what is written here
+// In a rehearsal the same two are an engine's bytes. Layers, tensors and weights are referred to by number. Python sorts, checks and hashes what is written here
 // (tftrt_yolo/preflighting/recorded_network.py).
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "builder.h"
+#include "runtime.h"
 
 namespace stand_in {
 namespace {
@@ -144,23 +144,13 @@ void close_written(FILE* file, char const* name) {
     }
 }
 
-}  // namespace
-
-void write_recording(Network const& network, Config const& config) {
-    static int count = 0;
-    static int64_t position = 0;
-    char const* folder = getenv("TFTRT_YOLO_RECORDING_DIR");
-    if (!folder) fail("no recording was asked for");
-    for (Tensor* tensor : network.tensors) tensor->inferred();  // what is refused leaves no half of a recording
-    char name[64];
-    snprintf(name, sizeof name, "network.%d.json", count++);
-    FILE* data = opened(folder, "weights.bin", "ab");
-    Json json{opened(folder, name, "wb")};
+void write_network(Network const& network, Config const& config, FILE* file, FILE* data, int64_t* position) {
+    Json json{file};
     fputs("{\n  \"name\": ", json.file);
     json.text(network.name);
     fprintf(json.file, ",\n  \"creation_flags\": %u,\n  \"builder_flags\": %u,\n  \"workspace_bytes\": %llu,\n",
             network.creation_flags, config.flags, static_cast<unsigned long long>(config.workspace_bytes));
-    fprintf(json.file, "  \"has_calibrator\": %s,\n  \"profiles\": ", config.has_calibrator ? "true" : "false");
+    fprintf(json.file, "  \"has_calibrator\": %s,\n  \"profiles\": ", config.calibrator ? "true" : "false");
     write_profiles(json, config);
     fputs(",\n  \"inputs\": ", json.file);
     json.indices(network.inputs);
@@ -174,11 +164,70 @@ void write_recording(Network const& network, Config const& config) {
     fputs("\n  ],\n  \"layers\": [\n", json.file);
     for (int32_t i = 0; i < network.layers.count; ++i) {
         if (i) fputs(",\n", json.file);
-        write_layer(json, *network.layers[i], data, &position);
+        write_layer(json, *network.layers[i], data, position);
     }
     fputs("\n  ]\n}\n", json.file);
+}
+
+uint32_t crc32(char const* data, size_t size) {   // as zlib's
+    uint32_t sum = ~0u, table[256];
+    for (uint32_t i = 0; i < 256; ++i) {
+        table[i] = i;
+        for (int bit = 0; bit < 8; ++bit) table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xEDB88320u : 0);
+    }
+    for (size_t i = 0; i < size; ++i) sum = table[(sum ^ static_cast<unsigned char>(data[i])) & 255] ^ sum >> 8;
+    return ~sum;
+}
+
+// In front of an engine's bytes; rehearsal/engine_bytes.py has the same.
+struct Header {
+    char words[64];
+    uint64_t json_bytes, weights_bytes;
+    uint32_t checksum, unused;
+};
+
+char const kNoEngine[] = "tftrt_yolo: recorded by a stand-in for TensorRT, not an engine\n";
+static_assert(sizeof kNoEngine == sizeof Header::words, "the first words fill their place");
+
+}  // namespace
+
+void write_recording(Network const& network, Config const& config) {
+    static int count = 0;
+    static int64_t position = 0;
+    char const* folder = getenv("TFTRT_YOLO_RECORDING_DIR");
+    if (!folder) fail("no recording was asked for");
+    for (Tensor* tensor : network.tensors) tensor->inferred();  // what is refused leaves no half of a recording
+    char name[64];
+    snprintf(name, sizeof name, "network.%d.json", count++);
+    FILE* data = opened(folder, "weights.bin", "ab");
+    FILE* json = opened(folder, name, "wb");
+    write_network(network, config, json, data, &position);
     close_written(data, "weights.bin");
-    close_written(json.file, name);
+    close_written(json, name);
+}
+
+Bytes no_engine() { return Bytes{const_cast<char*>(kNoEngine), sizeof kNoEngine - 1}.copied(); }
+
+Bytes recorded(Network const& network, Config const& config) {
+    for (Tensor* tensor : network.tensors) tensor->inferred();
+    Bytes json, weights;
+    int64_t position = 0;
+    FILE* json_file = open_memstream(&json.data, &json.size);
+    FILE* weights_file = open_memstream(&weights.data, &weights.size);
+    if (!json_file || !weights_file) fail("out of memory");
+    write_network(network, config, json_file, weights_file, &position);
+    close_written(json_file, "an engine");
+    close_written(weights_file, "an engine");
+    Bytes whole{nullptr, sizeof(Header) + json.size + weights.size};
+    whole.data = static_cast<char*>(take(whole.size));
+    memcpy(whole.data + sizeof(Header), weights.data, weights.size);  // first: they are aligned
+    memcpy(whole.data + sizeof(Header) + weights.size, json.data, json.size);
+    Header header{{}, json.size, weights.size, crc32(whole.data + sizeof(Header), whole.size - sizeof(Header)), 0};
+    memcpy(header.words, kNoEngine, sizeof header.words);
+    memcpy(whole.data, &header, sizeof header);
+    json.release();
+    weights.release();
+    return whole;
 }
 
 }  // namespace stand_in
