@@ -214,3 +214,38 @@ class _Context:
 
 def _at(address, shape):
     return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), tuple(map(int, shape)))
+
+
+class SettledRuntime(ExecutorRuntime):
+    """An INT8 network that rounds as TensorFlow rounds: ties fall where TensorFlow's fall (layer_by_layer.rounding)."""
+
+    def __init__(self, network, metadata, quantized_dir):
+        """Takes the recorded network and the quantised SavedModel that it was recorded of."""
+        from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
+        from tftrt_yolo.preflighting import numbers
+        from tftrt_yolo.preflighting.layer_by_layer.rounding import Rounding
+        from tftrt_yolo.saved_model import freeze
+        from tftrt_yolo.saved_model.handle import open_unfinished
+
+        super().__init__(with_ultralytics_layout(network, metadata, batch_size=1))
+        self._graph = numbers._Graph(freeze.freeze_network(open_unfinished(quantized_dir)))
+        self.rounding = Rounding(network, self._graph.convolutions)
+        self.metadata = metadata
+
+    def run(self, images):
+        fetch = self._graph.fetching(images.transpose(0, 2, 3, 1))
+        return execute(self._network, {"images": images}, replace=self.rounding.replacing(fetch))
+
+    def expected(self, images):
+        """What TensorFlow computes, in Ultralytics' layout."""
+        import tensorflow as tf
+
+        from tftrt_yolo.tasks.table import TASKS
+
+        names = self._graph.outputs
+        values = self._graph.fetching(images.transpose(0, 2, 3, 1))(list(names.values()))
+        dense = dict(zip(names, map(tf.constant, values), strict=True))
+        found = TASKS[self.metadata.task].ultralytics(dense, self.metadata)
+        rows, *prototypes = found if isinstance(found, list) else [found]
+        turned = [one.numpy().transpose(0, 3, 1, 2) for one in prototypes]
+        return dict(zip(("output0", "output1"), [rows.numpy(), *turned], strict=False))
