@@ -69,6 +69,17 @@ def test_batches():
     assert tensors.batch_ranges(opened, {"images": (profile(1, 8), profile(16, 32))}) == ((1, 8), (16, 32))
 
 
+@pytest.mark.parametrize("number", [-1, 3, float("nan"), 1e30])
+def test_a_class_without_a_name_is_refused(number):
+    rows = np.zeros((1, 5, 6), np.float32)
+    rows[0, :, 5] = number
+    tensors.to_dense({"output0": rows}, MODELS["detect-once"])  # no object, whatever stands there
+    rows[0, 2, 4] = 0.5
+    message = "gives an object of class .*, and its header has the names of 0 to 2"
+    with pytest.raises(EngineError, match=message):
+        tensors.to_dense({"output0": rows}, MODELS["detect-once"])
+
+
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_dense_outputs_come_back(model):
     """What the layout was made of is found again in it; of a head that gives each object once, the best of it."""

@@ -71,6 +71,9 @@ def to_dense(outputs: Mapping[str, np.ndarray], metadata: Metadata) -> dict[str,
     Returns:
       The task's dense outputs, float32. Of a head that gives each object once, its best objects in place of all
       anchors, each with the score of its one class.
+
+    Raises:
+      EngineError: If an object has a class that no name is known of.
     """
     arrays = [outputs[name].astype(np.float32, copy=False) for name in (OUTPUT, PROTOTYPES) if name in outputs]
     head = HeadSpec(
@@ -87,6 +90,12 @@ def to_dense(outputs: Mapping[str, np.ndarray], metadata: Metadata) -> dict[str,
 def _with_scores(rows: np.ndarray, num_classes: int) -> np.ndarray:
     """(batch, n, box score class ...) as (batch, box scores ..., n), every other class's score 0."""
     boxes, score, classes = rows[..., :_BOX], rows[..., _BOX : _BOX + 1], rows[..., _BOX + 1 : _BOX + 2]
+    unknown = classes[(score > 0) & ~((classes >= 0) & (classes < num_classes))]
+    if unknown.size:
+        raise EngineError(
+            f"The engine gives an object of class {unknown[0]:g}, and its header has the names of 0 to "
+            f"{num_classes - 1:,}. Its header belongs to another engine; build it again."
+        )
     scores = np.where(np.arange(num_classes) == np.round(classes), score, np.float32(0))
     return np.concatenate([boxes, scores, rows[..., _BOX + 2 :]], axis=-1).transpose(0, 2, 1)
 
