@@ -15,7 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "pages"
 _MOVED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
-_COPIED = ("benchmarks/*.md", "benchmarks/*/benchmark.png", "configs/*.py", "notebooks/*.ipynb")
+_COPIED = (
+    "docs/docker/*.Dockerfile",
+    "benchmarks/*.md",
+    "benchmarks/*/benchmark.png",
+    "configs/*.py",
+    "notebooks/*.ipynb",
+)
 _NOT_ON_THE_SITE = ("benchmarks/findings.md",)  # benchmarks/README.md begins with it
 _TABLE = re.compile(r"<!-- benchmark table: begin -->\n(.*?)<!-- benchmark table: end -->", re.DOTALL)
 _PUBLIC_NAME = re.compile(r"^::: tftrt_yolo\.(\w+)$", re.MULTILINE)

@@ -16,11 +16,11 @@ import pytest
 
 import tftrt_yolo
 from tests import toy
-from tftrt_yolo.ground.assets import WEIGHTS
+from tftrt_yolo.ground.assets import ACCEPTANCE, WEIGHTS
 from tftrt_yolo.preflighting.rehearsal import process
 
 DATA = Path(__file__).parent / "data"
-TINY_WEIGHTS = DATA / "yolov8n-tiny-detect.pt"
+TINY_WEIGHTS = ACCEPTANCE / "yolov8n-tiny-detect.pt"
 IMAGES = sorted((DATA / "images").glob("*.jpg"))
 CROPS = sorted((DATA / "classify").glob("*/*.jpg"))
 OTHER_TASKS = ("segment", "pose", "obb", "classify")
@@ -117,8 +117,8 @@ def _export(name, path):
         toy.write_weights(path.with_name("yolov8-toy.pt"))
     weights, size = {
         "tiny": (TINY_WEIGHTS, 320),
-        **{task: (DATA / f"yolov8n-tiny-{task}.pt", 320) for task in OTHER_TASKS},
-        "classify": (DATA / "yolov8n-tiny-classify.pt", 64),
+        **{task: (ACCEPTANCE / f"yolov8n-tiny-{task}.pt", 320) for task in OTHER_TASKS},
+        "classify": (ACCEPTANCE / "yolov8n-tiny-classify.pt", 64),
         "digits": (WEIGHTS, 640),
         "yaml": ("yolov8n.yaml", 320),
         "toy": (path.with_name("yolov8-toy.pt"), toy.SIZE),

@@ -25,6 +25,7 @@ EXPECTED = {
         r"num_detections:\s*\[10\]",
         "'5' '6' '2'",
     ],
+    "docs/pages/acceptance.md, slow": ["^Acceptance of tftrt_yolo", r"^ *convert +ok$", r"^ *compare +ok$"],
     "docs/pages/accuracy.md": [r"^0\.93\d+$"],
     "docs/pages/command_line.md": [r"\d+\.\d+\.\d+", "--precision_mode", '"export_tools"', '"signatures"'],
     "docs/pages/contract.md": [r"float32 \(\?, 640, 640, 3\)"],

@@ -7,7 +7,6 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo import contract
-from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.files import directories
 
 PACKAGE = Path(tftrt_yolo.__file__).parent
@@ -116,51 +115,5 @@ def test_check_tells_what_is_missing_and_what_to_do():
         assert "To mend: " in text
     if any(machine.library_problems.values()):
         assert machine.loaded_tensorrt is None
-        assert "libnvinfer.so.8.6.1" in text
+        assert all(name in text for name in machine.library_problems)
         assert "check --fix" in text
-
-
-@pytest.mark.parametrize(
-    ("loaded", "linked", "fits"),
-    [
-        ("8.6.1", "8.6.1", True),
-        ("8.6.3", "8.6.1", True),  # a later patch of the same major version
-        ("8.5.3", "8.6.1", False),
-        ("10.0.1", "8.6.1", False),  # another major version under the old name
-        (None, "8.6.1", False),
-    ],
-)
-def test_tf_trts_version_rule(loaded, linked, fits):
-    assert environment._compatible(loaded, linked) is fits
-
-
-def test_fix_links_the_libraries_of_pip(tmp_path):
-    source = tmp_path / "tensorrt_libs"
-    source.mkdir()
-    (tmp_path / "tensorrt_libs-8.6.1.dist-info").mkdir()
-    for name in ("libnvinfer.so.8", "libnvinfer_plugin.so.8", "libnvinfer_builder_resource.so.8.6.1"):
-        (source / name).write_text(name)
-    for _ in range(2):  # again changes nothing
-        links = environment.link_tensorrt_libraries(tmp_path)
-        assert [link.name for link in links] == [
-            "libnvinfer.so.8.6.1",
-            "libnvinfer_plugin.so.8.6.1",
-            "libnvinfer_builder_resource.so.8.6.1",
-        ]
-        assert (tmp_path / "tensorrt" / "libnvinfer.so.8.6.1").read_text() == "libnvinfer.so.8"
-
-
-@pytest.mark.parametrize(
-    ("version", "message"),
-    [
-        (None, "holds no tensorrt_libs; expected tensorrt_libs-8.6.1"),
-        ("10.0.1", "holds tensorrt_libs-10.0.1; expected"),
-    ],
-)
-def test_fix_refuses_another_version(tmp_path, version, message):
-    if version:
-        (tmp_path / f"tensorrt_libs-{version}.dist-info").mkdir()
-        (tmp_path / "tensorrt_libs").mkdir()
-    with pytest.raises(tftrt_yolo.TensorRTUnavailableError, match=message):
-        environment.link_tensorrt_libraries(tmp_path)
-    assert not (tmp_path / "tensorrt").exists()

@@ -49,6 +49,8 @@ _HOME_OF = {
     "EvaluationReport": "evaluation.evaluation_report",
     "demo": "workflows.demo",
     "DemoReport": "workflows.demo",
+    "acceptance": "workflows.acceptance",
+    "AcceptanceReport": "workflows.accepting.acceptance_report",
     "TftrtYoloError": "ground.errors",
     "CheckpointError": "ground.errors",
     "ExportError": "ground.errors",
@@ -65,6 +67,7 @@ _HOME_OF = {
     "BenchmarkError": "ground.errors",
     "DatasetError": "ground.errors",
     "EvaluationError": "ground.errors",
+    "AcceptanceError": "ground.errors",
 }
 
 __all__ = [*_HOME_OF, "__version__"]

@@ -72,7 +72,7 @@ def test_export_convert_inspect_predict(tmp_path):
         (("export", "--weights=/nowhere/a.pt", "--saved_model_dir=b"), 1, "/nowhere/a.pt does not exist"),
         (("predict", "--saved_model_dir=nowhere", "--source=a.jpg", "--output_dir=b"), 1, "no file or folder a.jpg"),
         (("export", "--config=nothing.py"), 2, "--config=nothing.py does not exist"),
-        (("check", "--fix"), 1, "expected tensorrt_libs-8.6.1"),
+        (("check", "--fix"), 1, "expected TensorRT 8.6.1"),
     ],
 )
 def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capfd, arguments, status, message):
@@ -88,7 +88,7 @@ def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capfd, a
     "command",
     [
         *("export", "convert", "preflight", "build_engine", "extract_engines", "predict", "inspect", "check"),
-        *("benchmark", "evaluate", "sensitivity", "demo"),
+        *("benchmark", "evaluate", "sensitivity", "demo", "acceptance"),
     ],
 )
 def test_help_lists_every_argument_with_its_description(capfd, command):

@@ -32,6 +32,7 @@ NEEDED = {
     "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
     "sensitivity": {"saved_model_dir": "nowhere", "calibration_data": str(DATA / "images")},
     "demo": {"output_dir": "new"},
+    "acceptance": {"output_dir": "new"},
 }
 INT8 = {"precision_mode": "INT8", "calibration_data": str(DATA / "images")}
 TAKEN = "<overwrite=True> to replace it"
@@ -81,7 +82,7 @@ BAD = [
     ("predict", {"output_dir": "taken"}, TAKEN),
     ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("inspect", {}, "nowhere is no directory"),
-    ("check", {"fix": True}, "`tftrt-yolo check --fix` again"),  # a command stays one
+    ("check", {"fix": True}, "then run `tftrt-yolo check --fix`; or"),  # a command stays one
     ("benchmark", {"contestants": ("pytorch",)}, "<contestants> has 'pytorch'; known are"),
     ("benchmark", {"batch_sizes": (0,)}, "<batch_sizes> is 0; it must be"),
     ("benchmark", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),
@@ -117,6 +118,13 @@ BAD = [
     ("sensitivity", {"output_dir": "taken"}, TAKEN),
     ("sensitivity", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("demo", {"output_dir": "taken"}, TAKEN),
+    ("acceptance", {"tasks": ("detection",)}, "<tasks> has 'detection'; expected one or more of detect,"),
+    ("acceptance", {"precision_modes": ("BF16",)}, "<precision_modes> has 'BF16'; expected one or more of FP32,"),
+    ("acceptance", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),
+    ("acceptance", {"exports_dir": "nowhere"}, "<exports_dir> is nowhere, which has no detect_saved_model"),
+    ("acceptance", {"exports_dir": "nowhere"}, "output; <tasks> names the tasks to try"),
+    ("acceptance", {"output_dir": "taken"}, TAKEN),
+    ("acceptance", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
 ]
 # The same on an export, where TensorFlow or a process of its own is what complains.
 BAD_WITH_A_MODEL = [

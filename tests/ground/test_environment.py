@@ -1,9 +1,7 @@
-"""What `check` says when it is asked again after something has changed."""
+"""What `check` says of each TensorRT that TensorFlow may want, and when it is asked again after a change."""
 
-import _ctypes
 import dataclasses
 import json
-import shutil
 import sys
 
 import pytest
@@ -11,33 +9,108 @@ import pytest
 import tftrt_yolo
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.ground.tensorrt import versions
 
 
-@pytest.fixture
-def site_packages(tmp_path, monkeypatch):
-    """A folder like TensorFlow's, with pip's TensorRT beside it that was not linked; any library stands for it."""
-    monkeypatch.setattr(environment, "_site_packages", lambda: tmp_path)
-    monkeypatch.setattr(environment, "_tensorrt_versions", lambda *, can_load: ("8.6.1", "8.6.1" if can_load else None))
-    (tmp_path / "tensorrt_libs-8.6.1.dist-info").mkdir()
-    (tmp_path / "tensorrt_libs").mkdir()
-    for name in ("libnvinfer.so.8", "libnvinfer_plugin.so.8", "libnvinfer_builder_resource.so.8.6.1"):
-        shutil.copy(_ctypes.__file__, tmp_path / "tensorrt_libs" / name)
-    return tmp_path
+def _machine(linked, *, problems=(), loaded=None, taken_for=None, gpus=("A GPU",)):
+    """An environment whose TensorFlow was built against a TensorRT, from what `libraries.find` finds."""
+    pair = versions.names(linked)[0] if linked else ()
+    return environment.Environment(
+        python_version="3.11.0",
+        tensorflow_version="2.20.0",  # no version is refused
+        built_with_tensorrt=linked is not None,
+        linked_tensorrt=linked and str(linked),
+        library_problems=dict.fromkeys(pair, "") | dict.fromkeys(problems, "no such file"),
+        loaded_tensorrt=loaded,
+        taken_for_tensorrt=taken_for or loaded,
+        gpus=gpus,
+        export_tools={},
+    )
 
 
-def test_what_was_mended_is_no_longer_reported(site_packages):
-    before = tftrt_yolo.check()
-    if not before.built_with_tensorrt:
-        pytest.skip("this TensorFlow has no TF-TRT")
-    if not all(before.library_problems.values()):
-        pytest.skip("TensorRT is installed here")
-    assert "tftrt-yolo check --fix" in str(before)
-    after = tftrt_yolo.check(fix=True)
-    assert set(after.library_problems.values()) == {""}
-    assert after.loaded_tensorrt == "8.6.1"
-    assert not any(remedy.startswith("TensorRT") for remedy in after.remedies)
-    shutil.rmtree(site_packages / "tensorrt_libs")  # and the other way round: the links lead nowhere
-    assert all(tftrt_yolo.check().library_problems.values())
+LINKED = [(8, 6, 1), (8, 6, 2), (10, 0, 1), *((10, minor, 0) for minor in range(1, 9))]
+LINKED = [versions.TensorRTVersion(*numbers) for numbers in LINKED]
+
+
+@pytest.mark.parametrize("linked", LINKED, ids=str)
+@pytest.mark.parametrize("loaded", ["same", "newer", "older", "another major", "nonsense"])
+def test_a_tensorrt_of_each_version(linked, loaded):
+    major, minor, patch = linked
+    found = {
+        "same": str(linked),
+        "newer": f"{major}.{minor}.{patch + 1}",
+        "older": f"{major}.{minor - 1}.9" if minor else f"{major}.0.0",
+        "another major": f"{major + 1}.{minor}.{patch}",
+        "nonsense": "0.0.0",
+    }[loaded]
+    machine = _machine(linked, loaded=found)
+    assert machine.can_build_engines is (loaded in ("same", "newer"))
+    assert "built with TensorRT" in str(machine)
+    if machine.can_build_engines:
+        assert machine.remedies == ()
+        assert machine.engine_runtime == f"TensorRT {found}"
+        assert str(machine).endswith("Engines can be built and run here.")
+    else:
+        assert machine.why_no_engines == f"TensorRT {found} does not fit the {linked} that was linked"
+        [remedy] = machine.remedies
+        name = versions.names(linked)[0][0]
+        assert remedy == (
+            f"TensorRT: {found} was found under the name {name}, but {versions.rule(linked)}; "
+            f"{versions.how_to_install(linked)}"
+        )
+
+
+@pytest.mark.parametrize("linked", LINKED, ids=str)
+def test_no_tensorrt_for_each_version(linked):
+    names = versions.names(linked)[0]
+    machine = _machine(linked, problems=names)
+    assert machine.why_no_engines == f"{names[0]} and {names[1]} cannot be opened"
+    [remedy] = machine.remedies
+    assert remedy == (
+        f"TensorRT: {versions.how_to_install(linked)}. A TensorRT of another major version than {linked.major}, linked "
+        f"under the name {names[0]}, does not work"
+    )
+    text = str(machine)
+    assert all(f"{name}" in text for name in names)
+    assert "8.6.1" not in text.replace(str(linked), "") or linked == versions.WHEELS
+
+
+def test_libraries_that_came_too_late():
+    machine = dataclasses.replace(_machine(LINKED[0]), library_problems={"libnvinfer.so.8.6.1": versions.NOT_OPENED})
+    assert machine.remedies == (
+        "TensorRT: libnvinfer.so.8.6.1: found, but TensorFlow did not open it; start Python again",
+    )
+    assert machine.why_no_engines == "libnvinfer.so.8.6.1 cannot be opened"
+
+
+@pytest.mark.parametrize("linked", LINKED[2:], ids=str)
+def test_a_version_that_tensorflow_misreads(linked):
+    """TF-TRT would refuse it in its own words, so it is no TensorRT that can build here; what is there is said."""
+    misread = f"{linked.major * 10}.{linked.minor}.{linked.patch}"
+    machine = _machine(linked, loaded=str(linked), taken_for=misread)
+    assert machine.why_no_engines == f"this TensorFlow takes TensorRT {linked} for {misread}"
+    [remedy] = machine.remedies
+    assert remedy.startswith(f"TensorRT: TF-TRT refuses {linked} here, for this TensorFlow takes it for {misread}; bu")
+    assert f" {linked}, which TensorFlow takes for {misread}" in str(machine)
+
+
+def test_a_tensorflow_without_tensorrt():
+    machine = _machine(None)
+    assert machine.why_no_engines == "TensorFlow 2.20.0 was built without TensorRT"
+    assert machine.engine_runtime == ""
+    [remedy] = machine.remedies
+    assert remedy.startswith("TF-TRT: TensorFlow 2.20.0 was built without TensorRT. Convert with tensorflow==2.17.1")
+    assert "or with any that was built with TensorRT" in remedy
+    assert "prediction works all the same" in str(machine)
+
+
+def test_of_an_earlier_version_s_report():
+    """JSON that an earlier version wrote says nothing about misreading."""
+    document = json.loads(documents.to_json(_machine(LINKED[0], loaded="8.6.1")))
+    del document["taken_for_tensorrt"]
+    machine = documents.parse(document, tftrt_yolo.Environment)
+    assert machine.taken_for_tensorrt is None
+    assert machine.can_build_engines
 
 
 def test_how_the_network_of_workers_is_closed():

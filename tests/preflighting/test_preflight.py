@@ -170,10 +170,11 @@ def test_other_files_are_in_the_way(tiny_export, tmp_path):
 
 
 def test_tensorflow_without_tensorrt(tiny_export):
-    """The worker answers for TensorFlow 2.18's own build information."""
+    """TensorFlow 2.18 on a CPU says that it was built against TensorRT 0.0.0; here this one does."""
     code = (
-        "import tensorflow as tf, collections\n"
-        "tf.sysconfig.get_build_info = lambda: collections.OrderedDict(is_tensorrt_build=False)\n"
+        "import tensorflow as tf\n"
+        "from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils\n"
+        "_pywrap_py_utils.get_linked_tensorrt_version = lambda: (0, 0, 0)\n"
         "tf.__version__ = '2.18.0'\n"
         "from tftrt_yolo.preflighting.recorder import tensorflow_side\n"
         "from tftrt_yolo.saved_model.handle import open_saved_model\n"
@@ -181,7 +182,23 @@ def test_tensorflow_without_tensorrt(tiny_export):
         "next(tensorflow_side.work(source=source, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT; 2.17 is the last" in done.stderr
+    assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT. Convert with" in done.stderr
+
+
+@pytest.mark.parametrize("linked", ["8.6.2", "10.0.1", "10.8.0"])
+def test_tensorflow_with_another_tensorrt(linked):
+    """The stand-in is for 8.6.1 alone; the worker says so before it reads the model."""
+    code = (
+        "import tensorflow as tf\n"
+        "from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils\n"
+        f"_pywrap_py_utils.get_linked_tensorrt_version = lambda: {tuple(map(int, linked.split('.')))}\n"
+        "tf.__version__ = '2.18.0'\n"
+        "from tftrt_yolo.preflighting import tensorflow_side\n"
+        "next(tensorflow_side.work(source=None, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    words = f"PreflightError: TensorFlow 2.18.0 was built against TensorRT {linked}, and the stand-in has the "
+    assert words in done.stderr
 
 
 @pytest.mark.parametrize("has_another", [False, True])

@@ -48,3 +48,12 @@ def test_what_a_backend_is_called():
     assert load.Backend("TensorRT stand-in", "GPU", "engines built ahead").is_stand_in
     assert not load.Backend("TensorRT", "GPU", "engines built ahead").is_stand_in
     assert not load.Backend("TensorFlow", "CPU", "the model was not converted").is_stand_in
+
+
+@pytest.mark.parametrize(("built_by", "loaded"), [("8.6.1", "10.8.0"), ("10.8.0", "8.6.1"), ("8.6.1", "8.6.2")])
+def test_engines_of_another_tensorrt_are_refused(handle, built_by, loaded):
+    words = rf"holds engines that TensorRT {built_by} built, and here TensorRT {loaded} is loaded, which cannot read"
+    with pytest.raises(tftrt_yolo.SavedModelError, match=words):
+        load._check_version(handle(loaded_tensorrt=built_by), loaded)
+    load._check_version(handle(loaded_tensorrt=loaded), loaded)
+    load._check_version(handle(loaded_tensorrt=None), loaded)  # converted without TensorRT: it holds no engines

@@ -9,6 +9,7 @@ from tests.conftest import IMAGES, TINY_WEIGHTS
 from tftrt_yolo.benchmarking.results import benchmark_report
 from tftrt_yolo.evaluation import evaluation_report
 from tftrt_yolo.layer_sensitivity import sensitivity_report
+from tftrt_yolo.workflows.accepting import acceptance_report
 
 # A verb to how it is called, with its input and an output directory, and to the file by which its result is known.
 VERBS = {
@@ -24,6 +25,7 @@ VERBS = {
         lambda source, out: tftrt_yolo.sensitivity(source, IMAGES[0].parent, output_dir=out, overwrite=True),
         sensitivity_report.FILE,
     ),
+    "acceptance": (lambda source, out: tftrt_yolo.acceptance(out, overwrite=True), acceptance_report.FILE),
 }
 
 

@@ -33,5 +33,6 @@ COMMANDS = {
     "evaluate": Command("measure accuracy on labelled images"),
     "sensitivity": Command("measure which convolutions INT8 loses its accuracy in"),
     "demo": Command("run export, convert and predict on a packaged model and photo"),
+    "acceptance": Command("try everything on this machine and write a report to attach to an issue"),
 }
 ALIASES = {"engine": "build_engine"}

@@ -116,7 +116,7 @@ ACCELERATORS = {
         environment={},
         precision_modes=PRECISION_MODES["tensorrt"],
         default_precision_mode="FP16",
-        why_not={"BF16": "TensorRT 8.6 has no BF16 in TF-TRT"},
+        why_not={"BF16": "TF-TRT has no BF16, whatever TensorRT it is built against"},
         check=_check_tensorrt,
         crash_hint="`tftrt-yolo check` shows what this machine has; a TensorRT of another version than the one that "
         "TensorFlow was built against ends the process",

@@ -41,11 +41,12 @@ def convert(
 ) -> ConversionReport:
     """Converts a SavedModel for TensorRT, XLA or oneDNN.
 
-    "tensorrt" is TF-TRT's TrtGraphConverterV2. With a GPU and TensorRT 8.6.1 the engines are built, saved, loaded again
-    and run. Elsewhere the same conversion is done without building; the report says so, and TensorRT builds the engines
-    at first use. "xla" is for GPUs without TensorRT: the precision is baked into the graph, and XLA compiles network
-    and selection together, a few seconds for each batch size that it meets. "onednn" is for CPUs: the precision is
-    baked, and TensorFlow's own kernels run it. These two are compared with the export on images.
+    "tensorrt" is TF-TRT's TrtGraphConverterV2. With a GPU and the TensorRT that TensorFlow was built against, which for
+    its wheels is 8.6.1, the engines are built, saved, loaded again and run. Elsewhere the same conversion is done
+    without building; the report says so, and TensorRT builds the engines at first use. "xla" is for GPUs without
+    TensorRT: the precision is baked into the graph, and XLA compiles network and selection together, a few seconds for
+    each batch size that it meets. "onednn" is for CPUs: the precision is baked, and TensorFlow's own kernels run it.
+    These two are compared with the export on images.
 
     INT8 puts quantisations with scales from calibration images into the graph, for TensorRT to run in INT8 and for
     TensorFlow to compute alike anywhere: `evaluate` gives its accuracy before there is a GPU.
@@ -75,8 +76,8 @@ def convert(
       SavedModelError: If saved_model_dir is no SavedModel of ours.
       ImageError: If parity_images are none, or one cannot be read, or no calibration image can.
       DatasetError: If evaluation_data, or a data.yaml to calibrate with, cannot be used.
-      TensorRTUnavailableError: If this TensorFlow has no TF-TRT: 2.18 or newer, or a build without TensorRT; or
-        calibration is "tensorrt", and engines cannot be built here.
+      TensorRTUnavailableError: If this TensorFlow was built without TensorRT; or calibration is "tensorrt", and engines
+        cannot be built here.
       ConversionError: If there is no engine, the coverage is too small, a built engine does not run, the precision was
         not taken everywhere, this CPU has no BF16 and onednn is asked for it, the calibration images say nothing about
         a layer's range, or INT8 loses more than maximum_map_drop.
@@ -137,5 +138,9 @@ def _finish(worker: Worker, crash_hint: str, on_progress: Callable[[int, int], N
     try:
         return progress.result_of(worker, on_progress)
     except WorkerCrashedError as error:
-        hint = "Free some space, or write to another disk" if error.is_disk_full else crash_hint
+        hint = crash_hint
+        if error.is_disk_full:
+            hint = "Free some space, or write to another disk"
+        elif error.is_gpu_full:
+            hint = "The GPU has no memory left: end what else uses it (`nvidia-smi` lists it)"
         raise ConversionError(f"The conversion did not come to an end. {hint}. The process {error}") from error

@@ -205,7 +205,8 @@ def _check_engines(
     """Loads what was written and runs every batch size with TensorFlow's detour closed."""
     if len(engine_bytes) != expected:
         raise ConversionError(f"{len(engine_bytes)} engines were saved and {expected} expected. Convert once more.")
-    network = tf.saved_model.load(str(saved_model_dir)).signatures[contract.NETWORK]
+    loaded = tf.saved_model.load(str(saved_model_dir))  # its engines go when it goes, whoever holds a signature
+    network = loaded.signatures[contract.NETWORK]
     with _native_segments_disallowed():
         for (frames,) in _random_frames(batch_sizes, size_hw):
             for name, values in network(frames=tf.constant(frames)).items():

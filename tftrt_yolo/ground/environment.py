@@ -8,7 +8,6 @@ Everything that could end the process is asked only after the library that it ne
 it is asked for the version of a TensorRT that is not there.
 """
 
-import ctypes
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -16,16 +15,15 @@ import platform
 from pathlib import Path
 from typing import ClassVar
 
+from tftrt_yolo.ground.errors import TensorRTUnavailableError
+from tftrt_yolo.ground.tensorrt import libraries, versions
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
-# The full version is part of the name that TensorFlow 2.15 to 2.17 open (tsl/platform/default/dso_loader.cc).
-TENSORRT_VERSION = "8.6.1"
-LIBRARIES = (f"libnvinfer.so.{TENSORRT_VERSION}", f"libnvinfer_plugin.so.{TENSORRT_VERSION}")
 _CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # as the Linux kernel names them
 STAND_IN_MARK = "tftrt_yolo_stand_in"  # a symbol of this package's stand-in for TensorRT, which TensorRT does not have
-_BUILDER_LIBRARY = f"libnvinfer_builder_resource.so.{TENSORRT_VERSION}"  # libnvinfer opens it to build engines
-_LAST_TENSORFLOW = "2.17"
+# The last release on PyPI with TF-TRT; those that NVIDIA and others build are another matter, and have no bound.
+_LAST_ON_PYPI = "2.17.1"
 TESTED_EXPORT_TOOLS = {
     "torch": "2.13.0",
     "ultralytics": "8.4.190",
@@ -47,6 +45,7 @@ class Environment:
       linked_tensorrt: TensorRT version that it was built against; None without TF-TRT.
       library_problems: Library that TensorFlow opens to why it cannot be opened; empty text if it can.
       loaded_tensorrt: Version of the TensorRT that was found; None if a library cannot be opened.
+      taken_for_tensorrt: What TensorFlow takes that version for; another one if it misreads it.
       gpus: Names of the GPUs that TensorFlow sees.
       export_tools: Package to installed version, None where it is missing.
       has_stand_in: Whether what is loaded as TensorRT is this package's stand-in, which computes on the host.
@@ -63,6 +62,7 @@ class Environment:
     gpus: tuple[str, ...]
     export_tools: dict[str, str | None]
     has_stand_in: bool = False
+    taken_for_tensorrt: str | None = None
     network_closed_by: str | None = None
 
     DERIVED: ClassVar = ("can_build_engines", "why_no_engines", "remedies", "engine_runtime")
@@ -87,8 +87,10 @@ class Environment:
         missing = [library for library, problem in self.library_problems.items() if problem]
         if missing:
             reasons.append(f"{' and '.join(missing)} cannot be opened")
-        elif not _compatible(self.loaded_tensorrt, self.linked_tensorrt):
+        elif not self._fits:
             reasons.append(f"TensorRT {self.loaded_tensorrt} does not fit the {self.linked_tensorrt} that was linked")
+        elif self._is_misread:
+            reasons.append(f"this TensorFlow takes TensorRT {self.loaded_tensorrt} for {self.taken_for_tensorrt}")
         return ", ".join(reasons)
 
     @property
@@ -101,27 +103,55 @@ class Environment:
         """One line for each thing that is missing: what to do about it."""
         remedies = []
         if self.tensorflow_version is None:
-            remedies.append("TensorFlow: pip install tensorflow==2.17.1")
+            remedies.append(f"TensorFlow: pip install tensorflow=={_LAST_ON_PYPI}")
         elif not self.built_with_tensorrt:
             remedies.append(f"TF-TRT: {no_tensorrt_in_tensorflow(self.tensorflow_version)}")
         else:
-            if any(self.library_problems.values()):
-                remedies.append(
-                    f"TensorRT: install tensorrt-libs=={TENSORRT_VERSION} from NVIDIA's own package index, then run "
-                    "`tftrt-yolo check --fix`; or Debian's libnvinfer8 and libnvinfer-plugin8 of that version. A newer "
-                    f"TensorRT linked under the name {LIBRARIES[0]} does not work"
-                )
-            elif not _compatible(self.loaded_tensorrt, self.linked_tensorrt):
-                remedies.append(
-                    f"TensorRT: {self.loaded_tensorrt} was found under the name of {TENSORRT_VERSION}; "
-                    "install the real one"
-                )
+            if remedy := self._tensorrt_remedy:
+                remedies.append(f"TensorRT: {remedy}")
             if not self.gpus:
-                remedies.append("GPU: pip install tensorflow[and-cuda]==2.17.1 on a machine with an NVIDIA driver")
+                remedies.append(
+                    "GPU: a machine with an NVIDIA driver, and a TensorFlow for GPUs, such as pip install "
+                    f"tensorflow[and-cuda]=={_LAST_ON_PYPI}"
+                )
         absent = [name for name, version in self.export_tools.items() if version is None]
         if absent:
             remedies.append(f"Export tools ({', '.join(absent)}): pip install tftrt_yolo[export]")
         return tuple(remedies)
+
+    @property
+    def _tensorrt_remedy(self) -> str:
+        """What to do about TensorRT's libraries, for the version that TensorFlow was built against."""
+        linked = versions.parse(self.linked_tensorrt)
+        if versions.NOT_OPENED in self.library_problems.values():
+            return f"{' and '.join(self.library_problems)}: {versions.NOT_OPENED}"
+        if any(self.library_problems.values()):
+            return (
+                f"{versions.how_to_install(linked)}. A TensorRT of another major version than {linked.major}, linked "
+                f"under the name {next(iter(self.library_problems))}, does not work"
+            )
+        if not self._fits:
+            return (
+                f"{self.loaded_tensorrt} was found under the name {next(iter(self.library_problems))}, but "
+                f"{versions.rule(linked)}; {versions.how_to_install(linked)}"
+            )
+        if self._is_misread:
+            return (
+                f"TF-TRT refuses {self.loaded_tensorrt} here, for this TensorFlow takes it for "
+                f"{self.taken_for_tensorrt}; build it with a GetLoadedTensorRTVersion that divides by 10,000, as "
+                "TensorRT 10 counts"
+            )
+        return ""
+
+    @property
+    def _fits(self) -> bool:
+        """Whether TF-TRT takes the TensorRT that was found."""
+        return versions.fits(versions.parse(self.loaded_tensorrt), versions.parse(self.linked_tensorrt))
+
+    @property
+    def _is_misread(self) -> bool:
+        """Whether TensorFlow takes the version that was found for another one, which TF-TRT then judges by."""
+        return self.taken_for_tensorrt not in (None, self.loaded_tensorrt)
 
     def __str__(self) -> str:
         """The findings for a reader."""
@@ -129,7 +159,8 @@ class Environment:
         rows.append(("  built with TensorRT", self.linked_tensorrt or "no"))
         rows += [(f"  {name}", problem or "found") for name, problem in self.library_problems.items()]
         stand_in = ": a stand-in of this package, not TensorRT" if self.has_stand_in else ""
-        rows.append(("  loaded TensorRT", (self.loaded_tensorrt or "none") + stand_in))
+        misread = f", which TensorFlow takes for {self.taken_for_tensorrt}" if self._is_misread else ""
+        rows.append(("  loaded TensorRT", (self.loaded_tensorrt or "none") + misread + stand_in))
         rows.append(("  GPU", ", ".join(self.gpus) or "none"))
         for name, version in self.export_tools.items():
             tested = TESTED_EXPORT_TOOLS[name]
@@ -154,16 +185,16 @@ def check(*, fix: bool = False) -> Environment:
     """Looks at this machine.
 
     Args:
-      fix: Link the libraries of pip's tensorrt-libs 8.6.1 to where TensorFlow looks for them, before looking.
+      fix: Link the TensorRT libraries that pip installed to where TensorFlow looks for them, before looking.
 
     Returns:
       What it has, with a remedy for each lack.
 
     Raises:
-      TensorRTUnavailableError: If fix is asked for and there is nothing to link.
+      TensorRTUnavailableError: If fix is asked for and there is nothing to link that TF-TRT would take.
     """
     if fix:
-        link_tensorrt_libraries()
+        _link()
     return dataclasses.replace(look(), network_closed_by=_closed_by())
 
 
@@ -184,17 +215,17 @@ def look() -> Environment:
         )
     import tensorflow as tf
 
-    built = bool(tf.sysconfig.get_build_info().get("is_tensorrt_build"))
-    problems = {name: _problem(name) for name in LIBRARIES} if built else {}
-    linked, loaded = _tensorrt_versions(can_load=not any(problems.values())) if built else (None, None)
+    linked = libraries.linked()
+    found = libraries.Found({}) if linked is None else libraries.find(linked)
     return Environment(
         **common,
         tensorflow_version=tf.__version__,
-        built_with_tensorrt=built,
-        linked_tensorrt=linked,
-        library_problems=problems,
-        loaded_tensorrt=loaded,
-        has_stand_in=loaded is not None and any(map(_is_stand_in, LIBRARIES)),
+        built_with_tensorrt=linked is not None,
+        linked_tensorrt=linked and str(linked),
+        library_problems=found.problems,
+        loaded_tensorrt=found.loaded and str(found.loaded),
+        taken_for_tensorrt=found.taken_for and str(found.taken_for),
+        has_stand_in=found.loaded is not None and any(map(_is_stand_in, found.problems)),
         gpus=_gpus(),
     )
 
@@ -237,53 +268,27 @@ def no_tensorrt_in_tensorflow(tensorflow_version: str) -> str:
       What was found, what is needed and what works all the same.
     """
     return (
-        f"TensorFlow {tensorflow_version} was built without TensorRT; {_LAST_TENSORFLOW} is the last release that has "
-        "TF-TRT, in its builds for Linux on x86-64. Convert with tensorflow==2.17.1; export and prediction work with "
-        "this one"
+        f"TensorFlow {tensorflow_version} was built without TensorRT. Convert with tensorflow=={_LAST_ON_PYPI} (Linux, "
+        "x86-64), the last that pip installs with TF-TRT, or with any that was built with TensorRT, such as that of "
+        "NVIDIA's container; export and prediction work with this one"
     )
 
 
-def link_tensorrt_libraries(site_packages: Path | None = None) -> list[Path]:
-    """Links the libraries of pip's tensorrt-libs under the names, and in the folder, that TensorFlow opens.
-
-    pip puts libnvinfer.so.8 into site-packages/tensorrt_libs; TensorFlow 2.15 to 2.17 open libnvinfer.so.8.6.1 and
-    look, by the run path of their own libraries, into site-packages/tensorrt.
-
-    Args:
-      site_packages: The folder that holds tensorflow/ and tensorrt_libs/; None for where TensorFlow is.
-
-    Returns:
-      The links.
+def _link() -> None:
+    """Links pip's TensorRT for this TensorFlow.
 
     Raises:
-      TensorRTUnavailableError: If tensorrt-libs of this version is not there.
+      TensorRTUnavailableError: If there is no TensorFlow that wants one, or nothing to link.
     """
-    from tftrt_yolo.ground.errors import TensorRTUnavailableError
-
-    site_packages = site_packages or _site_packages()
-    source_dir, target_dir = site_packages / "tensorrt_libs", site_packages / "tensorrt"
-    version = next((path.name for path in site_packages.glob("tensorrt_libs-*.dist-info")), "")
-    if not source_dir.is_dir() or not version.startswith(f"tensorrt_libs-{TENSORRT_VERSION}"):
-        found = version.removesuffix(".dist-info") or "no tensorrt_libs"
+    if importlib.util.find_spec("tensorflow") is None:
         raise TensorRTUnavailableError(
-            f"{site_packages} holds {found}; expected tensorrt_libs-{TENSORRT_VERSION}. Install "
-            f"tensorrt-libs=={TENSORRT_VERSION} from NVIDIA's own package index, then run `tftrt-yolo check --fix` "
-            "again."
+            f"TensorFlow is not installed, so nothing wants TensorRT. First, pip install tensorflow=={_LAST_ON_PYPI}."
         )
-    links = []
-    for name in (*LIBRARIES, _BUILDER_LIBRARY):
-        source = next(
-            (path for path in (source_dir / name, source_dir / f"{name.partition('.so')[0]}.so.8") if path.exists()),
-            None,
-        )
-        if source is None:
-            raise TensorRTUnavailableError(f"{source_dir} has no {name.partition('.so')[0]}. Reinstall tensorrt-libs.")
-        link = target_dir / name
-        target_dir.mkdir(exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(source)
-        links.append(link)
-    return links
+    if (linked := libraries.linked()) is None:
+        import tensorflow as tf
+
+        raise TensorRTUnavailableError(f"{no_tensorrt_in_tensorflow(tf.__version__)}.")
+    libraries.link(linked)
 
 
 def _closed_by() -> str | None:
@@ -296,42 +301,9 @@ def _closed_by() -> str | None:
         return None
 
 
-def _problem(library: str) -> str:
-    """Why a library cannot be opened as TensorFlow would; empty if it can."""
-    try:
-        _opened(library)
-    except OSError as error:
-        return str(error)
-    return ""
-
-
 def _is_stand_in(library: str) -> bool:
     """Whether a library that can be opened is this package's stand-in."""
-    return hasattr(_opened(library), STAND_IN_MARK)
-
-
-def _opened(library: str) -> ctypes.CDLL:
-    """A library as TensorFlow would open it."""
-    beside_tensorflow = _site_packages() / "tensorrt" / library
-    return ctypes.CDLL(str(beside_tensorflow) if beside_tensorflow.exists() else library)
-
-
-def _tensorrt_versions(*, can_load: bool) -> tuple[str, str | None]:
-    """Linked and loaded TensorRT; asking for the loaded one where there is none aborts the process."""
-    from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils
-
-    linked = ".".join(map(str, _pywrap_py_utils.get_linked_tensorrt_version()))
-    if not can_load or not _pywrap_py_utils.is_tensorrt_enabled():
-        return linked, None
-    return linked, ".".join(map(str, _pywrap_py_utils.get_loaded_tensorrt_version()))
-
-
-def _compatible(loaded: str | None, linked: str | None) -> bool:
-    """TF-TRT's own rule: the same major version, and not older. Source: _check_trt_version_compatibility."""
-    if loaded is None or linked is None:
-        return False
-    loaded_numbers, linked_numbers = (tuple(map(int, version.split("."))) for version in (loaded, linked))
-    return loaded_numbers[0] == linked_numbers[0] and loaded_numbers >= linked_numbers
+    return hasattr(libraries.open_library(library), STAND_IN_MARK)
 
 
 def _gpus() -> tuple[str, ...]:
@@ -342,11 +314,6 @@ def _gpus() -> tuple[str, ...]:
     return tuple(
         tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices
     )
-
-
-def _site_packages() -> Path:
-    """The folder that holds TensorFlow."""
-    return Path(importlib.util.find_spec("tensorflow").origin).parents[1]
 
 
 def _installed(name: str) -> str | None:

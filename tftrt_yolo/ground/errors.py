@@ -73,3 +73,7 @@ class PreflightError(TftrtYoloError):
 
 class EngineError(TftrtYoloError):
     """An engine of its own cannot be built or opened: damaged, of another TensorRT or GPU, at odds with itself."""
+
+
+class AcceptanceError(TftrtYoloError):
+    """The report of an acceptance is missing or damaged."""

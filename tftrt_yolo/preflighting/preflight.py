@@ -86,11 +86,12 @@ def preflight(
       SavedModelError: If saved_model_dir is no SavedModel of ours.
       ImageError: If images are none, or one cannot be read, or no calibration image can.
       DatasetError: If a data.yaml to calibrate with cannot be used.
-      TensorRTUnavailableError: If this TensorFlow has no TF-TRT: 2.18 or newer, or a build without TensorRT.
+      TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
       ConversionError: If TF-TRT makes no engine or leaves too much to TensorFlow, or the calibration images say nothing
         about a layer's range.
-      PreflightError: If the stand-in cannot be compiled, TF-TRT asks it for what it does not have, there is no space
-        for the recording, or no real TensorRT is installed that builds for compute_capability.
+      PreflightError: If TensorFlow was built against another TensorRT than 8.6.1, the stand-in cannot be compiled,
+        TF-TRT asks it for what it does not have, there is no space for the recording, or no real TensorRT is installed
+        that builds for compute_capability.
     """
     start = time.perf_counter()
     options = TensorRTOptions(batch_sizes=tuple(batch_sizes))

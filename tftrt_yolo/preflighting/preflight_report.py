@@ -19,7 +19,7 @@ from tftrt_yolo.preflighting.summary import NetworkSummary
 
 FILE = "report.json"
 NOT_ASKED = (
-    "TensorRT 8.6.1, which TensorFlow 2.17 loads, was not asked: its place was taken by a stand-in that builds nothing."
+    "TensorRT 8.6.1, which this TensorFlow loads, was not asked: its place was taken by a stand-in that builds nothing."
 )
 _NO_BUILDER = (
     "No real TensorRT was asked, for none is installed; pip install 'tftrt_yolo[preflight]' brings TensorRT-RTX, which "

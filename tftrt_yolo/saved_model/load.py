@@ -9,8 +9,12 @@ first, and where TensorRT cannot run, the engines' native segments take their pl
 
 import contextlib
 import dataclasses
+import gc
+import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
@@ -25,6 +29,10 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
+# Names of built engines to the loaded SavedModel that holds them, and to what its graph was. TF-TRT keeps a process's
+# engines by their names, and cannot load one that is there already.
+_with_engines: dict[tuple[str, ...], tuple[weakref.ref, bytes]] = {}
+_loading_engines = threading.Lock()
 _TENSORRT, _STAND_IN = "TensorRT", "TensorRT stand-in"
 
 
@@ -67,7 +75,7 @@ def load(
 
     Raises:
       SavedModelError: If the SavedModel is damaged or not ours, or has side effects and must have none; or its engines
-        are a rehearsal's where TensorRT is, or TensorRT's in a rehearsal.
+        are a rehearsal's where TensorRT is, or TensorRT's in a rehearsal, or those of another version.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
@@ -80,14 +88,14 @@ def load(
 
     machine = environment.look()
     if machine.can_build_engines:
-        built = set(saved_model_pb.built_engine_bytes(handle.directory))
+        built = saved_model_pb.built_engine_bytes(handle.directory)
         if built:
             _check_builder(handle, has_stand_in=machine.has_stand_in)
-        reason = (
-            "engines built ahead" if built >= set(engines) else "engines are built at first use, which takes minutes"
-        )
-        name = _STAND_IN if machine.has_stand_in else _TENSORRT
-        return load_whole(handle, meta_graph), Backend(name, device, reason)
+            _check_version(handle, machine.loaded_tensorrt)
+        is_whole = set(built) >= set(engines)
+        reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
+        signatures = _load_with_engines(handle, meta_graph, built) if built else load_whole(handle, meta_graph)
+        return signatures, Backend(_STAND_IN if machine.has_stand_in else _TENSORRT, device, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {len(engines)} TensorRT engine(s), which cannot run here: "
@@ -119,6 +127,22 @@ def _check_builder(handle: SavedModelHandle, *, has_stand_in: bool) -> None:
     )
 
 
+def _check_version(handle: SavedModelHandle, loaded_tensorrt: str) -> None:
+    """Refuses engines of another TensorRT: a plan is read by the version alone that built it.
+
+    Raises:
+      SavedModelError: If another version built them than is loaded here.
+    """
+    if not handle.is_complete or handle.conversion is None:  # the process that builds them
+        return
+    built_by = handle.conversion.get("loaded_tensorrt")
+    if built_by not in (None, loaded_tensorrt):
+        raise SavedModelError(
+            f"{handle.given} holds engines that TensorRT {built_by} built, and here TensorRT {loaded_tensorrt} is "
+            "loaded, which cannot read them. Convert the export again with this one."
+        )
+
+
 def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
     """What runs a model without engines: XLA, or TensorFlow's own kernels."""
     if handle.conversion is None:
@@ -146,9 +170,36 @@ def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]
       SavedModelError: If TensorFlow cannot load it, or loads something else than its metadata say.
     """
     with _refused(handle):
-        signatures = _Signatures(tf.saved_model.load(str(handle.directory)))
+        signatures = _kept_alive(tf.saved_model.load(str(handle.directory)))
     agreement.check_functions(handle, signatures)
     return signatures
+
+
+def _load_with_engines(handle: SavedModelHandle, meta_graph: MetaGraphDef, built: Iterable[str]) -> dict[str, Callable]:
+    """As `load_whole` for a SavedModel with built engines; the same one is loaded once, whoever asks for it again.
+
+    Raises:
+      SavedModelError: As `load_whole`, and if engines of these names are in use here and are another model's.
+    """
+    engines = tuple(sorted(built))
+    graph = hashlib.sha256((handle.directory / contract.SAVED_MODEL.marker).read_bytes()).digest()
+    with _loading_engines:
+        for attempt in range(2):
+            reference, known = _with_engines.get(engines, (lambda: None, b""))
+            loaded = reference()
+            if loaded is None:
+                signatures = load_whole(handle, meta_graph)
+                _with_engines[engines] = weakref.ref(signatures[contract.NETWORK].loaded), graph
+                return signatures
+            if known == graph:
+                return _kept_alive(loaded)
+            del loaded
+            if not attempt:
+                gc.collect()  # it may be one that nobody uses any more
+    raise SavedModelError(
+        f"{handle.given} holds engines of the same names as another SavedModel that is loaded in this process, and "
+        "TF-TRT would run that one's. Load it in another process, or convert the export again, which gives new names."
+    )
 
 
 @contextlib.contextmanager
@@ -164,12 +215,12 @@ def _refused(handle: SavedModelHandle) -> Iterator[None]:
         ) from error
 
 
-class _Signatures(dict):
-    """The signatures of a loaded SavedModel, which keeps its variables alive."""
-
-    def __init__(self, loaded):
-        super().__init__({key: loaded.signatures[key] for key in contract.SIGNATURES})
-        self._loaded = loaded
+def _kept_alive(loaded) -> dict[str, Callable]:
+    """The signatures of a loaded SavedModel; each keeps its variables and engines, which go with the loaded object."""
+    functions = {key: loaded.signatures[key] for key in contract.SIGNATURES}
+    for function in functions.values():
+        function.loaded = loaded
+    return functions
 
 
 def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str, Callable]:

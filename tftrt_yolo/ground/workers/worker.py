@@ -66,11 +66,17 @@ _ALONE = {
     "DO_NOT_TRACK": "1",
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.31 looks a host up when it is imported, and keeps a store at home
     "YOLO_AUTOINSTALL": "false",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # it shares the GPU with its parent and with others of its kind
     "ULTRALYTICS_SAFE_LOAD": "true",  # builds networks without evaluating what a file names
 }
 _OFFLINE = {"YOLO_OFFLINE": "true"}
 # Variables that name folders for settings, caches and temporary files, to their names in the worker's folder.
 _FOLDERS = {"YOLO_CONFIG_DIR": "ultralytics", "KERAS_HOME": "keras", "TMPDIR": "tmp"}
+_GPU_FULL = (
+    "Status: out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "OOM when allocating",
+)  # CUDA's and TensorFlow's words
 _MEANINGS = {
     signal.SIGKILL: ", as Linux does where memory runs out",
     signal.SIGSEGV: ", a fault in native code",
@@ -87,6 +93,11 @@ class WorkerCrashedError(Exception):
     def is_disk_full(self) -> bool:
         """Whether its last words say that a disk had no space."""
         return os.strerror(errno.ENOSPC) in str(self)
+
+    @property
+    def is_gpu_full(self) -> bool:
+        """Whether its last words say that a GPU had no memory."""
+        return any(words in str(self) for words in _GPU_FULL)
 
 
 class Worker:
@@ -171,6 +182,10 @@ class Worker:
         """Says that no request follows."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def kill(self) -> None:
+        """Ends the process at once, from another thread too; a `receive` that waits raises then."""
+        self._process.kill()
 
     def receive(self):
         """Waits for the next result.

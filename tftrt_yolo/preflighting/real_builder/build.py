@@ -3,9 +3,9 @@
     for said in build(recording_dir, compute_capability="8.9", batch_sizes=(1, 8, 32)):
         print(said)                 # a BuilderReport, or a Refusal
 
-TF-TRT loads TensorRT 8.6.1, which cannot be installed without NVIDIA's own index and builds only on a GPU. What can be
-asked anywhere is TensorRT-RTX: another product of the same makers, with the same layers and the same shape inference.
-That it takes a network is no proof that 8.6.1 does, and nothing is run.
+TensorFlow's wheels load TensorRT 8.6.1, which cannot be installed without NVIDIA's own index and builds only on a GPU.
+What can be asked anywhere is TensorRT-RTX: another product of the same makers, with the same layers and the same shape
+inference. That it takes a network is no proof that 8.6.1 does, and nothing is run.
 """
 
 import contextlib

@@ -10,8 +10,8 @@ from tftrt_yolo.preflighting.real_builder.replay import Difference
 class BuilderReport:
     """An engine that a real TensorRT built; nothing was run.
 
-    It says which TensorRT took the network, and not that TensorRT 8.6.1 does, which TensorFlow 2.17 loads: that one was
-    not asked.
+    It says which TensorRT took the network, and not that TensorRT 8.6.1 does, which TensorFlow's wheels load: that one
+    was not asked.
 
     Attributes:
       builder: "TensorRT-RTX" or "TensorRT".

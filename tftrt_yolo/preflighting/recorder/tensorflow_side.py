@@ -16,6 +16,7 @@ from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.numbers import compare_numbers
 from tftrt_yolo.preflighting.numbers_report import Numbers
+from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 from tftrt_yolo.saved_model.trust import believed
@@ -43,6 +44,7 @@ def work(
 
     Raises:
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
+      PreflightError: If it was built against another TensorRT than the stand-in stands in for.
       ConversionError: If the network cannot be quantised, or the calibration images say nothing about its ranges.
       ImageError: If an image cannot be read.
       SavedModelError: If the SavedModel cannot be used.
@@ -50,6 +52,7 @@ def work(
     machine = environment.look()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
+    library.check_linked(machine.tensorflow_version, machine.linked_tensorrt)
     believed.read(source)
     if calibration_images:
         quantized_dir = Path("quantized")

@@ -28,7 +28,8 @@ from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import printable
 
-TENSORRT_LIBRARIES = ("libnvinfer.so.8.6.1", "libnvinfer_plugin.so.8.6.1")
+TENSORRT_VERSION = "8.6.1"  # whose interface it has
+TENSORRT_LIBRARIES = (f"libnvinfer.so.{TENSORRT_VERSION}", f"libnvinfer_plugin.so.{TENSORRT_VERSION}")
 RECORDING_DIR = "TFTRT_YOLO_RECORDING_DIR"  # the library records into it, and passes for no TensorRT without it
 _SOURCES = Path(__file__).parent
 # No exceptions, no type information and no standard library: it needs nothing of a compiler's but the C library's
@@ -43,6 +44,24 @@ _FOLDERS_OF_COMPILERS = ("TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"
 _SECONDS_TO_COMPILE = 300.0
 _DIGEST_BYTES = 64  # SHA-256 in hexadecimal, behind the library in its file; who loads it does not look there
 _NO_SPACE = os.strerror(errno.ENOSPC)
+
+
+def check_linked(tensorflow_version: str, linked_tensorrt: str) -> None:
+    """Refuses a TensorFlow that would call an interface which the stand-in does not have.
+
+    Args:
+      tensorflow_version: Its version.
+      linked_tensorrt: The TensorRT that it was built against.
+
+    Raises:
+      PreflightError: If that is another one than the stand-in stands in for.
+    """
+    if linked_tensorrt != TENSORRT_VERSION:
+        raise PreflightError(
+            f"TensorFlow {tensorflow_version} was built against TensorRT {linked_tensorrt}, and the stand-in has the "
+            f"interface of {TENSORRT_VERSION} alone. Preflight in an environment with tensorflow==2.17.1. "
+            "What TF-TRT builds for another TensorRT may differ."
+        )
 
 
 def built(cache_dir: Path | None = None) -> bytes:

@@ -1,0 +1,143 @@
+"""What an acceptance does, step after step: made before anything runs, from what was asked for and what `check` said.
+
+steps = plan(("detect",), ("FP16",), places, has_gpu=False)
+steps[0].title, steps[0].needs
+"""
+
+import dataclasses
+from pathlib import Path
+
+import tftrt_yolo
+from tftrt_yolo.workflows.accepting.acceptance_report import ENGINES
+from tftrt_yolo.workflows.accepting.materials import Material
+
+CONTESTANTS = {
+    True: ("tensorflow-fp32", "xla-fp16", "tensorrt-fp16"),
+    False: ("tensorflow-fp32", "onednn-fp32", "tensorrt-fp16"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where an acceptance's files are.
+
+    Attributes:
+      exports_dir: Of the exports: TASK_saved_model.
+      work_dir: Of all that goes when it ends.
+      are_given: Whether the exports were made elsewhere.
+    """
+
+    exports_dir: Path
+    work_dir: Path
+    are_given: bool
+
+    def export(self, task: str) -> Path:
+        """A task's export."""
+        return self.exports_dir / f"{task}_saved_model"
+
+    def conversion(self, task: str, precision_mode: str) -> Path:
+        """A conversion for TensorRT."""
+        return self.work_dir / f"{task}_{precision_mode.lower()}_saved_model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+      title: What the report calls it.
+      function: Its name in `steps`.
+      task: Ultralytics' name of the task.
+      precision_mode: "FP32", "FP16", "INT8"; empty for none.
+      arguments: What its function is given.
+      makes: What later steps need of it: ("export", "detect").
+      needs: What must have been made before.
+      is_fresh: Whether its process must be new: it loads a model.
+    """
+
+    title: str
+    function: str
+    task: str
+    precision_mode: str
+    arguments: dict
+    makes: tuple[str, ...] = ()
+    needs: tuple[tuple[str, ...], ...] = ()
+    is_fresh: bool = False
+
+
+def plan(
+    materials: dict[str, Material], precision_modes: tuple[str, ...], places: Places, *, has_gpu: bool
+) -> list[Step]:
+    """Lists the steps.
+
+    Args:
+      materials: Task to what it is tried on.
+      precision_modes: "FP32", "FP16", "INT8".
+      places: Where the files are.
+      has_gpu: Whether TensorFlow sees a GPU: then XLA is tried, and oneDNN elsewhere.
+
+    Returns:
+      The steps in their order.
+    """
+    steps = []
+    for task, material in materials.items():
+        steps += _of_task(task, material, places, has_gpu=has_gpu)
+        for precision_mode in precision_modes:
+            steps += _of_precision(task, material, precision_mode, places)
+        conversions = tuple(places.conversion(task, mode) for mode in (precision_modes[0], precision_modes[-1]))
+        needs = tuple(("conversion", task, mode) for mode in dict.fromkeys((precision_modes[0], precision_modes[-1])))
+        arguments = {"material": material, "conversions": conversions}
+        steps.append(Step("two in one process", "two in one process", task, "", arguments, needs=needs, is_fresh=True))
+    return [*steps, _benchmark(*next(iter(materials.items())), places, has_gpu=has_gpu)]
+
+
+def _of_task(task: str, material: Material, places: Places, *, has_gpu: bool) -> list[Step]:
+    """The export, its accuracy, and a conversion for another accelerator than TensorRT."""
+    export, made = places.export(task), ("export", task)
+    common = {"material": material, "export_dir": export}
+    title, function = ("given export", "open export") if places.are_given else ("export", "export")
+    accelerator = "xla" if has_gpu else "onednn"
+    baked = {"accelerator": accelerator, "conversion": places.work_dir / f"{task}_{accelerator}_saved_model"}
+    name = {"xla": "XLA", "onednn": "oneDNN"}[accelerator]
+    return [
+        Step(title, function, task, "", common, makes=made),
+        Step(f"convert, {name}", "bake", task, "", common | baked, needs=(made,)),
+        Step("evaluate", "evaluate export", task, "", common, makes=("accuracy", task), needs=(made,), is_fresh=True),
+    ]
+
+
+def _of_precision(task: str, material: Material, precision_mode: str, places: Places) -> list[Step]:
+    """A conversion for TensorRT, from the preflight to its accuracy."""
+    export, conversion = places.export(task), places.conversion(task, precision_mode)
+    exported, converted = ("export", task), ("conversion", task, precision_mode)
+    pictures_dir = places.work_dir / f"{conversion.name}_pictures"
+    from_export = {"material": material, "export_dir": export, "precision_mode": precision_mode}
+
+    def step(title: str, arguments: dict, *needs: tuple[str, ...], **more) -> Step:
+        return Step(title, title, task, precision_mode, arguments, needs=needs, **more)
+
+    made = {"material": material, "conversion": conversion}
+    both = from_export | {"conversion": conversion}
+    steps = [
+        step("preflight", from_export, exported),
+        step("convert", both, exported, makes=converted),
+        step("inspect", {"conversion": conversion}, converted),
+        step(ENGINES, {"conversion": conversion}, converted),
+    ]
+    if hasattr(tftrt_yolo, "build_engine"):
+        engine_path = places.work_dir / f"{task}_{precision_mode.lower()}.engine"
+        steps.append(step("engine file", from_export | {"engine_path": engine_path}, exported))
+    return [
+        *steps,
+        step("predict", made | {"pictures_dir": pictures_dir}, converted, is_fresh=True),
+        step("compare", both, converted, is_fresh=True),
+        step("batch outside", made, converted, is_fresh=True),
+        step("evaluate", both, converted, ("accuracy", task), is_fresh=True),
+    ]
+
+
+def _benchmark(task: str, material: Material, places: Places, *, has_gpu: bool) -> Step:
+    """Speed of one task."""
+    arguments = {"material": material, "export_dir": places.export(task), "contestants": CONTESTANTS[has_gpu]}
+    arguments["output_dir"] = places.work_dir / "benchmark"
+    return Step("benchmark", "benchmark", task, "", arguments, needs=(("export", task),))
