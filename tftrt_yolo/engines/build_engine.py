@@ -152,6 +152,8 @@ def _built(partial: Path, order: Order, job: dict) -> BuilderReport:
         remedy = f"Try smaller {argument('batch_sizes')}. {order.builder.how_to_leave_out}"
         if error.is_disk_full:
             remedy = "Free some space, or write to another disk; nothing half written is left."
+        elif error.is_gpu_full:
+            remedy = f"The GPU's memory is full: end what else uses it, or give smaller {argument('batch_sizes')}."
         raise EngineError(f"{order.builder} did not come to an end. {remedy} The process {error}") from error
 
 
