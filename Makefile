@@ -14,7 +14,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels=20000 --recipes=5000 --worker_results=5000
+FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels=20000 --recipes=5000 --worker_results=5000 --engine_files=5000
 # A file's tests stay together, for they share models, and files go in the order of conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 

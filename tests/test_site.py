@@ -20,6 +20,8 @@ COMMANDS = (
     "export",
     "convert",
     "preflight",
+    "build_engine",
+    "extract_engines",
     "predict",
     "inspect",
     "check",

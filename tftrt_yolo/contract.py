@@ -44,8 +44,7 @@ OBB = "obb"
 CLASSIFY = "classify"
 TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 
-# What a SavedModel can be converted for, and the precisions of each.
-PRECISION_MODES = {
+PRECISION_MODES = {  # what a SavedModel can be converted for, and the precisions of each
     "tensorrt": ("FP32", "FP16", "INT8"),
     "xla": ("FP32", "FP16", "BF16"),
     "onednn": ("FP32", "BF16"),
@@ -60,7 +59,7 @@ _MOST_CONVERSION_BYTES = 64 << 20
 
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
-_OUR_SECTION = "tftrt_yolo"
+OUR_SECTION = "tftrt_yolo"
 # What `export` and `convert` write. Records for a model server to warm up with, in assets.extra, are the user's.
 SAVED_MODEL = directories.Contents(
     "saved_model.pb",
@@ -191,29 +190,32 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, s
 
     document = {
         "description": f"{Path(metadata.weights).stem} as a TensorFlow SavedModel",
+        **common_document(metadata),
+        "batch": 1,
+        "args": {"batch": 1, "half": False, "nms": False},
+        OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)}
+        | ({"weights_sha256": metadata.weights_sha256} if metadata.weights_sha256 else {})
+        | ({"files": files} if files is not None else {}),
+    }
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    (saved_model_dir / METADATA_FILE).write_text(text, encoding="utf-8")
+
+
+def common_document(metadata: Metadata) -> dict:
+    """Ultralytics' keys that every file of ours has, whatever it is."""
+    keypoint_shape = {"kpt_shape": list(metadata.keypoint_shape)} if metadata.keypoint_shape else {}
+    return keypoint_shape | {
         "author": "tftrt_yolo",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "version": __version__,
         "license": "AGPL-3.0-or-later",
         "stride": metadata.stride,
         "task": metadata.task,
-        "batch": 1,
         "imgsz": list(metadata.image_size_hw),
         "names": metadata.names,
         "channels": 3,
         "end2end": metadata.is_end_to_end,
-        "args": {"batch": 1, "half": False, "nms": False},
-        _OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)},
     }
-    if metadata.weights_sha256:
-        document[_OUR_SECTION]["weights_sha256"] = metadata.weights_sha256
-    if files is not None:
-        document[_OUR_SECTION]["files"] = files
-    if metadata.keypoint_shape:
-        document["kpt_shape"] = list(metadata.keypoint_shape)
-    (saved_model_dir / METADATA_FILE).write_text(
-        yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
 
 
 def read_metadata(saved_model_dir: str | Path) -> Metadata:
@@ -247,13 +249,13 @@ def read_recorded(saved_model_dir: str | Path) -> tuple[Metadata, dict[str, str]
             "Export the checkpoint again with `tftrt-yolo export`."
         )
     remedy = (
-        f"Expected Ultralytics' keys and a section '{_OUR_SECTION}', as `export` wrote them; a SavedModel that "
+        f"Expected Ultralytics' keys and a section '{OUR_SECTION}', as `export` wrote them; a SavedModel that "
         "Ultralytics wrote itself lacks it. Copy the directory again, or export the checkpoint again with `tftrt-yolo "
         "export`."
     )
     document = _read(path, _MOST_METADATA_BYTES, reading.parse_yaml, remedy)
     try:
-        return _parse_metadata(document), _parse_files(fields.mapping(document, _OUR_SECTION))
+        return _parse_metadata(document), _parse_files(fields.mapping(document, OUR_SECTION))
     except reading.UnreadableError as error:
         raise SavedModelError(f"{path} cannot be used: it {error}. {remedy}") from error
 
@@ -273,23 +275,30 @@ def _read(path: Path, most_bytes: int, parse: Callable[[str], object], remedy: s
 
 def _parse_metadata(document: dict) -> Metadata:
     """Metadata from what metadata.yaml holds."""
+    ours = fields.mapping(document, OUR_SECTION)
+    fields.no_others(ours, ("weights", "selection", "weights_sha256", "files"), f"its section {OUR_SECTION}")
+    return Metadata(
+        **parse_common(document),
+        selection=_parse_selection(fields.mapping(ours, "selection")),
+        weights=fields.text(ours, "weights"),
+        weights_sha256=fields.sha256(ours, "weights_sha256") if ours.get("weights_sha256") is not None else None,
+    )
+
+
+def parse_common(document: dict) -> dict:
+    """Those fields of Metadata that Ultralytics' keys hold; what does not fit is an UnreadableError."""
     task = fields.value(document, "task", f"one of {', '.join(TASK_NAMES)}")
     if task not in TASK_NAMES:
         raise reading.UnreadableError(
             f"cannot be a model of ours: its task is {quoted(task)}; known are {', '.join(TASK_NAMES)}"
         )
-    ours = fields.mapping(document, _OUR_SECTION)
-    fields.no_others(ours, ("weights", "selection", "weights_sha256", "files"), f"its section {_OUR_SECTION}")
-    return Metadata(
-        task=task,
-        names=_parse_names(fields.value(document, "names", "the classes' names")),
+    return {
+        "task": task,
+        "names": _parse_names(fields.value(document, "names", "the classes' names")),
         **_parse_frame(document),
-        selection=_parse_selection(fields.mapping(ours, "selection")),
-        weights=fields.text(ours, "weights"),
-        keypoint_shape=_parse_keypoints(document, task),
-        is_end_to_end=fields.flag(document, "end2end"),
-        weights_sha256=fields.sha256(ours, "weights_sha256") if ours.get("weights_sha256") is not None else None,
-    )
+        "keypoint_shape": _parse_keypoints(document, task),
+        "is_end_to_end": fields.flag(document, "end2end"),
+    }
 
 
 def _parse_frame(document: dict) -> dict:

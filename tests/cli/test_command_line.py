@@ -87,8 +87,8 @@ def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capfd, a
 @pytest.mark.parametrize(
     "command",
     [
-        *("export", "convert", "preflight", "predict", "inspect", "check", "benchmark", "evaluate", "sensitivity"),
-        *("demo", "acceptance"),
+        *("export", "convert", "preflight", "build_engine", "extract_engines", "predict", "inspect", "check"),
+        *("benchmark", "evaluate", "sensitivity", "demo", "acceptance"),
     ],
 )
 def test_help_lists_every_argument_with_its_description(capfd, command):

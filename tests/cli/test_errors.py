@@ -25,6 +25,8 @@ NEEDED = {
     "predict": {"saved_model_dir": "nowhere", "source": str(IMAGES[0]), "output_dir": "new"},
     "inspect": {"saved_model_dir": "nowhere"},
     "preflight": {"saved_model_dir": "nowhere"},
+    "build_engine": {"saved_model_dir": "nowhere", "engine_path": "new.engine"},
+    "extract_engines": {"saved_model_dir": "nowhere", "output_dir": "new"},
     "check": {},
     "benchmark": {"saved_model_dir": "nowhere", "output_dir": "new"},
     "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
@@ -90,6 +92,20 @@ BAD = [
     ("evaluate", {"batch_size": 0}, "<batch_size> is 0; it must be"),
     ("evaluate", {"output_dir": "taken"}, TAKEN),
     ("evaluate", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("build_engine", {"engine_path": "new.plan"}, "<engine_path> is new.plan; expected a name that ends with .engine"),
+    ("build_engine", {"engine_path": "foreign.engine"}, TAKEN),
+    (
+        "build_engine",
+        {"engine_path": "foreign.engine", "overwrite": True},
+        "so <overwrite=True> does not replace it",
+    ),
+    ("build_engine", {"precision_mode": "FP8"}, "<precision_mode> is 'FP8'; known are"),
+    ("build_engine", {"precision_mode": "INT8"}, "<precision_mode> is INT8, which needs <calibration_data>"),
+    ("build_engine", {"calibration_data": "a.jpg"}, "<calibration_data> is for INT8, and <precision_mode> is FP16"),
+    ("build_engine", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
+    ("build_engine", {"compute_capability": "9.0"}, "<compute_capability> is '9.0'; TensorRT-RTX"),
+    ("extract_engines", {"output_dir": "taken"}, TAKEN),
+    ("extract_engines", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("preflight", {"precision_mode": "FP8"}, "<precision_mode> is 'FP8'; known are"),
     ("preflight", {"precision_mode": "INT8"}, "<precision_mode> is INT8, which needs <calibration_data>"),
     ("preflight", {"calibration_data": "a.jpg"}, "<calibration_data> is for INT8, and <precision_mode> is FP16"),
@@ -132,6 +148,7 @@ def folder(tmp_path, monkeypatch):
     for name in ("taken", "foreign", "taken/yolov8n-digits_saved_model"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").touch()
+    (tmp_path / "foreign.engine").write_text("notes")
     return tmp_path
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[2]
-_KINDS = ("checkpoints", "saved_models", "images", "labels", "recipes", "worker_results")
+_KINDS = ("checkpoints", "saved_models", "images", "labels", "recipes", "worker_results", "engine_files")
 CASE_SECONDS = 20  # the longest that a case may take
 _PREPARE_SECONDS = 540  # an export on a busy machine
 _LOOK_SECONDS = 0.05  # between two looks at a child's memory

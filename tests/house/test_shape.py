@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 # that are not listed are the ground floor.
 FLOORS = (
     ("__main__", "cli"),
-    ("workflows", "layer_sensitivity", "preflighting"),
+    ("workflows",),
+    ("engines",),
+    ("layer_sensitivity", "preflighting"),
     ("converter",),
     ("exporter", "predictor", "evaluation", "benchmarking"),
     ("saved_model",),

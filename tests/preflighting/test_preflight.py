@@ -176,7 +176,7 @@ def test_tensorflow_without_tensorrt(tiny_export):
         "from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils\n"
         "_pywrap_py_utils.get_linked_tensorrt_version = lambda: (0, 0, 0)\n"
         "tf.__version__ = '2.18.0'\n"
-        "from tftrt_yolo.preflighting import tensorflow_side\n"
+        "from tftrt_yolo.preflighting.recorder import tensorflow_side\n"
         "from tftrt_yolo.saved_model.handle import open_saved_model\n"
         f"source = open_saved_model({str(tiny_export)!r})\n"
         "next(tensorflow_side.work(source=source, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
@@ -213,7 +213,7 @@ def test_the_recording_refuses_another_libnvinfer(tmp_path, has_another):
             subprocess.run([*command, *library._FLAGS, str(source), "-o", output, *libraries], check=True)
     code = (
         "from tftrt_yolo import TensorRTOptions\n"
-        "from tftrt_yolo.preflighting import record\n"
+        "from tftrt_yolo.preflighting.recorder import record\n"
         "record.work(given='', graph_file=None, frames_name='', outputs={}, precision_mode='FP16', "
         "options=TensorRTOptions())\n"
     )

@@ -18,7 +18,7 @@ import absl.flags
 
 import tftrt_yolo
 from tftrt_yolo.cli import interrupts
-from tftrt_yolo.cli.commands import COMMANDS
+from tftrt_yolo.cli.commands import ALIASES, COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.help import USAGE, did_you_mean, help_of, version
 from tftrt_yolo.cli.signatures import arguments_of, as_keywords
@@ -49,8 +49,10 @@ def main(arguments: list[str]) -> int:
     name, *flag_arguments = arguments
     if name in ("-h", "--help", "help"):  # `tftrt-yolo help COMMAND`
         name, flag_arguments = flag_arguments[0], ["--help"]
+    name = ALIASES.get(name, name)
     if name not in COMMANDS:
-        known = f"known are {', '.join(COMMANDS)}.{did_you_mean(name, [*COMMANDS, 'help', '--help', '--version'])}"
+        words = [*COMMANDS, *ALIASES, "help", "--help", "--version"]
+        known = f"known are {', '.join(COMMANDS)}.{did_you_mean(name, words)}"
         return fail(f"has no command '{name}'; {known}\n\n{USAGE}", 2)
     with quiet(), warnings_of_ours(), named_as_flags():
         return _run_command(name, flag_arguments)

@@ -24,6 +24,8 @@ COMMANDS = {
     "export": Command("export a checkpoint to a SavedModel"),
     "convert": Command("convert a SavedModel with TF-TRT, XLA or oneDNN"),
     "preflight": Command("show and check what TensorRT will be given", plain="saved_model_dir"),
+    "build_engine": Command("build an engine for TensorRT's own runtime"),
+    "extract_engines": Command("take the engines out of a conversion", plain="saved_model_dir"),
     "predict": Command("predict on files and draw what is found", plain="saved_model_dir"),
     "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
     "check": Command("show what this machine has, and what to do about what it lacks"),
@@ -33,3 +35,4 @@ COMMANDS = {
     "demo": Command("run export, convert and predict on a packaged model and photo"),
     "acceptance": Command("try everything on this machine and write a report to attach to an issue"),
 }
+ALIASES = {"engine": "build_engine"}

@@ -71,5 +71,9 @@ class PreflightError(TftrtYoloError):
     """TF-TRT's network could not be recorded, no real builder could be asked, or a recording is missing or damaged."""
 
 
+class EngineError(TftrtYoloError):
+    """An engine of its own cannot be built or opened: damaged, of another TensorRT or GPU, at odds with itself."""
+
+
 class AcceptanceError(TftrtYoloError):
     """The report of an acceptance is missing or damaged."""

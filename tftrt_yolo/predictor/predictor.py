@@ -56,14 +56,19 @@ class Predictor:
           ForkedProcessError: If this process was forked after TensorFlow ran; so does every call of a predictor that
             was loaded before the fork.
         """
-        from tftrt_yolo.predictor import pipeline  # with TensorFlow, which a command's help need not wait for
-        from tftrt_yolo.saved_model import load
+        from tftrt_yolo.saved_model import load  # with TensorFlow, which a command's help need not wait for
 
         handle = open_saved_model(saved_model_dir)
-        self._given, self._no_classes = handle.given, np.zeros(0, np.int32)
-        self.metadata = handle.metadata
+        signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
+        self._begin(handle.given, handle.metadata, signatures, backend)
+
+    def _begin(self, given: str, metadata, signatures: dict, backend) -> None:
+        """Takes signatures that were loaded, whatever runs them."""
+        from tftrt_yolo.predictor import pipeline
+
+        self._given, self._no_classes = given, np.zeros(0, np.int32)
+        self.metadata, self.backend = metadata, backend
         self.task = TASKS[self.metadata.task]
-        signatures, self.backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
         self._pipeline = pipeline.Pipeline(
             signatures,
             frame_size_hw=self.metadata.image_size_hw,

@@ -6,28 +6,23 @@
 
 Beside the flow: it reads what `export` wrote and converts as `convert` does, but writes no SavedModel. TF-TRT's own
 network builder hands each engine's network to a library of ours that stands in for TensorRT 8.6.1 (`stand_in`,
-`record`). The recorded network is computed layer by layer and compared with TensorFlow (`executor`, `numbers`),
+`recorder`). The recorded network is computed layer by layer and compared with TensorFlow (`executor`, `numbers`),
 rebuilt in a real TensorRT where one is installed (`real_builder`), counted (`summary`) and drawn (`drawing`).
 
 It is no engine of TensorRT 8.6.1, and proves neither that 8.6.1 takes the network nor how fast it runs it.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tftrt_yolo.contract import PRECISION_MODES
-from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets
-from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.files import directories, image_files
-from tftrt_yolo.ground.workers import progress
-from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.drawing import page, svg
 from tftrt_yolo.preflighting.preflight_report import FILE, EnginePreflight, PreflightReport
@@ -36,13 +31,11 @@ from tftrt_yolo.preflighting.real_builder import builders
 from tftrt_yolo.preflighting.real_builder.build import build, check_target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
-from tftrt_yolo.preflighting.stand_in import library
+from tftrt_yolo.preflighting.recorder import recording
 from tftrt_yolo.preflighting.summary import summarize
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
-# Grappler copies the weights a dozen times: what it lets go of goes back to the system at once (glibc).
-_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TOP_PAD_": str(64 << 20)}
 PAGE_FILE = "graph.html"
 _CONTENTS = directories.Contents(
     FILE, (recorded_network.NETWORK_FILE, recorded_network.WEIGHTS_FILE, PAGE_FILE, "graph*.svg")
@@ -103,28 +96,24 @@ def preflight(
     start = time.perf_counter()
     options = TensorRTOptions(batch_sizes=tuple(batch_sizes))
     check_target(compute_capability)
-    int8 = _check_precision(precision_mode := str(precision_mode).upper(), calibration_data)
+    asked = recording.plan(precision_mode, calibration_data, options)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("preflight")
     digests.check(source)
-    paths = [str(Path(path).resolve()) for path in image_files.find_images(assets.PHOTO if images is None else images)]
-    with _folder(output_dir, overwrite=overwrite) as folder, _worker("tensorflow_side") as tensorflow_side:
-        with _recording(library.built(), folder) as recorder:  # it imports TensorFlow meanwhile
-            graph_file = recorder.folder / "graph.pb"
-            calibration = int8 and int8.quantization(tensorflow_side.folder).calibration
-            tensorflow_side.open(source=source, graph_file=graph_file, calibration_images=calibration, images=paths)
-            graph = progress.result_of(tensorflow_side, on_progress)
-            job = {"given": source.given, "precision_mode": precision_mode, "options": options}
-            recorder.start(graph_file=graph_file, **graph, **job)
-            conversion = recorder.receive()
+    paths = image_files.find_images(assets.PHOTO if images is None else images)
+    asked = dataclasses.replace(asked, images=tuple(str(Path(path).resolve()) for path in paths))
+    with (
+        _folder(output_dir, overwrite=overwrite) as folder,
+        recording.recorded(source, folder, asked, on_progress=on_progress) as (tensorflow_side, conversion),
+    ):
         tensorflow_side.send(folder)
-        built = _built(folder, options, compute_capability, in_half=precision_mode == "FP16")  # meanwhile
+        built = _built(folder, options, compute_capability, in_half=asked.precision_mode == "FP16")  # meanwhile
         numbers = tensorflow_side.receive()
         networks = recorded_network.read(folder)
         report = PreflightReport(
             saved_model_dir=str(saved_model_dir),
-            precision_mode=precision_mode,
+            precision_mode=asked.precision_mode,
             batch_sizes=options.batch_sizes,
             engines=_engines(networks, options, built),
             numbers=numbers,
@@ -136,23 +125,6 @@ def preflight(
     return report
 
 
-def _check_precision(precision_mode: str, calibration_data: object) -> Int8Options | None:
-    """INT8's options; None for another precision, for which there must be no calibration_data."""
-    known = PRECISION_MODES["tensorrt"]
-    if precision_mode not in known:
-        raise ValueError(f"{argument('precision_mode')} is {precision_mode!r}; known are {', '.join(known)}.")
-    if precision_mode == "INT8":
-        int8 = Int8Options(calibration_data=calibration_data)
-        int8.check()
-        return int8
-    if calibration_data is not None:
-        raise ValueError(
-            f"{argument('calibration_data')} is for INT8, and {argument('precision_mode')} is {precision_mode}. Leave "
-            "one of them out."
-        )
-    return None
-
-
 @contextlib.contextmanager
 def _folder(output_dir: str | Path | None, *, overwrite: bool) -> Iterator[Path]:
     """A folder for the recording: the output's, put in its place when it is whole, or one that goes."""
@@ -162,37 +134,6 @@ def _folder(output_dir: str | Path | None, *, overwrite: bool) -> Iterator[Path]
     else:
         with directories.written_whole(Path(output_dir), _CONTENTS, overwrite=overwrite) as folder:
             yield folder.resolve()
-
-
-@contextlib.contextmanager
-def _recording(stand_in: bytes, folder: Path) -> Iterator[Worker]:
-    """The process that records, with the stand-in in TensorRT's place."""
-    with contextlib.ExitStack() as stack:
-        links = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tftrt_yolo_"))).resolve()
-        yield stack.enter_context(_worker("record", library.environment_for(stand_in, links, folder)))
-
-
-@contextlib.contextmanager
-def _worker(name: str, environment: dict[str, str] | None = None) -> Iterator[Worker]:
-    """A process for a module of this room; says what a crash of it means."""
-    try:
-        environment = _GIVE_BACK | (environment or {})
-        with Worker(f"tftrt_yolo.preflighting.{name}", environment=environment, keep_heap=False) as worker:
-            yield worker
-    except WorkerCrashedError as error:
-        raise PreflightError(f"The preflight did not come to an end. {_hint(error)}. The process {error}") from error
-
-
-def _hint(error: WorkerCrashedError) -> str:
-    """What to do about a process that ended."""
-    crash = str(error)
-    if error.is_disk_full:
-        return "Free some space, or write to another disk"
-    if "stand-in for TensorRT: TF-TRT calls" in crash:
-        return "TF-TRT asked the stand-in for TensorRT for what it does not have; report it with the architecture"
-    if "was ended by SIGKILL" in crash:
-        return "It holds the weights a dozen times and more; give it memory"
-    return "Report it with the model's architecture"
 
 
 def _built(

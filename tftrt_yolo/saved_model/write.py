@@ -19,7 +19,6 @@ from tftrt_yolo.graph import crop
 from tftrt_yolo.graph import letterbox as framing
 from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.tasks.table import TASKS
-from tftrt_yolo.tasks.task import Task
 
 # Nothing here is Python control flow over tensors; autograph would only take six seconds to find that out.
 _graph_function = functools.partial(tf.function, autograph=False)
@@ -59,7 +58,7 @@ def save(
     @_graph_function(input_signature=[uint8_frames_spec, framing.LETTERBOX_SPEC], jit_compile=jit_compile)
     def predict_signature(frames, letterbox):
         dense = network_function(framing.to_unit_range(frames))
-        return _select(task, dense, letterbox, metadata, static_shapes=bool(jit_compile))
+        return selected_outputs(dense, letterbox, metadata, static_shapes=bool(jit_compile))
 
     @_graph_function(input_signature=[frames_spec])
     def ultralytics_call(frames):
@@ -97,10 +96,21 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped
     return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
 
 
-def _select(
-    task: Task, dense: dict[str, tf.Tensor], letterbox: framing.Letterbox, metadata: Metadata, *, static_shapes: bool
+def selected_outputs(
+    dense: dict[str, tf.Tensor], letterbox: framing.Letterbox, metadata: Metadata, *, static_shapes: bool = False
 ) -> dict[str, tf.Tensor]:
-    """The outputs of the signatures that take images, from those of `network`."""
+    """The outputs of the signatures that take images, from those of `network`.
+
+    Args:
+      dense: What `Task.dense` names.
+      letterbox: Where the images lie in their frames.
+      metadata: Its selection counts.
+      static_shapes: As `Task.select`.
+
+    Returns:
+      What the contract says, in pixels of the images.
+    """
+    task = TASKS[metadata.task]
     outputs = {name: dense[name] for name in task.per_image}
     if task.select:
         selected = task.select(dense, metadata, static_shapes=static_shapes)

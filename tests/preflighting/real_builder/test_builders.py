@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.preflighting.sketches import Sketch, write
-from tftrt_yolo.preflighting.real_builder.builders import Builder, find
+from tftrt_yolo.preflighting.real_builder.builders import Builder, find, installed
 
 WITHOUT_RTX = "import sys; sys.modules |= dict.fromkeys(('tensorrt_rtx', 'tensorrt_rtx_bindings'))\n"
 FIND = (
@@ -163,3 +163,12 @@ def test_tensorrt_itself_builds_for_the_gpu_that_is_here(tmp_path):
         "PreflightError: compute_capability is '8.9', and TensorRT 10.3.0 builds for the GPU that is here and for no "
         "other. Leave it out. For another GPU: Install TensorRT-RTX, which needs no GPU: "
     ) in _said(_checking("8.9"), tmp_path)
+
+
+def test_all_that_is_installed(tmp_path):
+    """TensorRT of any version is among it, which an engine may want; RTX comes first, which builds without a GPU."""
+    assert [builder.name for builder in installed()][:1] == ["TensorRT-RTX"]
+    assert next(installed()) == find()
+    install(tmp_path, "8.6.1", "")
+    code = "from tftrt_yolo.preflighting.real_builder import builders\nprint(*builders.installed(), builders.find())"
+    assert _said(code, tmp_path).split("\n")[0] == "TensorRT 8.6.1 None"

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.preflighting.sketches import Sketch
+from tests.preflighting.sketches import Sketch, write
 from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.preflighting.executor.execute import execute
+from tftrt_yolo.preflighting.real_builder.build import build
+from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
 from tftrt_yolo.preflighting.real_builder.halved import halved
 from tftrt_yolo.preflighting.recorded_network import NO_TENSOR
 
@@ -66,3 +69,54 @@ def test_a_weight_beyond_its_range_is_refused():
 
 def test_a_weight_that_is_infinite_anyway_stays():
     assert np.isinf(halved(_network(np.inf)).layers[1].weights["values"][0])
+
+
+def _with_decode():
+    """A convolution, a sum that comes behind it and one before it, which take one constant, and the input again."""
+    sketch = Sketch()
+    images = sketch.input(-1, 3, 8, 8)
+    constant = sketch.constant(np.full((1, 3, 1, 1), 0.1, np.float32))
+    before = sketch.layer("ELEMENTWISE", [images, constant], (-1, 3, 8, 8), operation="SUM")
+    weights = {"kernel": np.ones(9, np.float32), "bias": np.ones(3, np.float32)}
+    found = sketch.layer("CONVOLUTION", [before], (-1, 3, 8, 8), weights=weights, kernel=(1, 1), maps=3)
+    decoded = sketch.layer("ELEMENTWISE", [found, constant], (-1, 3, 8, 8), operation="SUM")
+    beside = sketch.layer("ELEMENTWISE", [decoded, images], (-1, 3, 8, 8), operation="SUM")
+    own = sketch.constant(np.full((1, 3, 1, 1), 0.2, np.float32))
+    return sketch.network(sketch.layer("ELEMENTWISE", [beside, own], (-1, 3, 8, 8), operation="PROD"), found)
+
+
+def test_the_decode_can_stay():
+    """What no convolution comes behind is FP32, and takes what is FP16 through casts, each tensor through one."""
+    half = halved(_with_decode(), keeps_decode=True)
+    kinds = [(layer.kind, half.tensors[layer.outputs[0]].type) for layer in half.layers]
+    assert kinds == [
+        ("IDENTITY", "HALF"),  # the input
+        ("CONSTANT", "HALF"),
+        ("ELEMENTWISE", "HALF"),
+        ("CONVOLUTION", "HALF"),
+        ("IDENTITY", "FLOAT"),  # what the convolution gives
+        ("IDENTITY", "FLOAT"),  # the constant that both sides take
+        ("ELEMENTWISE", "FLOAT"),
+        ("ELEMENTWISE", "FLOAT"),  # with the input as it came
+        ("CONSTANT", "FLOAT"),
+        ("ELEMENTWISE", "FLOAT"),
+        ("IDENTITY", "FLOAT"),  # the second output
+    ]
+    assert half.layers[7].inputs[1] == half.inputs[0]
+    assert half.layers[8].weights["values"].dtype == np.float32
+    assert half.layers[3].weights["kernel"].dtype == np.float16
+    assert [half.tensors[index].type for index in half.outputs] == ["FLOAT", "FLOAT"]
+
+
+def test_it_computes_the_same_and_a_real_builder_takes_it(tmp_path):
+    network = _with_decode()
+    half = halved(network, keeps_decode=True)
+    images = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    name = network.tensors[network.inputs[0]].name
+    found, expected = (execute(one, {name: images}) for one in (half, network))
+    assert set(found) == set(expected)
+    for output, values in expected.items():
+        np.testing.assert_allclose(found[output], values, atol=2e-3)  # the weights are rounded
+    [said] = build(write([half], tmp_path / "recording"))
+    assert isinstance(said, BuilderReport), said
+    assert said.differences == ()

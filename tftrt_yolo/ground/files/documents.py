@@ -55,6 +55,11 @@ def to_json(report: object) -> str:
     return printable(text, escape=lambda character: json.dumps(character)[1:-1])
 
 
+def plain(value: object) -> object:
+    """What `to_json` makes of a value before it is text: dictionaries, lists, texts, numbers, true, false and None."""
+    return _plain(value, type(value).__name__)
+
+
 def write(report: object, path: Path) -> None:
     """Writes a report's JSON into a file.
 

@@ -9,6 +9,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import re
+from collections.abc import Iterator
 
 # Modules, the best first: TensorRT-RTX builds on a CPU, for a GPU that is named; TensorRT for the GPU that is there.
 _NAMES = {"tensorrt_rtx_bindings": "TensorRT-RTX", "tensorrt_rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}
@@ -48,6 +49,12 @@ def find() -> Builder | None:
     Returns:
       TensorRT-RTX if it is installed, else TensorRT of version 10 or newer; None without either.
     """
+    is_builder = (one for one in installed() if one.name != "TensorRT" or _major(one.version) >= _OLDEST_TENSORRT)
+    return next(is_builder, None)
+
+
+def installed() -> Iterator[Builder]:
+    """Every TensorRT that is installed, of any version, the best to build with first."""
     for module, name in _NAMES.items():
         try:
             spec = importlib.util.find_spec(module)
@@ -55,10 +62,7 @@ def find() -> Builder | None:
             continue
         if spec is None or spec.origin is None:  # not there, or a folder that happens to have this name
             continue
-        builder = Builder(module, name, *_version_and_package(module))
-        if name != "TensorRT" or _major(builder.version) >= _OLDEST_TENSORRT:
-            return builder
-    return None
+        yield Builder(module, name, *_version_and_package(module))
 
 
 def _version_and_package(module: str) -> tuple[str, str]:

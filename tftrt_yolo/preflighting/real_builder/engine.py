@@ -2,12 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.ground.errors import PreflightError, TftrtYoloError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.profiles import Profile, profiles
@@ -34,59 +34,110 @@ class Order:
       compute_capability: As `build`.
       batch_sizes: As `build`.
       in_half: As `build`.
+      keeps_decode: As `halved.halved`; a conversion leaves that to TensorRT.
     """
 
     builder: Builder
     compute_capability: str | None
     batch_sizes: tuple[int, ...]
     in_half: bool
+    keeps_decode: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A TensorRT that was imported and works.
+
+    Attributes:
+      trt: Its module.
+      maker: Its Builder.
+      words: What it says.
+      target: What it builds for: a compute capability, or target.HERE.
+      order: How networks are to be built.
+    """
+
+    trt: ModuleType
+    maker: object
+    words: Words
+    target: str
+    order: Order
 
 
 def work(recording_dir: Path, order: Order, first: int) -> Iterator[BuilderReport | Refusal]:
     """Builds the networks of a recording one after the other, from the first that is asked for, as `build` says."""
     networks = recorded_network.read(recording_dir)[first:]
     try:
-        trt = target.imported(order.builder)
-        chosen = target.target_of(trt, order.builder, order.compute_capability)
-        words, maker = _maker(trt, order.builder)
+        session = begun(order)
     except NotWorkingError as error:
         yield from [Refusal(str(error))] * len(networks)
         return
     for network in networks:
-        words.forget()
         try:
-            said = _built(network, trt, maker, words, chosen, order)
+            said, _ = built(network, session)
         except PreflightError as error:
             said = Refusal(str(error))
         yield said
 
 
-def _built(
-    network: RecordedNetwork, trt: ModuleType, maker: object, words: Words, chosen: str, order: Order
-) -> BuilderReport:
+def begun(order: Order) -> Session:
+    """Imports TensorRT and makes its Builder.
+
+    Args:
+      order: How networks are to be built.
+
+    Returns:
+      What builds them.
+
+    Raises:
+      NotWorkingError: If it cannot be imported, or does not work on this machine.
+      PreflightError: If it does not build for what the order says.
+    """
+    trt = target.imported(order.builder)
+    chosen = target.target_of(trt, order.builder, order.compute_capability)
+    words, maker = _maker(trt, order.builder)
+    return Session(trt, maker, words, chosen, order)
+
+
+def built(
+    network: RecordedNetwork,
+    session: Session,
+    finish: Callable[[RecordedNetwork], RecordedNetwork] = lambda network: network,
+) -> tuple[BuilderReport, object]:
     """Rebuilds a network and builds its engine.
+
+    Args:
+      network: A recorded network.
+      session: What builds it.
+      finish: Changes the network after it was put into the order's precision; the layers that are reported are those
+        that were recorded.
+
+    Returns:
+      What was built, and the plan: TensorRT's IHostMemory, which has Python's buffer protocol.
 
     Raises:
       PreflightError: If TensorRT refuses it, or fails.
+      TftrtYoloError: What finish raises.
     """
-    start = time.perf_counter()
-    inputs = [network.tensors[index] for index in network.inputs]
-    by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
+    start, order, words = time.perf_counter(), session.order, session.words
+    words.forget()
     try:
-        replayed = replay(halved(network) if order.in_half else network, trt, maker, words)
-        plan_bytes = _plan_bytes(trt, maker, words, replayed, chosen, by_input)
-    except PreflightError:
+        finished = finish(halved(network, keeps_decode=order.keeps_decode) if order.in_half else network)
+        inputs = [finished.tensors[index] for index in finished.inputs]
+        by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
+        replayed = replay(finished, session.trt, session.maker, words)
+        plan = _plan(session, replayed, by_input)
+    except TftrtYoloError:
         raise
     except Exception as error:  # native code raises anything, and so does an API that is another than TensorRT 10's
         raise PreflightError(
             f"{words.speaker} fails ({type(error).__name__}: {first_line(error)}). {order.builder.how_to_leave_out} If "
             "another version fails too, file an issue with network.json."
         ) from error
-    return BuilderReport(
+    report = BuilderReport(
         builder=order.builder.name,
-        version=trt.__version__,
-        compute_capability=chosen,
-        on_cpu=chosen != target.HERE,
+        version=session.trt.__version__,
+        compute_capability=session.target,
+        on_cpu=session.target != target.HERE,
         engine=network.engine,
         layers=len(network.layers),
         tensor_types=replayed.tensor_types,
@@ -94,9 +145,10 @@ def _built(
         differences=replayed.differences,
         profiles=by_input,
         seconds=time.perf_counter() - start,
-        plan_bytes=plan_bytes,
+        plan_bytes=plan.nbytes,
         warnings=words.warnings,
     )
+    return report, plan
 
 
 def _maker(trt: ModuleType, builder: Builder) -> tuple[Words, object]:
@@ -115,24 +167,22 @@ def _maker(trt: ModuleType, builder: Builder) -> tuple[Words, object]:
         raise NotWorkingError(f"{builder} is installed and does not work here: {said.rstrip('.')}. {remedy}") from error
 
 
-def _plan_bytes(
-    trt: ModuleType, maker: object, words: Words, replayed: Replayed, chosen: str, by_input: dict[str, tuple]
-) -> int:
-    """Builds the engine; its size.
+def _plan(session: Session, replayed: Replayed, by_input: dict[str, tuple]) -> object:
+    """Builds the engine.
 
     Raises:
       PreflightError: If TensorRT refuses.
     """
-    config = maker.create_builder_config()
-    if chosen != target.HERE:
+    config, words = session.maker.create_builder_config(), session.words
+    if session.target != target.HERE:
         config.num_compute_capabilities = 1
-        config.set_compute_capability(target.capabilities(trt)[chosen], 0)
-    _add_profiles(maker, config, words, by_input)
-    plan = maker.build_serialized_network(replayed.definition, config)
+        config.set_compute_capability(target.capabilities(session.trt)[session.target], 0)
+    _add_profiles(session.maker, config, words, by_input)
+    plan = session.maker.build_serialized_network(replayed.definition, config)
     if plan is None:
         what = "to build the network, of which it took every layer"
         words.check(what, f"Try a single one of {argument('batch_sizes')}. {REMEDY}", fails=True)
-    return plan.nbytes
+    return plan
 
 
 def _add_profiles(maker: object, config: object, words: Words, by_input: dict[str, tuple[Profile, ...]]) -> None:
