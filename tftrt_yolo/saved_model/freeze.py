@@ -46,8 +46,7 @@ def freeze_network(saved_model_dir: str | Path | SavedModelHandle) -> FrozenNetw
       SavedModelError: If it is damaged or not ours, or has side effects.
     """
     handle = open_saved_model(saved_model_dir)
-    signatures = load.load_whole(handle, believed.read(handle))  # they must live as long as the signature
-    signature = signatures[contract.NETWORK]
+    signature = load.load_whole(handle, believed.read(handle))[contract.NETWORK]
     frozen = convert_variables_to_constants_v2(signature)
     names = sorted(signature.structured_outputs)  # a function's flat outputs are in the order of their names
     outputs = dict(zip(names, (tensor.name for tensor in frozen.outputs), strict=True))

@@ -23,15 +23,15 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground import environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
-# Names of built engines to the loaded SavedModel that holds them, and to what its graph was. TF-TRT keeps a process's
+# Name of a built engine to the loaded SavedModel that holds it, and to what its graph was. TF-TRT keeps a process's
 # engines by their names, and cannot load one that is there already.
-_with_engines: dict[tuple[str, ...], tuple[weakref.ref, bytes]] = {}
+_with_engines: dict[str, tuple[weakref.ref, bytes]] = {}
 _loading_engines = threading.Lock()
 _TENSORRT, _STAND_IN = "TensorRT", "TensorRT stand-in"
 
@@ -138,8 +138,8 @@ def _check_version(handle: SavedModelHandle, loaded_tensorrt: str) -> None:
     built_by = handle.conversion.get("loaded_tensorrt")
     if built_by not in (None, loaded_tensorrt):
         raise SavedModelError(
-            f"{handle.given} holds engines that TensorRT {built_by} built, and here TensorRT {loaded_tensorrt} is "
-            "loaded, which cannot read them. Convert the export again with this one."
+            f"{handle.given} holds engines that TensorRT {shown(built_by, 40)} built, and here TensorRT "
+            f"{loaded_tensorrt} is loaded, which cannot read them. Convert the export again with this one."
         )
 
 
@@ -181,25 +181,33 @@ def _load_with_engines(handle: SavedModelHandle, meta_graph: MetaGraphDef, built
     Raises:
       SavedModelError: As `load_whole`, and if engines of these names are in use here and are another model's.
     """
-    engines = tuple(sorted(built))
     graph = hashlib.sha256((handle.directory / contract.SAVED_MODEL.marker).read_bytes()).digest()
     with _loading_engines:
-        for attempt in range(2):
-            reference, known = _with_engines.get(engines, (lambda: None, b""))
-            loaded = reference()
-            if loaded is None:
-                signatures = load_whole(handle, meta_graph)
-                _with_engines[engines] = weakref.ref(signatures[contract.NETWORK].loaded), graph
-                return signatures
-            if known == graph:
-                return _kept_alive(loaded)
-            del loaded
-            if not attempt:
-                gc.collect()  # it may be one that nobody uses any more
-    raise SavedModelError(
-        f"{handle.given} holds engines of the same names as another SavedModel that is loaded in this process, and "
-        "TF-TRT would run that one's. Load it in another process, or convert the export again, which gives new names."
-    )
+        held = _held(built)
+        if any(known != graph for _, known in held):
+            del held
+            gc.collect()  # nobody may use it any more
+            held = _held(built)
+        if any(known != graph for _, known in held):
+            raise SavedModelError(
+                f"{handle.given} holds engines of the same names as another SavedModel that is loaded in this process, "
+                "and TF-TRT would run that one's. Load it in another process, or convert the export again, which gives "
+                "new names."
+            )
+        if not held:
+            signatures = load_whole(handle, meta_graph)
+            found = weakref.ref(signatures[contract.NETWORK].loaded), graph
+            _with_engines.update(dict.fromkeys(built, found))
+            return signatures
+        signatures = _kept_alive(held[0][0])
+    agreement.check_functions(handle, signatures)
+    return signatures
+
+
+def _held(engines: Iterable[str]) -> list[tuple[object, bytes]]:
+    """The loaded SavedModels that hold engines of these names, each with what its graph was."""
+    known = [_with_engines[name] for name in engines if name in _with_engines]
+    return [(loaded, graph) for reference, graph in known if (loaded := reference()) is not None]
 
 
 @contextlib.contextmanager
@@ -215,12 +223,27 @@ def _refused(handle: SavedModelHandle) -> Iterator[None]:
         ) from error
 
 
+class _Signature:
+    """A signature of a loaded SavedModel, which it keeps: variables and engines go with the loaded object.
+
+    The function itself must not keep it: it is the loaded object's, and both would stay, with the GPU's memory, until
+    Python next looks for such circles.
+    """
+
+    def __init__(self, function: Callable, loaded):
+        self._function, self.loaded = function, loaded
+
+    def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs it on tensors by the names of its inputs."""
+        return self._function(**tensors)
+
+    def __getattr__(self, name: str):
+        return getattr(self._function, name)
+
+
 def _kept_alive(loaded) -> dict[str, Callable]:
-    """The signatures of a loaded SavedModel; each keeps its variables and engines, which go with the loaded object."""
-    functions = {key: loaded.signatures[key] for key in contract.SIGNATURES}
-    for function in functions.values():
-        function.loaded = loaded
-    return functions
+    """The signatures of a loaded SavedModel, each of which keeps it."""
+    return {key: _Signature(loaded.signatures[key], loaded) for key in contract.SIGNATURES}
 
 
 def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str, Callable]:

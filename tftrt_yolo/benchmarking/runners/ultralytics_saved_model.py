@@ -28,7 +28,8 @@ def work(*, saved_model_dir: str, frames_path: str, batch_sizes: tuple[int, ...]
       Events; sizes other than the exported one are absent.
     """
     on_gpu = environment.grow_gpu_memory()
-    function = tf.saved_model.load(saved_model_dir).signatures["serving_default"]
+    loaded = tf.saved_model.load(saved_model_dir)  # its variables go when it goes, whoever holds a signature
+    function = loaded.signatures["serving_default"]
     yield protocol.about(versions(), backend=f"TensorFlow on {'GPU' if on_gpu else 'CPU'}")
     [[name, spec]] = function.structured_input_signature[1].items()
     images = np.load(frames_path)

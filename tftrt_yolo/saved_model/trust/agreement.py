@@ -222,9 +222,9 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
     named = f"Its conversion.json says {accelerator}"
     claims(named, "engines of TensorRT", bool(engines), accelerator == "tensorrt")
     claims(named, "functions that XLA compiles", bool(jitted), accelerator == "xla")
-    nodes = list(saved_model_pb.all_nodes(graph_def))
-    # Of a string is the path of a built engine's file: TensorFlow keeps such paths in variables.
-    variables = [node for node in nodes if node.op == "VarHandleOp" and node.attr["dtype"].type != types_pb2.DT_STRING]
+    variables = [node for node in saved_model_pb.all_nodes(graph_def) if node.op == "VarHandleOp"]
+    if engines and saved_model_pb.built_engine_bytes(handle.directory):  # TensorFlow keeps their files' paths so
+        variables = [node for node in variables if node.attr["dtype"].type != types_pb2.DT_STRING]
     claims(named, "variables of an export", bool(variables), False)
     if engines:
         _check_engines(handle, engines)
