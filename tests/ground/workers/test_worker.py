@@ -118,3 +118,44 @@ def test_a_program_that_outlives_its_worker_is_not_waited_for(module, tmp_path):
             worker.receive()
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert time.monotonic() - start < 50
+
+
+@pytest.mark.parametrize("given", [None, "false"])
+@pytest.mark.parametrize("python", [None, sys.executable])
+def test_a_worker_shares_the_gpu(tmp_path, monkeypatch, given, python):
+    """TensorFlow takes all of a GPU's memory, and its parent and others of its kind are on it too."""
+    (tmp_path / "asked.py").write_text(
+        "import os\n\ndef work():\n    return os.environ.get('TF_FORCE_GPU_ALLOW_GROWTH')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TFTRT_YOLO_PEER_PYTHONPATH", str(tmp_path))
+    if given:
+        monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", given)
+    else:
+        monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    with Worker("asked", python=python) as worker:
+        worker.start()
+        assert worker.receive() == "true"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_full"),
+    [
+        # TensorFlow 2.17, gpu_device.cc, where another process has the GPU
+        ("INTERNAL: failed initializing StreamExecutor for CUDA device ordinal 0: Status: out of memory", True),
+        ("failed to alloc 2147483648 bytes on host: CUDA_ERROR_OUT_OF_MEMORY: out of memory", True),
+        ("ResourceExhaustedError: OOM when allocating tensor with shape[8,64,320,320] and type float", True),
+        ("[defaultAllocator.cpp::allocate::20] Error Code 1: Cuda Runtime (out of memory)", True),
+        ("[virtualMemoryBuffer.cpp::resizePhysical::127] Error Code 1: Cuda Driver (out of memory)", True),
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        ("MemoryError: Unable to allocate 3.00 GiB for an array", False),  # the host's
+        ("OSError: [Errno 28] No space left on device", False),
+    ],
+)
+def test_a_gpu_without_memory_is_known_by_its_words(module, words, is_full):
+    with Worker(module(f"def work():\n    raise SystemExit({words!r})\n")) as worker:
+        worker.start()
+        with pytest.raises(WorkerCrashedError) as caught:
+            worker.receive()
+    assert caught.value.is_gpu_full == is_full
+    assert caught.value.is_disk_full == ("No space" in words)

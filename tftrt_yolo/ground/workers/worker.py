@@ -73,10 +73,12 @@ _OFFLINE = {"YOLO_OFFLINE": "true"}
 # Variables that name folders for settings, caches and temporary files, to their names in the worker's folder.
 _FOLDERS = {"YOLO_CONFIG_DIR": "ultralytics", "KERAS_HOME": "keras", "TMPDIR": "tmp"}
 _GPU_FULL = (
-    "Status: out of memory",
-    "CUDA_ERROR_OUT_OF_MEMORY",
-    "OOM when allocating",
-)  # CUDA's and TensorFlow's words
+    "Status: out of memory",  # TensorFlow, where it takes the GPU
+    "CUDA_ERROR_OUT_OF_MEMORY",  # CUDA's driver
+    "OOM when allocating",  # TensorFlow, in a kernel
+    "(out of memory)",  # TensorRT: "Error Code 1: Cuda Runtime (out of memory)", or Cuda Driver
+    "CUDA out of memory",  # PyTorch
+)
 _MEANINGS = {
     signal.SIGKILL: ", as Linux does where memory runs out",
     signal.SIGSEGV: ", a fault in native code",
