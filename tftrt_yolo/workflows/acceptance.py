@@ -5,8 +5,8 @@
     report.headline, report.faults
 
 It exports, converts, builds, saves, loads, predicts, evaluates and measures small packaged models of every task in
-every precision, each step in a process of its own, and writes report.json and report.html, which can be attached to an
-issue. What cannot be done on a machine is said, and is no fault.
+every precision, in processes whose end is not its own, and writes report.json and report.html, which can be attached to
+an issue. What cannot be done on a machine is said, and is no fault.
 """
 
 import math
@@ -113,7 +113,8 @@ def _found(
         environment, checked = runner.check()
         most = _PICTURES_OF_A_REHEARSAL if environment and environment.has_stand_in else _PICTURES
         laid_out = {task: materials.lay_out(task, places.work_dir / "data", most=most) for task in tasks}
-        steps = plan(laid_out, precision_modes, places, has_gpu=_has_gpu(environment))
+        has_engines = environment is None or environment.can_build_engines
+        steps = plan(laid_out, precision_modes, places, has_gpu=_has_gpu(environment), has_engines=has_engines)
         rows = [checked]
         for number_of_step, step in enumerate(steps, 1):
             name = " ".join(filter(None, (step.task, step.precision_mode)))

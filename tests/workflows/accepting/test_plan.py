@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import tftrt_yolo
 from tftrt_yolo import contract
 from tftrt_yolo.benchmarking.contestants import CONTESTANTS
 from tftrt_yolo.workflows.accepting import plan, steps
@@ -15,9 +14,10 @@ from tftrt_yolo.workflows.accepting.plan import Places
 MODES = contract.PRECISION_MODES["tensorrt"]
 
 
-def _plan(tmp_path, *, has_gpu=False, are_given=False, tasks=contract.TASK_NAMES, modes=MODES):
+def _plan(tmp_path, *, has_gpu=False, has_engines=False, are_given=False, tasks=contract.TASK_NAMES, modes=MODES):
     materials = {task: lay_out(task, tmp_path / "data", most=4) for task in tasks}
-    return plan.plan(materials, modes, Places(tmp_path / "exports", tmp_path, are_given), has_gpu=has_gpu)
+    places = Places(tmp_path / "exports", tmp_path, are_given)
+    return plan.plan(materials, modes, places, has_gpu=has_gpu, has_engines=has_engines)
 
 
 @pytest.mark.parametrize("are_given", [False, True])
@@ -35,16 +35,37 @@ def test_every_task_has_every_precision(tmp_path):
     planned = {(step.title, step.task, step.precision_mode) for step in _plan(tmp_path)}
     for task in contract.TASK_NAMES:
         for mode in MODES:
-            for title in ("preflight", "convert", "built engines", "predict", "compare", "batch outside", "evaluate"):
+            for title in (
+                "preflight",
+                "convert",
+                "built engines",
+                "engine file",
+                "predict",
+                "compare",
+                "batch outside",
+                "evaluate",
+            ):
                 assert (title, task, mode) in planned
     assert ("convert, oneDNN", "pose", "") in planned
     assert ("two in one process", "obb", "") in planned
     assert [title for title, *_ in planned].count("benchmark") == 1
 
 
-def test_an_engine_file_is_made_where_it_can_be(tmp_path):
-    planned = {step.title for step in _plan(tmp_path, tasks=("detect",), modes=("FP16",))}
-    assert ("engine file" in planned) == hasattr(tftrt_yolo, "build_engine")
+def test_what_loads_engines_has_a_process_of_its_own(tmp_path):
+    """Where TensorFlow computes all, nothing ends a process, and one serves many steps; `predict` is always alone."""
+    loading = {"evaluate", "predict", "compare", "batch outside", "two in one process"}
+    for has_engines, expected in ((True, loading), (False, {"predict", "two in one process"})):
+        steps_planned = _plan(tmp_path / str(has_engines), has_gpu=True, has_engines=has_engines)
+        assert {step.title for step in steps_planned if step.is_fresh} == expected
+        assert {step.title for step in steps_planned if not step.is_fresh}.isdisjoint(expected)
+
+
+def test_the_page_says_how_many_steps_there_are(tmp_path):
+    """The report's first row is `check`, which is not in the plan."""
+    page = (Path(__file__).parents[3] / "docs" / "pages" / "acceptance.md").read_text()
+    assert f"all of it is {len(_plan(tmp_path)) + 1} steps" in page
+    for title in {step.title for step in _plan(tmp_path / "again")} - {"convert, oneDNN", "two in one process"}:
+        assert f"| {title} |" in page or f"`{title}`" in page, title
 
 
 def test_a_gpu_gets_xla(tmp_path):

@@ -1,13 +1,12 @@
 """What an acceptance does, step after step: made before anything runs, from what was asked for and what `check` said.
 
-steps = plan(("detect",), ("FP16",), places, has_gpu=False)
+steps = plan(materials, ("FP16",), places, has_gpu=False, has_engines=False)
 steps[0].title, steps[0].needs
 """
 
 import dataclasses
 from pathlib import Path
 
-import tftrt_yolo
 from tftrt_yolo.workflows.accepting.acceptance_report import ENGINES
 from tftrt_yolo.workflows.accepting.materials import Material
 
@@ -52,7 +51,7 @@ class Step:
       arguments: What its function is given.
       makes: What later steps need of it: ("export", "detect").
       needs: What must have been made before.
-      is_fresh: Whether its process must be new: it loads a model.
+      is_fresh: Whether its process must be new: it loads engines, or is to know nothing of what went before.
     """
 
     title: str
@@ -66,7 +65,12 @@ class Step:
 
 
 def plan(
-    materials: dict[str, Material], precision_modes: tuple[str, ...], places: Places, *, has_gpu: bool
+    materials: dict[str, Material],
+    precision_modes: tuple[str, ...],
+    places: Places,
+    *,
+    has_gpu: bool,
+    has_engines: bool,
 ) -> list[Step]:
     """Lists the steps.
 
@@ -75,15 +79,17 @@ def plan(
       precision_modes: "FP32", "FP16", "INT8".
       places: Where the files are.
       has_gpu: Whether TensorFlow sees a GPU: then XLA is tried, and oneDNN elsewhere.
+      has_engines: Whether engines can be built: then each step that loads one has a process of its own, which they may
+        end; where TensorFlow computes all, steps share one, for it takes seconds to start.
 
     Returns:
       The steps in their order.
     """
     steps = []
     for task, material in materials.items():
-        steps += _of_task(task, material, places, has_gpu=has_gpu)
+        steps += _of_task(task, material, places, has_gpu=has_gpu, has_engines=has_engines)
         for precision_mode in precision_modes:
-            steps += _of_precision(task, material, precision_mode, places)
+            steps += _of_precision(task, material, precision_mode, places, has_engines=has_engines)
         conversions = tuple(places.conversion(task, mode) for mode in (precision_modes[0], precision_modes[-1]))
         needs = tuple(("conversion", task, mode) for mode in dict.fromkeys((precision_modes[0], precision_modes[-1])))
         arguments = {"material": material, "conversions": conversions}
@@ -91,7 +97,7 @@ def plan(
     return [*steps, _benchmark(*next(iter(materials.items())), places, has_gpu=has_gpu)]
 
 
-def _of_task(task: str, material: Material, places: Places, *, has_gpu: bool) -> list[Step]:
+def _of_task(task: str, material: Material, places: Places, *, has_gpu: bool, has_engines: bool) -> list[Step]:
     """The export, its accuracy, and a conversion for another accelerator than TensorRT."""
     export, made = places.export(task), ("export", task)
     common = {"material": material, "export_dir": export}
@@ -99,14 +105,17 @@ def _of_task(task: str, material: Material, places: Places, *, has_gpu: bool) ->
     accelerator = "xla" if has_gpu else "onednn"
     baked = {"accelerator": accelerator, "conversion": places.work_dir / f"{task}_{accelerator}_saved_model"}
     name = {"xla": "XLA", "onednn": "oneDNN"}[accelerator]
+    accuracy = {"makes": ("accuracy", task), "needs": (made,), "is_fresh": has_engines}
     return [
         Step(title, function, task, "", common, makes=made),
         Step(f"convert, {name}", "bake", task, "", common | baked, needs=(made,)),
-        Step("evaluate", "evaluate export", task, "", common, makes=("accuracy", task), needs=(made,), is_fresh=True),
+        Step("evaluate", "evaluate export", task, "", common, **accuracy),
     ]
 
 
-def _of_precision(task: str, material: Material, precision_mode: str, places: Places) -> list[Step]:
+def _of_precision(
+    task: str, material: Material, precision_mode: str, places: Places, *, has_engines: bool
+) -> list[Step]:
     """A conversion for TensorRT, from the preflight to its accuracy."""
     export, conversion = places.export(task), places.conversion(task, precision_mode)
     exported, converted = ("export", task), ("conversion", task, precision_mode)
@@ -118,21 +127,17 @@ def _of_precision(task: str, material: Material, precision_mode: str, places: Pl
 
     made = {"material": material, "conversion": conversion}
     both = from_export | {"conversion": conversion}
-    steps = [
+    file = from_export | {"engine_path": places.work_dir / f"{task}_{precision_mode.lower()}.engine"}
+    return [
         step("preflight", from_export, exported),
         step("convert", both, exported, makes=converted),
         step("inspect", {"conversion": conversion}, converted),
         step(ENGINES, {"conversion": conversion}, converted),
-    ]
-    if hasattr(tftrt_yolo, "build_engine"):
-        engine_path = places.work_dir / f"{task}_{precision_mode.lower()}.engine"
-        steps.append(step("engine file", from_export | {"engine_path": engine_path}, exported))
-    return [
-        *steps,
+        step("engine file", file, exported),
         step("predict", made | {"pictures_dir": pictures_dir}, converted, is_fresh=True),
-        step("compare", both, converted, is_fresh=True),
-        step("batch outside", made, converted, is_fresh=True),
-        step("evaluate", both, converted, ("accuracy", task), is_fresh=True),
+        step("compare", both, converted, is_fresh=has_engines),
+        step("batch outside", made, converted, is_fresh=has_engines),
+        step("evaluate", both, converted, ("accuracy", task), is_fresh=has_engines),
     ]
 
 

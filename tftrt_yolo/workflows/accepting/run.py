@@ -4,7 +4,7 @@
         row = runner.run(step)
         row.finding.state
 
-Steps that load no model share a process, for starting TensorFlow takes seconds; one that was ended is replaced.
+Steps that load no engine share a process, for starting TensorFlow takes seconds; one that was ended is replaced.
 """
 
 import contextlib
