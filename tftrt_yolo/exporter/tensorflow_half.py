@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.exporter import pytorch_parity, trunk
+from tftrt_yolo.ground import environment
 from tftrt_yolo.saved_model import write
 from tftrt_yolo.tasks.table import TASKS
 
@@ -39,6 +40,7 @@ def work(
 
     write.save(dense_predictions, metadata, saved_model_dir, tracked=network.variables)
 
+    environment.compute_in_full_float32()  # to be compared with PyTorch on a CPU
     saved_model = tf.saved_model.load(str(saved_model_dir))
     frames = tf.constant(pytorch_parity.reference_frames(metadata.image_size_hw))
     dense = saved_model.signatures[contract.NETWORK](frames=frames)

@@ -248,6 +248,16 @@ def grow_gpu_memory() -> bool:
     return bool(gpus)
 
 
+def compute_in_full_float32() -> None:
+    """Keeps TensorFlow from rounding the products of float32 on a GPU to TensorFloat-32, in this process.
+
+    That is 2**-11 instead of 2**-24: who compares TensorFlow's numbers with another's must not have it.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 def bfloat16_flags() -> tuple[str, ...]:
     """The flags of this CPU that say that it multiplies bfloat16 numbers; empty if it has none."""
     try:

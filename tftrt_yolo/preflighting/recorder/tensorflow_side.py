@@ -49,6 +49,7 @@ def work(
       ImageError: If an image cannot be read.
       SavedModelError: If the SavedModel cannot be used.
     """
+    environment.compute_in_full_float32()
     machine = environment.look()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")

@@ -224,12 +224,13 @@ def _batch_outside(material: Material, conversion: Path) -> Finding:
     [picture, *_] = _pictures(material)
     [alone] = predictor(picture)
     batch = predictor([picture] * OUTSIDE, batch_size=OUTSIDE)
-    counts = {len(detections) for detections in batch}
-    figures = {"batch": OUTSIDE, "detections each": len(alone)}
-    if counts != {len(alone)}:
+    counts = sorted({len(detections) for detections in batch})
+    figures = {"batch": OUTSIDE, "detections each": counts[0], "detections alone": len(alone)}
+    # One that is as good as the threshold may come or go: TensorFlow's arithmetic on a GPU is not an engine's.
+    if len(counts) > 1 or abs(counts[0] - len(alone)) > 1:
         raise ConversionError(
-            f"In a batch of {OUTSIDE}, which no profile holds, a picture gives {sorted(counts)} detections; alone it "
-            f"gives {len(alone)}. Report it."
+            f"In a batch of {OUTSIDE}, which no profile holds, a picture gives {counts} detections; alone it gives "
+            f"{len(alone)}. Report it."
         )
     return Finding(PASSED, figures=figures, is_rehearsal=_is_rehearsed(converted))
 
