@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import signal
@@ -118,3 +119,13 @@ def test_a_program_that_outlives_its_worker_is_not_waited_for(module, tmp_path):
             worker.receive()
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert time.monotonic() - start < 50
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_a_disk_that_is_full_is_known(module, number, expected):
+    name = module(f"def work():\n    raise OSError({number}, {os.strerror(number)!r})")
+    with Worker(name) as worker:
+        worker.start()
+        with pytest.raises(WorkerCrashedError) as caught:
+            worker.receive()
+    assert caught.value.is_disk_full == expected

@@ -92,7 +92,7 @@ class WorkerCrashedError(Exception):
     @property
     def is_disk_full(self) -> bool:
         """Whether its last words say that a disk had no space."""
-        return os.strerror(errno.ENOSPC) in str(self)
+        return any(os.strerror(number) in str(self) for number in (errno.ENOSPC, errno.EDQUOT))  # or no quota
 
     @property
     def is_gpu_full(self) -> bool:
