@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -227,6 +228,17 @@ def test_a_full_disk(tiny_export, tmp_path):
         with pytest.raises(tftrt_yolo.EngineError, match=r"Free some space, or write to another disk; nothing half"):
             tftrt_yolo.build_engine(tiny_export, disk / "out" / "a.engine")
         assert not list(disk.iterdir())
+
+
+def test_a_full_disk_of_temporary_files(tiny_export, tmp_path, monkeypatch):
+    """The recording lies there, however much space there is for the engine."""
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        message = re.escape(f"temporary files go to {disk} unless TMPDIR names another folder")
+        with pytest.raises(tftrt_yolo.PreflightError, match=message):
+            tftrt_yolo.build_engine(tiny_export, tmp_path / "a.engine")
+        assert not list(disk.iterdir())
+    assert os.listdir(tmp_path) == ["disk"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tftrt_yolo
+from tests.preflighting.test_preflight import _small_disk as small_disk
 from tftrt_yolo import contract
 from tftrt_yolo.engines import engine_file, extract_engines
 from tftrt_yolo.engines.engine_file import EngineTensor
@@ -83,6 +84,14 @@ def test_earlier_engines_are_replaced_only_if_asked(built, tmp_path):
         tftrt_yolo.extract_engines(path, tmp_path / "engines")
     path, name = built(b"new")
     assert tftrt_yolo.extract_engines(path, tmp_path / "engines", overwrite=True).engines == {f"{name}.engine": 3}
+
+
+def test_a_full_disk(built, tmp_path):
+    path, _ = built(PLAN * 20)
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        with pytest.raises(OSError, match="No space left on device"):  # to which the command line adds what to do
+            tftrt_yolo.extract_engines(path, disk / "engines")
+        assert not list(disk.iterdir())
 
 
 def test_no_built_engine(built, tiny_conversion, tiny_export, tmp_path):

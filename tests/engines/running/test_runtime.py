@@ -163,6 +163,7 @@ def test_neither_tensorrt(file, tmp_path):
     assert (
         "a.engine was built by TensorRT-RTX 1.7.1.116, and installed here is neither tensorrt nor tensorrt_rtx" in said
     )
+    assert said.strip().endswith("install TensorRT-RTX 1.7.1.116, or run the SavedModel with Predictor.")
 
 
 @pytest.mark.parametrize(

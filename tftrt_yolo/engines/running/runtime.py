@@ -84,9 +84,10 @@ def _builder_for(file: EngineFile) -> Builder:
     fitting = [one for one in found if one.name == name and (not facts or _agree(one.version, facts.builder_version))]
     if not fitting:
         made_by = f"was built by {wanted}" if facts else "was built by TensorRT, as Ultralytics has it done"
+        otherwise = "build the engine again with what is here" if found else "run the SavedModel with Predictor"
         raise TensorRTUnavailableError(
             f"{file.given} {made_by}, and installed here is {here}. An engine is opened by the version that built it: "
-            f"install {wanted}, or build the engine again with what is here."
+            f"install {wanted}, or {otherwise}."
         )
     if name == "TensorRT" and _numbers(fitting[0].version)[:2] < _OLDEST:
         raise TensorRTUnavailableError(f"{fitting[0]} is installed; expected 8.5 or newer. Install a newer one.")
