@@ -3,8 +3,9 @@
 #   docker build -f docs/docker/tensorflow-25.02.Dockerfile -t tftrt-yolo:tensorflow-25.02 .
 #   docker run --rm --gpus all -v "$PWD/acceptance:/acceptance" tftrt-yolo:tensorflow-25.02
 #
-# Then acceptance/report holds report.json and report.html. We have run neither command: no machine of ours has Docker,
-# NVIDIA's container or a GPU with TensorRT. What fails is welcome as an issue, with the output of `tftrt-yolo check`.
+# Then acceptance/report holds report.json and report.html. We have run neither command: no machine of ours runs Docker,
+# or has NVIDIA's container or a GPU with TensorRT. What fails is welcome as an issue, with the output of
+# `tftrt-yolo check`.
 
 # The exports, made on the CPU with versions that were tested together: NVIDIA's TensorFlow stays without PyTorch.
 FROM python:3.11-slim AS exports

@@ -3,8 +3,9 @@
 #   docker build -f docs/docker/tensorrt-8.6.1.Dockerfile -t tftrt-yolo:tensorrt-8.6.1 .
 #   docker run --rm --gpus all -v "$PWD/acceptance:/acceptance" tftrt-yolo:tensorrt-8.6.1
 #
-# Then acceptance/report holds report.json and report.html. We have run neither command: no machine of ours has Docker,
-# NVIDIA's packages or a GPU with TensorRT. What fails is welcome as an issue, with the output of `tftrt-yolo check`.
+# Then acceptance/report holds report.json and report.html. We have run neither command: no machine of ours runs Docker,
+# or has NVIDIA's packages or a GPU with TensorRT. What fails is welcome as an issue, with the output of
+# `tftrt-yolo check`.
 
 # The exports, made on the CPU: PyTorch's CUDA libraries and TensorFlow's do not fit into one environment.
 FROM python:3.11-slim AS exports

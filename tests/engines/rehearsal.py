@@ -146,7 +146,7 @@ class TensorRT:
 
     def Runtime(self, logger):
         self._logger = logger
-        return self
+        return None if "runtime" in self.fails else self
 
     def deserialize_cuda_engine(self, plan):
         if "open" in self.fails:

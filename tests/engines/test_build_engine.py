@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -212,11 +213,32 @@ def test_what_is_left_to_tensorflow_is_named(denied, message, tiny_export, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("batch_sizes", "error"), [(1, ValueError), ((10**9,), tftrt_yolo.EngineError)])
+def test_batch_sizes_that_are_none(batch_sizes, error, tiny_export, tmp_path):
+    with pytest.raises(
+        error, match=r"batch_sizes is 1; expected|refuses the input 'images'.* Try smaller batch_s"
+    ) as caught:
+        tftrt_yolo.build_engine(tiny_export, tmp_path / "a.engine", batch_sizes=batch_sizes)
+    assert "TF_TRT_OP_DENYLIST" not in str(caught.value)  # an op that is left to TensorFlow is missing in the engine
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk(tiny_export, tmp_path):
     with small_disk(tmp_path / "disk", "200k") as disk:
         with pytest.raises(tftrt_yolo.EngineError, match=r"Free some space, or write to another disk; nothing half"):
             tftrt_yolo.build_engine(tiny_export, disk / "out" / "a.engine")
         assert not list(disk.iterdir())
+
+
+def test_a_full_disk_of_temporary_files(tiny_export, tmp_path, monkeypatch):
+    """The recording lies there, however much space there is for the engine."""
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        message = re.escape(f"temporary files go to {disk} unless TMPDIR names another folder")
+        with pytest.raises(tftrt_yolo.PreflightError, match=message):
+            tftrt_yolo.build_engine(tiny_export, tmp_path / "a.engine")
+        assert not list(disk.iterdir())
+    assert os.listdir(tmp_path) == ["disk"]
 
 
 @pytest.mark.slow

@@ -145,10 +145,36 @@ def test_facts_that_do_not_fit(path, key, value, message):
         engine_file.read(changed)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("builder", "\x1b[31mX", r"has the builder '\\x1b\[31mX'; known are TensorRT-RTX, TensorRT\."),
+        ("precision_mode", "FP8", "has the precision_mode 'FP8'; known are FP32, FP16, INT8"),
+        ("builder_version", "1" * 100_000, r"has the builder_version '1{80}' \.\.\.; expected a few printable"),
+        ("builder_version", "", "has the builder_version ''"),
+        ("compute_capability", "8.9\x1b[2J", r"has the compute_capability '8.9\\x1b\[2J'"),
+        ("batch_sizes", [4, -1], "has the batch size -1; expected 1 or more"),
+        ("tensors", [dataclasses.asdict(TENSORS[0])] * 2, "names 2 tensors; expected 64 or fewer, each once"),
+    ],
+)
+def test_words_that_no_engine_has(path, key, value, message):
+    """Messages and `backend` show them, and a terminal obeys what it is shown."""
+    changed = rewritten(path, path.with_name("b.engine"), lambda document: document["tftrt_yolo"].update({key: value}))
+    with pytest.raises(EngineError, match=message) as caught:
+        engine_file.read(changed)
+    assert len(str(caught.value)) < 500
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_tensors_name_is_escaped():
+    assert str(dataclasses.replace(TENSORS[0], name="\x1b[31m" + "a" * 1_000)).startswith(r"\x1b[31maaa")
+    assert len(str(dataclasses.replace(TENSORS[0], name="a" * 1_000))) < 150
+
+
 @pytest.mark.parametrize("length", [0, 2, 3, 4, 5, 100])
 def test_a_header_that_is_cut_short(path, length):
     path.write_bytes(path.read_bytes()[:length])
-    message = "has no header: its first four bytes" if length < 4 else "is cut short: its header has"
+    message = f"is cut short: it has {length} bytes" if length < 4 else "is cut short: its header has"
     with pytest.raises(EngineError, match=message):
         engine_file.read(path)
     assert not engine_file.is_ours(path)

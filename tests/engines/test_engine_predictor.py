@@ -11,6 +11,7 @@ from tests.conftest import CROPS, IMAGES
 from tests.engines.rehearsal import ExecutorRuntime, facts, metadata, profile, recorded, rewritten
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
+from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 
 MODEL = metadata("detect")
@@ -116,6 +117,15 @@ def test_metadata_of_another_task_are_refused_before_the_plan_is_opened(engine):
     message = "b.engine says that it is for pose of 3 classes with 4 key points of 3 numbers, and has the tensors"
     with pytest.raises(EngineError, match=message):
         tftrt_yolo.EnginePredictor(changed)
+
+
+def test_tensorflow_leaves_the_engine_its_memory(engine, monkeypatch):
+    """By default TensorFlow takes all of a GPU's memory, and images and outputs of the engine come after."""
+    seen = []
+    monkeypatch.setattr(environment, "grow_gpu_memory", lambda: seen.append("grows"))
+    path, runtime = engine()
+    tftrt_yolo.EnginePredictor(path, runtime=runtime)
+    assert seen == ["grows"]
 
 
 def test_an_engine_that_is_not_its_header_is_refused(engine):

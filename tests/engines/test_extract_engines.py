@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 import tftrt_yolo
+from tests.preflighting.test_preflight import _small_disk as small_disk
 from tftrt_yolo import contract
 from tftrt_yolo.engines import engine_file, extract_engines
 from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.ground.errors import EngineError
+from tftrt_yolo.preflighting.rehearsal import engine_bytes
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.trust import digests
 
@@ -68,6 +70,7 @@ def test_plans_are_taken_out(built, tmp_path):
     frame = file.metadata.image_size_hw
     assert file.metadata == tftrt_yolo.Predictor(path).metadata
     assert (file.facts.builder, file.facts.builder_version) == ("TensorRT", "8.6.1")
+    assert file.facts.compute_capability == "of the GPU that it was built on"  # this machine may be another
     assert file.facts.tensors[0] == EngineTensor("TensorRTInputPH_0", "FLOAT", (-1, *frame, 3), is_input=True)
     assert {tensor.name for tensor in file.facts.tensors[1:]} == {"TensorRTOutputPH_0", "TensorRTOutputPH_1"}
     with pytest.raises(EngineError, match=r"has the tensors TensorRTInputPH_0 .*expected images"):
@@ -81,6 +84,14 @@ def test_earlier_engines_are_replaced_only_if_asked(built, tmp_path):
         tftrt_yolo.extract_engines(path, tmp_path / "engines")
     path, name = built(b"new")
     assert tftrt_yolo.extract_engines(path, tmp_path / "engines", overwrite=True).engines == {f"{name}.engine": 3}
+
+
+def test_a_full_disk(built, tmp_path):
+    path, _ = built(PLAN * 20)
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        with pytest.raises(OSError, match="No space left on device"):  # to which the command line adds what to do
+            tftrt_yolo.extract_engines(path, disk / "engines")
+        assert not list(disk.iterdir())
 
 
 def test_no_built_engine(built, tiny_conversion, tiny_export, tmp_path):
@@ -101,6 +112,13 @@ def test_no_built_engine(built, tiny_conversion, tiny_export, tmp_path):
 
 def test_a_rehearsals_engines_are_no_engines(built, tmp_path):
     path, _ = built(PLAN, has_stand_in=True)
+    with pytest.raises(EngineError, match=r"stand-in for TensorRT in a rehearsal: no TensorRT can load them\."):
+        tftrt_yolo.extract_engines(path, tmp_path / "engines")
+    assert not (tmp_path / "engines").exists()
+
+
+def test_plans_of_the_stand_in_are_known_by_their_bytes(built, tmp_path):
+    path, _ = built(engine_bytes.WORDS + PLAN)  # conversion.json says nothing of it
     with pytest.raises(EngineError, match=r"stand-in for TensorRT in a rehearsal: no TensorRT can load them\."):
         tftrt_yolo.extract_engines(path, tmp_path / "engines")
     assert not (tmp_path / "engines").exists()

@@ -69,6 +69,8 @@ def test_a_plan_says_what_it_was_built_for(batch_sizes, capability, batch, profi
         "compute_capability": f"the compute capability in the plan: {capability}; asked for: 9.9",
     }.items():
         assert plan.disagreements(found, dataclasses.replace(file.facts, **{change: "9.9"})) == (what,)
+    shorter = {"builder_version": "1.7.1", "compute_capability": engine_file.UNTOLD_GPU}  # as TensorRT's may be
+    assert plan.disagreements(found, dataclasses.replace(file.facts, **shorter)) == ()
     other = dataclasses.replace(file.facts.tensors[0], type="HALF")
     changed = dataclasses.replace(file.facts, tensors=(other, *file.facts.tensors[1:]))
     (disagreement,) = plan.disagreements(found, changed)

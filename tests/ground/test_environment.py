@@ -32,6 +32,12 @@ LINKED = [(8, 6, 1), (8, 6, 2), (10, 0, 1), *((10, minor, 0) for minor in range(
 LINKED = [versions.TensorRTVersion(*numbers) for numbers in LINKED]
 
 
+def test_a_report_that_was_edited():
+    machine = dataclasses.replace(_machine(versions.WHEELS, problems=["libnvinfer.so.8"]), linked_tensorrt="none")
+    assert not any("TensorRT:" in remedy for remedy in machine.remedies)
+    assert "built with TensorRT" in str(machine)
+
+
 @pytest.mark.parametrize("linked", LINKED, ids=str)
 @pytest.mark.parametrize("loaded", ["same", "newer", "older", "another major", "nonsense"])
 def test_a_tensorrt_of_each_version(linked, loaded):

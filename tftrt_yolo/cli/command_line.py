@@ -77,7 +77,7 @@ def _run_command(name: str, flag_arguments: list[str]) -> int:
             raise KeyboardInterrupt from error
         if os.environ.get("TFTRT_YOLO_TRACEBACK"):
             raise
-        is_full = getattr(error, "errno", None) == errno.ENOSPC
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         hint = ". Free some space, or write to another disk; nothing half written is left." if is_full else ""
         return fail(f"{name}: {error}{hint}", 1)
     show(report)

@@ -32,6 +32,9 @@ from tftrt_yolo.preflighting.recorder import recording
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
+# An op left to TensorFlow, the preflight's remedy, is one that an engine of its own cannot do without.
+_REMEDY = "If the SavedModel was changed after its export, export it again; else file an issue with its architecture."
+
 
 def build_engine(
     saved_model_dir: str | Path,
@@ -81,12 +84,19 @@ def build_engine(
         words.
     """
     start, path = time.perf_counter(), Path(engine_path)
-    options = TensorRTOptions(batch_sizes=tuple(batch_sizes))
+    options = TensorRTOptions(batch_sizes=batch_sizes)
     asked = recording.plan(precision_mode, calibration_data, options)
     _check_suffix(path)
     single_files.check_free(path, engine_file.is_ours, overwrite=overwrite)
     is_half = asked.precision_mode == "FP16"
-    order = Order(_installed(), compute_capability, options.batch_sizes, in_half=is_half, keeps_decode=is_half)
+    order = Order(
+        _installed(),
+        compute_capability,
+        options.batch_sizes,
+        in_half=is_half,
+        keeps_decode=is_half,
+        remedy=f"Try smaller {argument('batch_sizes')}. {_REMEDY}",
+    )
     check_target(compute_capability)
     source = open_saved_model(saved_model_dir).require_export("build an engine of")
     digests.check(source)

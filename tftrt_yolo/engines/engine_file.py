@@ -21,12 +21,16 @@ from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata, Selection
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.files import documents, fields, reading
-from tftrt_yolo.ground.text import printable, shown
+from tftrt_yolo.ground.text import printable, quoted, shown
 from tftrt_yolo.preflighting.profiles import Profile
 
 SUFFIX = ".engine"  # by which Ultralytics knows what to do with a file
+UNTOLD_GPU = "of the GPU that it was built on"
+BUILDERS = ("TensorRT-RTX", "TensorRT")
 _LENGTH_BYTES = 4
 _MOST_HEADER_BYTES = 4 << 20
+_MOST_TEXT = 80  # characters of a name, a version or the like
+_MOST_TENSORS = 64
 _MOST_BYTES = 16 << 30
 _REMEDY = "Copy the file again, or build the engine again with `tftrt-yolo engine`."
 
@@ -49,7 +53,7 @@ class EngineTensor:
 
     def __str__(self) -> str:
         """Name, type and shape."""
-        return f"{self.name} {self.type} {self.dims}"
+        return f"{shown(self.name, _MOST_TEXT)} {shown(self.type, _MOST_TEXT)} {shown(self.dims, _MOST_TEXT)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ class EngineFacts:
       selection: Thresholds and limits of the selection, which is done behind the engine.
       builder: "TensorRT-RTX" or "TensorRT".
       builder_version: Its version.
-      compute_capability: Of the GPU that the plan is for, such as "8.9", or "of the GPU here".
+      compute_capability: Of the GPU that the plan is for, such as "8.9"; UNTOLD_GPU where that is not known.
       precision_mode: "FP32", "FP16" or "INT8".
       batch_sizes: Batch sizes that it was built for.
       tensors: Its inputs and outputs.
@@ -215,7 +219,9 @@ def _header(file, given: str) -> tuple[dict, int]:
     """The header's document, and where it ends."""
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     size = os.fstat(file.fileno()).st_size
-    if size < _LENGTH_BYTES or not 2 <= length <= _MOST_HEADER_BYTES:
+    if size < _LENGTH_BYTES:
+        raise EngineError(f"{given} is cut short: it has {size} bytes, and a header begins with four. {_REMEDY}")
+    if not 2 <= length <= _MOST_HEADER_BYTES:
         raise EngineError(
             f"{given} has no header: its first four bytes are {length:,}, and the length of one is from 2 to "
             f"{_MOST_HEADER_BYTES:,}. Expected what `tftrt-yolo engine` or Ultralytics wrote, with what the plan is; a "
@@ -249,5 +255,30 @@ def _parsed(document: dict) -> tuple[Metadata, EngineFacts | None]:
         weights = str(document.get("description", ""))
         return Metadata(**found, selection=Selection(), weights=weights), None
     facts = documents.parse(document[contract.OUR_SECTION], EngineFacts)
+    _check_facts(facts)
     metadata = Metadata(**found, selection=facts.selection, weights=facts.weights, weights_sha256=facts.weights_sha256)
     return metadata, facts
+
+
+def _check_facts(facts: EngineFacts) -> None:
+    """Refuses words that no engine of ours has: messages and `backend` show them.
+
+    Raises:
+      UnreadableError: If a word is unknown, too long or not printable, a batch size is none, or a tensor stands twice.
+    """
+    known = {"builder": BUILDERS, "precision_mode": contract.PRECISION_MODES["tensorrt"]}
+    for name, words in known.items():
+        if getattr(facts, name) not in words:
+            raise reading.UnreadableError(
+                f"has the {name} {quoted(getattr(facts, name))}; known are {', '.join(words)}"
+            )
+    for name in ("builder_version", "compute_capability"):
+        text = getattr(facts, name)
+        if not text or shown(text, _MOST_TEXT) != text:
+            raise reading.UnreadableError(f"has the {name} {quoted(text)}; expected a few printable characters")
+    if min(facts.batch_sizes, default=1) < 1:
+        raise reading.UnreadableError(f"has the batch size {min(facts.batch_sizes)}; expected 1 or more")
+    if len({tensor.name for tensor in facts.tensors}) < len(facts.tensors) or len(facts.tensors) > _MOST_TENSORS:
+        raise reading.UnreadableError(
+            f"names {len(facts.tensors):,} tensors; expected {_MOST_TENSORS} or fewer, each once"
+        )

@@ -32,7 +32,7 @@ class EnginePredictor(Predictor):
     """
 
     def __init__(self, engine_path: str | Path, *, runtime: EngineRuntime | None = None):
-        """Opens an engine.
+        """Opens an engine; TensorFlow's share of the GPU's memory grows on demand.
 
         Args:
           engine_path: A file that `build_engine` or Ultralytics wrote.
@@ -57,10 +57,11 @@ class EnginePredictor(Predictor):
     def _open(self, file: engine_file.EngineFile, runtime: EngineRuntime) -> None:
         """Puts letterboxing and selection around what runs the plan."""
         from tftrt_yolo.engines.running.signatures import EngineSignatures  # with TensorFlow
-        from tftrt_yolo.ground import forks
+        from tftrt_yolo.ground import environment, forks
         from tftrt_yolo.saved_model.load import Backend
 
         forks.check(f"The engine {file.given}")
+        environment.grow_gpu_memory()  # else TensorFlow takes all that the engine has not taken yet
         signatures = EngineSignatures(runtime, file.metadata, file.given)
         self.batch_ranges = signatures.batch_ranges
         precision = f", {file.facts.precision_mode}" if file.facts else ""

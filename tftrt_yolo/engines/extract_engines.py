@@ -24,7 +24,7 @@ from tftrt_yolo.engines.engine_report import EXTRACTION_FILE, ExtractionReport
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.files import directories, reading
 from tftrt_yolo.ground.text import first_line, printable
-from tftrt_yolo.preflighting.real_builder import target
+from tftrt_yolo.preflighting.rehearsal import engine_bytes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
@@ -67,6 +67,8 @@ def extract_engines(
         for asset in assets:
             name = asset.name.partition(".")[2]
             for number, plan in enumerate(_plans(asset), start=1):
+                if plan.startswith(engine_bytes.WORDS):  # whatever conversion.json says
+                    raise _rehearsed(source)
                 file = f"{name}{f'_{number}' if number > 1 else ''}{engine_file.SUFFIX}"
                 facts = _facts(source, built, plan, tensors.get(name, ()))
                 engine_file.write(partial_dir / file, source.metadata, facts, plan)
@@ -101,11 +103,16 @@ def _report_of(source: SavedModelHandle) -> EngineReport:
         )
     report = ConversionReport.read(source)
     if report.has_stand_in:
-        raise EngineError(
-            f"The engines of {source.given} were built by this package's stand-in for TensorRT in a rehearsal: no "
-            "TensorRT can load them. Expected engines of TensorRT itself; convert it where that is."
-        )
+        raise _rehearsed(source)
     return report
+
+
+def _rehearsed(source: SavedModelHandle) -> EngineError:
+    """What is said of the stand-in's engines."""
+    return EngineError(
+        f"The engines of {source.given} were built by this package's stand-in for TensorRT in a rehearsal: no "
+        "TensorRT can load them. Expected engines of TensorRT itself; convert it where that is."
+    )
 
 
 def _facts(
@@ -118,7 +125,7 @@ def _facts(
         selection=source.metadata.selection,
         builder="TensorRT",
         builder_version=str(built.loaded_tensorrt),
-        compute_capability=target.HERE,
+        compute_capability=engine_file.UNTOLD_GPU,
         precision_mode=built.precision_mode,
         batch_sizes=built.batch_sizes,
         tensors=tensors,

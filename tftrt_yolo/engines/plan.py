@@ -15,7 +15,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
+from tftrt_yolo.engines.engine_file import UNTOLD_GPU, EngineFacts, EngineTensor
 from tftrt_yolo.ground.text import printable
 from tftrt_yolo.preflighting.profiles import Profile
 
@@ -89,9 +89,10 @@ def disagreements(found: PlanFacts, asked: EngineFacts) -> tuple[str, ...]:
       A sentence for each difference.
     """
     profiles = tuple(profile for of_input in asked.profiles.values() for profile in of_input)
+    known_gpu = None if asked.compute_capability == UNTOLD_GPU else found.compute_capability
     pairs = {
-        "the version": (found.version, asked.builder_version),
-        "the compute capability": (found.compute_capability, asked.compute_capability),
+        "the version": (_as_told(found.version, asked.builder_version), asked.builder_version),
+        "the compute capability": (known_gpu, asked.compute_capability),
         "the tensors": (_in_words(found.tensors), _in_words(asked.tensors)),
         "the profiles": (_in_words(found.profiles), _in_words(profiles)),
     }
@@ -100,6 +101,11 @@ def disagreements(found: PlanFacts, asked: EngineFacts) -> tuple[str, ...]:
         for what, (one, other) in pairs.items()
         if one is not None and one != other
     )
+
+
+def _as_told(version: str | None, told: str) -> str | None:
+    """A version, as it is told if it only goes on behind that: TensorRT's module may call 10.0.1.6 "10.0.1"."""
+    return told if version is not None and version.startswith(f"{told}.") else version
 
 
 def _in_words(things: tuple | None) -> str | None:

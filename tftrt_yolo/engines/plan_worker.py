@@ -10,10 +10,11 @@ from pathlib import Path
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
+from tftrt_yolo.engines.running import device_memory
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
-from tftrt_yolo.ground.errors import EngineError, PreflightError
+from tftrt_yolo.ground.errors import EngineError, PreflightError, TensorRTUnavailableError
 from tftrt_yolo.preflighting import recorded_network
-from tftrt_yolo.preflighting.real_builder import engine
+from tftrt_yolo.preflighting.real_builder import engine, target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
 from tftrt_yolo.preflighting.real_builder.engine import Order
 from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
@@ -57,7 +58,7 @@ def work(
         selection=metadata.selection,
         builder=report.builder,
         builder_version=report.version,
-        compute_capability=report.compute_capability,
+        compute_capability=_compute_capability(report.compute_capability),
         precision_mode=precision_mode,
         batch_sizes=order.batch_sizes,
         tensors=_tensors(finished[0]),
@@ -67,6 +68,16 @@ def work(
     )
     engine_file.write(engine_path, metadata, facts, content)
     return dataclasses.replace(report, profiles=facts.profiles)
+
+
+def _compute_capability(built_for: str) -> str:
+    """What the header says of the GPU; TensorRT, which builds for the one that is here, does not say which that is."""
+    if built_for != target.HERE:
+        return built_for
+    try:
+        return device_memory.open_memory().compute_capability
+    except TensorRTUnavailableError:  # neither PyTorch nor cuda-python sees it
+        return engine_file.UNTOLD_GPU
 
 
 def _tensors(network: RecordedNetwork) -> tuple[EngineTensor, ...]:

@@ -123,6 +123,8 @@ class Environment:
     def _tensorrt_remedy(self) -> str:
         """What to do about TensorRT's libraries, for the version that TensorFlow was built against."""
         linked = versions.parse(self.linked_tensorrt)
+        if linked is None:  # of a report that was edited
+            return ""
         if versions.NOT_OPENED in self.library_problems.values():
             return f"{' and '.join(self.library_problems)}: {versions.NOT_OPENED}"
         if any(self.library_problems.values()):

@@ -1,6 +1,8 @@
 """Memory of the GPU: what is said where there is none, and our lines around cuda-python, whose calls the host plays."""
 
+import contextlib
 import ctypes
+import sys
 import types
 
 import numpy as np
@@ -83,11 +85,11 @@ def _round_trip(memory):
 @pytest.mark.parametrize("name", ["cuda.bindings.runtime", "cuda.cudart"])
 def test_cuda_python(name, monkeypatch):
     cuda = _Cuda()
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     for module in ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.cudart"):
-        monkeypatch.setitem(__import__("sys").modules, module, None)
-    monkeypatch.setitem(__import__("sys").modules, "cuda", types.ModuleType("cuda"))
-    monkeypatch.setitem(__import__("sys").modules, name, cuda)
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, name, cuda)
     memory = device_memory.open_memory()
     assert (memory.compute_capability, memory.stream) == ("8.6", 77)
     _round_trip(memory)
@@ -95,3 +97,43 @@ def test_cuda_python(name, monkeypatch):
     assert not cuda.rooms  # freed with their owners
     with pytest.raises(EngineError, match=r"CUDA says cudaErrorMemoryAllocation\. Use smaller batches"):
         memory.room((1 << 21,), np.uint8)
+
+
+class _Torch(types.ModuleType):
+    """PyTorch with a GPU whose memory is out."""
+
+    __version__ = "2.13.0"
+
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    def __init__(self):
+        super().__init__("torch")
+        self.float32, self.cuda = (
+            "float32",
+            types.SimpleNamespace(
+                is_available=lambda: True,
+                get_device_capability=lambda: (8, 9),
+                Stream=lambda: types.SimpleNamespace(cuda_stream=5),
+                stream=lambda stream: contextlib.nullcontext(),
+            ),
+        )
+
+    def empty(self, *args, **others):
+        raise self.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    from_numpy = empty
+
+
+def test_a_gpu_without_memory_in_pytorch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", _Torch())
+    memory = device_memory.open_memory()
+    assert (memory.compute_capability, memory.stream) == ("8.9", 5)
+    message = r"PyTorch says CUDA out of memory.*Use smaller batches if the GPU's memory is out"
+    for call in (
+        lambda: memory.upload(np.zeros(3, np.float32)),
+        lambda: memory.room((3,), np.float32),
+        lambda: memory.download(types.SimpleNamespace(cpu=_Torch().empty), (3,), np.float32),
+    ):
+        with pytest.raises(EngineError, match=message):
+            call()

@@ -64,6 +64,7 @@ def test_a_rehearsed_engine_of_a_fixed_batch():
             "open",
             r"refuses to open it \(a.engine\): the plan was built by another version. Build the engine again here",
         ),
+        ("runtime", r"refuses a runtime for it \(a.engine\): it says nothing"),
         ("context", r"refuses a context for it \(a.engine\): it says nothing"),
         ("run", r"refuses to run \(a.engine\): out of memory. Build .*smaller batches if the GPU's memory is out"),
     ],
@@ -131,7 +132,7 @@ def test_another_gpu_is_refused_with_both_named(file):
     with pytest.raises(TensorRTUnavailableError, match=message):
         runtime._check_gpu(opened, "8.9")
     runtime._check_gpu(opened, "8.6")
-    runtime._check_gpu(engine_file.read(file(compute_capability="of the GPU here")), "9.0")
+    runtime._check_gpu(engine_file.read(file(compute_capability=engine_file.UNTOLD_GPU)), "9.0")
 
 
 def test_a_plan_that_was_changed_is_refused_before_a_gpu_is_asked_for(file):
@@ -162,6 +163,7 @@ def test_neither_tensorrt(file, tmp_path):
     assert (
         "a.engine was built by TensorRT-RTX 1.7.1.116, and installed here is neither tensorrt nor tensorrt_rtx" in said
     )
+    assert said.strip().endswith("install TensorRT-RTX 1.7.1.116, or run the SavedModel with Predictor.")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tftrt_yolo.ground.files import single_files
+from tftrt_yolo.ground.files import directories, single_files
 
 
 def _ours(path):
@@ -93,3 +93,13 @@ def test_one_that_comes_at_the_last_moment_wins(tmp_path):
     with pytest.raises(FileExistsError, match="exists already: another process wrote it meanwhile"):
         single_files._put(tmp_path / "partial", tmp_path / "file", overwrite=False)
     assert (tmp_path / "file").read_bytes() == b"ours, first"
+
+
+@pytest.mark.parametrize("room", [single_files, directories])
+def test_a_parent_that_is_a_file(room, tmp_path):
+    (tmp_path / "notes").write_bytes(b"notes")
+    message = r"notes/a/file cannot be written, for .*notes is a file; expected a directory\. Choose another place"
+    kind = _ours if room is single_files else directories.Contents("marker.txt", ())
+    with pytest.raises(FileExistsError, match=message):
+        room.check_free(tmp_path / "notes" / "a" / "file", kind, overwrite=False)
+    assert (tmp_path / "notes").read_bytes() == b"notes"

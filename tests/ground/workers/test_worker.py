@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import signal
@@ -135,7 +136,7 @@ def test_a_worker_shares_the_gpu(tmp_path, monkeypatch, given, python):
         monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
     with Worker("asked", python=python) as worker:
         worker.start()
-        assert worker.receive() == "true"
+        assert worker.receive() == (given or "true")
 
 
 @pytest.mark.parametrize(
@@ -159,3 +160,13 @@ def test_a_gpu_without_memory_is_known_by_its_words(module, words, is_full):
             worker.receive()
     assert caught.value.is_gpu_full == is_full
     assert caught.value.is_disk_full == ("No space" in words)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_a_disk_that_is_full_is_known(module, number, expected):
+    name = module(f"def work():\n    raise OSError({number}, {os.strerror(number)!r})")
+    with Worker(name) as worker:
+        worker.start()
+        with pytest.raises(WorkerCrashedError) as caught:
+            worker.receive()
+    assert caught.value.is_disk_full == expected

@@ -8,7 +8,9 @@
 Never run so far: no machine of ours has a GPU that the TensorRT at hand runs on.
 """
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +19,8 @@ from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 from tftrt_yolo.ground.text import first_line
 
 _INSTALL = "Install PyTorch for CUDA (pip install torch) or cuda-python (pip install 'tftrt_yolo[engines]')"
+
+_SMALLER = "Use smaller batches if the GPU's memory is out."
 
 
 class Memory(Protocol):
@@ -78,22 +82,35 @@ class _TorchMemory:
 
     def upload(self, array: np.ndarray) -> tuple[int, object]:
         """Copies an array to the GPU."""
-        with self._torch.cuda.stream(self._stream):
+        with self._on_stream():
             owner = self._torch.from_numpy(np.ascontiguousarray(array)).to("cuda")
         return owner.data_ptr(), owner
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, object]:
         """Memory for an array."""
         kind = getattr(self._torch, np.dtype(dtype).name)
-        with self._torch.cuda.stream(self._stream):
+        with self._on_stream():
             owner = self._torch.empty(shape, dtype=kind, device="cuda")
         return owner.data_ptr(), owner
 
     def download(self, owner: object, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Copies an array to the host."""
-        with self._torch.cuda.stream(self._stream):
+        with self._on_stream():
             array = owner.cpu().numpy()
         return array.reshape(shape).astype(dtype, copy=False)
+
+    @contextlib.contextmanager
+    def _on_stream(self) -> Iterator[None]:
+        """Does what is in its block on the stream.
+
+        Raises:
+          EngineError: If PyTorch fails, as where the memory is out.
+        """
+        try:
+            with self._torch.cuda.stream(self._stream):
+                yield
+        except RuntimeError as error:  # torch.OutOfMemoryError is one
+            raise EngineError(f"PyTorch says {first_line(error)}. {_SMALLER}") from error
 
 
 class _CudaMemory:
@@ -145,7 +162,7 @@ class _CudaMemory:
         """
         status, *values = returned
         if int(status) != 0:
-            raise EngineError(f"CUDA says {status.name}. Use smaller batches if it is out of memory.")
+            raise EngineError(f"CUDA says {status.name}. {_SMALLER}")
         return values[0] if len(values) == 1 else values
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tftrt_yolo.engines.engine_file import EngineFile, EngineTensor
+from tftrt_yolo.engines.engine_file import UNTOLD_GPU, EngineFile, EngineTensor
 from tftrt_yolo.engines.running import device_memory
 from tftrt_yolo.engines.tensors import batch_ranges
 from tftrt_yolo.ground.errors import EngineError, PreflightError, TensorRTUnavailableError
@@ -84,9 +84,10 @@ def _builder_for(file: EngineFile) -> Builder:
     fitting = [one for one in found if one.name == name and (not facts or _agree(one.version, facts.builder_version))]
     if not fitting:
         made_by = f"was built by {wanted}" if facts else "was built by TensorRT, as Ultralytics has it done"
+        otherwise = "build the engine again with what is here" if found else "run the SavedModel with Predictor"
         raise TensorRTUnavailableError(
             f"{file.given} {made_by}, and installed here is {here}. An engine is opened by the version that built it: "
-            f"install {wanted}, or build the engine again with what is here."
+            f"install {wanted}, or {otherwise}."
         )
     if name == "TensorRT" and _numbers(fitting[0].version)[:2] < _OLDEST:
         raise TensorRTUnavailableError(f"{fitting[0]} is installed; expected 8.5 or newer. Install a newer one.")
@@ -110,13 +111,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _check_gpu(file: EngineFile, compute_capability: str) -> None:
-    """Refuses an engine for another GPU than the one that is here; one of `tensorrt` itself says only that it was here.
+    """Refuses an engine for another GPU than the one that is here, where its header says for which it is.
 
     Raises:
       TensorRTUnavailableError: If it is another.
     """
-    wanted = file.facts.compute_capability if file.facts else target.HERE
-    if wanted not in (target.HERE, compute_capability):
+    wanted = file.facts.compute_capability if file.facts else UNTOLD_GPU
+    if wanted not in (UNTOLD_GPU, compute_capability):
         raise TensorRTUnavailableError(
             f"{file.given} is for GPUs of compute capability {wanted}, and the GPU here has {compute_capability}. "
             f"Build it again with `tftrt-yolo engine --compute_capability={compute_capability}`."
@@ -131,7 +132,7 @@ class _TensorRTRuntime:
     def __init__(self, plan: bytes, trt: ModuleType, builder: Builder, memory: device_memory.Memory, given: str):
         self.name, self._trt, self._memory, self._given = str(builder), trt, memory, given
         self._words = Words(trt, self.name)
-        self._runtime = trt.Runtime(self._words.logger)
+        self._runtime = self._asked(lambda: trt.Runtime(self._words.logger), "a runtime for it")
         self._engine = self._asked(lambda: self._runtime.deserialize_cuda_engine(plan), "to open it")
         self._context = self._asked(self._engine.create_execution_context, "a context for it")
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]

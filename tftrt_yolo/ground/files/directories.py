@@ -91,6 +91,7 @@ def check_free(path: Path, contents: Contents, *, overwrite: bool) -> None:
         earlier result and nothing else: what others wrote is never deleted. Nor is the working directory, or a mount
         point, which cannot be moved.
     """
+    check_parents(path)
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
@@ -115,6 +116,23 @@ def check_free(path: Path, contents: Contents, *, overwrite: bool) -> None:
         raise FileExistsError(
             f"{path} holds what this did not write ({', '.join(foreign[:_NAMED])}{more}), {kept}. Move that "
             "elsewhere, or choose another directory."
+        )
+
+
+def check_parents(path: Path) -> None:
+    """Refuses an output below what is no directory.
+
+    Args:
+      path: Where a stage is to write.
+
+    Raises:
+      FileExistsError: If one of its parents is a file or the like.
+    """
+    blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
+    if blocking is not None:
+        raise FileExistsError(
+            f"{path} cannot be written, for {blocking} is a file; expected a directory. Choose another place, or move "
+            "that file elsewhere."
         )
 
 

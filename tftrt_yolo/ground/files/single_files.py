@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.ground.arguments import setting
+from tftrt_yolo.ground.files import directories
 
 
 def check_free(path: Path, is_ours: Callable[[Path], bool], *, overwrite: bool) -> None:
@@ -27,8 +28,9 @@ def check_free(path: Path, is_ours: Callable[[Path], bool], *, overwrite: bool) 
 
     Raises:
       FileExistsError: If path exists and overwrite is false, or if what is there is no file of this stage: what others
-        wrote is never replaced.
+        wrote is never replaced; or if one of its parents is a file.
     """
+    directories.check_parents(path)
     if not os.path.lexists(path):
         return
     if not overwrite:

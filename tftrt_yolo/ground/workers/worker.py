@@ -66,9 +66,10 @@ _ALONE = {
     "DO_NOT_TRACK": "1",
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.31 looks a host up when it is imported, and keeps a store at home
     "YOLO_AUTOINSTALL": "false",
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # it shares the GPU with its parent and with others of its kind
     "ULTRALYTICS_SAFE_LOAD": "true",  # builds networks without evaluating what a file names
 }
+# Unless the user says otherwise: it shares the GPU with its parent and with others of its kind.
+_SHARES_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 _OFFLINE = {"YOLO_OFFLINE": "true"}
 # Variables that name folders for settings, caches and temporary files, to their names in the worker's folder.
 _FOLDERS = {"YOLO_CONFIG_DIR": "ultralytics", "KERAS_HOME": "keras", "TMPDIR": "tmp"}
@@ -94,7 +95,7 @@ class WorkerCrashedError(Exception):
     @property
     def is_disk_full(self) -> bool:
         """Whether its last words say that a disk had no space."""
-        return os.strerror(errno.ENOSPC) in str(self)
+        return any(os.strerror(number) in str(self) for number in (errno.ENOSPC, errno.EDQUOT))  # or no quota
 
     @property
     def is_gpu_full(self) -> bool:
@@ -133,7 +134,7 @@ class Worker:
         """
         self._module, self._network = module, network
         self._python = None if python is None else str(python)
-        self._environment = {**(_KEEP_HEAP if keep_heap else {}), **os.environ, **_ALONE}
+        self._environment = {**(_KEEP_HEAP if keep_heap else {}), **_SHARES_GPU, **os.environ, **_ALONE}
         self._environment |= ({} if network else _OFFLINE) | (environment or {})
 
     def __enter__(self) -> "Worker":

@@ -35,6 +35,7 @@ class Order:
       batch_sizes: As `build`.
       in_half: As `build`.
       keeps_decode: As `halved.halved`; a conversion leaves that to TensorRT.
+      remedy: What to do where TensorRT refuses a network.
     """
 
     builder: Builder
@@ -42,6 +43,7 @@ class Order:
     batch_sizes: tuple[int, ...]
     in_half: bool
     keeps_decode: bool = False
+    remedy: str = REMEDY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +126,7 @@ def built(
         finished = finish(halved(network, keeps_decode=order.keeps_decode) if order.in_half else network)
         inputs = [finished.tensors[index] for index in finished.inputs]
         by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
-        replayed = replay(finished, session.trt, session.maker, words)
+        replayed = replay(finished, session.trt, session.maker, words, remedy=order.remedy)
         plan = _plan(session, replayed, by_input)
     except TftrtYoloError:
         raise
@@ -181,7 +183,7 @@ def _plan(session: Session, replayed: Replayed, by_input: dict[str, tuple]) -> o
     plan = session.maker.build_serialized_network(replayed.definition, config)
     if plan is None:
         what = "to build the network, of which it took every layer"
-        words.check(what, f"Try a single one of {argument('batch_sizes')}. {REMEDY}", fails=True)
+        words.check(what, f"Try a single one of {argument('batch_sizes')}. {session.order.remedy}", fails=True)
     return plan
 
 

@@ -57,7 +57,9 @@ class Replayed:
     differences: tuple[Difference, ...]
 
 
-def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Words) -> Replayed:
+def replay(
+    network: RecordedNetwork, trt: ModuleType, builder: object, words: Words, *, remedy: str = REMEDY
+) -> Replayed:
     """Rebuilds a network, strongly typed: TensorRT takes the types as they were recorded.
 
     Args:
@@ -65,6 +67,7 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
       trt: The TensorRT module.
       builder: Its Builder, made with the logger of `words`.
       words: What it says.
+      remedy: What to do where it refuses.
 
     Returns:
       The definition, and what was compared: every tensor.
@@ -79,10 +82,10 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
         given = network.tensors[index]
         with layers.as_recorded(f"Input {quoted(given.name)}"):
             tensors[index] = to.definition.add_input(given.name, getattr(trt.DataType, given.type), given.dims)
-        words.check(f"the input {quoted(given.name)}, {_described(given)}", REMEDY, fails=tensors[index] is None)
+        words.check(f"the input {quoted(given.name)}, {_described(given)}", remedy, fails=tensors[index] is None)
         types[given.type] += 1
     for position, layer in enumerate(network.layers, start=1):
-        added = _added(network, position, tensors, to, words)
+        added = _added(network, position, tensors, to, words, remedy)
         for index, tensor in zip(layer.outputs, added, strict=True):
             recorded, found = network.tensors[index], Tensor("", tensor.dtype.name, tuple(tensor.shape))
             if _described(found) != _described(recorded):
@@ -95,11 +98,13 @@ def replay(network: RecordedNetwork, trt: ModuleType, builder: object, words: Wo
         with layers.as_recorded(f"Output {quoted(name)}"):
             tensors[index].name = name
             to.definition.mark_output(tensors[index])
-        words.check(f"the output {quoted(name)}", REMEDY)
+        words.check(f"the output {quoted(name)}", remedy)
     return Replayed(to.definition, to.weights, dict(types), tuple(differences))
 
 
-def _added(network: RecordedNetwork, position: int, tensors: dict, to: layers.Target, words: Words) -> list:
+def _added(
+    network: RecordedNetwork, position: int, tensors: dict, to: layers.Target, words: Words, remedy: str
+) -> list:
     """Adds the layer at a position, from 1, and has TensorRT infer the shapes of its outputs, which it gives.
 
     Raises:
@@ -116,7 +121,7 @@ def _added(network: RecordedNetwork, position: int, tensors: dict, to: layers.Ta
         fails = True
     given = ", ".join("none" if i == NO_TENSOR else _described(network.tensors[i]) for i in layer.inputs) or "nothing"
     what = f"layer {position} of {len(network.layers)}, {layer.kind} {quoted(layer.name)} of {given}"
-    words.check(what, REMEDY, fails=fails)
+    words.check(what, remedy, fails=fails)
     return outputs
 
 

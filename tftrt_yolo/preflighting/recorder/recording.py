@@ -137,7 +137,8 @@ def _hint(error: WorkerCrashedError) -> str:
     """What to do about a process that ended."""
     crash = str(error)
     if error.is_disk_full:
-        return "Free some space, or write to another disk"
+        temporary = f"temporary files go to {tempfile.gettempdir()} unless TMPDIR names another folder"
+        return f"Free some space, or write to another disk; {temporary}"
     if "stand-in for TensorRT: TF-TRT calls" in crash:
         return "TF-TRT asked the stand-in for TensorRT for what it does not have; report it with the architecture"
     if "was ended by SIGKILL" in crash:
