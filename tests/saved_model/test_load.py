@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import IMAGES
-from tests.saved_model.edits import copied, edit_graph, edit_metadata, forget_digests, with_built_engine
+from tests.saved_model.edits import copied, edit_graph, edit_metadata, forget_digests, renew_digests, with_built_engine
 from tftrt_yolo import contract
 from tftrt_yolo.saved_model import load, saved_model_pb
 from tftrt_yolo.saved_model.handle import open_saved_model
@@ -135,6 +135,14 @@ def test_a_conversion_with_built_engines_is_believed(built, tiny_conversion):
     assert predictor.backend.name == "TensorFlow"
     [found], [expected] = predictor(IMAGES[:1]), tftrt_yolo.Predictor(tiny_conversion)(IMAGES[:1])
     assert (found.xyxy == expected.xyxy).all()
+
+
+def test_such_a_variable_without_a_built_engine_is_not(built, tmp_path):
+    model = copied(built, tmp_path)
+    [engine] = (model / "assets").iterdir()
+    engine.write_bytes(b"")
+    with pytest.raises(tftrt_yolo.SavedModelError, match="has variables of an export in its graph"):
+        tftrt_yolo.inspect(renew_digests(model))
 
 
 def test_built_engines_are_loaded_once(built, tmp_path, no_collector):

@@ -14,6 +14,7 @@ import tftrt_yolo
 from tests.cli.test_signals import _Command
 from tests.workflows.accepting import hidden
 from tftrt_yolo.workflows.accepting.acceptance_report import (
+    ENGINE_FILE,
     ENGINES,
     EXPORTS_DIR,
     FAILED,
@@ -84,7 +85,14 @@ def test_what_needs_engines_says_what_is_missing(narrow):
         [row] = [row for row in report.rows if row.step == step]
         assert row.finding.state == IMPOSSIBLE
         assert row.finding.words == f"no engine was built: {report.environment.why_no_engines}"
-    assert report.headline.startswith("No TensorRT engine was built or run on this machine (")
+    [file] = [row for row in report.rows if row.step == ENGINE_FILE]
+    if file.finding.state == PASSED:
+        assert report.headline.startswith("No TensorRT engine was run on this machine, and TF-TRT built none (")
+        assert (
+            f"{file.finding.figures['built by']} built 1 standalone engine file(s), which were not" in report.headline
+        )
+    else:
+        assert report.headline.startswith("No TensorRT engine was built or run on this machine (")
     assert report.environment.why_no_engines in report.headline
     assert "rehearsal" not in report.title
 

@@ -8,7 +8,6 @@ Source: tensorflow/python/compiler/tensorrt/trt_convert.py of TensorFlow 2.17.
 
 import contextlib
 import gc
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
+from tftrt_yolo.ground.tensorrt import native_segments
 from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.saved_model import saved_model_pb, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -179,17 +179,14 @@ def _forbid_building(converter: partition.Converter):
 @contextlib.contextmanager
 def _native_segments_disallowed() -> Iterator[None]:
     """Makes an engine that cannot be built or run an error instead of a quiet detour through TensorFlow."""
-    name = "TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION"
-    os.environ[name] = "false"
     try:
-        yield
+        with native_segments.disallowed():
+            yield
     except (tf.errors.AbortedError, tf.errors.InternalError) as error:  # Internal: "Failed to feed calibration data"
         raise ConversionError(
             f"TensorRT could not build or run an engine ({error.message}). Set TF_CPP_VMODULE=trt_engine_op=2 to see "
             f"its log, and check GPU memory and {argument('max_workspace_size_bytes')}."
         ) from error
-    finally:
-        del os.environ[name]
 
 
 def _random_frames(batch_sizes: tuple[int, ...], size_hw: tuple[int, int]) -> Iterator[tuple[np.ndarray]]:

@@ -1,12 +1,13 @@
 """What a report says of a machine, and that it claims nothing that was not shown."""
 
+import dataclasses
 import json
 
 import pytest
 
 import tftrt_yolo
 from tests.workflows.accepting import reports
-from tftrt_yolo.workflows.accepting.acceptance_report import FILE, AcceptanceReport
+from tftrt_yolo.workflows.accepting.acceptance_report import FAILED, FILE, PASSED, AcceptanceReport, Finding
 
 STATES = {
     "no GPU": (reports.without_engines(reports.WITHOUT_GPU), "(no GPU, libnvinfer.so.8.6.1 cannot be opened); the"),
@@ -90,3 +91,19 @@ def test_the_matrix_has_a_line_a_precision():
     ]
     _, lines = reports.built(is_rehearsal=True).matrix()
     assert lines[:2] == [["detect", "", "ok", "", ""], ["detect", "FP16", "", "rehearsed", "rehearsed"]]
+
+
+def test_the_headline_tells_of_engine_files():
+    """A TensorRT on this machine that builds and runs nothing is no "nothing of TensorRT"."""
+    finding = Finding(PASSED, "built, and not run", {"built by": "TensorRT-RTX 1.7.1"})
+    for state, expected in (
+        (PASSED, "and TF-TRT built none (no GPU"),
+        (FAILED, "No TensorRT engine was built or run on this machine (no GPU"),
+    ):
+        rows = (("engine file", mode, dataclasses.replace(finding, state=state)) for mode in ("FP16", "INT8"))
+        report = reports.report(reports.WITHOUT_GPU, *rows)
+        assert expected in report.headline
+        assert ("TensorRT-RTX 1.7.1 built 2 standalone engine file(s), which were not run" in report.headline) == (
+            state == PASSED
+        )
+        assert report.headline.count(". ") == 0

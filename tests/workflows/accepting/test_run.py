@@ -76,6 +76,17 @@ def test_a_step_that_hangs_is_ended(tiny_export, tmp_path):
         assert list(_children()) == []
 
 
+def test_a_limit_that_comes_as_the_answer_does(monkeypatch):
+    """The answer counts; the process, which was ended over it, is replaced before the next step."""
+    with Runner(seconds=300.0, shown=str) as runner:
+        monkeypatch.setattr(threading.Timer, "cancel", lambda timer: (timer.function(), timer.finished.set()))
+        environment, row = runner.check()
+        assert isinstance(environment, Environment)
+        assert row.finding.state == PASSED
+        assert list(_children()) == []
+        assert runner.check()[1].finding.state == PASSED
+
+
 def test_a_check_that_is_killed_is_a_row_too():
     with Runner(seconds=300.0, shown=str) as runner:
         thread = _kill_the_next(signal.SIGILL)

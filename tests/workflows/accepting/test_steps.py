@@ -1,14 +1,17 @@
 """What a step says of a machine that lacks something, and of a conversion that is not what it should be."""
 
 import dataclasses
+import inspect
+import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 import tftrt_yolo
 from tests.workflows.accepting import hidden
 from tftrt_yolo.converter.parity import Parity
-from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
 from tftrt_yolo.workflows.accepting import materials, steps
 from tftrt_yolo.workflows.accepting.acceptance_report import FAILED, IMPOSSIBLE, PASSED
 from tftrt_yolo.workflows.accepting.plan import Step
@@ -114,3 +117,30 @@ def test_a_rehearsal_has_engines_of_the_stand_in(tiny_conversion, is_built, has_
     report = dataclasses.replace(report, engines_built=is_built, has_stand_in=has_stand_in)
     assert steps._is_rehearsed(report) == (is_built and has_stand_in)
     assert steps._ran_by(report).startswith("no engine ran") != is_built
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+@pytest.mark.parametrize("name", ["predict", "compare", "evaluate", "two in one process"])
+def test_where_engines_were_built_they_compute(material, tmp_path, monkeypatch, name, is_built):
+    """TF-TRT's detour through TensorFlow is closed, or a row would pass over engines that do not run.
+
+    What computes is played: here are no engines.
+    """
+    seen, variable = [], "TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION"
+    monkeypatch.delenv(variable, raising=False)
+
+    def compute(*_, **__):
+        seen.append(os.environ.get(variable))
+        raise TensorRTUnavailableError("played")
+
+    built = SimpleNamespace(engines_built=is_built, precision_mode="FP16", has_stand_in=False)
+    monkeypatch.setattr(steps, "_report_of", lambda _: built)
+    for verb in ("predict", "_parity", "_evaluated", "Predictor"):
+        monkeypatch.setattr(steps, verb, compute)
+    given = {"conversion": tmp_path, "conversions": (tmp_path, tmp_path), "material": material, "export_dir": tmp_path}
+    given |= {"pictures_dir": tmp_path, "precision_mode": "FP16", "before": {}}
+    step = steps.STEPS[name]
+    finding = steps._outcome(step, {key: given[key] for key in inspect.signature(step).parameters})
+    assert (finding.state, finding.words) == (IMPOSSIBLE, "played")
+    assert seen == ["false" if is_built else None]
+    assert variable not in os.environ

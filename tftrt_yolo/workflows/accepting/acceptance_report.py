@@ -18,6 +18,7 @@ from tftrt_yolo.ground.text import printable
 FILE, PAGE_FILE, EXPORTS_DIR = "report.json", "report.html", "exports"
 PASSED, FAILED, IMPOSSIBLE, NOT_RUN = "passed", "failed", "not possible here", "not run"
 ENGINES = "built engines"  # the step that says whether there are engines
+ENGINE_FILE = "engine file"  # the step that builds one for TensorRT's own runtime
 REHEARSAL = "rehearsal, not TensorRT"
 _MARKS = {PASSED: "ok", FAILED: "FAILED", IMPOSSIBLE: "-", NOT_RUN: "not run"}
 
@@ -132,10 +133,17 @@ class AcceptanceReport:
                 "saving, loading and running them stands in the rows below."
             )
         why = self.environment.why_no_engines if self.environment else "`check` did not come to an end"
+        why = why or "see the rows that did not pass"
+        shown = "exports, conversions without engines and how these run in TensorFlow"
+        if not (files := [row for row in self.rows if row.step == ENGINE_FILE and row.finding.state == PASSED]):
+            return (
+                f"No TensorRT engine was built or run on this machine ({why}); the rows that passed show {shown}, and "
+                "nothing of TensorRT."
+            )
+        builders = " and ".join(sorted({str(row.finding.figures.get("built by", "a TensorRT")) for row in files}))
         return (
-            f"No TensorRT engine was built or run on this machine ({why or 'see the rows that did not pass'}); the "
-            "rows that passed show exports, conversions without engines and how these run in TensorFlow, and nothing "
-            "of TensorRT."
+            f"No TensorRT engine was run on this machine, and TF-TRT built none ({why}); {builders} built "
+            f"{len(files)} standalone engine file(s), which were not run; the other rows that passed show {shown}."
         )
 
     def cell(self, step: str, task: str, precision_mode: str) -> str:

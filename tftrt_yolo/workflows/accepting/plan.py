@@ -7,7 +7,7 @@ steps[0].title, steps[0].needs
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.workflows.accepting.acceptance_report import ENGINES
+from tftrt_yolo.workflows.accepting.acceptance_report import ENGINE_FILE, ENGINES
 from tftrt_yolo.workflows.accepting.materials import Material
 
 CONTESTANTS = {
@@ -133,7 +133,7 @@ def _of_precision(
         step("convert", both, exported, makes=converted),
         step("inspect", {"conversion": conversion}, converted),
         step(ENGINES, {"conversion": conversion}, converted),
-        step("engine file", file, exported),
+        step(ENGINE_FILE, file, exported),
         step("predict", made | {"pictures_dir": pictures_dir}, converted, is_fresh=True),
         step("compare", both, converted, is_fresh=has_engines),
         step("batch outside", made, converted, is_fresh=has_engines),

@@ -92,9 +92,9 @@ class Runner:
         is_late = threading.Event()
         timer = threading.Timer(self._seconds, lambda: (is_late.set(), worker.kill()))
         timer.daemon = True
+        timer.start()
         try:
             worker.send((function, arguments))
-            timer.start()
             return worker.receive()
         except WorkerCrashedError as error:
             self._end()
@@ -105,6 +105,9 @@ class Runner:
             return Finding(FAILED, f"The process {error}")
         finally:
             timer.cancel()
+            timer.join()
+            if is_late.is_set():  # perhaps just after it had answered: the next step needs another
+                self._end()
 
     def _started(self) -> Worker:
         """The process; a new one if there is none."""

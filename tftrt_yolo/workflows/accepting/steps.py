@@ -33,6 +33,7 @@ from tftrt_yolo.ground.errors import (
     TftrtYoloError,
 )
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.tensorrt import native_segments
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.predictor.predict import predict
 from tftrt_yolo.predictor.predictor import Predictor
@@ -87,7 +88,7 @@ def _outcome(step: Callable, arguments: dict) -> Finding | environment.Environme
 
 
 def _check() -> environment.Environment:
-    """What this machine has; no row, but the report's head."""
+    """What this machine has: the report's head, and a row of its own."""
     return environment.check()
 
 
@@ -202,7 +203,8 @@ def _built_engines(conversion: Path) -> Finding:
 def _predict(material: Material, conversion: Path, pictures_dir: Path) -> Finding:
     """Loads the conversion in a fresh process; strict where its engines were built."""
     converted = _report_of(conversion)
-    report = predict(conversion, _source(material), pictures_dir, strict=converted.engines_built)
+    with native_segments.disallowed(converted.engines_built):
+        report = predict(conversion, _source(material), pictures_dir, strict=converted.engines_built)
     figures = {"images": report.num_images, "detections": report.num_detections, "backend": report.backend}
     if not report.num_detections:
         raise ConversionError(f"It finds nothing on {report.num_images} pictures of digits ({report.backend}).")
@@ -210,10 +212,10 @@ def _predict(material: Material, conversion: Path, pictures_dir: Path) -> Findin
 
 
 def _compare(material: Material, export_dir: Path, conversion: Path, precision_mode: str) -> Finding:
-    pictures = _pictures(material)
-    parity = _parity(export_dir, conversion, pictures[:: max(1, len(pictures) // _COMPARED)])
+    pictures, converted = _pictures(material), _report_of(conversion)
+    with native_segments.disallowed(converted.engines_built):
+        parity = _parity(export_dir, conversion, pictures[:: max(1, len(pictures) // _COMPARED)])
     _check_parity(parity, precision_mode)
-    converted = _report_of(conversion)
     return Finding(PASSED, _ran_by(converted), _parity_figures(parity), _is_rehearsed(converted))
 
 
@@ -238,7 +240,8 @@ def _batch_outside(material: Material, conversion: Path) -> Finding:
 def _evaluate(material: Material, export_dir: Path, conversion: Path, precision_mode: str, before: dict) -> Finding:
     """Accuracy on the labelled pictures, beside the export's."""
     converted = _report_of(conversion)
-    values = _evaluated(material, conversion, strict=converted.engines_built)
+    with native_segments.disallowed(converted.engines_built):
+        values = _evaluated(material, conversion, strict=converted.engines_built)
     name = _MAIN_METRIC[material.task]
     lost, most = before[name] - values[name], _MOST_LOST[precision_mode]
     figures = {f"{name}, export": before[name], **values}
@@ -253,10 +256,11 @@ def _two_in_one_process(material: Material, conversions: tuple[Path, ...]) -> Fi
     first, last = conversions[0], conversions[-1]
     reports = [_report_of(path) for path in (first, last)]
     picture = _pictures(material)[0]
-    one = Predictor(first, strict=reports[0].engines_built)
-    [before] = one(picture)
-    other = Predictor(last, strict=reports[1].engines_built)
-    [between], [after] = other(picture), one(picture)
+    with native_segments.disallowed(all(report.engines_built for report in reports)):
+        one = Predictor(first, strict=reports[0].engines_built)
+        [before] = one(picture)
+        other = Predictor(last, strict=reports[1].engines_built)
+        [between], [after] = other(picture), one(picture)
     figures = {"models": f"{reports[0].precision_mode} and {reports[1].precision_mode}"}
     figures |= {"detections": f"{len(before)} and {len(between)}"}
     if len(before) != len(after) or not (before.confidence == after.confidence).all():
@@ -276,10 +280,8 @@ def _benchmark(material: Material, export_dir: Path, output_dir: Path, contestan
         f"{row.contestant}, {row.mode}, batch {row.batch_size}": f"{row.p50_ms:.3g} ms, {row.images_per_second:.4g}/s"
         for row in report.measurements
     }
-    absent = "\n".join(map(str, report.absent))
-    if report.crashed:
-        return Finding(FAILED, "\n".join(map(str, report.crashed)), figures, is_rehearsed)
-    return Finding(PASSED, absent, figures, is_rehearsed)
+    state, words = (FAILED, report.crashed) if report.crashed else (PASSED, report.absent)
+    return Finding(state, "\n".join(map(str, words)), figures, is_rehearsed)
 
 
 STEPS = {
