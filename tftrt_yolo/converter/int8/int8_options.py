@@ -132,6 +132,7 @@ class Int8Options(Options):
                 self.calibration or calibration_images.DEFAULT_METHOD,
                 None if cache_dir is None else str(Path(cache_dir).resolve()),
             ),
-            None if self.evaluation_data is None else str(Path(self.evaluation_data).resolve()),
+            # Links stay: beside a linked data.yaml lie the folders that it names.
+            None if self.evaluation_data is None else str(Path(self.evaluation_data).absolute()),
             self.maximum_map_drop,
         )
