@@ -238,10 +238,10 @@ def read_recorded(saved_model_dir: str | Path) -> tuple[Metadata, dict[str, str]
     saved_model_dir = Path(saved_model_dir)
     if not os.path.lexists(saved_model_dir / SAVED_MODEL.marker):  # it swallows what a strange path raises
         found = "is no directory" if not os.path.isdir(saved_model_dir) else f"has no {SAVED_MODEL.marker}"
-        raise SavedModelError(
-            f"{shown(saved_model_dir)} {found}. Expected a SavedModel directory that `tftrt-yolo export` or "
-            "`tftrt-yolo convert` wrote."
-        )
+        wanted = "Expected a SavedModel directory that `tftrt-yolo export` or `tftrt-yolo convert` wrote."
+        if saved_model_dir.suffix == ".engine":
+            wanted += " What runs an engine is tftrt_yolo.EnginePredictor."
+        raise SavedModelError(f"{shown(saved_model_dir)} {found}. {wanted}")
     path = saved_model_dir / METADATA_FILE
     if not os.path.lexists(path):
         raise SavedModelError(

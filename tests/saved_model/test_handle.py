@@ -138,3 +138,9 @@ def test_what_is_no_saved_model(export, tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(tftrt_yolo.SavedModelError, match=f"^{name} {message}"):
         open_saved_model(name)
+
+
+def test_an_engine_is_told_from_a_saved_model(tmp_path):
+    (tmp_path / "n.engine").write_bytes(b"")
+    with pytest.raises(tftrt_yolo.SavedModelError, match=r"wrote\. What runs an engine is tftrt_yolo\.EnginePredictor"):
+        open_saved_model(tmp_path / "n.engine")
