@@ -1,5 +1,6 @@
 """Engine files with damaged bytes, and with other values in their headers; and damaged plans, of which all is read."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +83,7 @@ def _with_values(data: bytes, rng: np.random.Generator) -> bytes:
             keys = list(place) if isinstance(place, dict) else list(range(len(place)))
             key = keys[rng.integers(len(keys))]
             if not isinstance(place[key], (dict, list)) or not place[key] or rng.random() < 0.3:
-                place[key] = _VALUES[rng.integers(len(_VALUES))]
+                place[key] = copy.deepcopy(_VALUES[rng.integers(len(_VALUES))])  # it may be changed in turn
                 break
             place = place[key]
     text = json.dumps(document).encode()

@@ -52,7 +52,7 @@ USES = {
     "many images": ("A Predictor", "lambda: list(predictor.stream([IMAGE] * 9, batch_size=2))"),
     "a warm-up": ("A Predictor", "lambda: predictor.warm_up((1,))"),
     "a predictor of its own": ("The SavedModel ", "lambda: Predictor(MODEL)"),
-    "predict": ("The SavedModel ", "lambda: tftrt_yolo.predict(MODEL, IMAGE, os.devnull + '/a')"),
+    "predict": ("The SavedModel ", "lambda: tftrt_yolo.predict(MODEL, IMAGE, MODEL + '_pictures')"),
     "the network alone": ("The network of ", "lambda: network.run(np.zeros((1, 64, 64, 3), np.uint8))"),
     "another network": ("The SavedModel ", "lambda: SavedModelNetwork(MODEL, strict=False)"),
     "frames": ("A SavedModel's frame ", "lambda: framer(np.zeros((8, 8, 3), np.uint8))"),

@@ -193,7 +193,7 @@ def test_tensorflow_with_another_tensorrt(linked):
         "from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils\n"
         f"_pywrap_py_utils.get_linked_tensorrt_version = lambda: {tuple(map(int, linked.split('.')))}\n"
         "tf.__version__ = '2.18.0'\n"
-        "from tftrt_yolo.preflighting import tensorflow_side\n"
+        "from tftrt_yolo.preflighting.recorder import tensorflow_side\n"
         "next(tensorflow_side.work(source=None, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

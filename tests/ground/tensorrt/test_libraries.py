@@ -149,7 +149,7 @@ RECORD = """from pathlib import Path
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tftrt_yolo import TensorRTOptions
-from tftrt_yolo.preflighting import record
+from tftrt_yolo.preflighting.recorder import record
 
 filters = tf.random.stateless_normal((3, 3, 3, 4), (0, 0))
 network = tf.function(lambda x: tf.nn.relu(tf.nn.relu(tf.nn.conv2d(x, filters, 1, "SAME")) + 1.0))
