@@ -49,8 +49,8 @@ def pytest_cmdline_main(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the longest test first, so that no worker is left alone with it; skips what this machine cannot run."""
-    items.sort(key=lambda item: item.path.name != "test_documents.py")
+    """Puts the longest files first, so that no worker is left alone with one; skips what this machine cannot run."""
+    items.sort(key=lambda item: item.path.name not in ("test_documents.py", "test_acceptance.py"))
     marks = {mark.name for item in items for mark in item.iter_markers()}
     machine = tftrt_yolo.check() if marks & {"gpu", "tensorrt"} else None
     for item in items:
