@@ -248,7 +248,17 @@ def _tidy(workspace: Path, path: Path, made: list[Path]) -> None:
     if replaced_dir.exists() and not path.exists():
         replaced_dir.rename(path)
     shutil.rmtree(workspace, ignore_errors=True)
-    for parent in made if not path.exists() else ():  # the innermost first
+    remove_unused(made, path)
+
+
+def remove_unused(parents: Iterable[Path], path: Path) -> None:
+    """Removes the parents that were made for an output, if it did not come.
+
+    Args:
+      parents: The innermost first.
+      path: The output.
+    """
+    for parent in parents if not path.exists() else ():
         with contextlib.suppress(OSError):  # somebody put something into it meanwhile
             parent.rmdir()
 

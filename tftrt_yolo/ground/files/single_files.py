@@ -71,9 +71,7 @@ def written_whole(path: str | Path, is_ours: Callable[[Path], bool], *, overwrit
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-        for parent in made if not path.exists() else ():  # the innermost first
-            with contextlib.suppress(OSError):  # somebody put something into it meanwhile
-                parent.rmdir()
+        directories.remove_unused(made, path)
 
 
 def _put(partial: Path, path: Path, *, overwrite: bool) -> None:
