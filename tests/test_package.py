@@ -8,6 +8,7 @@ import pytest
 import tftrt_yolo
 from tftrt_yolo import contract
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.selection import Selection
 
 PACKAGE = Path(tftrt_yolo.__file__).parent
 HEAVY = ("tensorflow", "torch", "ultralytics", "onnx", "supervision", "PIL", "yaml", "numpy")
@@ -99,7 +100,7 @@ def test_metadata_survives_a_round_trip(tmp_path):
         names={0: "naïve: 'quoted'", 1: "yes", 2: "1"},
         image_size_hw=(320, 640),
         stride=32,
-        selection=contract.Selection(0.1, 0.5, 10, 100),
+        selection=Selection(0.1, 0.5, 10, 100),
         weights="a.pt",
     )
     contract.write_metadata(tmp_path, metadata)

@@ -25,11 +25,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import argument, check_at_least_one, check_share
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import directories, fields, reading
 from tftrt_yolo.ground.text import quoted, shown
 from tftrt_yolo.ground.version import __version__
+from tftrt_yolo.selection import Selection, parse_selection
 
 SERVING = "serving_default"
 ENCODED = "encoded"
@@ -50,7 +50,6 @@ PRECISION_MODES = {  # what a SavedModel can be converted for, and the precision
     "onednn": ("FP32", "BF16"),
 }
 
-MOST_DETECTIONS = 100_000  # an image; the outputs are as long, and so is what they are selected from
 MOST_SIDE = 16_384  # pixels of a frame
 _MOST_NAMES = 100_000
 _MOST_KEYPOINTS = 10_000
@@ -73,39 +72,6 @@ SAVED_MODEL = directories.Contents(
         "assets/trt-serialized-engine.*",  # tensorflow/python/compiler/tensorrt/trt_convert.py
     ),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """How dense predictions become detections; the numbers are constants of the SavedModel.
-
-    Attributes:
-      score_threshold: Detections score above this, in [0, 1].
-      iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
-      max_detections: At most this many detections an image, 100,000 or fewer; the outputs are padded to it.
-      max_candidates: At most this many boxes an image, the best, take part in non-maximum suppression; 100,000 or
-        fewer.
-    """
-
-    score_threshold: float = 0.25
-    iou_threshold: float = 0.7
-    max_detections: int = 300
-    max_candidates: int = 1_024
-
-    def __post_init__(self):
-        """Raises ValueError for a number that is out of its range."""
-        checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
-        checks |= dict.fromkeys(("max_detections", "max_candidates"), _check_most)
-        for name, check in checks.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
-
-
-def _check_most(name: str, value: object) -> int:
-    """Refuses an argument that is not a whole number from 1 to 100,000."""
-    whole = check_at_least_one(name, value)
-    if whole > MOST_DETECTIONS:
-        raise ValueError(f"{argument(name)} is {whole:,}; it must be at most {MOST_DETECTIONS:,}.")
-    return whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,7 +245,7 @@ def _parse_metadata(document: dict) -> Metadata:
     fields.no_others(ours, ("weights", "selection", "weights_sha256", "files"), f"its section {OUR_SECTION}")
     return Metadata(
         **parse_common(document),
-        selection=_parse_selection(fields.mapping(ours, "selection")),
+        selection=parse_selection(fields.mapping(ours, "selection")),
         weights=fields.text(ours, "weights"),
         weights_sha256=fields.sha256(ours, "weights_sha256") if ours.get("weights_sha256") is not None else None,
     )
@@ -326,21 +292,6 @@ def _parse_names(names: object) -> dict[int, str]:
             f"{len(names) - 1:,} without gaps"
         )
     return {index: fields.text(names, index) for index in sorted(names)}
-
-
-def _parse_selection(section: dict) -> Selection:
-    """Thresholds and limits; what is absent has its default."""
-    names = [field.name for field in dataclasses.fields(Selection)]
-    fields.no_others(section, names, "its selection")
-    return Selection(
-        **{
-            name: fields.share(section, name)
-            if name.endswith("threshold")
-            else fields.whole(section, name, least=1, most=MOST_DETECTIONS)
-            for name in names
-            if name in section
-        }
-    )
 
 
 def _parse_keypoints(document: dict, task: str) -> tuple[int, int] | None:

@@ -15,9 +15,10 @@ from tftrt_yolo.benchmarking import artifacts
 from tftrt_yolo.benchmarking.contestants import choose
 from tftrt_yolo.converter import tensorrt_options
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.selection import Selection
 from tftrt_yolo.workflows import benchmark
 
-METADATA = contract.Metadata("detect", {0: "a"}, (320, 320), 32, contract.Selection(), "best.pt")
+METADATA = contract.Metadata("detect", {0: "a"}, (320, 320), 32, Selection(), "best.pt")
 
 
 class _Kept(artifacts.Artifacts):

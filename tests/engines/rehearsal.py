@@ -10,10 +10,11 @@ import json
 import numpy as np
 
 from tests.preflighting.sketches import Sketch
-from tftrt_yolo.contract import Metadata, Selection
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
 from tftrt_yolo.preflighting.executor.execute import execute
 from tftrt_yolo.preflighting.profiles import Profile
+from tftrt_yolo.selection import Selection
 
 SIDE, ANCHORS, CLASSES = 32, 40, 3
 

@@ -8,10 +8,10 @@ import re
 import pytest
 
 from tests.engines.rehearsal import SIDE, facts, metadata, profile, rewritten
-from tftrt_yolo.contract import Selection
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.ground.errors import EngineError
+from tftrt_yolo.selection import Selection
 
 PLAN = b"what TensorRT built" * 100
 TENSORS = (

@@ -7,7 +7,7 @@ import pytest
 
 from tests.engines.rehearsal import facts
 from tests.preflighting.sketches import Sketch, write
-from tftrt_yolo.contract import Metadata, Selection
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.engines import engine_file, plan
 from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.plan import PlanFacts
@@ -15,6 +15,7 @@ from tftrt_yolo.ground.workers.worker import Worker
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder import builders
 from tftrt_yolo.preflighting.real_builder.engine import Order
+from tftrt_yolo.selection import Selection
 
 H, W = 40, 56  # height and width that stand for nothing else
 NAMES = ("images", "output0")

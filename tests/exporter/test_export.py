@@ -8,6 +8,7 @@ import yaml
 import tftrt_yolo
 from tests.conftest import IMAGES, TINY_WEIGHTS
 from tftrt_yolo import contract
+from tftrt_yolo.selection import Selection
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Quantity
 
@@ -95,7 +96,7 @@ def test_metadata_has_the_keys_that_ultralytics_reads(tiny_export):
     assert document["imgsz"] == [320, 320]
     assert document["names"] == {index: str(index) for index in range(10)}
     metadata = contract.read_metadata(tiny_export)
-    assert metadata.selection == contract.Selection(0.25, 0.7, 300)
+    assert metadata.selection == Selection(0.25, 0.7, 300)
     assert metadata.weights == TINY_WEIGHTS.name
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftrt_yolo.contract import HeadSpec, Metadata, Selection
+from tftrt_yolo.contract import HeadSpec, Metadata
+from tftrt_yolo.selection import Selection
 from tftrt_yolo.tasks.table import TASKS
 
 torch = pytest.importorskip("torch")

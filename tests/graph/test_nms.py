@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftrt_yolo.contract import Selection
 from tftrt_yolo.graph import nms
+from tftrt_yolo.selection import Selection
 
 
 def _iou(a, b):

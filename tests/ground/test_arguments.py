@@ -13,6 +13,7 @@ import pytest
 from tftrt_yolo import contract
 from tftrt_yolo.ground import arguments
 from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.selection import Selection
 
 
 @pytest.mark.parametrize(
@@ -72,11 +73,11 @@ def test_what_is_no_share(value):
 
 
 def test_metadata_are_written_from_numbers_of_every_kind(tmp_path):
-    selection = contract.Selection(np.float32(0.5), np.float64(0.25), np.int64(10), np.int32(100))
+    selection = Selection(np.float32(0.5), np.float64(0.25), np.int64(10), np.int32(100))
     metadata = contract.Metadata("detect", {0: "a"}, (320, 320), 32, selection, "a.pt")
     (tmp_path / "saved_model.pb").touch()
     contract.write_metadata(tmp_path, metadata)
-    assert contract.read_metadata(tmp_path).selection == contract.Selection(0.5, 0.25, 10, 100)
+    assert contract.read_metadata(tmp_path).selection == Selection(0.5, 0.25, 10, 100)
 
 
 def test_names_and_settings_are_written_for_their_reader():

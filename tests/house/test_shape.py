@@ -28,6 +28,7 @@ FLOORS = (
     ("tasks",),
     ("graph",),
     ("contract",),
+    ("selection",),
     ("ground",),
 )
 

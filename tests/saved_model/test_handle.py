@@ -10,13 +10,14 @@ import tftrt_yolo
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import ConversionError, NotAnExportError
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.selection import Selection
 
 METADATA = contract.Metadata(
     task="pose",
     names={0: "person"},
     image_size_hw=(320, 640),
     stride=32,
-    selection=contract.Selection(0.1, 0.5, 10, 100),
+    selection=Selection(0.1, 0.5, 10, 100),
     weights="a.pt",
     keypoint_shape=(17, 3),
     weights_sha256="0" * 64,

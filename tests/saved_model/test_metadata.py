@@ -10,6 +10,7 @@ import yaml
 import tftrt_yolo
 from tests.saved_model.edits import edit_metadata
 from tftrt_yolo import contract
+from tftrt_yolo.selection import Selection
 
 NAMES = {index: f"class {index}" for index in range(10)}
 
@@ -18,7 +19,7 @@ NAMES = {index: f"class {index}" for index in range(10)}
 def model(tmp_path):
     """A directory with metadata.yaml and nothing else that is looked at."""
     (tmp_path / "saved_model.pb").touch()
-    metadata = contract.Metadata("detect", NAMES, (64, 96), 32, contract.Selection(), "yolov8n.pt")
+    metadata = contract.Metadata("detect", NAMES, (64, 96), 32, Selection(), "yolov8n.pt")
     contract.write_metadata(tmp_path, metadata)
     return tmp_path
 
@@ -203,7 +204,7 @@ def test_what_older_versions_did_not_write_is_absent(model):
         del document["tftrt_yolo"]["selection"]["max_candidates"]
 
     metadata = contract.read_metadata(edit_metadata(model, change))
-    assert metadata.selection == contract.Selection()
+    assert metadata.selection == Selection()
     assert metadata.weights_sha256 is None
     assert contract.read_recorded(model)[1] is None
 
@@ -215,9 +216,9 @@ def test_keys_that_others_add_at_the_top_are_theirs(model):
 
 @pytest.mark.parametrize("name", ["max_detections", "max_candidates"])
 def test_a_caller_may_ask_for_so_many_and_no_more(name):
-    assert getattr(contract.Selection(**{name: 100_000}), name) == 100_000
+    assert getattr(Selection(**{name: 100_000}), name) == 100_000
     with pytest.raises(ValueError, match=rf"^{name} is 100,001; it must be at most 100,000\.$"):
-        contract.Selection(**{name: 100_001})
+        Selection(**{name: 100_001})
 
 
 def test_a_path_that_cannot_be_one(tmp_path):
@@ -229,7 +230,7 @@ def test_a_path_that_cannot_be_one(tmp_path):
 def test_every_name_that_is_written_is_read(model):
     """Letters of every script, quotation marks, line breaks, and what a terminal would obey."""
     names = dict(enumerate(["Grün", "人", "a 'b' \"c\"", "null", "5", "true", "", "a\nb", "\x1b[31m", "&a", "*b", "~"]))
-    metadata = contract.Metadata("detect", names, (64, 64), 32, contract.Selection(), "ä\n.pt")
+    metadata = contract.Metadata("detect", names, (64, 64), 32, Selection(), "ä\n.pt")
     contract.write_metadata(model, metadata)
     assert contract.read_metadata(model) == metadata
     assert re.search("end2end", (model / "metadata.yaml").read_text())

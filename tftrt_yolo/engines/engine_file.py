@@ -18,11 +18,12 @@ import os
 from pathlib import Path
 
 from tftrt_yolo import contract
-from tftrt_yolo.contract import Metadata, Selection
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.files import documents, fields, reading
 from tftrt_yolo.ground.text import printable, quoted, shown
 from tftrt_yolo.preflighting.profiles import Profile
+from tftrt_yolo.selection import Selection
 
 SUFFIX = ".engine"  # by which Ultralytics knows what to do with a file
 UNTOLD_GPU = "of the GPU that it was built on"

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts, Selection
+from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts
 from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.selection import Selection
 from tftrt_yolo.tasks.table import TASKS
 
 _TENSORFLOW_ENVIRONMENT = {

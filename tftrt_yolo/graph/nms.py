@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tftrt_yolo.contract import Selection
+from tftrt_yolo.selection import Selection
 
 # Measured on an H200, batch 64, 43 candidates an image on average (85 at most), XLA: a competition of 1,024 takes 0.49
 # ms of device time, of 128 with 1,024 in reserve 0.14 ms, of 64, 256 and 1,024 in turn 0.17 ms.

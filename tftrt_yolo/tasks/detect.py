@@ -5,7 +5,8 @@ boxes (batch, A, 4) xyxy in frame pixels, scores (batch, A, C)
 
 import numpy as np
 
-from tftrt_yolo.contract import HeadSpec, Metadata, Selection
+from tftrt_yolo.contract import HeadSpec, Metadata
+from tftrt_yolo.selection import Selection
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 

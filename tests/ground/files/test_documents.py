@@ -13,9 +13,9 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.benchmarking.results.measurements import Measurement
-from tftrt_yolo.contract import Selection
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.selection import Selection
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 REPORTS = [

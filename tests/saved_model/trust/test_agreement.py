@@ -11,6 +11,7 @@ from tests.conftest import IMAGES, OTHER_TASKS
 from tests.saved_model.edits import copied, edit_graph, edit_metadata, forget_digests, renew_digests
 from tftrt_yolo import contract
 from tftrt_yolo.saved_model.trust import digests
+from tftrt_yolo.selection import Selection
 
 TASKS = ("tiny", *OTHER_TASKS)
 
@@ -309,7 +310,7 @@ def test_a_graph_that_finds_classes_without_a_name(tmp_path, index):
     root.network = tf.function(dense, input_signature=[tf.TensorSpec((None, 32, 32, 3), tf.float32)])
     signatures = {key: getattr(root, key).get_concrete_function() for key in contract.SIGNATURES}
     tf.saved_model.save(root, str(model), signatures=signatures)
-    selection = contract.Selection(max_detections=5)
+    selection = Selection(max_detections=5)
     digests.seal(model, contract.Metadata("detect", {0: "a", 1: "b"}, (32, 32), 32, selection, "a.pt"))
     predictor = tftrt_yolo.Predictor(model)
     with pytest.raises(

@@ -17,8 +17,9 @@ from tests.saved_model.edits import copied, edit_graph, forget_digests
 from tftrt_yolo import contract
 from tftrt_yolo.saved_model import saved_model_pb, write
 from tftrt_yolo.saved_model.trust import op_lists, side_effects
+from tftrt_yolo.selection import Selection
 
-METADATA = contract.Metadata("detect", {0: "a", 1: "b"}, (32, 32), 32, contract.Selection(max_detections=5), "a.pt")
+METADATA = contract.Metadata("detect", {0: "a", 1: "b"}, (32, 32), 32, Selection(max_detections=5), "a.pt")
 
 
 def _dense(frames):
