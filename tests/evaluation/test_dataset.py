@@ -85,7 +85,7 @@ def test_where_labels_are():
         ("detect", "9" * 300 + " .5 .5 .1 .1", r"line 2: class 9+ \.\.\. 9+; the model has"),
         ("detect", "1 .5 .5 .1 " + "x" * 1_000_000, r"line 2: 'x{80}' \.\.\. is no number"),
         ("detect", "1 .5 .5 .1 \x1b[31m", r"line 2: '\\x1b\[31m' is no number"),
-        ("detect", "1 .5" * 300_000, "line 2: 300000 values behind the class, as of a polygon"),
+        ("detect", "1 .5" * 300_000, "line 2: 300,000 values behind the class, as of a polygon"),
         ("detect", "1 .5 .5 .1", "line 2: 3 values behind the class. A model for detect needs 4"),
         ("detect", "1 .5 .5 .1 nan", "line 2: a value is not finite"),
         ("detect", "1 320 240 50 50", "line 2: the coordinate 320 lies outside of the image"),

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tftrt_yolo.ground.text import counted
+
 
 @dataclasses.dataclass(frozen=True)
 class DenseDifference:
@@ -54,11 +56,11 @@ class Parity:
 
     def __str__(self) -> str:
         """One line for a reader."""
-        images = "1 image" if self.images == 1 else f"{self.images} images"
+        images = counted(self.images, "image")
         if not self.detections and not self.extra:
             return f"nothing detected on {images}, which shows nothing; give images of your own"
         largest = ", ".join(f"{label} within {value:.2g}" for label, value in self.differences.items())
         return (
-            f"{self.matched} of {self.detections} detections matched on {images} ({self.device}), {self.extra} extra"
-            + (f"; {largest}" if largest else "")
+            f"{self.matched} of {counted(self.detections, 'detection')} matched on {images} ({self.device}), "
+            f"{self.extra} extra" + (f"; {largest}" if largest else "")
         )

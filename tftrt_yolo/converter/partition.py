@@ -24,6 +24,7 @@ from tftrt_yolo.converter import conversion_report
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.saved_model import saved_model_pb
 
 GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
@@ -149,6 +150,7 @@ def check_coverage(counts: dict, saved_model_dir: str, minimum_coverage: float) 
         )
     if coverage < minimum_coverage:
         raise ConversionError(
-            f"{counts['engines']} engines hold {coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
+            f"{counted(counts['engines'], 'engine holds', 'engines hold')} {coverage:.1%} of the nodes; at least "
+            f"{minimum_coverage:.1%} "
             f"was asked for. Lower {argument('minimum_coverage')} to accept it. Left to TensorFlow:\n  {rows}"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import counted, shown
 
 FILE = "evaluation.json"
 _ROWS = 100  # classes that a table shows
@@ -157,12 +157,14 @@ class EvaluationReport:
         height, width = self.image_size_hw
         split = f" ({self.split})" if self.split else ""
         console.print(
-            f"Evaluated on {self.data}{split}: {self.num_images:,} images, {self.num_objects:,} objects, "
+            f"Evaluated on {self.data}{split}: {counted(self.num_images, 'image')}, "
+            f"{counted(self.num_objects, 'object')}, "
             f"{self.num_backgrounds:,} without any; {self.task}, {width} x {height} px",
             soft_wrap=True,
         )
         if self.missing_images:
-            console.print(f"  {len(self.missing_images):,} missing images were skipped, {self.missing_images[0]} first")
+            missing = counted(len(self.missing_images), "missing image was", "missing images were")
+            console.print(f"  {missing} skipped, {self.missing_images[0]} first")
         for model in self.models:
             console.print(f"  {model.name}: {model.backend}", soft_wrap=True)
         console.print(_summary(self))

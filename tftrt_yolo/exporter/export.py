@@ -19,6 +19,7 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.selection import Selection
 from tftrt_yolo.tasks.table import TASKS
@@ -65,7 +66,8 @@ class ExportReport:
             f"{quantity.label} within {quantity.format(self.parity[quantity.label])}" for quantity in quantities
         )
         return (
-            f"Exported {self.weights} ({self.task}, {self.num_classes} classes, {self.num_parameters:,} parameters) "
+            f"Exported {self.weights} ({self.task}, {counted(self.num_classes, 'class', 'classes')}, "
+            f"{counted(self.num_parameters, 'parameter')}) "
             f"at {width} x {height} px, dynamic batch, in {self.seconds:.1f} s\n"
             f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)\n"
             f"  parity, PyTorch    {parity}"

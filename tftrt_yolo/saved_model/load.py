@@ -23,7 +23,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground import environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
-from tftrt_yolo.ground.text import first_line, shown
+from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
@@ -98,11 +98,11 @@ def load(
         return signatures, Backend(_STAND_IN if machine.has_stand_in else _TENSORRT, device, reason)
     if strict:
         raise TensorRTUnavailableError(
-            f"{handle.given} holds {len(engines)} TensorRT engine(s), which cannot run here: "
+            f"{handle.given} holds {counted(len(engines), 'TensorRT engine')}, which cannot run here: "
             f"{machine.why_no_engines}. `tftrt-yolo check` says how to mend it; {setting('strict', False)} "
             "runs their native segments in TensorFlow."
         )
-    reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
+    reason = f"native segments in place of {counted(len(engines), 'TensorRT engine')}: {machine.why_no_engines}"
     return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason)
 
 

@@ -22,6 +22,7 @@ from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.baked import virtual_devices, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.saved_model import freeze, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 
@@ -193,7 +194,8 @@ def _count_matrix_ops(graph_def: GraphDef, precision_mode: str) -> int:
     others = [dtype.name for dtype in found if dtype != _DTYPE[precision_mode]]
     if others or not found:
         raise ConversionError(
-            f"{len(others)} of {len(found)} convolutions stayed in {', '.join(sorted(set(others))) or 'no graph'}; all "
+            f"{len(others)} of {counted(len(found), 'convolution')} stayed in "
+            f"{', '.join(sorted(set(others))) or 'no graph'}; all "
             f"were expected in {_DTYPE[precision_mode].name}. Unset TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_* and "
             "TF_ENABLE_ONEDNN_OPTS in the environment, and convert an export, not a conversion."
         )

@@ -22,7 +22,7 @@ from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.files.image_files import SUFFIXES
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import counted, first_line, quoted, shown
 
 _MOST_BYTES = 4 << 20  # of a data.yaml
 _MOST_LIST_BYTES = 256 << 20  # of a list of images, two million or more
@@ -56,7 +56,8 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
         named = "".join(f"\n  {shown(example.path)}" for example in missing[:_LISTED])
         more = f"\n  and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise DatasetError(
-            f"{len(missing)} of the {len(examples)} images of {shown(data)} are missing:{named}{more}\nCopy them "
+            f"{len(missing):,} of the {counted(len(examples), 'image')} of {shown(data)} are "
+            f"missing:{named}{more}\nCopy them "
             f"there, or pass {setting('skip_missing_images')} to measure on the others."
         )
     if not there:
@@ -135,9 +136,10 @@ def _read_yaml(path: Path, model: LabelSpec, options: DataOptions) -> list[Examp
     _check_names(path, document.get("names"), model)
     shape = _keypoint_shape(path, document.get("kpt_shape"))
     if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
-        found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"
+        found = "no kpt_shape" if shape is None else f"{counted(shape[0], 'keypoint')} (kpt_shape {list(shape)})"
         raise DatasetError(
-            f"{shown(path)} has {found}, and the model has {model.num_keypoints} keypoints. Give the data set that the "
+            f"{shown(path)} has {found}, and the model has {counted(model.num_keypoints, 'keypoint')}. Give the "
+            "data set that the "
             "model was trained for."
         )
     splits = [key for key in ("train", "val", "test") if document.get(key)]
@@ -198,7 +200,7 @@ def _check_names(path: Path, names: object, model: LabelSpec) -> None:
     if names == expected:
         return
     if len(names) != len(expected):
-        difference = f"has {len(names)} classes, and the model has {len(expected)}"
+        difference = f"has {counted(len(names), 'class', 'classes')}, and the model has {len(expected)}"
     else:
         index = next(index for index in expected if names.get(index) != expected[index])
         difference = f"calls class {index} {quoted(names.get(index))}, and the model calls it {quoted(expected[index])}"

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.ground.text import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,4 +61,7 @@ class Dataset:
         objects = sum(len(example.truth) for example in self.examples)
         backgrounds = sum(not len(example.truth) for example in self.examples)
         split = f" ({self.split})" if self.split else ""
-        return f"{self.name}{split}: {len(self.examples):,} images, {objects:,} objects, {backgrounds:,} backgrounds"
+        return (
+            f"{self.name}{split}: {counted(len(self.examples), 'image')}, {counted(objects, 'object')}, "
+            f"{counted(backgrounds, 'background')}"
+        )

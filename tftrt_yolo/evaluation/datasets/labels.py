@@ -17,7 +17,7 @@ from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import counted, first_line, quoted, shown
 
 _TOLERANCE = 0.01  # of a side, by which a coordinate may lie outside. Source: ultralytics.data.utils.verify_image_label
 _MOST_BYTES = 16 << 20  # of a label file: half a million boxes
@@ -71,7 +71,8 @@ def read(path: Path, label_format: LabelFormat) -> Truth:
             rows.setdefault(tuple(_numbers(line, f"{shown(path)}, line {number}", label_format)), None)
     num_lines = sum(bool(line.strip()) for line in lines)
     if len(rows) < num_lines:
-        logging.warning("%s: %d lines stand there twice and count once", shown(path), num_lines - len(rows))
+        one, several = "line stands there twice and counts once", "lines stand there twice and count once"
+        logging.warning("%s: %s", shown(path), counted(num_lines - len(rows), one, several))
     return _truth([np.array(row) for row in rows], label_format)
 
 
@@ -146,7 +147,8 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
     advice = f" {setting('boxes_only')} measures on the boxes around them."
     remedy = advice if task == "detect" and looks_like else ""
     raise DatasetError(
-        f"{place}: {num_values} values behind the class{f', as of {looks_like}' if looks_like else ''}. A model for "
+        f"{place}: {counted(num_values, 'value')} behind the class{f', as of {looks_like}' if looks_like else ''}. "
+        "A model for "
         f"{task} needs {expected[task]}. Give labels for {task}.{remedy}"
     )
 

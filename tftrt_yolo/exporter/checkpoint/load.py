@@ -22,7 +22,7 @@ from tftrt_yolo.exporter import official, surgery
 from tftrt_yolo.exporter.checkpoint import contents, model_yaml, rebuild
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import counted, first_line, quoted
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
@@ -155,7 +155,8 @@ def _checked(document: object, weights: str) -> dict:
     document = model_yaml.check(document, weights, frozenset(_TASK_OF_HEAD))
     if document["channels"] != 3:
         raise CheckpointError(
-            f"{weights} takes images of {document['channels']} channels. Only RGB images, 3 channels, are supported."
+            f"{weights} takes images of {counted(document['channels'], 'channel')}. Only RGB images, 3 channels, "
+            "are supported."
         )
     return document
 

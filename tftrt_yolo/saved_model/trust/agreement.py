@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
-from tftrt_yolo.ground.text import printable, quoted
+from tftrt_yolo.ground.text import counted, printable, quoted
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.tasks.table import TASKS
@@ -214,7 +214,7 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
     jitted = [f for f in graph_def.library.function if saved_model_pb.attribute(f, "_XlaMustCompile").b]
     if conversion is None:
         if engines or jitted:
-            what = f"{len(engines)} TensorRT engine(s)" if engines else "functions for XLA"
+            what = f"{counted(len(engines), 'TensorRT engine')}" if engines else "functions for XLA"
             _refuse(handle, f"holds {what} and no {contract.CONVERSION_FILE}", "Expected the report of its conversion")
         return
     claims = functools.partial(_check_claim, handle)
@@ -261,7 +261,11 @@ def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
         found = ", ".join(sorted(map(quoted, precisions)))
         _refuse(handle, f"has engines in {found}", f"Its conversion.json says {conversion['precision_mode']}")
     if conversion.get("engines", len(engines)) != len(engines):
-        _refuse(handle, f"has {len(engines)} engine(s)", f"Its conversion.json says {quoted(conversion['engines'])}")
+        _refuse(
+            handle,
+            f"has {counted(len(engines), 'engine')}",
+            f"Its conversion.json says {quoted(conversion['engines'])}",
+        )
     built = saved_model_pb.built_engine_bytes(handle.directory)
     strange = sorted(set(built) - set(engines))
     if strange:
