@@ -74,11 +74,7 @@ def save(
 
 def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped: bool) -> dict[str, Callable]:
     """The signatures that take images, around one function of frames and of where the images lie in them."""
-    place = crop.crop_images if is_cropped else framing.letterbox_padded_images
-
-    def fit(images, sizes, size_hw):
-        return place(images, framing.checked_sizes(images, sizes), size_hw)
-
+    fit = fit_of(is_cropped=is_cropped)
     images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
 
     @_graph_function(input_signature=[images_spec])
@@ -94,6 +90,19 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped
         return predict(*fit(images, sizes, size_hw))
 
     return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
+
+
+def fit_of(*, is_cropped: bool) -> framing.Fit:
+    """What takes images and their sizes to frames, with its checks.
+
+    Args:
+      is_cropped: As `Task.is_cropped`.
+
+    Returns:
+      A function of images (batch, height, width, 3) uint8, sizes (batch, 2) int32 and size_hw, in TensorFlow ops.
+    """
+    place = crop.crop_images if is_cropped else framing.letterbox_padded_images
+    return lambda images, sizes, size_hw: place(images, framing.checked_sizes(images, sizes), size_hw)
 
 
 def selected_outputs(
