@@ -63,6 +63,7 @@ def tiff(
     tile: int | None = None,
     rows_per_strip: int | None = None,
     is_deflated: bool = False,
+    is_big: bool = False,
     tags: tuple = (),
 ) -> bytes:
     """A TIFF.
@@ -77,6 +78,7 @@ def tiff(
       tile: Side of square tiles; strips if it is None.
       rows_per_strip: All rows if it is None.
       is_deflated: Whether the strips are compressed.
+      is_big: Whether places have 64 bits (BigTIFF).
       tags: More of them: tag, kind (3 short, 4 long) and values.
     """
     array = array.reshape(*array.shape[:2], -1)
@@ -103,9 +105,9 @@ def tiff(
     sizes, places = (325, 324) if tile else (279, 273)
     entries |= {322: (4, [tile]), 323: (4, [tile])} if tile else {278: (4, [rows_per_strip or height])}
     entries[sizes] = (4, [len(strip) for strip in strips])
-    entries[places] = (4, np.cumsum([8] + [len(strip) for strip in strips[:-1]]).tolist())
+    entries[places] = (4, np.cumsum([16 if is_big else 8] + [len(strip) for strip in strips[:-1]]).tolist())
     entries |= {tag: (kind, values) for tag, kind, values in tags}
-    return _tiff_of(b"".join(strips), entries, order)
+    return _tiff_of(b"".join(strips), entries, order, is_big)
 
 
 def _parts(plane: np.ndarray, tile: int | None, rows_per_strip: int) -> list[np.ndarray]:
@@ -121,19 +123,24 @@ def _parts(plane: np.ndarray, tile: int | None, rows_per_strip: int) -> list[np.
     ]
 
 
-def _tiff_of(data: bytes, entries: dict, order: str) -> bytes:
+def _tiff_of(data: bytes, entries: dict, order: str, is_big: bool) -> bytes:
     """Header, data, long values and the directory."""
-    data += bytes(len(data) % 2)
+    start, place_form, entry_form = (16, "Q", "HHQ") if is_big else (8, "I", "HHI")
+    data += bytes(-len(data) % 8)
     packed_entries = b""
     for tag, (kind, values) in sorted(entries.items()):
-        own = struct.pack(f"{order}{len(values)}{ {3: 'H', 4: 'I'}[kind] }", *values)
-        if len(own) > 4:
-            place = struct.pack(order + "I", 8 + len(data))
-            data += own + bytes(len(own) % 2)
+        own = struct.pack(f"{order}{len(values)}{ {1: 'B', 3: 'H', 4: 'I'}[kind] }", *values)
+        if len(own) > struct.calcsize(place_form):
+            place = struct.pack(order + place_form, start + len(data))
+            data += own + bytes(-len(own) % 8)
             own = place
-        packed_entries += struct.pack(order + "HHI", tag, kind, len(values)) + own.ljust(4, b"\0")
-    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8 + len(data))
-    return header + data + struct.pack(order + "H", len(entries)) + packed_entries + bytes(4)
+        packed_entries += struct.pack(order + entry_form, tag, kind, len(values))
+        packed_entries += own.ljust(struct.calcsize(place_form), b"\0")
+    header = b"II" if order == "<" else b"MM"
+    header += struct.pack(order + "HHH", 43, 8, 0) if is_big else struct.pack(order + "H", 42)
+    header += struct.pack(order + place_form, start + len(data))
+    count = struct.pack(order + ("Q" if is_big else "H"), len(entries))
+    return header + data + count + packed_entries + bytes(8)
 
 
 def bmp(

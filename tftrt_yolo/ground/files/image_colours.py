@@ -34,6 +34,12 @@ def check_tiff(data: bytes) -> None:
     """
     facts = image_structure.tiff_facts(data)
     bits, kind = facts.bits, facts.sample_format
+    if data.startswith(b"MM\0\x2b"):
+        raise UnreadableError("is a BigTIFF in Motorola's order of bytes, which Pillow does not read. Save it as TIFF.")
+    if facts.is_sensor:
+        raise UnreadableError(
+            "is a camera's raw file (DNG): a value for each sensor, and no pixels. Develop it to JPEG, PNG or TIFF first."
+        )
     if kind not in (_UNSIGNED, _SIGNED, 4):
         what = "floating point" if kind == _FLOAT else "complex numbers"
         raise UnreadableError(f"has values of {bits}-bit {what}, whose range nobody knows. {_SCALE}.")
@@ -62,18 +68,21 @@ def prepare(image: PIL.Image.Image) -> None:
         the bits of a pixel are noted.
     """
     if image.format == "TIFF" and image.mode == "RGBA":
-        image.tile = [(*tile[:3], _without_division(tile[3])) for tile in image.tile]
+        image.tile = [_without_division(tile) for tile in image.tile]
     if image.format == "BMP" and image.tile:
         arguments = image.tile[0][3]
         raw_mode = arguments if isinstance(arguments, str) else arguments[0]
         image.info[_BMP_BITS] = {"BGR;15": 15, "BGR;16": 16}.get(raw_mode, 8)
 
 
-def _without_division(arguments: object) -> object:
-    """A decoder's arguments with the raw mode that leaves the values alone."""
+def _without_division(tile: tuple) -> tuple:
+    """What is to be decoded, with the raw mode that leaves the values alone."""
+    arguments = tile[3]
     if isinstance(arguments, str):
-        return arguments.replace("RGBa", "RGBA")
-    return (arguments[0].replace("RGBa", "RGBA"), *arguments[1:])
+        arguments = arguments.replace("RGBa", "RGBA")
+    else:
+        arguments = (arguments[0].replace("RGBa", "RGBA"), *arguments[1:])
+    return tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -192,7 +201,7 @@ def _tiff_lab(image: PIL.Image.Image) -> PIL.Image.Image:
 
     def convert(pixels: np.ndarray) -> np.ndarray:
         lightness = pixels[..., 0].astype(np.float32) * 257 * np.float32(100) / np.float32(65_535)
-        green_red, blue_yellow = (pixels[..., axis].astype(np.float32) - 128 for axis in (1, 2))
+        green_red, blue_yellow = (pixels[..., axis].astype(np.int8).astype(np.float32) for axis in (1, 2))
         is_dark = lightness < np.float32(8.856)
         middle = (lightness + 16) / np.float32(116)
         luminance = np.where(is_dark, lightness * 100 / np.float32(903.292), 100 * middle**3)

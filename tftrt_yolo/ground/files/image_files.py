@@ -65,11 +65,14 @@ def spread(images: Sequence, most: int) -> list:
     return [images[index] for index in np.unique(indices)]
 
 
-def find_images(source: str | Path) -> list[Path]:
+def find_images(source: str | Path, *, warns: bool = True) -> list[Path]:
     """Lists the images that a file, a folder or a glob means.
 
     Args:
-      source: A file of any name, a folder (its image files, not those of its subfolders), or a glob pattern.
+      source: A file of any name, a folder (its files with one of `SUFFIXES`, not those of its subfolders), or a glob
+        pattern.
+      warns: Whether the log says what of a folder is left out, and why; `image_formats.left_out` says it to whoever
+        reports it in another way.
 
     Returns:
       Paths, sorted.
@@ -78,10 +81,19 @@ def find_images(source: str | Path) -> list[Path]:
       ImageError: If there is none.
     """
     try:
-        return _found(Path(source), str(source))
+        found = _found(Path(source), str(source))
+        if warns:
+            warn_of_left_out(source)
+        return found
     except (OSError, ValueError, re.error) as error:  # no right to look, or what no path can hold
         reason = getattr(error, "strerror", None) or first_line(error)
         raise ImageError(f"{shown(source)} cannot be read: {reason}. {_EXPECTED_SOURCE}") from error
+
+
+def warn_of_left_out(folder: str | Path, *, is_deep: bool = False) -> None:
+    """Says in the log which files of a folder look like pictures and are not taken; see `image_formats.left_out`."""
+    for line in image_formats.left_out(folder, is_deep=is_deep):
+        logging.warning("left out of %s: %s", shown(folder), line)
 
 
 def _found(path: Path, source: str) -> list[Path]:
@@ -91,8 +103,10 @@ def _found(path: Path, source: str) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
+            others = "; ".join(image_formats.left_out(path))
             raise ImageError(
                 f"The folder {shown(source)} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}."
+                + (f" Left out: {others}." if others else "")
             )
         return found
     if path.exists():

@@ -47,7 +47,7 @@ _RAW = "Develop it to JPEG, PNG or TIFF first"
 _STRANGERS = tuple(
     (re.compile(pattern, re.DOTALL), what, remedy)
     for pattern, what, remedy in (
-        (rb".{4}ftypavi[fs]", "AVIF", _AVIF),
+        (rb".{4}ftyp.{0,40}avi[fs]", "AVIF", _AVIF),
         (rb".{4}ftyp(hei|hev|mif1|msf1)", "HEIC", _HEIC),
         (rb".{4}ftypcrx", "a camera's raw file (CR3)", _RAW),
         (rb".{4}(ftyp|moov|mdat)", "a video (MP4 or MOV)", _FRAMES),
@@ -75,7 +75,9 @@ _STRANGERS = tuple(
         (rb"\x93NUMPY", "an array of NumPy", "Load it and pass the array"),
     )
 )
-_PLAIN = re.compile(rb"P[1-6][\s#]")  # of PPM; Pillow's reader takes others, too
+# Pillow's reader of PPM takes PFM, too, and that of AVIF takes HEIC.
+_PLAIN, _AVIF_BRAND = re.compile(rb"P[1-6][\s#]"), re.compile(rb".{4}ftyp.{0,200}avi[fs]", re.DOTALL)
+_ANYTHING = re.compile(b"")
 
 # Endings that a folder's images go together with, of which nothing is said.
 _COMPANIONS = frozenset(
@@ -115,33 +117,36 @@ def of(data: bytes) -> str:
         return found[0]
     for pattern, what, remedy in _STRANGERS:
         if pattern.match(start):
-            raise UnreadableError(f"is {what} and not among what is read: {', '.join(FORMATS)}. {remedy}.")
+            raise UnreadableError(f"is {what}. Expected one of {', '.join(FORMATS)}. {remedy}.")
     raise UnreadableError(f"is no image: it starts with {start[:12]!r}. Expected one of {', '.join(FORMATS)}.")
 
 
 def _accepts(known: str, start: bytes) -> bool:
     """Whether Pillow's reader takes it; a reader that lacks its library answers with a text."""
     answer = PIL.Image.OPEN[known][1](start[:16])
-    return bool(answer) and not isinstance(answer, str) and (known != "PPM" or bool(_PLAIN.match(start)))
+    if not answer or isinstance(answer, str):
+        return False
+    return {"PPM": _PLAIN, "AVIF": _AVIF_BRAND}.get(known, _ANYTHING).match(start) is not None
 
 
-def left_out(folder: str | Path) -> tuple[str, ...]:
+def left_out(folder: str | Path, *, is_deep: bool = False) -> tuple[str, ...]:
     """The files of a folder that look like pictures or videos by their endings, and are not taken.
 
     Args:
       folder: A folder.
+      is_deep: Whether those of its subfolders count, too.
 
     Returns:
       A line for each ending: how many there are, the first three names, and why; none if `folder` is no folder.
     """
-    folder = Path(folder)
+    folder, silent = Path(folder), SUFFIXES | _COMPANIONS
     if not folder.is_dir():
         return ()
     found = collections.defaultdict(list)
-    for file in sorted(folder.iterdir()):
+    for file in sorted(folder.rglob("*") if is_deep else folder.iterdir()):
         suffix = file.suffix.lower()
-        if suffix not in SUFFIXES | _COMPANIONS and not file.name.startswith(".") and file.is_file():
-            found[suffix].append(file.name)
+        if suffix not in silent and not file.name.startswith(".") and file.is_file():
+            found[suffix].append(str(file.relative_to(folder)))
     return tuple(_line(suffix, names) for suffix, names in sorted(found.items()))
 
 

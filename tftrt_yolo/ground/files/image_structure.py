@@ -144,6 +144,7 @@ class TiffFacts:
       is_planar: Whether each channel is by itself.
       is_compressed: Whether the samples are packed.
       is_preview: Whether a DNG's first image is only a small one.
+      is_sensor: Whether each value is what one sensor of a camera measured, behind its filter.
     """
 
     bits: int = 1
@@ -152,6 +153,7 @@ class TiffFacts:
     is_planar: bool = False
     is_compressed: bool = False
     is_preview: bool = False
+    is_sensor: bool = False
 
 
 def tiff_facts(data: bytes) -> TiffFacts:
@@ -160,7 +162,7 @@ def tiff_facts(data: bytes) -> TiffFacts:
     found = {}
     try:
         for tag, kind, count, value in _tags(data, order):
-            if tag in (254, 258, 259, 277, 284, 339, 50_706) and tag not in found:
+            if tag in (254, 258, 259, 262, 277, 284, 339, 50_706) and tag not in found:
                 found[tag] = _first_number(data, order, kind, count, value)
     except (struct.error, IndexError, ValueError):
         return TiffFacts()
@@ -170,6 +172,7 @@ def tiff_facts(data: bytes) -> TiffFacts:
         num_channels=found.get(277, 1),
         is_planar=found.get(284, 1) == 2,
         is_compressed=found.get(259, 1) != 1,
+        is_sensor=found.get(262) in (32_803, 34_892),
         is_preview=50_706 in found and bool(found.get(254, 0) & 1),
     )
 
