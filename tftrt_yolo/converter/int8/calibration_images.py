@@ -64,6 +64,7 @@ def find_images(data: str | Path) -> tuple[str, ...]:
     elif path.is_dir() and not any(file.suffix.lower() in image_files.SUFFIXES for file in path.iterdir()):
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_files.SUFFIXES)
         found = found or image_files.find_images(path)  # which says what is missing
+        image_files.warn_of_left_out(path, is_deep=True)
     else:
         found = image_files.find_images(data)
     return tuple(str(image.resolve()) for image in image_files.spread(found, MOST_IMAGES))
