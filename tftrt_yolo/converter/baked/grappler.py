@@ -23,6 +23,7 @@ from tftrt_yolo.converter.baked import virtual_devices, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.saved_model import freeze, write
+from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 
 _MIXED_PRECISION_PASS = {"FP16": "auto_mixed_precision", "BF16": "auto_mixed_precision_onednn_bfloat16"}
@@ -42,6 +43,7 @@ def work(
     accelerator: str,
     precision_mode: str,
     parity_images: list[str],
+    batch_sizes: tuple[int, ...] = (),
 ) -> dict:
     """Converts a SavedModel.
 
@@ -68,7 +70,7 @@ def work(
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
     network = _as_network(variants, frames_name, outputs)
-    write.save(network, source.metadata, output_dir, jit_compile=is_jitted or None)
+    write.save(network, source.metadata, output_dir, compiled_sizes=CompiledSizes(batch_sizes) if is_jitted else None)
     return {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
