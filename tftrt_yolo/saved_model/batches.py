@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+MOST_SIZE = 1 << 30  # the largest power of two of an int32
 _HOST = "/CPU:0"
 
 
@@ -25,6 +26,12 @@ class CompiledSizes:
     """
 
     sizes: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """The sizes for a reader."""
+        if not self.sizes:
+            return "every power of two"
+        return f"batch size{'s' if len(self.sizes) > 1 else ''} {', '.join(map(str, self.sizes))}"
 
     def filled(self, num_images: int) -> int:
         """The least of the sizes that holds so many images, or the largest that there is; for none as for one."""
@@ -78,7 +85,7 @@ def _count(arguments) -> tf.Tensor:
 def _power_of_two(count: tf.Tensor) -> tf.Tensor:
     """As `CompiledSizes().filled`."""
     with tf.device(_HOST):
-        powers = tf.constant([1 << exponent for exponent in range(31)], tf.int32)
+        powers = tf.constant([1 << exponent for exponent in range(MOST_SIZE.bit_length())], tf.int32)
         return powers[tf.reduce_sum(tf.cast(powers < count, tf.int32))]
 
 
@@ -127,7 +134,5 @@ def _run_parts(compiled: Callable, arguments, sizes: CompiledSizes) -> dict[str,
         tf.TensorArray(given[name].dtype, num_parts, element_shape=given[name].shape, infer_shape=False)
         for name in names
     ]
-    _, parts = tf.while_loop(
-        lambda first, _: first < count, run_part, (tf.constant(0), parts), parallel_iterations=1
-    )
+    _, parts = tf.while_loop(lambda first, _: first < count, run_part, (tf.constant(0), parts), parallel_iterations=1)
     return {name: array.concat() for name, array in zip(names, parts, strict=True)}
