@@ -206,21 +206,38 @@ class BakedReport(ConversionReport):
       matrix_ops: Convolutions and matrix products of `network`, all in the precision that was asked for.
       is_jitted: Whether the SavedModel says that XLA compiles the network and the selection.
       parity: The conversion's detections against the export's.
+      dense: Label of each quantity of the dense outputs to how far it moves, at every anchor of the same images; empty
+        in files of older versions.
+      batch_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; empty for every power of
+        two. None with onednn, and in files of older versions, which leave that to `Predictor`.
     """
 
     matrix_ops: int
     is_jitted: bool
     parity: Parity
+    dense: dict[str, DenseDifference] = dataclasses.field(default_factory=dict)
+    batch_sizes: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
-        how = "XLA compiles it, once for each batch size" if self.is_jitted else "plain TensorFlow ops"
+        dense = "".join(f"  dense, {label:<11} {difference}\n" for label, difference in self.dense.items())
         return (
             f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
-            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; {how}\n"
-            f"  parity, export     {self.parity}\n"
+            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; "
+            f"{self._how}\n"
+            f"  parity, export     {self.parity}\n{dense}"
             f"  TensorFlow {self.tensorflow_version}"
         )
+
+    @property
+    def _how(self) -> str:
+        """What runs it, for a reader."""
+        if not self.is_jitted:
+            return "plain TensorFlow ops"
+        if self.batch_sizes is None:
+            return "XLA compiles it, once for each batch size"
+        sizes = f"batch sizes {', '.join(map(str, self.batch_sizes))}" if self.batch_sizes else "every power of two"
+        return f"XLA compiles it for {sizes}; other batches are filled up"
 
 
 def count_nodes(nodes) -> Counter:

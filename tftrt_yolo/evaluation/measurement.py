@@ -112,8 +112,6 @@ def _run_all(
         batch = list(itertools.islice(prepared, batch_size))
         frames = np.stack([frame for frame, _ in batch])
         waiting += time.perf_counter() - start
-        if done and len(frames) < batch_size:  # the last: a model for XLA would be compiled once more for its size
-            frames = np.concatenate([frames, np.zeros((batch_size - len(frames), *frames.shape[1:]), np.uint8)])
         places = [place for _, place in batch]
         examples = dataset.examples[done : done + len(batch)]
         truths = [_in_pixels(example, place.size_hw) for example, place in zip(examples, places, strict=True)]

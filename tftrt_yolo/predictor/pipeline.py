@@ -25,6 +25,7 @@ from absl import logging
 from tftrt_yolo import contract
 from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.streams import UntilFailure
+from tftrt_yolo.saved_model.batches import CompiledSizes
 
 _WHAT = "A Predictor"  # in the message of a forked process
 # Of one padded batch, two of which run at a time: the images and what the graph makes of them before they are frames,
@@ -50,6 +51,7 @@ class Pipeline:
         frame_size_hw: tuple[int, int],
         is_compiled: bool,
         uses_gpu: bool,
+        compiled_sizes: CompiledSizes | None = None,
         is_cropped: bool = False,
         per_image: tuple[str, ...] = (),
     ):
@@ -58,14 +60,17 @@ class Pipeline:
         Args:
           signatures: Signature key to function.
           frame_size_hw: Height and width of the network's frames in pixels.
-          is_compiled: Whether XLA compiles the network for each batch size that it meets.
+          is_compiled: Whether XLA compiles the network.
           uses_gpu: Whether it runs on a GPU.
+          compiled_sizes: The batch sizes to which the graph itself fills batches up for XLA. None where it does not:
+            then XLA compiles for each batch size that it meets, and batches are filled up here.
           is_cropped: Whether the graph crops images instead of letterboxing them, which takes more memory.
           per_image: Names of the outputs that an image has once, not for each of its detections.
         """
         self._signatures = signatures
         self._frame_size_hw = frame_size_hw
         self._is_compiled = is_compiled
+        self._compiled_sizes = compiled_sizes
         self._pixel_bytes = _CROP_BYTES if is_cropped else _LETTERBOX_BYTES
         self._per_image = per_image
         self._warm_batch_sizes = ()
@@ -84,6 +89,8 @@ class Pipeline:
           batch_sizes: Images a batch.
         """
         forks.check(_WHAT)
+        if self._compiled_sizes:
+            batch_sizes = sorted({size for wanted in batch_sizes for size in self._compiled_sizes.run_by(wanted)})
         self._warm_batch_sizes = tuple(sorted({*self._warm_batch_sizes, *batch_sizes}))
         image = np.zeros((*self._frame_size_hw, 3), np.uint8)
         for batch_size in batch_sizes:
@@ -140,11 +147,14 @@ class Pipeline:
                 future.cancel()
 
     def _padded_size(self, num_images: int) -> int:
-        """The batch size that these images run in: a warm one, or else the next power of two."""
+        """The batch size that these images are laid out in: a warm one, else what the graph or the power of two asks.
+
+        Where the graph fills batches up by itself, and none is warm, nothing is to be done here.
+        """
         if not self._is_compiled:
             return num_images
-        power = 1 << (num_images - 1).bit_length()
-        return next((size for size in self._warm_batch_sizes if size >= num_images), power)
+        otherwise = num_images if self._compiled_sizes else CompiledSizes().filled(num_images)
+        return next((size for size in self._warm_batch_sizes if size >= num_images), otherwise)
 
     def _fits(self, num_images: int, size_hw: tuple[int, int]) -> bool:
         """Whether a batch of so many images, padded to one size, stays within memory."""
@@ -177,7 +187,9 @@ class Pipeline:
             if 3 * memory.nbytes <= _MOST_BATCH_BYTES:  # what one image in a thousand needs is not kept for the others
                 self._free_memory.append(memory)
         if self._is_compiled:
-            self.compiled_batch_sizes.add(padded_size)
+            self.compiled_batch_sizes.update(
+                self._compiled_sizes.run_by(padded_size) if self._compiled_sizes else (padded_size,)
+            )
         return arrays
 
     def _unpack(

@@ -81,6 +81,7 @@ class Predictor:
             frame_size_hw=self.metadata.image_size_hw,
             is_compiled=self.backend.name == "XLA",
             uses_gpu=self.backend.device == "GPU",
+            compiled_sizes=self.backend.compiled_sizes,
             is_cropped=self.task.is_cropped,
             per_image=self.task.per_image,
         )
@@ -104,10 +105,11 @@ class Predictor:
         """Runs each batch size once, so that no later call compiles, builds an engine or loads a library.
 
         Batches of a model that was converted for XLA are filled up to one of these sizes from now on, and larger ones
-        are cut; without a warm-up they are filled up to the next power of two. Image sizes never compile anything.
+        are cut; without a warm-up they are filled up to the sizes that it was converted for, by default the next power
+        of two. Image sizes never compile anything.
 
         Args:
-          batch_sizes: Images a batch.
+          batch_sizes: Images a batch; for XLA the next that the model was converted for.
 
         Raises:
           ValueError: If one is less than 1.

@@ -23,8 +23,10 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground import environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
-from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.ground.files import fields
+from tftrt_yolo.ground.text import counted, first_line, quoted, shown
 from tftrt_yolo.saved_model import saved_model_pb
+from tftrt_yolo.saved_model.batches import MOST_SIZE, CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
@@ -44,11 +46,13 @@ class Backend:
       name: "TensorRT", "TensorRT stand-in" (a rehearsal: it computes on the host), "XLA" or "TensorFlow".
       device: The device in TensorFlow's words.
       reason: Why it is this one.
+      compiled_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; None where it does not.
     """
 
     name: str
     device: str
     reason: str
+    compiled_sizes: CompiledSizes | None = None
 
     @property
     def is_stand_in(self) -> bool:
@@ -150,10 +154,29 @@ def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
     accelerator, precision_mode = handle.conversion["accelerator"], handle.conversion["precision_mode"]
     if accelerator != "xla":
         return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}")
-    reason = f"{precision_mode}, compiled for each batch size"
+    sizes = _compiled_sizes(handle)
+    reason = f"{precision_mode}, compiled for {sizes or 'each batch size'}"
     if device == "CPU":
         reason += "; on a CPU an export, or one converted for onednn, is faster"
-    return Backend("XLA", device, reason)
+    return Backend("XLA", device, reason, sizes)
+
+
+def _compiled_sizes(handle: SavedModelHandle) -> CompiledSizes | None:
+    """The batch sizes that the graph is compiled for, by conversion.json; None where an older version wrote it.
+
+    Raises:
+      SavedModelError: If it says something else than batch sizes.
+    """
+    sizes = handle.conversion.get("batch_sizes")
+    if sizes is None:
+        return None
+    is_fine = isinstance(sizes, list) and all(fields.is_whole(size, 1, MOST_SIZE) for size in sizes)
+    if not is_fine or sizes != sorted(set(sizes)):
+        raise SavedModelError(
+            f"{handle.given}/{contract.CONVERSION_FILE} has 'batch_sizes': {quoted(sizes)}; expected whole numbers "
+            "of at least 1 in rising order. Convert the export again."
+        )
+    return CompiledSizes(tuple(sizes))
 
 
 def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]:

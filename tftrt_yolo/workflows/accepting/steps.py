@@ -120,10 +120,10 @@ def _evaluate_export(material: Material, export_dir: Path) -> Finding:
 
 
 def _bake(material: Material, export_dir: Path, conversion: Path, accelerator: str) -> Finding:
-    report = convert(export_dir, conversion, accelerator=accelerator, parity_images=_source(material))
-    figures = {"precision": report.precision_mode, **_parity_figures(report.parity)}
+    baked = tftrt_yolo.BakedOptions(parity_images=_source(material))
+    report = convert(export_dir, conversion, accelerator=accelerator, baked=baked)
     _check_parity(report.parity, report.precision_mode)
-    return Finding(PASSED, figures=figures)
+    return Finding(PASSED, figures={"precision": report.precision_mode, **_parity_figures(report.parity)})
 
 
 def _preflight(material: Material, export_dir: Path, precision_mode: str) -> Finding:
