@@ -18,7 +18,7 @@ from tftrt_yolo.ground.version import __version__
 
 _HOME_OF = {
     "export": "exporter.export",
-    "ExportReport": "exporter.export",
+    "ExportReport": "exporter.export_report",
     "convert": "converter.convert",
     "TensorRTOptions": "converter.tensorrt_options",
     "BakedOptions": "converter.baked.baked_options",

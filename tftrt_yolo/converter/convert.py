@@ -19,6 +19,7 @@ from tftrt_yolo.converter.baked.baked_options import BakedOptions
 from tftrt_yolo.converter.conversion_report import ConversionReport
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.exporter import export_report
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.files import directories
@@ -106,6 +107,7 @@ def convert(
             seconds=time.perf_counter() - start,
         )
         report.write(partial_dir)
+        export_report.keep(source, partial_dir)
         digests.seal(partial_dir, source.metadata)
     return report
 

@@ -203,7 +203,7 @@ def check(*, fix: bool = False) -> Environment:
 def look() -> Environment:
     """As `check`, without starting a process: what closes the network of workers stays unknown."""
     importlib.invalidate_caches()  # a package may have been installed since the last look
-    tools = {name: _installed(name) for name in TESTED_EXPORT_TOOLS}
+    tools = {name: installed(name) for name in TESTED_EXPORT_TOOLS}
     common = {"python_version": platform.python_version(), "export_tools": tools}
     if importlib.util.find_spec("tensorflow") is None:
         return Environment(
@@ -328,7 +328,7 @@ def _gpus() -> tuple[str, ...]:
     )
 
 
-def _installed(name: str) -> str | None:
+def installed(name: str) -> str | None:
     """Version of a package, None if it is missing."""
     try:
         return importlib.metadata.version(name)

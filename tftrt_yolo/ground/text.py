@@ -83,6 +83,12 @@ def shown(path: object, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[: most // 3]} ... {line[-most // 3 :]}"
 
 
+def sides(size_hw: tuple[int, int]) -> str:
+    """A size of images for a reader: "640" of a square, otherwise "640 x 480", width and height."""
+    height, width = size_hw
+    return f"{width}" if width == height else f"{width} x {height}"
+
+
 def in_picture(name: object, most: int = 30) -> str:
     r"""A name as matplotlib may draw it: as `shown`, and what stands between two "$" is not taken for a formula."""
     return shown(name, most).replace("$", r"\$")

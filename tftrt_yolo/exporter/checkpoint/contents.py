@@ -47,6 +47,7 @@ class Contents:
       modules: Path in the network to each module's record; the network itself is "".
       tensors: Name in the state to tensor; parameters and buffers alike.
       storages: Key to the bytes of tensors.
+      train_args: What the file holds as the arguments of its training; unchecked, see `image_size.read`.
     """
 
     weights: str
@@ -54,6 +55,7 @@ class Contents:
     modules: dict[str, Record]
     tensors: dict[str, torch.Tensor]
     storages: dict[str, bytes]
+    train_args: object = None
 
     @property
     def model_yaml(self) -> object:
@@ -110,6 +112,7 @@ def read(weights: str) -> Contents:
         modules=modules,
         tensors=_tensors(weights, modules, storages),
         storages=storages,
+        train_args=document.get("train_args") if isinstance(document, dict) else None,
     )
 
 

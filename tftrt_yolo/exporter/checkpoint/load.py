@@ -19,7 +19,8 @@ from ultralytics.utils import ROOT
 
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.exporter import official, surgery
-from tftrt_yolo.exporter.checkpoint import contents, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint import contents, image_size, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint.image_size import TrainedSize
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import counted, first_line, quoted
@@ -65,24 +66,28 @@ def load(weights: str) -> Yolo:
       CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, or not what
         Ultralytics builds from its YAML.
     """
-    module, names = read(weights)
+    module, names, trained = read(weights)
     head = module.model[-1]
     if getattr(head, "one2one_cv2", None) is not None:
         head.end2end = True  # of two branches the one that needs no suppression; fuse() drops the other
     module = module.float().eval().fuse(verbose=False)
     surgery.replace_blocks(module)
+    task, stride = _TASK_OF_HEAD[type(head).__name__], int(max(module.stride))
     facts = ModelFacts(
-        task=_TASK_OF_HEAD[type(head).__name__].name,
+        task=task.name,
         names=names,
         head=_head_spec(head, len(names)),
-        stride=int(max(module.stride)),
+        stride=stride,
         num_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        default_size_hw=image_size.frame_size(trained.size_hw or (task.default_size,) * 2, stride),
+        trained_size_hw=trained.size_hw,
+        size_note=trained.note,
     )
     return Yolo(module, facts)
 
 
-def read(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
-    """As `load`, but neither fused nor changed: the network, float32, and the names of its classes."""
+def read(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
+    """As `load`, but neither fused nor changed: the network, float32, its classes' names, and its training's size."""
     is_yaml = Path(weights).suffix.lower() in official.YAML_SUFFIXES
     return _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
 
@@ -100,8 +105,8 @@ def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
     )
 
 
-def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
-    """The network of a checkpoint, built anew, and the names of its classes."""
+def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
+    """The network of a checkpoint, built anew, the names of its classes, and at which size it was trained."""
     if not os.path.exists(weights):
         raise official.missing(weights)
     found = contents.read(weights)
@@ -113,14 +118,15 @@ def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
         )
     document = _checked(found.model_yaml, weights)
     module = rebuild.rebuild(found, document, task.name)
-    return module, contents.names_of(found, document["nc"])
+    trained = image_size.read(found.train_args, found.network.attributes.get("args"))
+    return module, contents.names_of(found, document["nc"]), trained
 
 
-def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
+def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
     """A network with random weights, and numbers for names."""
     document = _checked(_read_yaml(weights), weights)
     module = rebuild.build(document, weights, _TASK_OF_HEAD[model_yaml.head_of(document)].name)
-    return module, {index: str(index) for index in range(document["nc"])}
+    return module, {index: str(index) for index in range(document["nc"])}, image_size.UNTRAINED
 
 
 def _read_yaml(weights: str) -> dict:

@@ -57,7 +57,9 @@ def check_tiff(data: bytes) -> None:
             "or TIFF first."
         )
     if facts.is_planar and bits > 8 and facts.num_channels > 1 and not facts.is_compressed:
-        raise UnreadableError(f"has a plane of {bits}-bit values for each channel. Save them pixel by pixel, or as 8 bits.")
+        raise UnreadableError(
+            f"has a plane of {bits}-bit values for each channel. Save them pixel by pixel, or as 8 bits."
+        )
 
 
 def prepare(image: PIL.Image.Image) -> None:
