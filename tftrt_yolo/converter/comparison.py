@@ -59,6 +59,7 @@ def compare(source: SavedModelHandle, converted: SavedModelHandle, images: Seque
         extra=extra,
         differences=largest,
         device=candidate.backend.device,
+        arithmetic=candidate.backend.arithmetic,
     )
 
 

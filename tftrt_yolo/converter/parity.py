@@ -43,6 +43,7 @@ class Parity:
       differences: The largest over the matched ones: "boxes (px)" over the four edges in pixels of the images,
         "scores", and what else the task has.
       device: Where both ran, in TensorFlow's words.
+      arithmetic: How the conversion computed, where that is not what it was converted for; see `Backend`.
     """
 
     images: int
@@ -51,6 +52,7 @@ class Parity:
     extra: int
     differences: dict[str, float]
     device: str
+    arithmetic: str = ""
 
     def __str__(self) -> str:
         """One line for a reader."""
@@ -61,4 +63,5 @@ class Parity:
         return (
             f"{self.matched} of {self.detections} detections matched on {images} ({self.device}), {self.extra} extra"
             + (f"; {largest}" if largest else "")
+            + (f"; {self.arithmetic}" if self.arithmetic else "")
         )

@@ -48,16 +48,20 @@ class Dataset:
       split: Which part of it; empty where there is one only.
       examples: The images that are there.
       missing: Paths of the images that are not.
+      skipped_labels: Bad labels that were left out, each with its place and fault.
+      notes: How it was taken where it does not say all, for the report.
     """
 
     name: str
     split: str
     examples: tuple[Example, ...]
     missing: tuple[str, ...]
+    skipped_labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for a reader."""
-        objects = sum(len(example.truth) for example in self.examples)
+        objects = sum(example.truth.num_objects for example in self.examples)
         backgrounds = sum(not len(example.truth) for example in self.examples)
         split = f" ({self.split})" if self.split else ""
         return f"{self.name}{split}: {len(self.examples):,} images, {objects:,} objects, {backgrounds:,} backgrounds"

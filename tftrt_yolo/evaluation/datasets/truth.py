@@ -41,6 +41,11 @@ class Truth:
         """How many objects."""
         return len(self.classes)
 
+    @property
+    def num_objects(self) -> int:
+        """How many of them are single objects, and no crowds."""
+        return len(self) if self.are_crowds is None else int(np.count_nonzero(~self.are_crowds))
+
     def in_pixels(self, size_hw: tuple[int, int]) -> "Truth":
         """Scales labels that are fractions of an image's sides to its pixels.
 
