@@ -95,11 +95,11 @@ class EvaluationReport:
       num_images: Images that were measured on.
       num_objects: Labelled objects on them, without crowds; for classify, one an image.
       num_backgrounds: Images without any label; whatever is found on them is wrong.
-      missing_images: Paths of the images that were skipped because they are not there.
+      missing_images: Paths of the images that were skipped because they are not there, or in a format that is not read.
       classes: The classes that have a label.
       models: The SavedModel, and what it was compared to.
       num_crowds: COCO's crowds on the images, regions where a detection is neither right nor wrong.
-      skipped_labels: Labels that were left out because they are bad, each with its file, line and fault.
+      skipped_labels: The bad labels for which images were left out, the first of each image, with its place and fault.
       notes: What a reader must know of the figures: how the data set was taken, and what a model computed where that is
         not what it was converted for.
     """

@@ -132,9 +132,9 @@ def _run_all(
 def _in_pixels(example: Example, size_hw) -> Truth:
     """What is on an image, in its pixels."""
     size_hw = tuple(map(int, size_hw))
-    if example.size_hw is None:
+    if not example.is_in_pixels:
         return example.truth.in_pixels(size_hw)
-    if tuple(example.size_hw) != size_hw:
+    if example.size_hw is not None and tuple(example.size_hw) != size_hw:
         raise DatasetError(
             f"{example.path} is of {list(size_hw)}, height and width, and its labels say {list(example.size_hw)}. Give "
             "the images that were labelled."

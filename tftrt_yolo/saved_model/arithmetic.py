@@ -50,10 +50,9 @@ def of_baked(conversion: Mapping, device: str) -> str:
     """
     accelerator, precision_mode = conversion["accelerator"], conversion["precision_mode"]
     if accelerator == "xla":
-        is_other = device == "CPU" and precision_mode != "FP32"
-        return (
-            f"computed in {precision_mode} by XLA on a CPU, which rounds at other places than a GPU" if is_other else ""
-        )
+        if device == "GPU" or precision_mode == "FP32":
+            return ""
+        return f"computed in {precision_mode} by XLA on a CPU, which rounds at other places than a GPU"
     if device == "GPU":
         return f"computed in {precision_mode} on a GPU, and not by oneDNN on a CPU"
     if precision_mode == "BF16" and not environment.bfloat16_flags():
