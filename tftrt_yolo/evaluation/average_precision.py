@@ -98,7 +98,8 @@ class AveragePrecision:
             one.createIndex()
         evaluation = self._evaluation(truths, found)
         evaluation.params.imgIds = list(range(len(images)))
-        evaluation.evaluate()
+        with np.errstate(over="ignore"):  # distances of key points of an area below 0, which is ignored
+            evaluation.evaluate()
         records = evaluation._evalImgs_cpp  # class by class, image by image
         for index, matches in enumerate(self._matches):
             matches += records[index * len(images) : (index + 1) * len(images)]

@@ -135,6 +135,8 @@ def _index(index: object, place: str) -> int:
 
 def _whole(value: object) -> int | None:
     """A whole number, written in whatever way YAML leaves it."""
+    if isinstance(value, bool):
+        return None
     try:
         return int(value) if isinstance(value, (int, str)) or value == int(value) else None
     except (TypeError, ValueError, OverflowError):

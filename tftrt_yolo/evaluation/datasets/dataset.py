@@ -55,8 +55,8 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
             )
     if not there:
         skipped = labelled.skipped_labels
-        found = f"; {counted(len(skipped), 'image')} with bad labels were left out, {skipped[0]}" if skipped else ""
-        raise DatasetError(f"{shown(data)} has no image in '{options.split}'. Expected at least one{found}.")
+        left = f" {counted(len(skipped), 'image')} with bad labels left out: {skipped[0]}" if skipped else ""
+        raise DatasetError(f"{shown(data)} has no image in '{options.split}'. Expected at least one.{left}")
     return Dataset(
         name=str(data),
         split=labelled.split,

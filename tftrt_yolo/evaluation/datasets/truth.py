@@ -27,8 +27,8 @@ class Truth:
       corners: (n, 4, 2) float64, x and y of the corners of oriented boxes; None where the labels have none.
       areas: (n,) float64, by which distances of keypoints are judged; None for 0.53 of the box's, as Ultralytics.
       are_crowds: (n,) bool, COCO's iscrowd: a region of many objects, where detections are neither right nor wrong.
-      num_keypoints: (n,) int64, COCO's own count of labelled keypoints: an object with 0 is ignored; None to count those
-        that are visible.
+      num_keypoints: (n,) int64, COCO's own count of labelled keypoints: an object with 0 is ignored; None to count
+        those that are visible.
     """
 
     classes: np.ndarray

@@ -47,7 +47,8 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     rows, orphans = _annotations_by_image(path, document["annotations"], images)
     class_of, notes = _classes(path, document, model)
     if orphans:
-        notes.append(f"{counted(orphans, 'annotation')} of images that the file does not list were passed over")
+        passed = counted(orphans, "annotation was", "annotations were")
+        notes.append(f"{passed} passed over, of images that the file does not list")
     examples, skipped = [], []
     for key, (file, size_hw) in images.items():
         try:
