@@ -60,6 +60,7 @@ def compare(
         extra=extra,
         differences=largest,
         device=candidate.backend.device,
+        arithmetic=candidate.backend.arithmetic,
     )
 
 

@@ -45,6 +45,7 @@ class Parity:
       differences: The largest over the matched ones: "boxes (px)" over the four edges in pixels of the images,
         "scores", and what else the task has.
       device: Where both ran, in TensorFlow's words.
+      arithmetic: How the conversion computed, where that is not what it was converted for; see `Backend`.
     """
 
     images: int
@@ -53,6 +54,7 @@ class Parity:
     extra: int
     differences: dict[str, float]
     device: str
+    arithmetic: str = ""
 
     def __str__(self) -> str:
         """One line for a reader."""
@@ -62,5 +64,7 @@ class Parity:
         largest = ", ".join(f"{label} within {value:.2g}" for label, value in self.differences.items())
         return (
             f"{self.matched} of {counted(self.detections, 'detection')} matched on {images} ({self.device}), "
-            f"{self.extra} extra" + (f"; {largest}" if largest else "")
+            f"{self.extra} extra"
+            + (f"; {largest}" if largest else "")
+            + (f"; {self.arithmetic}" if self.arithmetic else "")
         )

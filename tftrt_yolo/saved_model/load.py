@@ -25,7 +25,7 @@ from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
 from tftrt_yolo.ground.files import fields
 from tftrt_yolo.ground.text import counted, first_line, quoted, shown
-from tftrt_yolo.saved_model import saved_model_pb
+from tftrt_yolo.saved_model import arithmetic, saved_model_pb
 from tftrt_yolo.saved_model.batches import MOST_SIZE, CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
@@ -46,12 +46,15 @@ class Backend:
       name: "TensorRT", "TensorRT stand-in" (a rehearsal: it computes on the host), "XLA" or "TensorFlow".
       device: The device in TensorFlow's words.
       reason: Why it is this one.
+      arithmetic: How it computes, where that is not what the model was converted for, and its figures are others than
+        those of the accelerator; empty elsewhere.
       compiled_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; None where it does not.
     """
 
     name: str
     device: str
     reason: str
+    arithmetic: str = ""
     compiled_sizes: CompiledSizes | None = None
 
     @property
@@ -61,7 +64,7 @@ class Backend:
 
     def __str__(self) -> str:
         """One line for a reader."""
-        return f"{self.name} on {self.device}: {self.reason}"
+        return f"{self.name} on {self.device}: {self.reason}" + (f"; {self.arithmetic}" if self.arithmetic else "")
 
 
 def load(
@@ -99,7 +102,9 @@ def load(
         is_whole = set(built) >= set(engines)
         reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
         signatures = _load_with_engines(handle, meta_graph, built) if built else load_whole(handle, meta_graph)
-        return signatures, Backend(_STAND_IN if machine.has_stand_in else _TENSORRT, device, reason)
+        if machine.has_stand_in:
+            return signatures, Backend(_STAND_IN, device, reason, arithmetic.OF_STAND_IN)
+        return signatures, Backend(_TENSORRT, device, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {counted(len(engines), 'TensorRT engine')}, which cannot run here: "
@@ -107,7 +112,8 @@ def load(
             "runs their native segments in TensorFlow."
         )
     reason = f"native segments in place of {counted(len(engines), 'TensorRT engine')}: {machine.why_no_engines}"
-    return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason)
+    computed = arithmetic.of_native_segments(meta_graph.graph_def, engines)  # before the engines are replaced
+    return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason, computed)
 
 
 def _check_builder(handle: SavedModelHandle, *, has_stand_in: bool) -> None:
@@ -152,13 +158,14 @@ def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
     if handle.conversion is None:
         return Backend("TensorFlow", device, "the model was not converted")
     accelerator, precision_mode = handle.conversion["accelerator"], handle.conversion["precision_mode"]
+    computed = arithmetic.of_baked(handle.conversion, device)
     if accelerator != "xla":
-        return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}")
+        return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}", computed)
     sizes = _compiled_sizes(handle)
     reason = f"{precision_mode}, compiled for {sizes or 'each batch size'}"
     if device == "CPU":
         reason += "; on a CPU an export, or one converted for onednn, is faster"
-    return Backend("XLA", device, reason, sizes)
+    return Backend("XLA", device, reason, computed, sizes)
 
 
 def _compiled_sizes(handle: SavedModelHandle) -> CompiledSizes | None:
