@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.graph import crop
+from tftrt_yolo.graph import crop, empty_batches
 from tftrt_yolo.graph import letterbox as framing
+from tftrt_yolo.graph.encoded import images as encoded_images
 from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.tasks.table import TASKS
 
@@ -45,6 +46,7 @@ def save(
         SavedModel. Letterboxing stays outside, so that only a new batch size compiles anew and no new image size.
     """
     size_hw, task = metadata.image_size_hw, TASKS[metadata.task]
+    network = empty_batches.guarded(network)
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
     uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
 
@@ -87,7 +89,9 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped
 
     @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def encoded(image_bytes):
-        return predict(*framing.decode_each(image_bytes, size_hw, fit))
+        read = encoded_images.read_each(image_bytes, size_hw, fit)
+        outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
+        return outputs | {contract.STATUS: read.status}
 
     @_graph_function(input_signature=[images_spec, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
     def padded(images, sizes):
