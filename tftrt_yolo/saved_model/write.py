@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.graph import crop
+from tftrt_yolo.graph import crop, empty_batches
 from tftrt_yolo.graph import letterbox as framing
+from tftrt_yolo.graph.encoded import images as encoded_images
 from tftrt_yolo.saved_model import endpoint
 from tftrt_yolo.saved_model.batches import CompiledSizes, fill_batches
 from tftrt_yolo.saved_model.trust import digests
@@ -49,6 +50,7 @@ def save(
     """
     size_hw, task = metadata.image_size_hw, TASKS[metadata.task]
     jit_compile = True if compiled_sizes else None
+    network = empty_batches.guarded(network)
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
     uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
 
@@ -89,7 +91,9 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped
 
     @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def encoded(image_bytes):
-        return predict(*framing.decode_each(image_bytes, size_hw, fit))
+        read = encoded_images.read_each(image_bytes, size_hw, fit)
+        outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
+        return outputs | {contract.STATUS: read.status}
 
     @_graph_function(input_signature=[endpoint.IMAGES_SPEC, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
     def padded(images, sizes):

@@ -61,6 +61,7 @@ _COUNTS = {
     "scores": Spec("float", (None, "N")),
     "classes": Spec("int32", (None, "N")),
 }
+_STATUS = {contract.STATUS: Spec("string", (None,))}
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",
@@ -85,7 +86,8 @@ def check(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> None:
         signature = meta_graph.signature_def[key]
         for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             found = {name: _spec(tensor) for name, tensor in tensors.items()}
-            _compare(handle, f"{kind}{{}} of signature `{key}`", found, _expected(handle.metadata, key, kind), sizes)
+            expected = _expected(handle.metadata, key, kind, found)
+            _compare(handle, f"{kind}{{}} of signature `{key}`", found, expected, sizes)
     if handle.is_complete:
         _check_conversion(handle, meta_graph)
 
@@ -109,7 +111,7 @@ def check_functions(handle: SavedModelHandle, signatures: Mapping) -> None:
             )
             for name, tensor in signatures[key].structured_outputs.items()
         }
-        expected = _expected(handle.metadata, key, "output")
+        expected = _expected(handle.metadata, key, "output", found)
         known = {name: _filled(spec, expected.get(name, spec)) for name, spec in found.items()}
         _compare(handle, f"output{{}} of the function behind signature `{key}`", known, expected, sizes)
 
@@ -121,18 +123,19 @@ def _sizes(metadata: contract.Metadata) -> dict[str, int]:
     return sizes | ({"K": metadata.keypoint_shape[0]} if metadata.keypoint_shape else {})
 
 
-def _expected(metadata: contract.Metadata, key: str, kind: str) -> dict[str, Spec]:
-    """The inputs or outputs of a signature, by what the task has."""
+def _expected(metadata: contract.Metadata, key: str, kind: str, found: dict[str, Spec]) -> dict[str, Spec]:
+    """The inputs or outputs of a signature, by what the task has; older versions' `encoded` has no status."""
     if kind == "input":
         return _INPUTS[key]
+    beside = _STATUS if key == contract.ENCODED and contract.STATUS in found else {}
     task = TASKS[metadata.task]
     if not task.select:
-        return {name: _WHOLE[name] for name in task.dense}
+        return {name: _WHOLE[name] for name in task.dense} | beside
     is_network = key == contract.NETWORK
     axis = "A" if is_network else "N"
-    found = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}
-    found |= {name: _WHOLE[name] for name in task.per_image}
-    return found | ({"scores": Spec("float", (None, "A", "C"))} if is_network else _COUNTS)
+    of_objects = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}
+    of_objects |= {name: _WHOLE[name] for name in task.per_image}
+    return of_objects | ({"scores": Spec("float", (None, "A", "C"))} if is_network else _COUNTS) | beside
 
 
 def _spec(tensor) -> Spec:
