@@ -50,7 +50,8 @@ def save(
     """
     size_hw, task = metadata.image_size_hw, TASKS[metadata.task]
     jit_compile = True if compiled_sizes else None
-    network = empty_batches.guarded(network)
+    if not compiled_sizes:  # which give no empty batch
+        network = empty_batches.guarded(network)
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
     uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
 
