@@ -40,6 +40,8 @@ _HOME_OF = {
     "Predictor": "predictor.predictor",
     "predict": "predictor.predict",
     "PredictionReport": "predictor.predict",
+    "SelectionOptions": "selection",
+    "SourceOptions": "predictor.source_options",
     "check": "ground.environment",
     "Environment": "ground.environment",
     "benchmark": "workflows.benchmark",

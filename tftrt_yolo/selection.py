@@ -14,6 +14,7 @@ from tftrt_yolo.ground.files import fields
 from tftrt_yolo.ground.text import counted, quoted, shown
 
 _MOST_SHOWN = 20  # classes in a message
+_MAX_CANDIDATES = 1_024
 MOST_DETECTIONS = 100_000  # an image; the outputs are as long, and so is what they are selected from
 
 
@@ -26,16 +27,19 @@ class Selection:
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image, 100,000 or fewer; the outputs are padded to it.
       max_candidates: At most this many boxes an image, the best, take part in non-maximum suppression; 100,000 or
-        fewer. Where max_detections is more, as many as that take part.
+        fewer. None for 1,024, and where max_detections is more for as many as that: else it could not be reached.
     """
 
     score_threshold: float = 0.25
     iou_threshold: float = 0.7
     max_detections: int = 300
-    max_candidates: int = 1_024
+    max_candidates: int | None = None
 
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
+        if self.max_candidates is None:
+            enough = max(_MAX_CANDIDATES, _check_most("max_detections", self.max_detections))
+            object.__setattr__(self, "max_candidates", enough)  # the dataclass is frozen
         checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
         checks |= dict.fromkeys(("max_detections", "max_candidates"), _check_most)
         for name, check in checks.items():
@@ -78,6 +82,13 @@ class SelectionOptions(Options):
         """What is not None, by name."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in found.items() if value is not None}
+
+    def applied_to(self, own: Selection) -> Selection:
+        """A model's own selection with the numbers that were given; it is what an export with these has."""
+        numbers = {name: value for name, value in self.asked().items() if hasattr(own, name)}
+        if self.max_detections is not None:
+            numbers["max_candidates"] = None
+        return dataclasses.replace(own, **numbers)
 
     def class_indices(self, names: Mapping[int, str]) -> tuple[int, ...] | None:
         """The indices of the classes that count, in order.

@@ -282,10 +282,9 @@ class Predictor:
 
     def _batch_size_for(self, asked: SelectionOptions, batch_size: int) -> int:
         """The batch size, or a smaller one where the pairs of as many boxes as are asked for would fill the memory."""
-        most = asked.max_detections or 0
-        if most <= self.metadata.selection.max_candidates:
-            return batch_size
-        return max(1, min(batch_size, _MOST_PAIRS // most**2))
+        candidates = asked.applied_to(self.metadata.selection).max_candidates
+        is_more = candidates > self.metadata.selection.max_candidates
+        return max(1, min(batch_size, _MOST_PAIRS // candidates**2)) if is_more else batch_size
 
     def _asked_signatures(self, asked: SelectionOptions) -> Mapping[str, Callable]:
         """Signatures that select what is asked for; they are traced at the first call, and never again."""

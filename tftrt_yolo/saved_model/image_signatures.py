@@ -103,17 +103,12 @@ def in_tensors(asked: SelectionOptions, metadata: Metadata) -> RunTimeSelection:
     Raises:
       ValueError: If a class is none of the model's.
     """
-    own, indices = metadata.selection, asked.class_indices(metadata.names)
-
-    def number(name: str, dtype: tf.DType) -> tf.Tensor:
-        given = getattr(asked, name)
-        return tf.constant(getattr(own, name) if given is None else given, dtype)
-
+    numbers, indices = asked.applied_to(metadata.selection), asked.class_indices(metadata.names)
     return RunTimeSelection(
-        score_threshold=number("score_threshold", tf.float32),
-        iou_threshold=number("iou_threshold", tf.float32),
-        max_detections=number("max_detections", tf.int32),
-        max_candidates=tf.constant(own.max_candidates, tf.int32),
+        score_threshold=tf.constant(numbers.score_threshold, tf.float32),
+        iou_threshold=tf.constant(numbers.iou_threshold, tf.float32),
+        max_detections=tf.constant(numbers.max_detections, tf.int32),
+        max_candidates=tf.constant(numbers.max_candidates, tf.int32),
         allowed=tf.constant([indices is None or index in indices for index in sorted(metadata.names)]),
         is_class_agnostic=tf.constant(bool(asked.class_agnostic)),
     )
