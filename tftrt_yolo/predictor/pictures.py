@@ -2,7 +2,7 @@
 
 names = pictures.Names(Path("pictures"))
 path = names.path_for(Path("bus.jpg"), picture.shape[:2])
-path = pictures.write(picture, path)
+pictures.write(picture, path)
 """
 
 import collections
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import first_line, shown
 
 # The formats that pictures are written in; of the others that are read, a GIF has too few colours, and the rest are not
 # written by every Pillow. Pixels of a side. Sources: JPEG_MAX_DIMENSION of libjpeg's jmorecfg.h, WEBP_MAX_DIMENSION of
@@ -48,15 +48,22 @@ class Names:
           that name was before.
         """
         suffix = image.suffix.lower()
-        is_writable = suffix in _MOST_SIDE and max(size_hw) <= (_MOST_SIDE[suffix] or max(size_hw))
+        has_encoder = PIL.Image.registered_extensions().get(suffix) in PIL.Image.SAVE
+        is_writable = suffix in _MOST_SIDE and has_encoder and max(size_hw) <= (_MOST_SIDE[suffix] or max(size_hw))
         stem, ending = (image.stem, image.suffix) if is_writable else (image.name, _OTHERWISE)
         stem = _cut(stem, _MOST_NAME_BYTES - len(os.fsencode(ending)))
-        for number in itertools.count(self._given[stem + ending] + 1):
-            numbered = f"{_cut(stem, _MOST_NAME_BYTES - _NUMBER_BYTES - len(ending))}_{number}" if number > 1 else stem
-            path = self._folder / (numbered + ending)
-            if not path.exists():
-                self._given[stem + ending] = number
-                return path
+        numbers = itertools.count(self._given[stem + ending] + 1)
+        number, path = next(
+            (number, path) for number in numbers if not (path := self._numbered(stem, number, ending)).exists()
+        )
+        self._given[stem + ending] = number
+        return path
+
+    def _numbered(self, stem: str, number: int, ending: str) -> Path:
+        """The path of the first, second, ... picture of a name."""
+        if number > 1:
+            stem = f"{_cut(stem, _MOST_NAME_BYTES - _NUMBER_BYTES - len(ending))}_{number}"
+        return self._folder / (stem + ending)
 
 
 def _cut(text: str, most_bytes: int) -> str:
@@ -67,29 +74,23 @@ def _cut(text: str, most_bytes: int) -> str:
     return encoded[:most_bytes].decode("utf-8", "ignore") or os.fsdecode(encoded[:most_bytes])
 
 
-def write(picture: np.ndarray, path: Path) -> Path:
+def write(picture: np.ndarray, path: Path) -> None:
     """Writes a picture; the name's ending gives the format.
 
     Args:
       picture: (height, width, 3) uint8, RGB.
       path: A path that `Names` gave.
 
-    Returns:
-      The path; of a picture that its format cannot hold, that of a PNG in its place.
-
     Raises:
       OSError: If it cannot be written; the message says which picture, and why.
     """
-    image = PIL.Image.fromarray(picture)
+    # Pillow itself sees no ending in "..jpg", a name that begins with dots.
+    file_format = next(PIL.Image.registered_extensions()[end] for end in _MOST_SIDE if path.name.lower().endswith(end))
     try:
-        image.save(path, quality=95)
-        return path
+        PIL.Image.fromarray(picture).save(path, file_format, quality=95)
     except (KeyError, OSError, ValueError) as error:
-        path.unlink(missing_ok=True)
-        if getattr(error, "errno", None) is None and path.suffix.lower() != _OTHERWISE:  # the encoder's, not the disk's
-            return write(picture, path.with_name(path.name[-_MOST_NAME_BYTES + len(_OTHERWISE) :] + _OTHERWISE))
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise OSError(
             f"The picture {shown(path.name)} of {picture.shape[1]:,} x {picture.shape[0]:,} pixels cannot be written: "
-            f"{reason}. Nothing of this run was kept; make room or choose another folder."
+            f"{reason}. Expected a folder with room for it; nothing of this run was kept."
         ) from error

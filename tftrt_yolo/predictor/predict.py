@@ -130,7 +130,8 @@ def predict(
         for path, image, result in predictor.with_images(paths, batch_size=batch_size, on_unreadable=on_unreadable):
             rows = task.rows(result, names)
             drawn = task.draw(image, result, names)
-            picture_path = pictures.write(drawn, picture_names.path_for(path, drawn.shape[:2]))
+            picture_path = picture_names.path_for(path, drawn.shape[:2])
+            pictures.write(drawn, picture_path)
             header = {
                 "image": str(path),
                 "picture": picture_path.name,

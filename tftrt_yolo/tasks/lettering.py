@@ -76,8 +76,8 @@ def _of(names: tuple[str, ...]) -> Lettering:
     unknown = [index for index, text in enumerate(texts) if not _shows(letters, text)]
     if unknown:
         logging.warning(
-            "%d of %d class names cannot be drawn with a font of this machine (%s); pictures show %s instead. Install a "
-            "font that has these letters, such as Noto's (apt install fonts-noto-cjk).",
+            "%d of %d class names cannot be drawn with a font of this machine (%s); pictures show %s instead. Install "
+            "a font that has these letters, such as Noto's (apt install fonts-noto-cjk).",
             len(unknown),
             len(names),
             ", ".join(texts[index] for index in unknown[:3]),

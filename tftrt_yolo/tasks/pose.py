@@ -106,8 +106,8 @@ def boxes(key_points):
 def draw(image: np.ndarray, key_points, names: np.ndarray) -> np.ndarray:
     """Draws boxes, labels, the key points that are sure enough, and of a person the limbs, on a copy of an image.
 
-    The key points and limbs of COCO's persons have Ultralytics' colours, by part of the body; of any other skeleton each
-    key point has one of its own.
+    The key points and limbs of COCO's persons have Ultralytics' colours, by part of the body; of any other skeleton
+    each key point has one of its own.
     """
     from tftrt_yolo.tasks import skeleton
 

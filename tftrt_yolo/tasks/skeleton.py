@@ -55,4 +55,3 @@ def _colors_of(num_points: int) -> dict[tuple[int, int, int], list[int]]:
     for index in range(num_points):
         found.setdefault(sv.ColorPalette.DEFAULT.by_idx(index).as_rgb(), []).append(index)
     return found
-

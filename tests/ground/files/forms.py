@@ -134,7 +134,9 @@ def _png():
         kind = " interlaced" if is_interlaced else ""
         for bits in (1, 2, 4):
             yield Form(
-                f"png grey {bits} bit{kind}", ".png", png(_GREY >> (8 - bits), bits=bits, colour=0, is_interlaced=is_interlaced)
+                f"png grey {bits} bit{kind}",
+                ".png",
+                png(_GREY >> (8 - bits), bits=bits, colour=0, is_interlaced=is_interlaced),
             )
         yield Form(f"png grey 8 bit{kind}", ".png", png(_GREY, colour=0, is_interlaced=is_interlaced))
         yield Form(f"png grey 16 bit{kind}", ".png", png(_DEEP, bits=16, colour=0, is_interlaced=is_interlaced))
@@ -178,7 +180,9 @@ def _bmp():
         kind = " top down" if is_top_down else ""
         for bits in (1, 4):
             indices, palette = _INDICES % (1 << bits), _COLOURS[: 1 << bits]
-            yield Form(f"bmp {bits} bit{kind}", ".bmp", bmp(indices, bits=bits, palette=palette, is_top_down=is_top_down))
+            yield Form(
+                f"bmp {bits} bit{kind}", ".bmp", bmp(indices, bits=bits, palette=palette, is_top_down=is_top_down)
+            )
         wide = np.tile(_COLOURS, (16, 1))
         yield Form(f"bmp 8 bit{kind}", ".bmp", bmp(_INDICES, bits=8, palette=wide, is_top_down=is_top_down))
         yield Form(f"bmp 24 bit{kind}", ".bmp", bmp(_ARRAY[..., ::-1], bits=24, is_top_down=is_top_down))
@@ -288,7 +292,9 @@ def _tiff():
     yield Form("tiff of grey pages", ".tif", grey_pages)
     yield from _without_range()
     preview = ((254, 4, [1]), (50_706, 1, [1, 4, 0, 0]))
-    yield Form("dng with a preview", ".dng", tiff(_ARRAY, tags=preview), "is a camera's raw file .DNG. and holds only a")
+    yield Form(
+        "dng with a preview", ".dng", tiff(_ARRAY, tags=preview), "is a camera's raw file .DNG. and holds only a"
+    )
     whole = ((254, 4, [0]), (50_706, 1, [1, 4, 0, 0]))
     yield Form("dng that is a picture", ".dng", tiff(_ARRAY, tags=whole))
     raw = tiff(_DEEP, photometric=1, tags=((262, 3, [32_803]), (50_706, 1, [1, 4, 0, 0])))
@@ -402,7 +408,9 @@ def _strangers():
     yield Form("pdf", ".pdf", b"%PDF-1.7\n", "is PDF[.] .*Save its pages")
     yield Form("eps", ".eps", saved(_RGB, "EPS"), "is PostScript")
     yield Form("web page", ".jpg", b"<!DOCTYPE html>\n<html>", "is a web page .*Download the picture itself")
-    yield Form("pointer", ".jpg", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS.*git lfs pull")
+    yield Form(
+        "pointer", ".jpg", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS.*git lfs pull"
+    )
     yield Form("archive", ".png", b"PK\x03\x04" + box, "is an archive[.] .*Unpack it first")
     yield Form("numpy", ".npy", b"\x93NUMPY\1\0", "is an array of NumPy[.] .*pass the array")
 

@@ -98,7 +98,9 @@ def test_pillow_images_without_range(mode):
         read_image(image)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"]
+)
 def test_pillow_images_in_memory(mode):
     """Pillow's own conversion: an image without a file has no reader of Ultralytics'."""
     image = {

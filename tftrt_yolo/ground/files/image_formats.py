@@ -58,7 +58,11 @@ _STRANGERS = tuple(
         (rb"II\xbc\x01", "JPEG XR", _CONVERT),
         (rb"P[Ff][\r\n ]", "PFM, whose values have no known range", "Scale them to 0 to 255 and save 8 bits"),
         (rb"\x76\x2f\x31\x01", "OpenEXR, whose values have no known range", "Scale them to 0 to 255 and save 8 bits"),
-        (rb"#\?RAD|#\?RGBE", "Radiance HDR, whose values have no known range", "Scale them to 0 to 255 and save 8 bits"),
+        (
+            rb"#\?RAD|#\?RGBE",
+            "Radiance HDR, whose values have no known range",
+            "Scale them to 0 to 255 and save 8 bits",
+        ),
         (rb"FUJIFILMCCD-RAW|II(RO|RS|U\0)|FOVb|\0MRM", "a camera's raw file", _RAW),
         (rb"8BPS", "Photoshop's PSD", _CONVERT),
         (rb"\x00\x00[\x01\x02]\x00[^\x00]\x00", "an icon (ICO)", _CONVERT),
@@ -107,8 +111,7 @@ def of(data: bytes) -> str:
       One of `FORMATS`: Pillow's name of it.
 
     Raises:
-      UnreadableError: If it is none of them; the message is the rest of a sentence that begins with the file's name, with
-        what to do.
+      UnreadableError: If it is none of them, with what to do: the rest of a sentence that begins with the file's name.
     """
     PIL.Image.init()
     start = data[:512]
