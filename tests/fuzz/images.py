@@ -10,6 +10,8 @@ import PIL.Image
 
 from tests.conftest import DATA, IMAGES, TINY_WEIGHTS
 from tests.fuzz import damages
+from tests.ground.files import forms
+from tftrt_yolo.ground.files.image_formats import FORMATS
 
 _FORMATS = {
     "JPEG": ("RGB", "L", "CMYK", "YCbCr"),
@@ -18,8 +20,26 @@ _FORMATS = {
     "GIF": ("L", "P", "RGB", "RGBA"),
     "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F", "LAB"),
     "WEBP": ("RGB", "RGBA", "L"),
+    "PPM": ("1", "L", "RGB", "I;16"),
+    **({"AVIF": ("RGB", "RGBA", "L")} if "AVIF" in FORMATS else {}),
+    **({"JPEG2000": ("RGB", "RGBA", "L", "I;16")} if "JPEG2000" in FORMATS else {}),
 }
-_SUFFIXES = (".jpg", ".png", ".bmp", ".gif", ".tif", ".webp", ".txt", "", ".JPG\x1b[31m", "\n.jpg")
+_SUFFIXES = (
+    ".jpg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".webp",
+    ".avif",
+    ".jp2",
+    ".ppm",
+    ".txt",
+    "",
+    ".JPG\x1b[31m",
+    "\n.jpg",
+)
+_FORMS = forms.forms()
 _TIFF_COMPRESSIONS = (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4")
 
 
@@ -77,6 +97,9 @@ def _file(pictures, photos, rng):
     """A file as cameras and programs write it: its kind and bytes."""
     if rng.random() < 0.1:
         return "photo", photos[rng.integers(len(photos))]
+    if rng.random() < 0.2:
+        form = _FORMS[rng.integers(len(_FORMS))]
+        return form.name, form.data
     name = rng.choice(list(_FORMATS))
     mode = rng.choice(_FORMATS[name])
     image = _in_mode(pictures[rng.integers(len(pictures))], str(mode))
@@ -86,11 +109,13 @@ def _file(pictures, photos, rng):
         options |= {"restart_marker_blocks": int(rng.integers(1, 9))} if rng.integers(2) else {}
     if name == "TIFF" and rng.integers(2):
         options = {"compression": _TIFF_COMPRESSIONS[rng.integers(len(_TIFF_COMPRESSIONS))]}
-    if name in ("GIF", "WEBP", "PNG", "TIFF") and rng.random() < 0.2 and mode not in ("I;16", "LAB", "PA"):
+    if name == "JPEG2000":
+        options |= {"tile_size": (int(rng.integers(8, 99)),) * 2} if rng.integers(2) else {"irreversible": True}
+    if name in ("AVIF", "GIF", "WEBP", "PNG", "TIFF") and rng.random() < 0.2 and mode not in ("I;16", "LAB", "PA"):
         options |= {"save_all": True, "append_images": [image.rotate(90), image.rotate(180)]}
     if name == "WEBP":
         options |= {"lossless": bool(rng.integers(2))}
-    if name in ("JPEG", "PNG", "WEBP", "TIFF") and rng.random() < 0.3:
+    if name in ("AVIF", "JPEG", "PNG", "WEBP", "TIFF") and rng.random() < 0.3:
         exif = PIL.Image.Exif()
         exif[0x0112] = int(rng.integers(0, 12))
         options["exif"] = exif
@@ -130,8 +155,12 @@ def _concatenated(data, rng):
     return data + damages.bits(data, rng)
 
 
+_MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P3 9 9 ", b"P6 9 9 ")
+_MAGICS += (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x1cftypavif")
+
+
 def _other_magic(data, rng):
-    return rng.choice([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF"]) + data[8:]
+    return _MAGICS[rng.integers(len(_MAGICS))] + data[8:]
 
 
 def _size(data, rng):
@@ -149,9 +178,25 @@ def _size(data, rng):
         return data[:6] + struct.pack("<HH", width & 0xFFFF, height & 0xFFFF) + data[10:]
     if data.startswith(b"BM"):
         return data[:18] + struct.pack("<II", width, height) + data[26:]
+    place = data.find(b"\xff\x4f\xff\x51")  # JPEG 2000: size of image and tiles
+    if place >= 0:
+        return _jpeg_2000_size(data, place + 8, rng)
     if data.startswith((b"II*\0", b"MM\0*")):
         return _tiff_value(data, rng, (256, 257, 258, 277, 278, 322, 323))
     return _extreme_bytes(data, rng)
+
+
+def _jpeg_2000_size(data, place, rng):
+    """Another size of the image, its place, or its tiles; the header around it says the same of the image."""
+    changed = bytearray(data)
+    values = [0, 1, 8, 97, 4_000, 9_000, 65_535, 0x7FFFFFFF]
+    for field in rng.integers(0, 8, int(rng.integers(1, 4))):
+        value = struct.pack(">I", int(rng.choice(values)))
+        changed[place + 4 * field : place + 4 * field + 4] = value
+        header = data.find(b"ihdr")
+        if field < 2 and header >= 0:  # width, height; there height comes first
+            changed[header + 4 + 4 * (1 - field) : header + 8 + 4 * (1 - field)] = value
+    return bytes(changed)
 
 
 def _tiff_value(data, rng, tags):

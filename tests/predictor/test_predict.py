@@ -7,6 +7,7 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
+from tests.ground.files import forms
 from tftrt_yolo.ground.files import image_files
 
 
@@ -64,6 +65,56 @@ def test_pictures_that_their_ending_cannot_hold(tiny_export, tmp_path):
     tftrt_yolo.predict(tiny_export, folder, tmp_path / "out", overwrite=True)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"strip.jpg.png", "strip.webp.png", IMAGES[0].name, "detections.jsonl"}
+
+
+def test_images_in_every_form_and_under_every_name(tiny_export, tmp_path):
+    """Each has its picture, of its own size; what of the folder is left out is said, with the reason."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    chosen = ("gif animated", "mpo of two pictures", "tiff cmyk", "png grey 16 bit", "webp animated", "bmp 16 bit 565")
+    given = {form.name: form for form in forms.forms() if form.name in chosen}
+    for number, form in enumerate(given.values()):
+        (folder / f"{number}{form.suffix}").write_bytes(form.data)
+    (folder / "png in fact.jpg").write_bytes(given["png grey 16 bit"].data)
+    (folder / "gif in fact.png").write_bytes(given["gif animated"].data)
+    for name in ("old.bak", "photo.JPG.tmp", "clip.mp4", "raw.dng", "more.heic", "notes.txt", "labels.json", ".hidden"):
+        (folder / name).write_bytes(IMAGES[0].read_bytes())
+    report = tftrt_yolo.predict(tiny_export, folder, tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert report.num_images == len(lines) == len(chosen) + 2
+    for line in lines:
+        with PIL.Image.open(tmp_path / "out" / line["picture"]) as picture:
+            assert picture.size == (line["width"], line["height"])
+    assert [line.split(":")[0] for line in report.left_out] == [
+        "1 file .bak (old.bak)",
+        "1 file .dng (raw.dng)",
+        "1 file .heic (more.heic)",
+        "1 file .mp4 (clip.mp4)",
+        "1 file .tmp (photo.JPG.tmp)",
+    ]
+    assert "  left out     1 file .heic (more.heic): HEIC, which Pillow does not read; save it as JPEG" in str(report)
+    report = tftrt_yolo.predict(tiny_export, str(folder / "*.[bt][am]*"), tmp_path / "globbed")
+    assert {path.name for path in (tmp_path / "globbed").glob("*.png")} == {"old.bak.png", "photo.JPG.tmp.png"}
+    assert report.left_out == ()
+
+
+def test_a_folder_without_images_says_what_it_holds_instead(tiny_export, tmp_path):
+    for name in ("b.heic", "a.heic", "c.mov", "d.HEIC", "e.heic"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        tftrt_yolo.ImageError, match=r"Left out: 4 files \.heic \(a\.heic, b\.heic, d\.HEIC, \.\.\.\): HEIC"
+    ):
+        tftrt_yolo.predict(tiny_export, tmp_path, tmp_path / "out")
+
+
+def test_find_images_warns_of_what_it_leaves_out(tmp_path, caplog):
+    for name in ("a.jpg", "b.gif", "c.mpo", "d.nef", "e.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in image_files.find_images(tmp_path)] == ["a.jpg", "b.gif", "c.mpo"]
+    [record] = caplog.records
+    assert "1 file .nef (d.nef): a camera's raw file; develop it" in record.getMessage()
+    image_files.find_images(tmp_path, warns=False)
+    assert len(caplog.records) == 1
 
 
 def test_the_output_of_an_earlier_run(tiny_export, tmp_path):

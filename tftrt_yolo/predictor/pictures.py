@@ -1,41 +1,96 @@
 """Pictures as files.
 
-name = pictures.name_for(Path("bus.jpg"), picture.shape[:2])
-pictures.write(picture, pictures.free_path(Path("pictures") / name))
+names = pictures.Names(Path("pictures"))
+path = names.path_for(Path("bus.jpg"), picture.shape[:2])
+pictures.write(picture, path)
 """
 
+import collections
+import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 
-from tftrt_yolo.ground.files.image_files import SUFFIXES
+from tftrt_yolo.ground.text import first_line, shown
 
-# Pixels of a side. Sources: JPEG_MAX_DIMENSION of libjpeg's jmorecfg.h, WEBP_MAX_DIMENSION of libwebp's encode.h.
-_MOST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+# The formats that pictures are written in; of the others that are read, a GIF has too few colours, and the rest are not
+# written by every Pillow. Pixels of a side. Sources: JPEG_MAX_DIMENSION of libjpeg's jmorecfg.h, WEBP_MAX_DIMENSION of
+# libwebp's encode.h.
+_MOST_SIDE = {".bmp": None, ".jpg": 65_500, ".jpeg": 65_500, ".png": None, ".tif": None, ".tiff": None, ".webp": 16_383}
+_OTHERWISE = ".png"
+_MOST_NAME_BYTES = 255  # of nearly every file system
+_NUMBER_BYTES = 12  # that a number behind the name may take
 
 
-def free_path(path: Path) -> Path:
-    """The path, or one beside it with a number if an image of that name was written already."""
-    candidates = [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000))]
-    return next(candidate for candidate in candidates if not candidate.exists())
+class Names:
+    """Gives each picture of a folder a name of its own."""
+
+    def __init__(self, folder: Path):
+        """Prepares; nothing is written.
+
+        Args:
+          folder: The pictures' folder, which exists.
+        """
+        self._folder, self._given = folder, collections.Counter()
+
+    def path_for(self, image: Path, size_hw: tuple[int, int]) -> Path:
+        """A path for an image's picture.
+
+        Args:
+          image: The image.
+          size_hw: Height and width of the picture in pixels.
+
+        Returns:
+          A path at which there is nothing: the image's own name; with `.png` behind it where no picture of this ending,
+          or of this size, can be written; its end cut where it is too long for a file; with a number where an image of
+          that name was before.
+        """
+        suffix = image.suffix.lower()
+        has_encoder = PIL.Image.registered_extensions().get(suffix) in PIL.Image.SAVE
+        is_writable = suffix in _MOST_SIDE and has_encoder and max(size_hw) <= (_MOST_SIDE[suffix] or max(size_hw))
+        stem, ending = (image.stem, image.suffix) if is_writable else (image.name, _OTHERWISE)
+        stem = _cut(stem, _MOST_NAME_BYTES - len(os.fsencode(ending)))
+        numbers = itertools.count(self._given[stem + ending] + 1)
+        number, path = next(
+            (number, path) for number in numbers if not (path := self._numbered(stem, number, ending)).exists()
+        )
+        self._given[stem + ending] = number
+        return path
+
+    def _numbered(self, stem: str, number: int, ending: str) -> Path:
+        """The path of the first, second, ... picture of a name."""
+        if number > 1:
+            stem = f"{_cut(stem, _MOST_NAME_BYTES - _NUMBER_BYTES - len(ending))}_{number}"
+        return self._folder / (stem + ending)
 
 
-def name_for(path: Path, size_hw: tuple[int, int]) -> str:
-    """The name of an image's picture.
-
-    Args:
-      path: The image.
-      size_hw: Its height and width in pixels.
-
-    Returns:
-      The image's own name; with `.png` behind it where no picture of this ending, or of this size, can be written.
-    """
-    suffix = path.suffix.lower()
-    is_writable = suffix in SUFFIXES and max(size_hw) <= _MOST_SIDE.get(suffix, max(size_hw))
-    return path.name if is_writable else f"{path.name}.png"
+def _cut(text: str, most_bytes: int) -> str:
+    """The beginning of a name that takes at most so many bytes, without a torn letter."""
+    encoded = os.fsencode(text)
+    if len(encoded) <= most_bytes:
+        return text
+    return encoded[:most_bytes].decode("utf-8", "ignore") or os.fsdecode(encoded[:most_bytes])
 
 
 def write(picture: np.ndarray, path: Path) -> None:
-    """Writes a picture; the name's ending gives the format."""
-    PIL.Image.fromarray(picture).save(path, quality=95)
+    """Writes a picture; the name's ending gives the format.
+
+    Args:
+      picture: (height, width, 3) uint8, RGB.
+      path: A path that `Names` gave.
+
+    Raises:
+      OSError: If it cannot be written; the message says which picture, and why.
+    """
+    # Pillow itself sees no ending in "..jpg", a name that begins with dots.
+    file_format = next(PIL.Image.registered_extensions()[end] for end in _MOST_SIDE if path.name.lower().endswith(end))
+    try:
+        PIL.Image.fromarray(picture).save(path, file_format, quality=95)
+    except (KeyError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise OSError(
+            f"The picture {shown(path.name)} of {picture.shape[1]:,} x {picture.shape[0]:,} pixels cannot be written: "
+            f"{reason}. Expected a folder with room for it; nothing of this run was kept."
+        ) from error

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.ground.arguments import check_at_least_one
-from tftrt_yolo.ground.files import directories, image_files
+from tftrt_yolo.ground.files import directories, image_files, image_formats
 from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
@@ -51,6 +51,7 @@ class PredictionReport:
       class_counts: Class name to detections; to images, of a classifier.
       unreadable: Images that were skipped, each with the reason.
       seconds: Wall time without loading the model.
+      left_out: What of the folder looks like pictures and is not taken from folders, a line for each ending, and why.
       selection: What was asked for in place of the model's own thresholds: name of each field of `SelectionOptions`
         that was given, and its value, classes as indices. Empty where the model's own alone count.
     """
@@ -63,6 +64,7 @@ class PredictionReport:
     class_counts: dict[str, int]
     unreadable: tuple[str, ...]
     seconds: float
+    left_out: tuple[str, ...] = ()
     selection: dict[str, object] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -77,6 +79,7 @@ class PredictionReport:
             f"  written      {self.output_dir} (pictures and {_DETECTIONS_FILE})",
         ]
         lines += [f"  skipped      {reason}" for reason in self.unreadable]
+        lines += [f"  left out     {line}" for line in self.left_out]
         return printable("\n".join(lines))
 
     def _selection_lines(self) -> list[str]:
@@ -105,7 +108,8 @@ def predict(
     Args:
       saved_model_dir: A SavedModel that `export` or `convert` wrote.
       source: An image, a folder of images, or a glob; with `SourceOptions` also how they are read.
-      output_dir: Directory to write: a picture for each image, and a line of JSON for each image in detections.jsonl.
+      output_dir: Directory to write: a picture for each image, of its size, and a line of JSON for each image in
+        detections.jsonl.
       batch_size: At most this many images a call of the network.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
       allow_side_effects: Whether to run a model that holds operations which may touch files, the network or the
@@ -122,6 +126,7 @@ def predict(
         anything of a classifier.
       ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
       FileExistsError: If output_dir exists and overwrite is false.
+      OSError: If a picture cannot be written, such as on a full disk; the message names it. Nothing is kept then.
       SavedModelError: If the SavedModel is damaged or not ours, or has side effects that are not allowed.
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
@@ -129,7 +134,7 @@ def predict(
     output_dir = Path(output_dir)
     directories.check_free(output_dir, CONTENTS, overwrite=overwrite)
     sources = source if isinstance(source, SourceOptions) else SourceOptions(source=source)
-    paths = image_files.find_images(sources.source)
+    paths = image_files.find_images(sources.source, warns=False)
     directories.check_apart(output_dir, paths)
     predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
     asked = selection.asked() if selection else {}
@@ -141,13 +146,14 @@ def predict(
         directories.written_whole(output_dir, CONTENTS, overwrite=overwrite) as partial_dir,
         open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
     ):
-        task, names = predictor.task, predictor.names
+        task, names, picture_names = predictor.task, predictor.names, pictures.Names(partial_dir)
         on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
         results = predictor.with_images(paths, batch_size=batch_size, on_unreadable=on_unreadable, **asked)
         for path, image, result in results:
-            picture_path = pictures.free_path(partial_dir / pictures.name_for(path, image.shape[:2]))
             rows = task.rows(result, names)
-            pictures.write(task.draw(image, result, names), picture_path)
+            drawn = task.draw(image, result, names)
+            picture_path = picture_names.path_for(path, drawn.shape[:2])
+            pictures.write(drawn, picture_path)
             header = {
                 "image": str(path),
                 "picture": picture_path.name,
@@ -168,5 +174,6 @@ def predict(
         class_counts=dict(class_counts),
         unreadable=tuple(unreadable),
         seconds=time.perf_counter() - start,
+        left_out=image_formats.left_out(sources.source),
         selection=asked | indices,
     )

@@ -56,11 +56,11 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 
 def draw(image: np.ndarray, classifications, names: np.ndarray) -> np.ndarray:
-    """An image, small ones enlarged, with the best classes and their probabilities below it."""
+    """Writes the best classes and their probabilities on a copy of an image, as Ultralytics does."""
     from tftrt_yolo.tasks import drawing
 
-    lines = [f"{row['name']} {row['probability']:.2f}" for row in rows(classifications, names)]
-    return drawing.with_caption(image, lines)
+    lines = [(row["class"], f"{row['probability']:.2f}") for row in rows(classifications, names)]
+    return drawing.draw_lines(image.copy(), lines, names)
 
 
 def rows(classifications, names: np.ndarray) -> list[dict]:

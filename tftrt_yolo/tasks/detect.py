@@ -160,7 +160,7 @@ def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
     """Draws boxes and labels on a copy of an image."""
     from tftrt_yolo.tasks import drawing
 
-    return drawing.draw_labels(drawing.draw_boxes(image.copy(), detections), detections)
+    return drawing.draw_labels(drawing.draw_boxes(image.copy(), detections), detections, names)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

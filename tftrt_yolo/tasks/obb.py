@@ -149,7 +149,7 @@ def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
 
     thickness = sv.calculate_optimal_line_thickness((image.shape[1], image.shape[0]))
     picture = sv.OrientedBoxAnnotator(thickness=thickness).annotate(image.copy(), detections)
-    return drawing.draw_labels(picture, detections)
+    return drawing.draw_labels(picture, detections, names)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

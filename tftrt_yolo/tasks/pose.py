@@ -104,15 +104,14 @@ def boxes(key_points):
 
 
 def draw(image: np.ndarray, key_points, names: np.ndarray) -> np.ndarray:
-    """Draws boxes, labels, the key points that are sure enough, and of a person the limbs, on a copy of an image."""
-    import supervision as sv
+    """Draws boxes, labels, the key points that are sure enough, and of a person the limbs, on a copy of an image.
 
-    picture = detect.draw(image, boxes(key_points), names)
-    shown = dataclasses.replace(key_points, visible=key_points.keypoint_confidence > _VISIBLE_CONFIDENCE)
-    thickness = sv.calculate_optimal_line_thickness((image.shape[1], image.shape[0]))
-    if key_points.xy.shape[1] == _COCO_KEYPOINTS:
-        picture = sv.EdgeAnnotator(thickness=thickness).annotate(picture, shown)
-    return sv.VertexAnnotator(radius=thickness + 2).annotate(picture, shown)
+    The key points and limbs of COCO's persons have Ultralytics' colours, by part of the body; of any other skeleton
+    each key point has one of its own.
+    """
+    from tftrt_yolo.tasks import skeleton
+
+    return skeleton.draw(detect.draw(image, boxes(key_points), names), key_points)
 
 
 def rows(key_points, names: np.ndarray) -> list[dict]:
@@ -132,9 +131,6 @@ def differences(expected, found, one: int, other: int) -> dict[str, float]:
         "their confidence": np.abs(expected.keypoint_confidence[one] - found.keypoint_confidence[other]).max(),
     }
 
-
-_VISIBLE_CONFIDENCE = 0.25  # ultralytics.utils.plotting.Annotator.kpts: conf_thres
-_COCO_KEYPOINTS = 17
 
 TASK = dataclasses.replace(
     detect.TASK,

@@ -30,7 +30,7 @@ def check_tiff(data: bytes) -> None:
       data: The whole file.
 
     Raises:
-      UnreadableError: With what it holds and what to do; the message is the rest of a sentence that begins with the name.
+      UnreadableError: With what it holds and what to do: the rest of a sentence that begins with the file's name.
     """
     facts = image_structure.tiff_facts(data)
     bits, kind = facts.bits, facts.sample_format
@@ -38,7 +38,8 @@ def check_tiff(data: bytes) -> None:
         raise UnreadableError("is a BigTIFF in Motorola's order of bytes, which Pillow does not read. Save it as TIFF.")
     if facts.is_sensor:
         raise UnreadableError(
-            "is a camera's raw file (DNG): a value for each sensor, and no pixels. Develop it to JPEG, PNG or TIFF first."
+            "is a camera's raw file (DNG): a value for each sensor, and no pixels. Develop it to JPEG, PNG or TIFF "
+            "first."
         )
     if kind not in (_UNSIGNED, _SIGNED, 4):
         what = "floating point" if kind == _FLOAT else "complex numbers"
@@ -173,7 +174,7 @@ def _tiff_alpha(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _tiff_ycbcr(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Source: TIFFYCbCrToRGBInit and TIFFYCbCrtoRGB of libtiff's tif_color.c, in whole numbers of 16 fractional bits."""
+    """Source: TIFFYCbCrToRGBInit and TIFFYCbCrtoRGB of libtiff's tif_color.c; whole numbers of 16 fractional bits."""
     red, green, blue = (float(value) for value in image.tag_v2.get(_LUMA, (0.299, 0.587, 0.114)))
     of_red, of_blue = 2 - 2 * red, 2 - 2 * blue
     weights = [int(value * 65_536 + 0.5) for value in (of_red, red * of_red / green, of_blue, blue * of_blue / green)]

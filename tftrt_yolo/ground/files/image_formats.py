@@ -111,8 +111,7 @@ def of(data: bytes) -> str:
       One of `FORMATS`: Pillow's name of it.
 
     Raises:
-      UnreadableError: If it is none of them; the message is the rest of a sentence that begins with the file's name, with
-        what to do.
+      UnreadableError: If it is none of them, with what to do: the rest of a sentence that begins with the file's name.
     """
     PIL.Image.init()
     start = data[:512]
