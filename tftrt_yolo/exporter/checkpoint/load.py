@@ -155,7 +155,7 @@ def _find_yaml(name: str) -> Path | None:
 
 
 def _checked(document: object, weights: str, input_channels: int | None = None) -> dict:
-    """A model YAML that can be built, of a head that is supported and for RGB images, by its weights too if it has any."""
+    """A model YAML that can be built, of a head that is supported and for RGB images, by its weights too."""
     head = model_yaml.head_of(document)
     if head is not None:
         _task_of(head, weights)
