@@ -22,6 +22,7 @@ _HOME_OF = {
     "ExportReport": "exporter.export_report",
     "convert": "converter.convert",
     "TensorRTOptions": "converter.tensorrt_options",
+    "BakedOptions": "converter.baked.baked_options",
     "Int8Options": "converter.int8.int8_options",
     "ConversionReport": "converter.conversion_report",
     "EngineReport": "converter.conversion_report",

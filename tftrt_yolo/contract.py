@@ -3,14 +3,15 @@
 Signatures, all with a dynamic batch:
 
     serving_default  images uint8 (batch, height, width, 3) RGB            -> detections in pixels of the images
-    encoded          image_bytes string (batch,), JPEG or PNG              -> the same
+    encoded          image_bytes string (batch,), JPEG, PNG, BMP or GIF    -> the same, and status
     padded           images as above, padded at the right and the bottom,
                      sizes int32 (batch, 2) as height, width               -> the same
     network          frames float32 (batch, S, S, 3) RGB in [0, 1]         -> boxes, scores of every anchor
 
 The first three give `num_detections`, `boxes`, `scores` and `classes`, zero-padded to `max_detections`, and what the
 task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`, `boxes_xywhr`. A classifier gives
-`probabilities` instead, in all four. `tftrt_yolo.tasks` has the outputs of every task. `network` is the part that
+`probabilities` instead, in all four. `status` string (batch,) is empty for a file that was read, and otherwise says why
+it was not; all else of that image is zero. `tftrt_yolo.tasks` has the outputs of every task. `network` is the part that
 TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and, under `tftrt_yolo`, ours; this
 module writes and reads it:
 
@@ -36,6 +37,7 @@ ENCODED = "encoded"
 PADDED = "padded"
 NETWORK = "network"
 SIGNATURES = (SERVING, ENCODED, PADDED, NETWORK)
+STATUS = "status"  # the output of `encoded` that says of each file why it was not read
 
 DETECT = "detect"
 SEGMENT = "segment"

@@ -213,7 +213,7 @@ def test_demo(tmp_path):
     pytest.importorskip("torch")
     result = _run("demo", f"--output_dir={tmp_path / 'demo'}")
     assert result.returncode == 0, result.stderr
-    assert "Found 10 objects on 1 images" in result.stdout
+    assert "Found 10 objects on 1 image " in result.stdout
     assert result.stderr.strip() == ""
     picture = tmp_path / "demo" / "pictures" / "digits.jpg"
     assert f"The picture: {picture}" in result.stdout

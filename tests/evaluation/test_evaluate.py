@@ -142,7 +142,7 @@ def test_skipped_images_are_reported(tiny_export, tmp_path):
     report = tftrt_yolo.evaluate(tiny_export, path, data_options=DataOptions(skip_missing_images=True))
     assert report.num_images == 2
     assert [name.rpartition("/")[2] for name in report.missing_images] == ["000001.jpg"]
-    assert "1 missing images were skipped" in str(report)
+    assert "1 missing image was skipped" in str(report)
 
 
 def test_an_unreadable_image_leaves_nothing(tiny_export, tmp_path):

@@ -14,7 +14,7 @@ from tftrt_yolo.converter.conversion_report import ConversionReport, count_nodes
 from tftrt_yolo.exporter import export_report
 from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.ground.text import printable, sides
+from tftrt_yolo.ground.text import counted, printable, sides
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 
@@ -55,10 +55,10 @@ class SavedModelReport:
         height, width = metadata.image_size_hw
         lines = [
             f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
-            f"  model       {metadata.weights}, {metadata.task}, {len(metadata.names)} classes, "
-            f"{width} x {height} px{self._trained}",
+            f"  model       {metadata.weights}, {metadata.task}, "
+            f"{counted(len(metadata.names), 'class', 'classes')}, {width} x {height} px{self._trained}",
             f"  selection   score above {selection.score_threshold}, IoU threshold {selection.iou_threshold}, "
-            f"at most {selection.max_detections} of {selection.max_candidates:,} candidates",
+            f"at most {selection.max_detections} of {counted(selection.max_candidates, 'candidate')}",
         ]
         if self.export:
             tools = ", ".join(f"{tool} {version}" for tool, version in self.export.versions.items())
@@ -70,7 +70,7 @@ class SavedModelReport:
         for name, nodes in self.engines.items():
             size = self.built_engine_bytes.get(name)
             built = f"built, {size / 1e6:.1f} MB" if size else "not built; TensorRT builds it at first use"
-            lines.append(f"  engine      {name}: {nodes} nodes, {'/'.join(self.precision_modes)}, {built}")
+            lines.append(f"  engine      {name}: {counted(nodes, 'node')}, {'/'.join(self.precision_modes)}, {built}")
         if not self.engines and not self.conversion:
             common = Counter(self.ops).most_common(6)
             lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")

@@ -25,6 +25,7 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
 from tftrt_yolo.ground.tensorrt import native_segments
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.saved_model import saved_model_pb, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -201,7 +202,8 @@ def _check_engines(
 ) -> None:
     """Loads what was written and runs every batch size with TensorFlow's detour closed."""
     if len(engine_bytes) != expected:
-        raise ConversionError(f"{len(engine_bytes)} engines were saved and {expected} expected. Convert once more.")
+        saved = counted(len(engine_bytes), "engine was", "engines were")
+        raise ConversionError(f"{saved} saved and {expected} expected. Convert once more.")
     loaded = tf.saved_model.load(str(saved_model_dir))  # its engines go when it goes, whoever holds a signature
     network = loaded.signatures[contract.NETWORK]
     with _native_segments_disallowed():

@@ -21,7 +21,7 @@ from tftrt_yolo.engines.engine_report import EngineFileReport
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.real_builder import builders
@@ -146,7 +146,8 @@ def _recorded(
         if len(networks) != 1:
             left = "; ".join(map(str, conversion["left_to_tensorflow"])) or "nothing"
             raise EngineError(
-                f"TF-TRT makes {len(networks)} engines of {source.given}; expected one, for an engine of its own runs "
+                f"TF-TRT makes {counted(len(networks), 'engine')} of {source.given}; expected one, for an engine of "
+                "its own runs "
                 f"without TensorFlow. Left to TensorFlow: {left}. Unset TF_TRT_OP_DENYLIST, or use `convert`."
             )
         yield folder, conversion

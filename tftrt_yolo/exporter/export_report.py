@@ -13,7 +13,7 @@ from pathlib import Path
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import quoted, sides
+from tftrt_yolo.ground.text import counted, quoted, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.tasks.table import TASKS
 
@@ -136,7 +136,8 @@ class ExportReport:
         """The report for a reader."""
         height, width = self.image_size_hw
         lines = [
-            f"Exported {self.weights} ({self.task}, {self.num_classes} classes, {self.num_parameters:,} parameters) "
+            f"Exported {self.weights} ({self.task}, {counted(self.num_classes, 'class', 'classes')}, "
+            f"{counted(self.num_parameters, 'parameter')}) "
             f"at {width} x {height} px{self._trained}, dynamic batch, in {self.seconds:.1f} s",
             f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
             f"  parity, PyTorch    {self.parity_line}",

@@ -63,6 +63,20 @@ def with_article(name: str) -> str:
     return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """A count with its word.
+
+    Args:
+      count: How many.
+      one: The word for one.
+      several: The word for any other number; None for the first with an "s".
+
+    Returns:
+      "1 image", "0 images", "1,024 images".
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def shown(path: object, most: int = 300) -> str:
     """A path or a name as a message may show it: on one line, escaped, without quotation marks, its middle cut."""
     line = printable(path).replace("\n", "\\n").replace("\t", "\\t")

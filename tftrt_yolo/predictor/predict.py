@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.files import directories, image_files
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
 from tftrt_yolo.tasks.table import TASKS
@@ -60,9 +60,9 @@ class PredictionReport:
     def __str__(self) -> str:
         """The report for a reader."""
         counts = ", ".join(f"{count} x {name}" for name, count in sorted(self.class_counts.items())) or "none"
-        found = f"Found {self.num_detections} objects on" if TASKS[self.task].select else "Classified"
+        found = f"Found {counted(self.num_detections, 'object')} on" if TASKS[self.task].select else "Classified"
         lines = [
-            f"{found} {self.num_images} images in {self.seconds:.1f} s",
+            f"{found} {counted(self.num_images, 'image')} in {self.seconds:.1f} s",
             f"  classes      {counts}",
             f"  backend      {self.backend}",
             f"  written      {self.output_dir} (pictures and {_DETECTIONS_FILE})",

@@ -190,8 +190,8 @@ REPORTS = [
     ({"accelerator": "xla"}, "has engines of TensorRT in its graph. Its conversion.json says xla: "),
     ({"precision_mode": "INT8"}, "has engines in 'FP16'. Its conversion.json says INT8: "),
     ({"precision_mode": "FP32"}, "has engines in 'FP16'. Its conversion.json says FP32: "),
-    ({"engines": 2}, "has 1 engine(s). Its conversion.json says 2: "),
-    ({"engines": [1]}, "has 1 engine(s). Its conversion.json says a list of 1: "),
+    ({"engines": 2}, "has 1 engine. Its conversion.json says 2: "),
+    ({"engines": [1]}, "has 1 engine. Its conversion.json says a list of 1: "),
     ({"engines_built": True}, "has engines that are not built. Its conversion.json says the contrary: "),
 ]
 
@@ -204,7 +204,7 @@ def test_another_report_than_the_conversion_s(tiny_conversion, tmp_path, change,
 def test_engines_without_a_report(tiny_conversion, tmp_path):
     model = forget_digests(copied(tiny_conversion, tmp_path))
     (model / "conversion.json").unlink()
-    assert "holds 1 TensorRT engine(s) and no conversion.json. Expected the report of its conversion" in _refusal(model)
+    assert "holds 1 TensorRT engine and no conversion.json. Expected the report of its conversion" in _refusal(model)
 
 
 def test_a_built_engine_of_another_model(tiny_conversion, tmp_path):

@@ -18,11 +18,12 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
-from tftrt_yolo.converter import comparison
-from tftrt_yolo.converter.baked import virtual_devices, xla_forms
+from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.saved_model import freeze, write
+from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 
 _MIXED_PRECISION_PASS = {"FP16": "auto_mixed_precision", "BF16": "auto_mixed_precision_onednn_bfloat16"}
@@ -41,7 +42,8 @@ def work(
     output_dir: Path,
     accelerator: str,
     precision_mode: str,
-    parity_images: list[str],
+    parity_images: list[str] | None,
+    batch_sizes: tuple[int, ...],
 ) -> dict:
     """Converts a SavedModel.
 
@@ -50,7 +52,8 @@ def work(
       output_dir: An empty directory to fill.
       accelerator: "xla" or "onednn".
       precision_mode: "FP32", "FP16" or "BF16".
-      parity_images: Paths of the images on which the result is compared with the export.
+      parity_images: Paths of the images on which the result is compared with the export; None for packaged ones.
+      batch_sizes: Those that XLA compiles, in rising order; empty for every power of two, and with onednn.
 
     Returns:
       The fields of BakedReport that are known here.
@@ -68,12 +71,15 @@ def work(
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
     network = _as_network(variants, frames_name, outputs)
-    write.save(network, source.metadata, output_dir, jit_compile=is_jitted or None)
+    write.save(network, source.metadata, output_dir, compiled_sizes=CompiledSizes(batch_sizes) if is_jitted else None)
     return {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,
-        "parity": comparison.compare(source, open_unfinished(output_dir), parity_images),
+        "batch_sizes": batch_sizes if is_jitted else None,
+        **baked_parity.measure(
+            source, open_unfinished(output_dir), parity_images, batch_size=min(batch_sizes, default=1)
+        ),
     }
 
 
@@ -193,7 +199,8 @@ def _count_matrix_ops(graph_def: GraphDef, precision_mode: str) -> int:
     others = [dtype.name for dtype in found if dtype != _DTYPE[precision_mode]]
     if others or not found:
         raise ConversionError(
-            f"{len(others)} of {len(found)} convolutions stayed in {', '.join(sorted(set(others))) or 'no graph'}; all "
+            f"{len(others)} of {counted(len(found), 'convolution')} stayed in "
+            f"{', '.join(sorted(set(others))) or 'no graph'}; all "
             f"were expected in {_DTYPE[precision_mode].name}. Unset TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_* and "
             "TF_ENABLE_ONEDNN_OPTS in the environment, and convert an export, not a conversion."
         )

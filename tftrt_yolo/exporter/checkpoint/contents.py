@@ -13,7 +13,7 @@ from tftrt_yolo.exporter.checkpoint import archive, pickle_machine
 from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, TensorRecord, describe
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files.fields import is_whole
-from tftrt_yolo.ground.text import printable, quoted
+from tftrt_yolo.ground.text import counted, printable, quoted
 
 _MOST_MODULES = 50_000  # yolov8x has 350
 _MOST_DEPTH = 32
@@ -148,13 +148,14 @@ def names_of(contents: Contents, num_classes: int) -> dict[int, str]:
     if not isinstance(names, dict):
         raise CheckpointError(
             f"{weights} holds {describe(names)} in place of the classes' names. Expected a dictionary or a list of "
-            f"{num_classes} names; set model.names and save it again."
+            f"{counted(num_classes, 'name')}; set model.names and save it again."
         )
     found = {_index(key): value for key, value in names.items()}
     if len(found) != num_classes or set(found) != set(range(num_classes)):
         shown = ", ".join(quoted(key, 20) for key in list(names)[:5]) + (", ..." if len(names) > 5 else "")
         raise CheckpointError(
-            f"{weights} names {len(names)} classes ({shown}), and its head has {num_classes}. Expected a name for each "
+            f"{weights} names {counted(len(names), 'class', 'classes')} ({shown}), and its head has {num_classes}. "
+            "Expected a name for each "
             f"of 0 to {num_classes - 1}; set model.names and save it again."
         )
     strange = [value for value in found.values() if not _is_name(value)]

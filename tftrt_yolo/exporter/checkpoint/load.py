@@ -23,7 +23,7 @@ from tftrt_yolo.exporter.checkpoint import contents, image_size, model_yaml, reb
 from tftrt_yolo.exporter.checkpoint.image_size import TrainedSize
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import counted, first_line, quoted
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
@@ -170,8 +170,7 @@ def _checked(document: object, weights: str, input_channels: int | None = None) 
 
 def _refuse_channels(weights: str, channels: int, what: str = "") -> None:
     raise CheckpointError(
-        f"{weights} takes images of {channels:,} channel{'' if channels == 1 else 's'}{what}. Only RGB images, 3 "
-        "channels, are supported."
+        f"{weights} takes images of {counted(channels, 'channel')}{what}. Only RGB images, 3 channels, are supported."
     )
 
 

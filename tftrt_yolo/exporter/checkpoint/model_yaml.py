@@ -13,7 +13,7 @@ import torch
 
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files.fields import is_whole
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import counted, quoted
 
 MOST_CLASSES = 100_000
 _MOST_LAYERS = 500  # yolov9e has 43
@@ -107,7 +107,7 @@ def _checked(document: object, heads: frozenset[str]) -> dict:
     if not document["head"]:
         raise YamlError("it has no head")
     if len(rows) > _MOST_LAYERS:
-        raise YamlError(f"it has {len(rows):,} layers; at most {_MOST_LAYERS} are built")
+        raise YamlError(f"it has {counted(len(rows), 'layer')}; at most {_MOST_LAYERS} are built")
     for index, row in enumerate(rows):
         _check_row(index, row, heads, is_last=index == len(rows) - 1)
     _check_numbers(document)

@@ -22,19 +22,19 @@ import PIL.Image
 from absl import logging
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_structure, reading
+from tftrt_yolo.ground.files import image_colours, image_formats, image_structure, reading
+from tftrt_yolo.ground.files.image_formats import SUFFIXES
 from tftrt_yolo.ground.streams import UntilFailure
 from tftrt_yolo.ground.text import first_line, quoted, shown
 
-# Pillow also reads formats that run other programs (EPS) or that nobody expects; files may come from strangers.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # How Pillow and its readers of these formats say that a file is damaged: nearly everything that there is.
 _DAMAGES = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
     *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error),
 )
 _MOST_BYTES = 512 << 20  # of a file
-MOST_PIXELS = (1 << 30) // 4 // 3  # of a file; Pillow's own MAX_IMAGE_PIXELS, which other packages set to None
+# Of a file: where Pillow itself refuses, which is at twice its MAX_IMAGE_PIXELS; other packages set that to None.
+MOST_PIXELS = 2 * ((1 << 30) // 4 // 3)
 MOST_SIDE = 65_535  # pixels
 _ORIENTATION = 0x0112  # EXIF's tag
 # Source: PIL.ImageOps.exif_transpose, which writes the EXIF anew as well and fails where it is damaged.
@@ -48,7 +48,7 @@ _TURNS = {
     8: PIL.Image.Transpose.ROTATE_90,
 }
 _EXPECTED_SOURCE = "Expected an image, a folder of images or a glob such as 'photos/*.jpg'."
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_MOST_AHEAD_BYTES = 1 << 30  # of images that are decoded and wait for the consumer
 
 
 def spread(images: Sequence, most: int) -> list:
@@ -65,11 +65,14 @@ def spread(images: Sequence, most: int) -> list:
     return [images[index] for index in np.unique(indices)]
 
 
-def find_images(source: str | Path) -> list[Path]:
+def find_images(source: str | Path, *, warns: bool = True) -> list[Path]:
     """Lists the images that a file, a folder or a glob means.
 
     Args:
-      source: A file of any name, a folder (its image files, not those of its subfolders), or a glob pattern.
+      source: A file of any name, a folder (its files with one of `SUFFIXES`, not those of its subfolders), or a glob
+        pattern.
+      warns: Whether the log says what of a folder is left out, and why; `image_formats.left_out` says it to whoever
+        reports it in another way.
 
     Returns:
       Paths, sorted.
@@ -78,10 +81,19 @@ def find_images(source: str | Path) -> list[Path]:
       ImageError: If there is none.
     """
     try:
-        return _found(Path(source), str(source))
+        found = _found(Path(source), str(source))
+        if warns:
+            warn_of_left_out(source)
+        return found
     except (OSError, ValueError, re.error) as error:  # no right to look, or what no path can hold
         reason = getattr(error, "strerror", None) or first_line(error)
         raise ImageError(f"{shown(source)} cannot be read: {reason}. {_EXPECTED_SOURCE}") from error
+
+
+def warn_of_left_out(folder: str | Path, *, is_deep: bool = False) -> None:
+    """Says in the log which files of a folder look like pictures and are not taken; see `image_formats.left_out`."""
+    for line in image_formats.left_out(folder, is_deep=is_deep):
+        logging.warning("left out of %s: %s", shown(folder), line)
 
 
 def _found(path: Path, source: str) -> list[Path]:
@@ -91,8 +103,10 @@ def _found(path: Path, source: str) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not found:
+            others = "; ".join(image_formats.left_out(path))
             raise ImageError(
                 f"The folder {shown(source)} holds no image. Expected files that end in {', '.join(sorted(SUFFIXES))}."
+                + (f" Left out: {others}." if others else "")
             )
         return found
     if path.exists():
@@ -120,11 +134,15 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
     """
     threads = min(8, os.cpu_count() or 1)
     pool, pending = ThreadPoolExecutor(threads, thread_name_prefix="read"), collections.deque()
+    most_ahead = 2 * threads  # less where images are so large that these would fill the memory
 
     def finish():
+        nonlocal most_ahead
         image, read = pending.popleft()
         try:
-            return image, read()
+            array = read()
+            most_ahead = min(2 * threads, max(1, _MOST_AHEAD_BYTES // array.nbytes))
+            return image, array
         except ImageError as error:
             if raises:
                 raise
@@ -137,7 +155,7 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
             is_array = isinstance(image, np.ndarray)
             read = functools.partial(read_image, image) if is_array else pool.submit(read_image, image).result
             pending.append((image, read))
-            if len(pending) > (0 if is_array else 2 * threads):
+            while len(pending) > (0 if is_array else most_ahead):
                 yield finish()
         while pending:
             yield finish()
@@ -185,17 +203,18 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     """Decodes an image file; `name` is for messages."""
     if not data:
         raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
-    PIL.Image.init()
-    formats = [known for known in FORMATS if PIL.Image.OPEN[known][1](data[:16])]
-    if not formats:
-        raise ImageError(f"{name} is no image: it starts with {data[:12]!r}. Expected one of {', '.join(FORMATS)}.")
+    with _refusals_named(name):
+        file_format = image_formats.of(data)
     with _damages_named(name):
         try:
-            image_structure.check(data, formats[0])
+            image_structure.check(data, file_format)
         except ValueError as error:
             raise ImageError(f"{name} is too large to be safe: it {error}. Save it anew first.") from error
+        if file_format == "TIFF":
+            with _refusals_named(name):
+                image_colours.check_tiff(data)
         # Not PIL.Image.open: where ultralytics was imported, that installs a package on meeting a damaged file.
-        with PIL.Image.OPEN[formats[0]][0](io.BytesIO(data), "") as image:
+        with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise ImageError(
@@ -203,8 +222,18 @@ def _decode(data: bytes, name: str) -> np.ndarray:
                     "are decoded. Scale it down first."
                 )
             _check_sides(image.size[::-1], name)
+            image_colours.prepare(image)
             image.load()
             return _to_rgb(image, name)
+
+
+@contextlib.contextmanager
+def _refusals_named(name: str) -> Iterator[None]:
+    """Turns what is said of a file that is known and not read into an ImageError."""
+    try:
+        yield
+    except reading.UnreadableError as error:
+        raise ImageError(f"{name} {error}") from error
 
 
 @contextlib.contextmanager
@@ -233,13 +262,11 @@ def _to_rgb(image: PIL.Image.Image, name: str) -> np.ndarray:
     """Applies the EXIF orientation and converts to RGB."""
     _check_sides(image.size[::-1], name)
     turn = _TURNS.get(_orientation(image, name))
-    image = image if turn is None else image.transpose(turn)
     if image.mode != "RGB":
         logging.warning("%s has Pillow's mode %s; converted to RGB", name, image.mode)
-        if image.mode.startswith("I"):  # 16 bits a pixel; Pillow itself would clip them to 255
-            image = PIL.Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
-        image = image.convert("RGB")
-    return np.asarray(image)
+    with _refusals_named(name):
+        image = image_colours.to_rgb(image)
+    return np.asarray(image if turn is None else image.transpose(turn))
 
 
 def _orientation(image: PIL.Image.Image, name: str) -> object:

@@ -6,6 +6,7 @@ Decoders go through a file block after block, some of them in Python, and take a
 of image editors stay far below these limits.
 """
 
+import dataclasses
 import re
 import struct
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from collections.abc import Iterator
 _MOST_SCANS = 64  # of a progressive JPEG, each as slow as an image; ten are usual
 _MOST_SEGMENTS = 2_000  # of a JPEG; a large colour profile has 255
 _MOST_FILLING = 10_000  # bytes between the segments of a JPEG, which Pillow reads one by one
-_MOST_CHUNKS = 100_000  # of a PNG, each 8 KB or more in 89 megapixels
+_MOST_CHUNKS = 100_000  # of a PNG, each 8 KB or more in 179 megapixels
 _MOST_BLOCKS = 10_000  # of a GIF before its first frame, comments for the most part
 _MOST_EXIF_BYTES = 1 << 20
 _MOST_VALUES = 1_000_000  # of a TIFF's tag; there may be a strip for each of 65,535 rows
 _MOST_TILE_PIXELS = 1 << 26
 _MOST_RUN_LENGTH_BYTES, _MOST_RUN_LENGTH_PIXELS = 16 << 20, 1 << 24  # of a BMP; Pillow decodes these in Python
+_MOST_DIGITS_BYTES = 16 << 20  # of a PPM in decimal digits, which Pillow reads in Python
 
 # The next marker of a JPEG; in compressed data FF stands before 00 or a restart marker (D0 to D7).
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -39,7 +41,10 @@ def check(data: bytes, file_format: str) -> None:
     Raises:
       ValueError: If there is too much of something; the message is half a sentence.
     """
-    check_of = {"BMP": _check_bmp, "GIF": _check_gif, "JPEG": _check_jpeg, "PNG": _check_png, "TIFF": check_tiff}
+    check_of = {
+        **{"BMP": _check_bmp, "GIF": _check_gif, "JPEG": _check_jpeg, "PNG": _check_png, "PPM": _check_ppm},
+        "TIFF": check_tiff,
+    }
     if file_format in check_of:
         try:
             check_of[file_format](data)
@@ -120,6 +125,65 @@ def _check_png(data: bytes) -> None:
             return
         place += 12 + struct.unpack_from(">I", data, place)[0]
     raise ValueError(f"has more than {_MOST_CHUNKS:,} chunks")
+
+
+def _check_ppm(data: bytes) -> None:
+    """Decimal digits are read in Python."""
+    if data[:2] in (b"P1", b"P2", b"P3"):
+        _limit(len(data), _MOST_DIGITS_BYTES, "bytes of decimal digits")
+
+
+@dataclasses.dataclass(frozen=True)
+class TiffFacts:
+    """What the samples of a TIFF's first image are.
+
+    Attributes:
+      bits: Of a sample.
+      sample_format: 1 whole numbers, 2 signed ones, 3 floating point, 4 unknown, 5 and 6 complex.
+      num_channels: Samples of a pixel.
+      is_planar: Whether each channel is by itself.
+      is_compressed: Whether the samples are packed.
+      is_preview: Whether a DNG's first image is only a small one.
+      is_sensor: Whether each value is what one sensor of a camera measured, behind its filter.
+    """
+
+    bits: int = 1
+    sample_format: int = 1
+    num_channels: int = 1
+    is_planar: bool = False
+    is_compressed: bool = False
+    is_preview: bool = False
+    is_sensor: bool = False
+
+
+def tiff_facts(data: bytes) -> TiffFacts:
+    """Reads what the samples of a TIFF's first image are; those of a file that is cut short are the usual ones."""
+    order = "<" if data[:2] == b"II" else ">"
+    found = {}
+    try:
+        for tag, kind, count, value in _tags(data, order):
+            if tag in (254, 258, 259, 262, 277, 284, 339, 50_706) and tag not in found:
+                found[tag] = _first_number(data, order, kind, count, value)
+    except (struct.error, IndexError, ValueError):
+        return TiffFacts()
+    return TiffFacts(
+        bits=found.get(258, 1),
+        sample_format=found.get(339, 1),
+        num_channels=found.get(277, 1),
+        is_planar=found.get(284, 1) == 2,
+        is_compressed=found.get(259, 1) != 1,
+        is_sensor=found.get(262) in (32_803, 34_892),
+        is_preview=50_706 in found and bool(found.get(254, 0) & 1),
+    )
+
+
+def _first_number(data: bytes, order: str, kind: int, count: int, value: bytes) -> int:
+    """The first value of a tag of whole numbers."""
+    form = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind, "B")
+    if count * struct.calcsize(form) > len(value):
+        [place] = struct.unpack_from(order + ("Q" if len(value) == 8 else "I"), value)
+        return struct.unpack_from(order + form, data, place)[0]
+    return struct.unpack_from(order + form, value)[0]
 
 
 def check_tiff(data: bytes) -> None:

@@ -3,9 +3,9 @@
     op_lists.HARMLESS, op_lists.SIDE_EFFECTS
 
 The rule: an op that its definition calls stateful has side effects unless it stands in HARMLESS: variables, control
-flow, random numbers, checks, tables and arrays in memory. So do the others in SIDE_EFFECTS, which are not called
-stateful and read files, end the process, call Python, write through debuggers, or belong to data sets and machines that
-no SavedModel of ours has. TRTEngineOp, which this TensorFlow may not know, runs TensorRT.
+flow, random numbers, checks, tables and arrays in memory, a data set of one tensor. So do the others in SIDE_EFFECTS,
+which are not called stateful and read files, end the process, call Python, write through debuggers, or belong to data
+sets and machines that no SavedModel of ours has. TRTEngineOp, which this TensorFlow may not know, runs TensorRT.
 
 A test goes through the registry of the installed TensorFlow, 2.17.1 when these were written, and fails when a stateful
 op or one with a telling name is in neither.
@@ -28,6 +28,8 @@ def _ops(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Those of data sets are what signature `encoded` decodes in: a set of one element whose errors are ignored. What their
+# functions do is in the graph's library, and is looked at like all of it.
 # The two of TF-TRT bring engines that were built, from the SavedModel's assets, to TensorRT.
 HARMLESS = _ops(
     """
@@ -38,27 +40,27 @@ HARMLESS = _ops(
     BoostedTreesMakeQuantileSummaries BoostedTreesMakeStatsSummary Case CheckNumerics CheckNumericsV2
     CreateTRTResourceHandle CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNV2 CudnnRNNV3
     DeepCopy DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst HashTable HashTableV2 HistogramSummary If
-    ImageSummary InitializeTRTResource InitializeTableV2 LookupTableExportV2 LookupTableFindV2 LookupTableImportV2
-    LookupTableInsertV2 LookupTableRemoveV2 LookupTableSizeV2 MergeSummary Multinomial MutableDenseHashTable
-    MutableDenseHashTableV2 MutableHashTable MutableHashTableOfTensors MutableHashTableOfTensorsV2
-    MutableHashTableV2 NonDeterministicInts ParameterizedTruncatedNormal QueueClose QueueDequeue QueueDequeueMany
-    QueueDequeueUpTo QueueEnqueue QueueEnqueueMany QueueIsClosed QueueSize RandomCrop RandomGamma RandomPoisson
-    RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt ReadVariableOp ResourceGather
-    ResourceGatherNd ResourceScatterAdd ResourceScatterDiv ResourceScatterMax ResourceScatterMin ResourceScatterMul
-    ResourceScatterNdAdd ResourceScatterNdMax ResourceScatterNdMin ResourceScatterNdSub ResourceScatterNdUpdate
-    ResourceScatterSub ResourceScatterUpdate ResourceStridedSliceAssign RngReadAndSkip RngSkip
-    SampleDistortedBoundingBox SampleDistortedBoundingBoxV2 ScalarSummary SpaceToBatch
-    SparseAccumulatorApplyGradient SparseAccumulatorTakeGradient Stack StackCloseV2 StackPopV2 StackPushV2 StackV2
-    StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal StatefulStandardNormalV2
-    StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt StatelessRandomGetAlg
-    TRTEngineOp TemporaryVariable TensorArray TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3
-    TensorArrayGrad TensorArrayGradV2 TensorArrayGradV3 TensorArrayGradWithShape TensorArrayRead TensorArrayReadV2
-    TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV2 TensorArrayV3
-    TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorListPushBackBatch TensorSummary TensorSummaryV2
-    TruncatedNormal VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 While XlaOptimizationBarrier
-    XlaReduce XlaReducePrecision XlaReduceWindow XlaSharding XlaSpmdFullToShardShape XlaSpmdShardToFullShape
-    XlaVariadicReduce XlaVariadicReduceV2 _Arg _CopyFromGpuToHost _CopyFromHostToGpu _DeviceArg _DeviceRetval _If
-    _ReadVariablesOp _Retval _VarHandlesOp _While
+    IgnoreErrorsDataset ImageSummary InitializeTRTResource InitializeTableV2 LookupTableExportV2 LookupTableFindV2
+    LookupTableImportV2 LookupTableInsertV2 LookupTableRemoveV2 LookupTableSizeV2 MapDataset MergeSummary
+    Multinomial MutableDenseHashTable MutableDenseHashTableV2 MutableHashTable MutableHashTableOfTensors
+    MutableHashTableOfTensorsV2 MutableHashTableV2 NonDeterministicInts ParameterizedTruncatedNormal QueueClose
+    QueueDequeue QueueDequeueMany QueueDequeueUpTo QueueEnqueue QueueEnqueueMany QueueIsClosed QueueSize RandomCrop
+    RandomGamma RandomPoisson RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt
+    ReadVariableOp ReduceDataset ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterDiv
+    ResourceScatterMax ResourceScatterMin ResourceScatterMul ResourceScatterNdAdd ResourceScatterNdMax
+    ResourceScatterNdMin ResourceScatterNdSub ResourceScatterNdUpdate ResourceScatterSub ResourceScatterUpdate
+    ResourceStridedSliceAssign RngReadAndSkip RngSkip SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
+    ScalarSummary SpaceToBatch SparseAccumulatorApplyGradient SparseAccumulatorTakeGradient Stack StackCloseV2
+    StackPopV2 StackPushV2 StackV2 StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal
+    StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt
+    StatelessRandomGetAlg TRTEngineOp TemporaryVariable TensorArray TensorArrayCloseV3 TensorArrayConcatV3
+    TensorArrayGatherV3 TensorArrayGrad TensorArrayGradV2 TensorArrayGradV3 TensorArrayGradWithShape TensorArrayRead
+    TensorArrayReadV2 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV2
+    TensorArrayV3 TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorDataset TensorListPushBackBatch
+    TensorSummary TensorSummaryV2 TruncatedNormal VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2
+    While XlaOptimizationBarrier XlaReduce XlaReducePrecision XlaReduceWindow XlaSharding XlaSpmdFullToShardShape
+    XlaSpmdShardToFullShape XlaVariadicReduce XlaVariadicReduceV2 _Arg _CopyFromGpuToHost _CopyFromHostToGpu
+    _DeviceArg _DeviceRetval _If _ReadVariablesOp _Retval _VarHandlesOp _While
     """
 )
 
@@ -114,24 +116,23 @@ SIDE_EFFECTS = _ops(
     FixedUnigramCandidateSampler FlatMapDataset FlushSummaryWriter GenerateVocabRemapping GeneratorDataset
     GetCalibrationDataOp GetMinibatchSplitsWithPhysicalReplica GetMinibatchesInCsrWithPhysicalReplica
     GetSessionHandle GetSessionHandleV2 GetSessionTensor GetTpuTaskId GlobalIterId GlobalShuffleDataset
-    GraphDefVersion GroupByReducerDataset GroupByWindowDataset IdentityReader IdentityReaderV2 IgnoreErrorsDataset
-    ImmutableConst ImportEvent IndexFlatMapDataset InfeedDequeue InfeedDequeueTuple InfeedEnqueue
-    InfeedEnqueuePrelinearizedBuffer InfeedEnqueueTuple InitializeTableFromDataset InitializeTableFromTextFile
-    InitializeTableFromTextFileV2 InterleaveDataset IsBoostedTreesEnsembleInitialized
-    IsBoostedTreesQuantileStreamResourceInitialized IsResourceHandleRefCounting IsTPUEmbeddingInitialized
-    IsTensorFloat32Enabled Iterator IteratorFromStringHandle IteratorFromStringHandleV2 IteratorGetDevice
-    IteratorGetModelProto IteratorGetNext IteratorGetNextAsOptional IteratorGetNextSync IteratorToStringHandle
-    IteratorV2 LMDBDataset LMDBReader LatencyStatsDataset LearnedUnigramCandidateSampler
-    LegacyParallelInterleaveDatasetV2 ListDataset ListSnapshotChunksDataset LoadAllTPUEmbeddingParameters
-    LoadAndRemapMatrix LoadDataset LoadTPUEmbeddingADAMParameters LoadTPUEmbeddingAdadeltaParameters
-    LoadTPUEmbeddingAdagradMomentumParameters LoadTPUEmbeddingAdagradParameters
+    GraphDefVersion GroupByReducerDataset GroupByWindowDataset IdentityReader IdentityReaderV2 ImmutableConst
+    ImportEvent IndexFlatMapDataset InfeedDequeue InfeedDequeueTuple InfeedEnqueue InfeedEnqueuePrelinearizedBuffer
+    InfeedEnqueueTuple InitializeTableFromDataset InitializeTableFromTextFile InitializeTableFromTextFileV2
+    InterleaveDataset IsBoostedTreesEnsembleInitialized IsBoostedTreesQuantileStreamResourceInitialized
+    IsResourceHandleRefCounting IsTPUEmbeddingInitialized IsTensorFloat32Enabled Iterator IteratorFromStringHandle
+    IteratorFromStringHandleV2 IteratorGetDevice IteratorGetModelProto IteratorGetNext IteratorGetNextAsOptional
+    IteratorGetNextSync IteratorToStringHandle IteratorV2 LMDBDataset LMDBReader LatencyStatsDataset
+    LearnedUnigramCandidateSampler LegacyParallelInterleaveDatasetV2 ListDataset ListSnapshotChunksDataset
+    LoadAllTPUEmbeddingParameters LoadAndRemapMatrix LoadDataset LoadTPUEmbeddingADAMParameters
+    LoadTPUEmbeddingAdadeltaParameters LoadTPUEmbeddingAdagradMomentumParameters LoadTPUEmbeddingAdagradParameters
     LoadTPUEmbeddingCenteredRMSPropParameters LoadTPUEmbeddingFTRLParameters
     LoadTPUEmbeddingFrequencyEstimatorParameters LoadTPUEmbeddingMDLAdagradLightParameters
     LoadTPUEmbeddingMomentumParameters LoadTPUEmbeddingProximalAdagradParameters
     LoadTPUEmbeddingProximalYogiParameters LoadTPUEmbeddingRMSPropParameters
     LoadTPUEmbeddingStochasticGradientDescentParameters LogUniformCandidateSampler MakeIterator
-    MakeWeakResourceHandle MapAndBatchDataset MapClear MapDataset MapIncompleteSize MapPeek MapSize MapStage
-    MapUnstage MapUnstageNoKey MatchingFiles MatchingFilesDataset MaxIntraOpParallelismDataset MergeV2Checkpoints
+    MakeWeakResourceHandle MapAndBatchDataset MapClear MapIncompleteSize MapPeek MapSize MapStage MapUnstage
+    MapUnstageNoKey MatchingFiles MatchingFilesDataset MaxIntraOpParallelismDataset MergeV2Checkpoints
     MlirPassthroughOp ModelDataset MultiDeviceIterator MultiDeviceIteratorFromStringHandle
     MultiDeviceIteratorGetNextFromShard MultiDeviceIteratorInit MultiDeviceIteratorToStringHandle MutexLock MutexV2
     Namespace>TestStringOutput NcclAllReduce NcclBroadcast NcclReduce NegTrain NonSerializableDataset
@@ -147,14 +148,14 @@ SIDE_EFFECTS = _ops(
     ReadFile ReadVariableXlaSplitND ReaderNumRecordsProduced ReaderNumRecordsProducedV2 ReaderNumWorkUnitsCompleted
     ReaderNumWorkUnitsCompletedV2 ReaderRead ReaderReadUpTo ReaderReadUpToV2 ReaderReadV2 ReaderReset ReaderResetV2
     ReaderRestoreState ReaderRestoreStateV2 ReaderSerializeState ReaderSerializeStateV2 RebatchDataset
-    RebatchDatasetV2 RecordInput Recv RecvTPUEmbeddingActivations ReduceDataset RegisterDataset RegisterDatasetV2
-    RemoteCall RepeatDataset RequiresOlderGraphVersion ResourceAccumulatorApplyGradient
-    ResourceAccumulatorNumAccumulated ResourceAccumulatorSetGlobalStep ResourceAccumulatorTakeGradient
-    ResourceApplyAdaMax ResourceApplyAdadelta ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2
-    ResourceApplyAdam ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp
-    ResourceApplyFtrl ResourceApplyFtrlV2 ResourceApplyGradientDescent ResourceApplyKerasMomentum
-    ResourceApplyMomentum ResourceApplyPowerSign ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent
-    ResourceApplyRMSProp ResourceConditionalAccumulator ResourceCountUpTo ResourceCreateOp ResourceInitializedOp
+    RebatchDatasetV2 RecordInput Recv RecvTPUEmbeddingActivations RegisterDataset RegisterDatasetV2 RemoteCall
+    RepeatDataset RequiresOlderGraphVersion ResourceAccumulatorApplyGradient ResourceAccumulatorNumAccumulated
+    ResourceAccumulatorSetGlobalStep ResourceAccumulatorTakeGradient ResourceApplyAdaMax ResourceApplyAdadelta
+    ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2 ResourceApplyAdam
+    ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp ResourceApplyFtrl
+    ResourceApplyFtrlV2 ResourceApplyGradientDescent ResourceApplyKerasMomentum ResourceApplyMomentum
+    ResourceApplyPowerSign ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent ResourceApplyRMSProp
+    ResourceConditionalAccumulator ResourceCountUpTo ResourceCreateOp ResourceInitializedOp
     ResourceSparseApplyAdadelta ResourceSparseApplyAdagrad ResourceSparseApplyAdagradDA ResourceSparseApplyAdagradV2
     ResourceSparseApplyCenteredRMSProp ResourceSparseApplyFtrl ResourceSparseApplyFtrlV2
     ResourceSparseApplyKerasMomentum ResourceSparseApplyMomentum ResourceSparseApplyProximalAdagrad
@@ -180,7 +181,7 @@ SIDE_EFFECTS = _ops(
     TPUExecute TPUExecuteAndUpdateVariables TPUOrdinalSelector TPUPartitionedCall TPUPartitionedInput
     TPUPartitionedInputV2 TPUPartitionedOutput TPUPartitionedOutputV2 TPUReplicateMetadata TPUReplicatedInput
     TPUReplicatedOutput TPUReshardVariables TPURoundRobin TakeDataset TakeManySparseFromTensorsMap TakeWhileDataset
-    TensorDataset TensorSliceDataset TestAttr TestStringOutput TextLineDataset TextLineReader TextLineReaderV2
+    TensorSliceDataset TestAttr TestStringOutput TextLineDataset TextLineReader TextLineReaderV2
     TfLiteSubgraphExecute ThreadPoolDataset ThreadPoolHandle ThreadUnsafeUnigramCandidateSampler Timestamp
     TpuHandleToProtoKey UnbatchDataset UniformCandidateSampler UniqueDataset Unstage UnwrapDatasetVariant
     UpdateTaskIdAndGlobalCoreArray WeightedFlatMapDataset WholeFileReader WholeFileReaderV2 WindowDataset

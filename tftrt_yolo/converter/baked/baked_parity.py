@@ -1,0 +1,50 @@
+"""How far a conversion for XLA or oneDNN is from its export: detections, and the dense outputs behind them.
+
+    found = measure(source, converted, None)                   # on the packaged pictures
+    found["parity"], found["dense"]["boxes"].largest
+
+The pictures are of digits. A model of something else may detect nothing there, and then the dense outputs still say how
+far it moves.
+"""
+
+from tftrt_yolo.contract import CLASSIFY
+from tftrt_yolo.converter import comparison
+from tftrt_yolo.ground import assets
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+
+# Beside the photo: those with the most digits. Five in all, for XLA on a CPU takes a second for each at 640 px.
+_PICTURES = ("000010.jpg", "000020.jpg", "000023.jpg", "000025.jpg")
+_CROPS_A_CLASS = 2
+
+
+def measure(
+    source: SavedModelHandle, converted: SavedModelHandle, images: list[str] | None, *, batch_size: int
+) -> dict:
+    """Compares a conversion with its export.
+
+    Args:
+      source: The export.
+      converted: The conversion.
+      images: Paths of images; None for the packaged ones.
+      batch_size: Images a call, all alike, so that XLA compiles no more than this.
+
+    Returns:
+      The fields of BakedReport `parity` and `dense`.
+
+    Raises:
+      ImageError: If an image cannot be read.
+    """
+    if images is None:
+        images = packaged_images(source.metadata.task)
+    return {
+        "parity": comparison.compare(source, converted, images, batch_size=batch_size),
+        "dense": comparison.compare_dense(source, converted, images, batch_size=batch_size),
+    }
+
+
+def packaged_images(task: str) -> list[str]:
+    """The pictures that come with the package for this: of a classifier two crops a class, else whole pictures."""
+    if task == CLASSIFY:
+        classes = sorted((assets.ACCEPTANCE / task).iterdir())
+        return [str(crop) for folder in classes for crop in sorted(folder.iterdir())[:_CROPS_A_CLASS]]
+    return [str(assets.PHOTO), *(str(assets.ACCEPTANCE / "images" / name) for name in _PICTURES)]
