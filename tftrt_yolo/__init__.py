@@ -14,6 +14,7 @@ Importing this package loads neither TensorFlow nor PyTorch: the names below are
 
 import importlib
 
+from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.version import __version__
 
 _HOME_OF = {
@@ -80,6 +81,7 @@ def __getattr__(name: str):
     """Loads a public name from its module the first time that it is used."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'tftrt_yolo' has no attribute {name!r}; it has {', '.join(__all__)}")
+    chatter.heed()
     value = getattr(importlib.import_module(f"tftrt_yolo.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value

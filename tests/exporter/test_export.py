@@ -226,7 +226,7 @@ BAD_WEIGHTS = {
     "rtdetr.yaml": "ends in the head RTDETRDecoder, which is not supported. Supported are Detect",
     "world.yaml": "ends in the head WorldDetect, which is not supported",
     "depth.yaml": "ends in the head Depth, which is not supported",
-    "grey.yaml": "takes images of 1 channels. Only RGB",
+    "grey.yaml": "takes images of 1 channel. Only RGB",
     "evil.yaml": "its activation is .*, which is not a torch.nn layer",
     "layer.yaml": "'torch_safe_load', is not a layer",
     "headless.yaml": "does not describe a YOLO model: it has no head",

@@ -18,6 +18,7 @@ from pathlib import Path
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.engines import engine_file, plan
 from tftrt_yolo.engines.engine_report import EngineFileReport
+from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
@@ -157,6 +158,7 @@ def _built(partial: Path, order: Order, job: dict) -> BuilderReport:
     """Has a process build the engine and write its file."""
     try:
         with Worker("tftrt_yolo.engines.plan_worker") as worker:
+            stages.enter("building the engine")
             worker.start(order=order, engine_path=partial, **job)
             return worker.receive()
     except WorkerCrashedError as error:

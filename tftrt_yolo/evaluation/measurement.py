@@ -21,6 +21,7 @@ from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport, ModelResult, Speed
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.ground.text import shown, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork, prepare_ahead
@@ -165,10 +166,21 @@ def _report(
         num_crowds=sum(len(example.truth) - example.truth.num_objects for example in dataset.examples),
         missing_images=dataset.missing,
         skipped_labels=dataset.skipped_labels,
-        notes=(*dataset.notes, *_notes(runs)),
+        notes=(*dataset.notes, *_size_notes(metadata), *_notes(runs)),
         classes=_count_classes(dataset, spec),
         models=tuple(results),
     )
+
+
+def _size_notes(metadata: Metadata) -> list[str]:
+    """That the frames are of another size than the model was trained at, if they are."""
+    trained, taken = metadata.trained_size_hw, metadata.image_size_hw
+    if trained in (None, taken):
+        return []
+    return [
+        f"the frames are of {sides(taken)} px, and {shown(metadata.weights)} was trained at {sides(trained)}: what "
+        "objects measure in a frame is another, and so may the accuracy be"
+    ]
 
 
 def _notes(runs: list[_Run]) -> list[str]:

@@ -108,13 +108,14 @@ class ExportReport:
         """Reads export.json back.
 
         Args:
-          saved_model_dir: A SavedModel that `export` wrote, or a conversion of it, which keeps the report of its export.
+          saved_model_dir: A SavedModel that `export` wrote, or a conversion of it, which keeps its export's report.
 
         Returns:
           The report; its saved_model_dir is the directory that was named when it was exported.
 
         Raises:
-          SavedModelError: If it is no SavedModel of ours, has no export.json, as those of older versions, or a damaged one.
+          SavedModelError: If it is no SavedModel of ours, or its export.json is damaged, or missing as in those of
+            older versions.
         """
         handle = open_saved_model(saved_model_dir)
         if not is_there(handle):

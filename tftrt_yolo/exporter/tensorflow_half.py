@@ -32,8 +32,8 @@ def work(
       saved_model_dir: An empty directory to fill.
 
     Yields:
-      The trunk's path, as soon as it is a network of TensorFlow; the directory's, once it is written; and what the saved
-      file's signature `network` gives for `pytorch_parity.reference_frames`.
+      The trunk's path, as soon as it is a network of TensorFlow; the directory's, once it is written; and what the
+      saved file's signature `network` gives for `pytorch_parity.reference_frames`.
     """
     network, task = trunk.Trunk(onnx_path), TASKS[metadata.task]
     yield onnx_path

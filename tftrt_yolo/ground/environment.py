@@ -15,6 +15,7 @@ import platform
 from pathlib import Path
 from typing import ClassVar
 
+from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.tensorrt import libraries, versions
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
@@ -241,7 +242,8 @@ def grow_gpu_memory() -> bool:
     import tensorflow as tf
     from absl import logging
 
-    gpus = tf.config.list_physical_devices("GPU")
+    with chatter.kept_off():
+        gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -322,7 +324,8 @@ def _gpus() -> tuple[str, ...]:
     """Names of the GPUs, without starting them."""
     import tensorflow as tf
 
-    devices = tf.config.list_physical_devices("GPU")
+    with chatter.kept_off():
+        devices = tf.config.list_physical_devices("GPU")
     return tuple(
         tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices
     )

@@ -18,7 +18,7 @@ from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
-from tftrt_yolo.ground.workers.progress import Progress, Remark
+from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.layer_sensitivity import switched
 from tftrt_yolo.layer_sensitivity.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.saved_model.handle import SavedModelHandle
@@ -30,7 +30,9 @@ _BATCH_SIZE = 4
 _UPSAMPLING_OPS = frozenset({"ResizeBilinear", "ResizeNearestNeighbor"})
 
 
-def work(*, source: SavedModelHandle, calibration: Calibration, images: int) -> Iterator[Progress | Remark | dict]:
+def work(
+    *, source: SavedModelHandle, calibration: Calibration, images: int
+) -> Iterator[Progress | Stage | Remark | dict]:
     """Measures the layers.
 
     Args:
@@ -50,6 +52,7 @@ def work(*, source: SavedModelHandle, calibration: Calibration, images: int) -> 
     metadata = source.metadata
     task = TASKS[metadata.task]
     calibrated = yield from calibrating(source, calibration)
+    yield Stage("measuring layer by layer")
     gc.collect()  # what it traced holds the weights, in reference cycles
     paths = image_files.spread(calibrated.readable, images)
     twinned = switched.add_twins(calibrated)

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground import environment, forks
+from tftrt_yolo.ground import chatter, environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
 from tftrt_yolo.ground.files import fields
@@ -87,6 +87,34 @@ def load(
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
     forks.check(f"The SavedModel {handle.given}")
+    with chatter.kept_off():
+        signatures, backend = _load(handle, strict=strict, allow_side_effects=allow_side_effects)
+    if backend.device == "GPU" or backend.name == "XLA":
+        signatures = {key: _QuietAtFirst(function) for key, function in signatures.items()}
+    return signatures, backend
+
+
+class _QuietAtFirst:
+    """A signature whose first run of each batch is quiet: that compiles it, or starts a GPU's libraries."""
+
+    def __init__(self, function: Callable):
+        self._function, self._batches = function, set()
+
+    def __call__(self, **tensors):
+        batches = tuple(tensor.shape[0] for tensor in tensors.values())
+        if batches in self._batches:
+            return self._function(**tensors)
+        with chatter.kept_off():
+            outputs = self._function(**tensors)
+        self._batches.add(batches)
+        return outputs
+
+    def __getattr__(self, name: str):
+        return getattr(self._function, name)
+
+
+def _load(handle: SavedModelHandle, *, strict: bool, allow_side_effects: bool) -> tuple[dict[str, Callable], Backend]:
+    """As `load`, whatever the loading says."""
     meta_graph = believed.read(handle, allow_side_effects=allow_side_effects)
     device = "GPU" if environment.grow_gpu_memory() else "CPU"
     engines = saved_model_pb.engine_nodes(meta_graph.graph_def)

@@ -8,7 +8,7 @@ Source: tensorflow/core/grappler/optimizers/auto_mixed_precision.cc of TensorFlo
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,6 +22,7 @@ from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.workers.progress import Stage
 from tftrt_yolo.saved_model import freeze, write
 from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -44,7 +45,7 @@ def work(
     precision_mode: str,
     parity_images: list[str] | None,
     batch_sizes: tuple[int, ...],
-) -> dict:
+) -> Iterator[Stage | dict]:
     """Converts a SavedModel.
 
     Args:
@@ -55,15 +56,17 @@ def work(
       parity_images: Paths of the images on which the result is compared with the export; None for packaged ones.
       batch_sizes: Those that XLA compiles, in rising order; empty for every power of two, and with onednn.
 
-    Returns:
-      The fields of BakedReport that are known here.
+    Yields:
+      Stages, and last the fields of BakedReport that are known here.
 
     Raises:
       ConversionError: If the pass left a convolution in float32, or the model was converted before.
       SavedModelError: If the SavedModel cannot be used.
     """
     environment.grow_gpu_memory()
+    yield Stage("reading the SavedModel")
     graph_def, frames_name, outputs = freeze.freeze_network(source)
+    yield Stage(f"converting to {precision_mode}")
     if precision_mode in _MIXED_PRECISION_PASS:
         graph_def = _optimize(graph_def, frames_name, list(outputs.values()), _MIXED_PRECISION_PASS[precision_mode])
     graph_def = _pruned(graph_def, list(outputs.values()))
@@ -71,8 +74,10 @@ def work(
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
     network = _as_network(variants, frames_name, outputs)
+    yield Stage("writing the SavedModel")
     write.save(network, source.metadata, output_dir, compiled_sizes=CompiledSizes(batch_sizes) if is_jitted else None)
-    return {
+    yield Stage("comparing with the export")
+    yield {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,

@@ -12,6 +12,7 @@ import torch
 from tftrt_yolo.exporter.checkpoint import archive, pickle_machine
 from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, TensorRecord, describe
 from tftrt_yolo.ground.errors import CheckpointError
+from tftrt_yolo.ground.files.fields import is_whole
 from tftrt_yolo.ground.text import counted, printable, quoted
 
 _MOST_MODULES = 50_000  # yolov8x has 350
@@ -67,6 +68,18 @@ class Contents:
         """The last layer."""
         layers = [path for path in self.modules if path.startswith("model.") and path.count(".") == 1]
         return self.modules[layers[-1]]
+
+    @property
+    def input_channels(self) -> int | None:
+        """Channels of the images, by the shape of the first convolution's weights; None if it has no convolution."""
+        path = next((path for path, module in self.modules.items() if module.kind == "Conv2d"), None)
+        weight = self.tensors.get(f"{path}.weight")
+        if weight is None or weight.dim() != 4:
+            return None
+        groups = self.modules[path].attributes.get("groups")
+        channels = weight.shape[1] * (groups if is_whole(groups, 1, weight.shape[0]) else 1)
+        is_focused = path.startswith("model.0.") and self.modules["model.0"].kind == "Focus"  # its pixels are 2 x 2
+        return channels // 4 if is_focused else channels
 
     @property
     def is_fused(self) -> bool:

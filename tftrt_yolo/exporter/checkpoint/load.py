@@ -28,6 +28,7 @@ from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
 _TASK_OF_HEAD = {head: task for task in TASKS.values() for head in task.heads}
+_CHANNELS = 3  # of the images
 _MOST_YAML_BYTES = 1 << 20
 _MOST_HEAD = 40  # characters of a head's name that is shown as it is
 # As ultralytics.nn.tasks.yaml_model_load: yolov8x.yaml is yolov8.yaml, of scale x.
@@ -116,7 +117,7 @@ def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str], Tra
             f"{weights} holds a {quoted(found.network.kind)}, which is not supported. Supported are "
             f"{', '.join(sorted(_NETWORKS))}."
         )
-    document = _checked(found.model_yaml, weights)
+    document = _checked(found.model_yaml, weights, found.input_channels)
     module = rebuild.rebuild(found, document, task.name)
     trained = image_size.read(found.train_args, found.network.attributes.get("args"))
     return module, contents.names_of(found, document["nc"]), trained
@@ -153,18 +154,24 @@ def _find_yaml(name: str) -> Path | None:
     return next((ROOT / "cfg" / "models").rglob(name), None) if is_plain else None
 
 
-def _checked(document: object, weights: str) -> dict:
-    """A model YAML that can be built, of a head that is supported and for RGB images."""
+def _checked(document: object, weights: str, input_channels: int | None = None) -> dict:
+    """A model YAML that can be built, of a head that is supported and for RGB images, by its weights too."""
     head = model_yaml.head_of(document)
     if head is not None:
         _task_of(head, weights)
+    if input_channels not in (None, _CHANNELS):
+        _refuse_channels(weights, input_channels)
     document = model_yaml.check(document, weights, frozenset(_TASK_OF_HEAD))
-    if document["channels"] != 3:
-        raise CheckpointError(
-            f"{weights} takes images of {counted(document['channels'], 'channel')}. Only RGB images, 3 channels, "
-            "are supported."
-        )
+    if document["channels"] != _CHANNELS:
+        what = "" if input_channels is None else f" by its YAML, and of {input_channels} by its first convolution"
+        _refuse_channels(weights, document["channels"], what)
     return document
+
+
+def _refuse_channels(weights: str, channels: int, what: str = "") -> None:
+    raise CheckpointError(
+        f"{weights} takes images of {counted(channels, 'channel')}{what}. Only RGB images, 3 channels, are supported."
+    )
 
 
 def _task_of(head: str, weights: str) -> Task:

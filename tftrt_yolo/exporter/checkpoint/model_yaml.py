@@ -159,7 +159,7 @@ def _check_row(index: int, row: object, heads: frozenset[str], *, is_last: bool)
 def _check_numbers(document: dict) -> None:
     """Refuses sizes that no network has."""
     scales, scale = document.get("scales") or {}, document.get("scale") or None
-    if not isinstance(scales, dict) or (scales and scale is not None and scale not in scales):
+    if not isinstance(scales, dict) or (scales and scale is not None and scale not in list(scales)):
         raise YamlError(f"its scale is {quoted(scale)}; expected one of those under scales")
     for name, numbers in scales.items():
         fits = isinstance(numbers, (list, tuple)) and len(numbers) == 3
