@@ -14,7 +14,11 @@ from tftrt_yolo.workflows.demo import WEIGHTS
 
 # The parameter that takes each option. What is no field of one of these is an argument of the function itself.
 OPTIONS = {
-    "convert": {"tensorrt": tftrt_yolo.TensorRTOptions, "int8": tftrt_yolo.Int8Options},
+    "convert": {
+        "tensorrt": tftrt_yolo.TensorRTOptions,
+        "int8": tftrt_yolo.Int8Options,
+        "baked": tftrt_yolo.BakedOptions,
+    },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
 }
@@ -49,6 +53,12 @@ BAD = [
     ("convert", {"accelerator": "cuda"}, "<accelerator> is 'cuda'; known are"),
     ("convert", {"precision_mode": "FP8"}, "<precision_mode> is 'FP8'; with tensorrt known are"),
     ("convert", {"parity_images": "a.jpg"}, "<parity_images> is for xla and onednn"),
+    ("convert", {"batch_sizes": (0,), "accelerator": "xla"}, "<batch_sizes> is (0,); expected"),
+    (
+        "convert",
+        {"batch_sizes": (1,), "accelerator": "onednn"},
+        "<batch_sizes> is for tensorrt and xla, and <accelerator> is 'onednn'",
+    ),
     ("convert", {"minimum_segment_size": 0}, "<minimum_segment_size> is 0; it must be"),
     ("convert", {"max_workspace_size_bytes": 0}, "<max_workspace_size_bytes> is 0; it must be"),
     ("convert", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
@@ -158,6 +168,8 @@ def _in_python(command, arguments):
     keywords = {}
     for parameter, kind in OPTIONS.get(command, {}).items():
         names = {field.name for field in dataclasses.fields(kind)} & set(arguments)
+        if not kind.is_meant_with({"accelerator": "tensorrt"} | arguments):
+            names -= {"batch_sizes"}  # the others' too
         if names:
             keywords[parameter] = (kind, {name: arguments[name] for name in sorted(names)})
             arguments = {name: value for name, value in arguments.items() if name not in names}

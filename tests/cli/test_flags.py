@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+from typing import ClassVar
 
 import absl.flags
 import pytest
@@ -32,6 +33,7 @@ def _config(folder, section, values):
         (["--batch_sizes=1"], "tensorrt", {"batch_sizes": (1,)}),
         (["--batch_sizes=1,8"], "tensorrt", {"batch_sizes": (1, 8)}),
         (["--minimum_segment_size=3"], "tensorrt", {"minimum_segment_size": 3}),  # its default, and given all the same
+        (["--parity_images=x"], "baked", {"parity_images": "x"}),
         (["--noallow_build_at_runtime"], "tensorrt", {"allow_build_at_runtime": False}),
         (
             ["--calibration_data=x", "--maximum_map_drop=0.01"],
@@ -69,6 +71,24 @@ def test_no_options_where_none_are_given():
 )
 def test_options_of_other_commands(command, flags, name, options):
     assert _keywords(command, *flags)[name] == options
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "name"),
+    [(None, "tensorrt"), ("tensorrt", "tensorrt"), ("xla", "baked"), ("onednn", "baked"), ("cuda", "tensorrt")],
+)
+@pytest.mark.parametrize("where", ["flags", "config", "both"])
+def test_one_flag_goes_to_the_options_that_are_meant(tmp_path, accelerator, name, where):
+    """As flags, in a config, and the batch sizes in a config for the accelerator that is a flag."""
+    values = {"batch_sizes": (1, 8)} | ({"accelerator": accelerator} if accelerator else {})
+    flags = ["--batch_sizes=1,8"] + ([f"--accelerator={accelerator}"] if accelerator else [])
+    if where == "config":
+        flags = [_config(tmp_path, "convert", values)]
+    elif where == "both":
+        flags = [_config(tmp_path, "convert", {"batch_sizes": (1, 8)}), *flags[1:]]
+    keywords = _keywords("convert", *DIRS, *flags)
+    assert set(keywords) & {"tensorrt", "baked"} == {name}
+    assert (keywords[name].batch_sizes, keywords[name].given) == ((1, 8), ("batch_sizes",))
 
 
 @pytest.mark.parametrize("sizes", [[1], (1,), [1, 8], (1, 8)])
@@ -164,6 +184,40 @@ class _OtherDepth(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class _DepthOnLand(_OtherDepth):
+    """Options.
+
+    Attributes:
+      depth: How deep on land.
+    """
+
+    MEANT_WITH: ClassVar = {"place": ("land",)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _DepthAtSea(_OtherDepth):
+    """Options.
+
+    Attributes:
+      depth: How deep at sea.
+    """
+
+    MEANT_WITH: ClassVar = {"place": ("sea", "ocean")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _DepthInWords(Options):
+    """Options.
+
+    Attributes:
+      depth: How deep.
+    """
+
+    MEANT_WITH: ClassVar = {"place": ("air",)}
+    depth: str = "deep"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Json(Options):
     """Options.
 
@@ -198,6 +252,42 @@ def _a_groups_and_the_command_lines(*, options: _Json | None = None):
     Args:
       options: Some.
     """
+
+
+def _groups(one, other):
+    def function(*, place: str = "land", first: one | None = None, second: other | None = None):
+        """Does nothing.
+
+        Args:
+          place: Where.
+          first: Some.
+          second: Others.
+        """
+
+    return function
+
+
+def test_groups_that_are_never_meant_together_share_a_flag():
+    arguments = arguments_of(_groups(_DepthOnLand, _DepthAtSea))
+    assert [(argument.name, argument.default) for argument in arguments] == [("place", "land"), ("depth", 1)]
+    assert arguments[1].help == "How deep on land. How deep at sea."
+    assert as_keywords(arguments, {"depth": 3}) == {"first": _DepthOnLand(depth=3)}
+    assert as_keywords(arguments, {"place": "ocean", "depth": 3}) == {"place": "ocean", "second": _DepthAtSea(depth=3)}
+    assert as_keywords(arguments, {"place": "air", "depth": 3}) == {"place": "air", "first": _DepthOnLand(depth=3)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (_DepthOnLand, _DepthOnLand),  # meant together
+        (_DepthOnLand, _OtherDepth),  # always meant
+        (_OtherDepth, _DepthAtSea),
+        (_DepthOnLand, _DepthInWords),  # one flag cannot be of two types
+    ],
+)
+def test_other_groups_share_none(one, other):
+    with pytest.raises(TypeError, match=f"--depth of `function` is of {one.__name__} and of {other.__name__}"):
+        arguments_of(_groups(one, other))
 
 
 @pytest.mark.parametrize(

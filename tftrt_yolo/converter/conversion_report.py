@@ -207,7 +207,7 @@ class BakedReport(ConversionReport):
       is_jitted: Whether the SavedModel says that XLA compiles the network and the selection.
       parity: The conversion's detections against the export's.
       dense: Label of each quantity of the dense outputs to how far it moves, at every anchor of the same images; empty
-        in files of older versions.
+        where there were at least ten detections, and in files of older versions.
       batch_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; empty for every power of
         two. None with onednn, and in files of older versions, which leave that to `Predictor`.
     """
@@ -236,7 +236,9 @@ class BakedReport(ConversionReport):
             return "plain TensorFlow ops"
         if self.batch_sizes is None:
             return "XLA compiles it, once for each batch size"
-        sizes = f"batch sizes {', '.join(map(str, self.batch_sizes))}" if self.batch_sizes else "every power of two"
+        sizes = "every power of two"
+        if self.batch_sizes:
+            sizes = f"batch size{'s' if len(self.batch_sizes) > 1 else ''} {', '.join(map(str, self.batch_sizes))}"
         return f"XLA compiles it for {sizes}; other batches are filled up"
 
 
