@@ -3,7 +3,7 @@
     op_lists.HARMLESS, op_lists.SIDE_EFFECTS
 
 The rule: an op that its definition calls stateful has side effects unless it stands in HARMLESS: variables, control
-flow, random numbers, checks, tables and arrays in memory, a data set of one tensor. So do the others in SIDE_EFFECTS, which are not called
+flow, random numbers, checks, tables and arrays in memory, data sets of a tensor. So do the others in SIDE_EFFECTS, which are
 stateful and read files, end the process, call Python, write through debuggers, or belong to data sets and machines that
 no SavedModel of ours has. TRTEngineOp, which this TensorFlow may not know, runs TensorRT.
 
@@ -38,27 +38,28 @@ HARMLESS = _ops(
     Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp AudioSummary AudioSummaryV2 BarrierClose
     BarrierIncompleteSize BarrierInsertMany BarrierReadySize BarrierTakeMany Batch BatchFunction
     BoostedTreesMakeQuantileSummaries BoostedTreesMakeStatsSummary Case CheckNumerics CheckNumericsV2
-    CreateTRTResourceHandle CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNV2 CudnnRNNV3
-    DeepCopy DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst HashTable HashTableV2 HistogramSummary If
-    IgnoreErrorsDataset ImageSummary InitializeTRTResource InitializeTableV2 LookupTableExportV2 LookupTableFindV2
-    LookupTableImportV2 LookupTableInsertV2 LookupTableRemoveV2 LookupTableSizeV2 MapDataset MergeSummary
-    Multinomial MutableDenseHashTable MutableDenseHashTableV2 MutableHashTable MutableHashTableOfTensors
-    MutableHashTableOfTensorsV2 MutableHashTableV2 NonDeterministicInts ParameterizedTruncatedNormal QueueClose
-    QueueDequeue QueueDequeueMany QueueDequeueUpTo QueueEnqueue QueueEnqueueMany QueueIsClosed QueueSize RandomCrop
-    RandomGamma RandomPoisson RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt
-    ReadVariableOp ReduceDataset ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterDiv
-    ResourceScatterMax ResourceScatterMin ResourceScatterMul ResourceScatterNdAdd ResourceScatterNdMax
-    ResourceScatterNdMin ResourceScatterNdSub ResourceScatterNdUpdate ResourceScatterSub ResourceScatterUpdate
-    ResourceStridedSliceAssign RngReadAndSkip RngSkip SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
-    ScalarSummary SpaceToBatch SparseAccumulatorApplyGradient SparseAccumulatorTakeGradient Stack StackCloseV2
-    StackPopV2 StackPushV2 StackV2 StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal
-    StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt
-    StatelessRandomGetAlg TRTEngineOp TemporaryVariable TensorArray TensorArrayCloseV3 TensorArrayConcatV3
-    TensorArrayGatherV3 TensorArrayGrad TensorArrayGradV2 TensorArrayGradV3 TensorArrayGradWithShape TensorArrayRead
-    TensorArrayReadV2 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV2
-    TensorArrayV3 TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorDataset TensorListPushBackBatch
-    TensorSummary TensorSummaryV2 TruncatedNormal VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2
-    While XlaOptimizationBarrier XlaReduce XlaReducePrecision XlaReduceWindow XlaSharding XlaSpmdFullToShardShape
+    ConcatenateDataset CreateTRTResourceHandle CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3
+    CudnnRNNV2 CudnnRNNV3 DatasetToSingleElement DeepCopy DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst
+    HashTable HashTableV2 HistogramSummary If IgnoreErrorsDataset ImageSummary InitializeTRTResource
+    InitializeTableV2 LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2
+    LookupTableRemoveV2 LookupTableSizeV2 MapDataset MergeSummary Multinomial MutableDenseHashTable
+    MutableDenseHashTableV2 MutableHashTable MutableHashTableOfTensors MutableHashTableOfTensorsV2
+    MutableHashTableV2 NonDeterministicInts ParameterizedTruncatedNormal QueueClose QueueDequeue QueueDequeueMany
+    QueueDequeueUpTo QueueEnqueue QueueEnqueueMany QueueIsClosed QueueSize RandomCrop RandomGamma RandomPoisson
+    RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt ReadVariableOp ResourceGather
+    ResourceGatherNd ResourceScatterAdd ResourceScatterDiv ResourceScatterMax ResourceScatterMin ResourceScatterMul
+    ResourceScatterNdAdd ResourceScatterNdMax ResourceScatterNdMin ResourceScatterNdSub ResourceScatterNdUpdate
+    ResourceScatterSub ResourceScatterUpdate ResourceStridedSliceAssign RngReadAndSkip RngSkip
+    SampleDistortedBoundingBox SampleDistortedBoundingBoxV2 ScalarSummary SpaceToBatch
+    SparseAccumulatorApplyGradient SparseAccumulatorTakeGradient Stack StackCloseV2 StackPopV2 StackPushV2 StackV2
+    StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal StatefulStandardNormalV2
+    StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt StatelessRandomGetAlg
+    TRTEngineOp TakeDataset TemporaryVariable TensorArray TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3
+    TensorArrayGrad TensorArrayGradV2 TensorArrayGradV3 TensorArrayGradWithShape TensorArrayRead TensorArrayReadV2
+    TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV2 TensorArrayV3
+    TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorDataset TensorListPushBackBatch TensorSummary
+    TensorSummaryV2 TruncatedNormal VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 While
+    XlaOptimizationBarrier XlaReduce XlaReducePrecision XlaReduceWindow XlaSharding XlaSpmdFullToShardShape
     XlaSpmdShardToFullShape XlaVariadicReduce XlaVariadicReduceV2 _Arg _CopyFromGpuToHost _CopyFromHostToGpu
     _DeviceArg _DeviceRetval _If _ReadVariablesOp _Retval _VarHandlesOp _While
     """
@@ -82,29 +83,28 @@ SIDE_EFFECTS = _ops(
     CollectiveBcastRecv CollectiveBcastRecvV2 CollectiveBcastSend CollectiveBcastSendV2 CollectiveGather
     CollectiveGatherV2 CollectiveInitializeCommunicator CollectivePermute CollectiveReduce CollectiveReduceScatterV2
     CollectiveReduceV2 CollectiveReduceV3 ComputeDedupDataSize ComputeDedupDataSizeV2 ComputeDedupDataTupleMask
-    ComputeDedupDataTupleMaskV2 ConcatenateDataset ConditionalAccumulator ConfigureAndInitializeGlobalTPU
-    ConfigureDistributedTPU ConfigureTPUEmbedding ConfigureTPUEmbeddingHost ConfigureTPUEmbeddingMemory
-    ConnectTPUEmbeddingHosts ConsumeMutexLock ConvertToCooTensor Copy CopyHost CopyOp CopyToMesh CopyToMeshGrad
-    CreateSummaryDbWriter CreateSummaryFileWriter CrossReplicaSum CustomAggregator DTensorAllGather DTensorAllReduce
-    DTensorAllScatter DTensorAllToAll DTensorReduceScatter DTensorRestoreV2 DTensorSetGlobalTPUArray
-    DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 DatasetCardinality
-    DatasetFingerprint DatasetFromGraph DatasetToGraph DatasetToGraphV2 DatasetToSingleElement DatasetToTFRecord
-    DebugGradientIdentity DebugGradientRefIdentity DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount
-    DebugNumericSummary DebugNumericSummaryV2 DecodeProtoV2 DeleteIterator DeleteMemoryCache
-    DeleteMultiDeviceIterator DeleteRandomSeedGenerator DeleteRpcFutureResource DeleteSeedGenerator
-    DeleteSessionTensor DenseToSparseBatchDataset DeserializeIterator DeviceIndex DevicePlacementOp
-    DirectedInterleaveDataset DistributedSave DtypeWithDefaultOp DummyIterationCounter DummyMemoryCache
-    DummySeedGenerator DumpTensor DynamicEnqueueTPUEmbeddingArbitraryTensorBatch
-    DynamicEnqueueTPUEmbeddingRaggedTensorBatch EagerPyFunc EncodeProto EnqueueTPUEmbeddingArbitraryTensorBatch
-    EnqueueTPUEmbeddingBatch EnqueueTPUEmbeddingIntegerBatch EnqueueTPUEmbeddingRaggedTensorBatch
-    EnqueueTPUEmbeddingSparseBatch EnqueueTPUEmbeddingSparseTensorBatch ExecuteTPUEmbeddingPartitioner
-    ExperimentalAssertNextDataset ExperimentalAutoShardDataset ExperimentalBytesProducedStatsDataset
-    ExperimentalCSVDataset ExperimentalChooseFastestDataset ExperimentalDatasetCardinality
-    ExperimentalDatasetToTFRecord ExperimentalDenseToSparseBatchDataset ExperimentalDirectedInterleaveDataset
-    ExperimentalGroupByReducerDataset ExperimentalGroupByWindowDataset ExperimentalIgnoreErrorsDataset
-    ExperimentalIteratorGetDevice ExperimentalLMDBDataset ExperimentalLatencyStatsDataset
-    ExperimentalMapAndBatchDataset ExperimentalMapDataset ExperimentalMatchingFilesDataset
-    ExperimentalMaxIntraOpParallelismDataset ExperimentalNonSerializableDataset
+    ComputeDedupDataTupleMaskV2 ConditionalAccumulator ConfigureAndInitializeGlobalTPU ConfigureDistributedTPU
+    ConfigureTPUEmbedding ConfigureTPUEmbeddingHost ConfigureTPUEmbeddingMemory ConnectTPUEmbeddingHosts
+    ConsumeMutexLock ConvertToCooTensor Copy CopyHost CopyOp CopyToMesh CopyToMeshGrad CreateSummaryDbWriter
+    CreateSummaryFileWriter CrossReplicaSum CustomAggregator DTensorAllGather DTensorAllReduce DTensorAllScatter
+    DTensorAllToAll DTensorReduceScatter DTensorRestoreV2 DTensorSetGlobalTPUArray DataServiceDataset
+    DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 DatasetCardinality DatasetFingerprint
+    DatasetFromGraph DatasetToGraph DatasetToGraphV2 DatasetToTFRecord DebugGradientIdentity
+    DebugGradientRefIdentity DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary
+    DebugNumericSummaryV2 DecodeProtoV2 DeleteIterator DeleteMemoryCache DeleteMultiDeviceIterator
+    DeleteRandomSeedGenerator DeleteRpcFutureResource DeleteSeedGenerator DeleteSessionTensor
+    DenseToSparseBatchDataset DeserializeIterator DeviceIndex DevicePlacementOp DirectedInterleaveDataset
+    DistributedSave DtypeWithDefaultOp DummyIterationCounter DummyMemoryCache DummySeedGenerator DumpTensor
+    DynamicEnqueueTPUEmbeddingArbitraryTensorBatch DynamicEnqueueTPUEmbeddingRaggedTensorBatch EagerPyFunc
+    EncodeProto EnqueueTPUEmbeddingArbitraryTensorBatch EnqueueTPUEmbeddingBatch EnqueueTPUEmbeddingIntegerBatch
+    EnqueueTPUEmbeddingRaggedTensorBatch EnqueueTPUEmbeddingSparseBatch EnqueueTPUEmbeddingSparseTensorBatch
+    ExecuteTPUEmbeddingPartitioner ExperimentalAssertNextDataset ExperimentalAutoShardDataset
+    ExperimentalBytesProducedStatsDataset ExperimentalCSVDataset ExperimentalChooseFastestDataset
+    ExperimentalDatasetCardinality ExperimentalDatasetToTFRecord ExperimentalDenseToSparseBatchDataset
+    ExperimentalDirectedInterleaveDataset ExperimentalGroupByReducerDataset ExperimentalGroupByWindowDataset
+    ExperimentalIgnoreErrorsDataset ExperimentalIteratorGetDevice ExperimentalLMDBDataset
+    ExperimentalLatencyStatsDataset ExperimentalMapAndBatchDataset ExperimentalMapDataset
+    ExperimentalMatchingFilesDataset ExperimentalMaxIntraOpParallelismDataset ExperimentalNonSerializableDataset
     ExperimentalParallelInterleaveDataset ExperimentalParseExampleDataset ExperimentalPrivateThreadPoolDataset
     ExperimentalRandomDataset ExperimentalRebatchDataset ExperimentalScanDataset
     ExperimentalSetStatsAggregatorDataset ExperimentalSleepDataset ExperimentalSlidingWindowDataset
@@ -148,14 +148,14 @@ SIDE_EFFECTS = _ops(
     ReadFile ReadVariableXlaSplitND ReaderNumRecordsProduced ReaderNumRecordsProducedV2 ReaderNumWorkUnitsCompleted
     ReaderNumWorkUnitsCompletedV2 ReaderRead ReaderReadUpTo ReaderReadUpToV2 ReaderReadV2 ReaderReset ReaderResetV2
     ReaderRestoreState ReaderRestoreStateV2 ReaderSerializeState ReaderSerializeStateV2 RebatchDataset
-    RebatchDatasetV2 RecordInput Recv RecvTPUEmbeddingActivations RegisterDataset RegisterDatasetV2 RemoteCall
-    RepeatDataset RequiresOlderGraphVersion ResourceAccumulatorApplyGradient ResourceAccumulatorNumAccumulated
-    ResourceAccumulatorSetGlobalStep ResourceAccumulatorTakeGradient ResourceApplyAdaMax ResourceApplyAdadelta
-    ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2 ResourceApplyAdam
-    ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp ResourceApplyFtrl
-    ResourceApplyFtrlV2 ResourceApplyGradientDescent ResourceApplyKerasMomentum ResourceApplyMomentum
-    ResourceApplyPowerSign ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent ResourceApplyRMSProp
-    ResourceConditionalAccumulator ResourceCountUpTo ResourceCreateOp ResourceInitializedOp
+    RebatchDatasetV2 RecordInput Recv RecvTPUEmbeddingActivations ReduceDataset RegisterDataset RegisterDatasetV2
+    RemoteCall RepeatDataset RequiresOlderGraphVersion ResourceAccumulatorApplyGradient
+    ResourceAccumulatorNumAccumulated ResourceAccumulatorSetGlobalStep ResourceAccumulatorTakeGradient
+    ResourceApplyAdaMax ResourceApplyAdadelta ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2
+    ResourceApplyAdam ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp
+    ResourceApplyFtrl ResourceApplyFtrlV2 ResourceApplyGradientDescent ResourceApplyKerasMomentum
+    ResourceApplyMomentum ResourceApplyPowerSign ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent
+    ResourceApplyRMSProp ResourceConditionalAccumulator ResourceCountUpTo ResourceCreateOp ResourceInitializedOp
     ResourceSparseApplyAdadelta ResourceSparseApplyAdagrad ResourceSparseApplyAdagradDA ResourceSparseApplyAdagradV2
     ResourceSparseApplyCenteredRMSProp ResourceSparseApplyFtrl ResourceSparseApplyFtrlV2
     ResourceSparseApplyKerasMomentum ResourceSparseApplyMomentum ResourceSparseApplyProximalAdagrad
@@ -180,7 +180,7 @@ SIDE_EFFECTS = _ops(
     TPUCompilationResult TPUCompile TPUCompileSucceededAssert TPUCopyWithDynamicShape TPUEmbeddingActivations
     TPUExecute TPUExecuteAndUpdateVariables TPUOrdinalSelector TPUPartitionedCall TPUPartitionedInput
     TPUPartitionedInputV2 TPUPartitionedOutput TPUPartitionedOutputV2 TPUReplicateMetadata TPUReplicatedInput
-    TPUReplicatedOutput TPUReshardVariables TPURoundRobin TakeDataset TakeManySparseFromTensorsMap TakeWhileDataset
+    TPUReplicatedOutput TPUReshardVariables TPURoundRobin TakeManySparseFromTensorsMap TakeWhileDataset
     TensorSliceDataset TestAttr TestStringOutput TextLineDataset TextLineReader TextLineReaderV2
     TfLiteSubgraphExecute ThreadPoolDataset ThreadPoolHandle ThreadUnsafeUnigramCandidateSampler Timestamp
     TpuHandleToProtoKey UnbatchDataset UniformCandidateSampler UniqueDataset Unstage UnwrapDatasetVariant
