@@ -3,7 +3,7 @@
 TensorFlow's own op reads 24 and 32 bits a pixel, takes indices of a palette for grey levels, and refuses a file that is
 longer than its pixels. So rows are taken apart here: 1, 4, 8, 16, 24 and 32 bits, from above or from below.
 
-    sizes, is_refused = of_headers(head)
+    sizes, ends, is_refused = of_headers(head)
     image = decode(file)                    # (height, width, 3) uint8
 
 Source: BITMAPINFOHEADER, BITMAPCOREHEADER and BITMAPV4HEADER of Windows' documentation; modules/imgcodecs/src/utils.cpp
@@ -23,15 +23,15 @@ _MASKS_OF_555 = (0x7C00, 0x03E0, 0x001F)
 _MASKS_OF_32 = (0xFF0000, 0xFF00, 0xFF)
 
 
-def of_headers(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def of_headers(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """What the headers say.
 
     Args:
       head: (batch, HEADER_BYTES) int32, the first bytes.
 
     Returns:
-      (batch, 2) int64, height and width in pixels; and (batch,) bool, whether it is a kind that `decode` does not read:
-      run lengths, JPEG or PNG inside, other masks, other bits.
+      (batch, 2) int64, height and width in pixels; (batch,) int64, how long the file must be; and (batch,) bool, whether
+      it is a kind that `decode` does not read: run lengths, JPEG or PNG inside, other masks, other bits.
     """
     is_old, width, height, bits, compression = _fields(head)
     masks = tf.stack([file_bytes.number(head[:, place : place + 4]) for place in (54, 58, 62)], axis=-1)
@@ -42,7 +42,13 @@ def of_headers(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     is_plain = (compression == _PLAIN) & tf.reduce_any(bits[:, tf.newaxis] == tf.constant(_BITS, tf.int64), axis=-1)
     is_masked = (bits == 16) & (are(_MASKS_OF_565) | are(_MASKS_OF_555)) | (bits == 32) & are(_MASKS_OF_32)
     is_read = is_plain | ~is_old & (compression == _MASKS) & is_masked
-    return tf.stack([tf.abs(height), width], axis=-1), ~is_read
+    ends = file_bytes.number(head[:, 10:14]) + _row_bytes(width, bits) * tf.abs(height)
+    return tf.stack([tf.abs(height), width], axis=-1), ends, ~is_read
+
+
+def _row_bytes(width: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+    """Bytes of a row: whole groups of four."""
+    return (width * bits + 31) // 32 * 4
 
 
 def _fields(head: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -72,15 +78,15 @@ def decode(file: tf.Tensor) -> tf.Tensor:
     """Decodes a BMP file.
 
     Args:
-      file: A string, which `of_headers` does not refuse.
+      file: A string, as long as `of_headers` says and none that it refuses: then nothing can fail.
 
     Returns:
-      (height, width, 3) uint8. When it runs, InvalidArgumentError where the file is cut short or its palette too short.
+      (height, width, 3) uint8.
     """
     head = file_bytes.bytes_at(file[tf.newaxis], tf.zeros(1, tf.int64), HEADER_BYTES)
     is_old, width, height, bits, _ = (value[0] for value in _fields(head))
     start, header_bytes = (file_bytes.number(head[0, place : place + 4]) for place in (10, 14))
-    row_bytes = (width * bits + 31) // 32 * 4
+    row_bytes = _row_bytes(width, bits)
     rows = tf.abs(height)
     data = tf.io.decode_raw(tf.strings.substr(file, start, row_bytes * rows), tf.uint8)
     lines = tf.reshape(data, tf.stack([rows, row_bytes]))

@@ -1,7 +1,7 @@
 """GIF files: their first frame, as Pillow gives it.
 
     found = first_frames(files, is_gif)
-    image = decode(file, found.flag_places[0])
+    file = without_transparency(file, found.flag_places[0])        # for tf.io.decode_image
 
 TensorFlow makes transparent pixels black and Pillow gives the colour that is under them, so the flag is taken away
 first. A frame that is a part of its picture is refused: what is around it is another thing to each reader.
@@ -83,18 +83,18 @@ def first_frames(files: tf.Tensor, is_gif: tf.Tensor) -> Frames:
     return Frames(sizes, has_frame & ~is_whole, flag_places)
 
 
-def decode(file: tf.Tensor, flag_place: tf.Tensor) -> tf.Tensor:
-    """Decodes the first frame of a GIF file.
+def without_transparency(file: tf.Tensor, flag_place: tf.Tensor) -> tf.Tensor:
+    """A GIF file whose first frame has no transparent colour.
 
     Args:
       file: A string.
       flag_place: Of `Frames`.
 
     Returns:
-      (height, width, 3) uint8. When it runs, InvalidArgumentError where the file is damaged.
+      The file.
     """
 
-    def opaque():
+    def changed():
         flag = file_bytes.bytes_at(file[tf.newaxis], flag_place[tf.newaxis], 1)[0, 0]
         letters = tf.constant([bytes([value]) for value in range(256)])
         one, all_of_it = tf.constant(1, tf.int64), tf.cast(tf.strings.length(file), tf.int64)
@@ -102,5 +102,4 @@ def decode(file: tf.Tensor, flag_place: tf.Tensor) -> tf.Tensor:
         after = tf.strings.substr(file, flag_place + one, all_of_it)
         return tf.strings.join([before, tf.gather(letters, flag - flag % 2), after])
 
-    file = tf.cond(flag_place > 0, opaque, lambda: file)
-    return tf.io.decode_image(file, channels=3, expand_animations=False)
+    return tf.cond(flag_place > 0, changed, lambda: file)

@@ -146,9 +146,11 @@ def _others(files: tf.Tensor, is_jpeg: tf.Tensor) -> _Others:
     kinds = tf.where(is_png, JPEG_OR_PNG, tf.where(is_gif, GIF, tf.where(is_bmp, BMP, NOT_READ)))
     exif_places, exif_ends = png.exif(files, is_png)
     frames = gif.first_frames(files, is_gif)
-    bitmap_sizes, is_other_bitmap = bitmaps.of_headers(head)
+    bitmap_sizes, ends, is_other_bitmap = bitmaps.of_headers(head)
+    is_cut = is_bmp & (ends > tf.cast(file_bytes.lengths_of(files), tf.int64))
     sizes = tf.where(is_gif[:, tf.newaxis], frames.sizes_hw, bitmap_sizes)
     refusals = tf.where(kinds == NOT_READ, _stranger(files, head), FINE)
+    refusals = tf.where(is_cut, CUT_SHORT, refusals)
     refusals = tf.where(is_bmp & is_other_bitmap, BITMAP, tf.where(frames.is_part, PART_OF_GIF, refusals))
     return _Others(
         kinds,
