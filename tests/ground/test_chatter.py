@@ -1,4 +1,4 @@
-"""TensorFlow's chatter stays off the standard error of Python calls; what is not its own passes, and who set it up keeps it."""
+"""TensorFlow's chatter stays off the standard error of Python calls; whatever else is written there passes."""
 
 import os
 import subprocess
