@@ -27,6 +27,7 @@ def test_report(models, tiny_export):
 def test_leaves_nothing_beside_the_saved_model(tiny_export):
     assert {path.name for path in tiny_export.iterdir()} <= {
         "assets",
+        "export.json",
         "fingerprint.pb",
         "metadata.yaml",
         "saved_model.pb",

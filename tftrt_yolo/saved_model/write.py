@@ -103,7 +103,7 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped
     return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
 
 
-def fit_of(*, is_cropped: bool) -> framing.Fit:
+def fit_of(*, is_cropped: bool) -> encoded_images.Fit:
     """What takes images and their sizes to frames, with its checks.
 
     Args:
