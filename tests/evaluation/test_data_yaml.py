@@ -102,7 +102,9 @@ def test_lists(tmp_path, form):
 def test_no_such_split(tmp_path):
     path = _roboflow(tmp_path)
     for split in ("test", "nonsense", "names"):
-        with pytest.raises(DatasetError, match=rf"has no split '{split}'; it has train, val. Expected a folder, a list"):
+        with pytest.raises(
+            DatasetError, match=rf"has no split '{split}'; it has train, val. Expected a folder, a list"
+        ):
             _open(path, split=split)
 
 
@@ -135,9 +137,17 @@ def test_classes(tmp_path, changes, names, note):
         ({"names": None, "nc": True}, NAMES, "has 'nc: True'"),
         ({"names": None, "nc": 0}, NAMES, "has 'nc: 0'"),
         ({"names": None, "nc": 10**90}, NAMES, "has 'nc: a whole number of 299 bits'"),
-        ({"names": None, "nc": None}, NAMES, "has no names. Expected a list of class names, class index to name, or nc"),
+        (
+            {"names": None, "nc": None},
+            NAMES,
+            "has no names. Expected a list of class names, class index to name, or nc",
+        ),
         ({"nc": 9}, NAMES, "has 10 names and 'nc: 9'. Expected the same number"),
-        ({"names": {index + 1: name for index, name in NAMES.items()}}, NAMES, r"the classes 1, 2, 3, 4, 5, \.\.\.\. Exp"),
+        (
+            {"names": {index + 1: name for index, name in NAMES.items()}},
+            NAMES,
+            r"the classes 1, 2, 3, 4, 5, \.\.\.\. Exp",
+        ),
         ({"names": {"a": "b"}, "nc": None}, NAMES, "an index of names is 'a'. Expected a whole number from 0 on"),
         ({"names": {-1: "b"}, "nc": None}, NAMES, "an index of names is '-1'"),
         ({"names": [*"012345678", "j"]}, NAMES, "calls class 9 'j', and the model calls it '9'"),
@@ -212,7 +222,9 @@ def test_images_of_formats_that_are_not_read(tmp_path, suffix, is_labelled):
     assert [name.rpartition("/")[2] for name in dataset.missing] == [f"x{suffix}"]
 
 
-@pytest.mark.parametrize("line", ["12 .5 .5 .1 .1", "1 1.5 .5 .1 .1", "1 .5 .5 .1", "1 nan .5 .1 .1", "-1 .5 .5 .1 .1", "x"])
+@pytest.mark.parametrize(
+    "line", ["12 .5 .5 .1 .1", "1 1.5 .5 .1 .1", "1 .5 .5 .1", "1 nan .5 .1 .1", "-1 .5 .5 .1 .1", "x"]
+)
 def test_bad_labels_are_skipped(tmp_path, line):
     """With the whole image, as Ultralytics does it; the first fault of each is listed."""
     path = data_yaml(tmp_path, "detect", num_images=3)
@@ -226,7 +238,9 @@ def test_bad_labels_are_skipped(tmp_path, line):
     assert f"{label}, line 2: " in skipped
     for name in ("000000.txt", "000002.txt"):
         (tmp_path / "labels" / name).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match=r"has no image in 'val'. Expected at least one. 3 images with bad labels left"):
+    with pytest.raises(
+        DatasetError, match=r"has no image in 'val'. Expected at least one. 3 images with bad labels left"
+    ):
         _open(path, skip_bad_labels=True)
 
 
