@@ -1,4 +1,4 @@
-"""A batch of no images gives results of no images, in every signature, and costs the network nothing that is converted."""
+"""A batch of no images gives results of no images, in every signature, and what is converted has nothing of it."""
 
 import numpy as np
 import pytest

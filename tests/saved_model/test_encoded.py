@@ -1,4 +1,4 @@
-"""Signature `encoded` of exports and conversions: what it says of bad files, and how images are turned, for every task."""
+"""Signature `encoded` of exports and conversions: what it says of bad files, and how images are turned."""
 
 import io
 import subprocess

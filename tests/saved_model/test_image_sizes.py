@@ -60,12 +60,18 @@ def _black(width, height):
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (_png(100_000, 100_000), "it is 100000 pixels wide and 100000 high; expected sides of 1 to 65535: scale it down"),
+        (
+            _png(100_000, 100_000),
+            "it is 100000 pixels wide and 100000 high; expected sides of 1 to 65535: scale it down",
+        ),
         (_png(9_000, 9_000), "it is damaged; expected a whole image file"),  # of which nothing is there
         (_black(9_460, 9_460), "it has 9460 x 9460 pixels; expected at most 89478485 in all: scale it down first"),
         (_black(65_536, 1), "it is 65536 pixels wide and 1 high; expected sides of 1 to 65535: scale it down first"),
         (b"", "it is empty; expected JPEG, PNG, BMP or GIF"),
-        (b"no image", "it is no image: it starts with the bytes 6e 6f 20 69 6d 61 67 65; expected JPEG, PNG, BMP or GIF"),
+        (
+            b"no image",
+            "it is no image: it starts with the bytes 6e 6f 20 69 6d 61 67 65; expected JPEG, PNG, BMP or GIF",
+        ),
     ],
 )
 def test_files(signatures, data, status):

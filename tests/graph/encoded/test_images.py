@@ -243,7 +243,8 @@ def test_bad_files_among_good_ones():
     files = [part for data in bad for part in (data, _JPEG, _PNG)]
     frames, sizes, status = (value.numpy() for value in _read(tf.constant(files)))
     assert all(status[0::3])
-    assert not any(status[1::3]) and not any(status[2::3])
+    assert not any(status[1::3])
+    assert not any(status[2::3])
     for start, data in ((1, _JPEG), (2, _PNG)):
         alone, size, _ = (value.numpy() for value in _read(tf.constant([data])))
         assert (frames[start::3] == alone).all()

@@ -148,8 +148,14 @@ GRAPHS = [
     (_signature("network", "outputs", "scores", _resize(2, -1)), "whose axis 2 is ?. In metadata.yaml the number of"),
     (_signature("padded", "outputs", "classes", _set_type), "has output classes of signature `padded` double (?, 300)"),
     (_signature("padded", "outputs", "boxes", _resize(2, 5)), "is float (?, 300, 5), whose axis 2 is 5. Expected 4"),
-    (_signature("encoded", "outputs", "status", _set_type), "has output status of signature `encoded` double (?). Expec"),
-    (_copy_status, "the outputs of signature `padded` are boxes, classes, num_detections, scores, status. Expected boxes"),
+    (
+        _signature("encoded", "outputs", "status", _set_type),
+        "has output status of signature `encoded` double (?). Expec",
+    ),
+    (
+        _copy_status,
+        "the outputs of signature `padded` are boxes, classes, num_detections, scores, status. Expected boxes",
+    ),
     (_rename_input, r"the inputs of signature `padded` are \x1b[31m, images, without sizes. Expected images, sizes"),
 ]
 

@@ -3,7 +3,7 @@
     op_lists.HARMLESS, op_lists.SIDE_EFFECTS
 
 The rule: an op that its definition calls stateful has side effects unless it stands in HARMLESS: variables, control
-flow, random numbers, checks, tables and arrays in memory, data sets of a tensor. So do the others in SIDE_EFFECTS, which are
+flow, random numbers, checks, tables and arrays in memory. So do the others in SIDE_EFFECTS, which are not called
 stateful and read files, end the process, call Python, write through debuggers, or belong to data sets and machines that
 no SavedModel of ours has. TRTEngineOp, which this TensorFlow may not know, runs TensorRT.
 
