@@ -29,7 +29,7 @@ CALLS = {
     "classes=[1, 2]": {"classes": [1, 2]},
     "class_agnostic=True": {"class_agnostic": True},
 }
-ROUNDS = {1: 60, 8: 20}
+ROUNDS = {1: 30, 8: 10}
 HEADER = """# Thresholds with a call
 
 What `python benchmarks/thresholds.py` wrote, on two cores without a GPU, beside other work: medians of {rounds} calls

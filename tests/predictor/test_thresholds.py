@@ -120,9 +120,9 @@ def test_classes_are_those_of_ultralytics_on_the_same_outputs(models, name, choi
     export, threshold = models.exported(name), 0.02
     predictor, network = tftrt_yolo.Predictor(export), SavedModelNetwork(export, strict=False)
     framer, classes = Framer(predictor.metadata), choice.get("classes")
-    results = predictor(IMAGES, score_threshold=threshold, **choice)
+    results = predictor(IMAGES[:20], score_threshold=threshold, **choice)
     is_rotated, found = name == "obb", 0
-    for path, result in zip(IMAGES, results, strict=True):
+    for path, result in zip(IMAGES[:20], results, strict=True):
         dense, _ = network.run(framer(read_image(path))[0][np.newaxis])
         boxes = dense["boxes"]
         rows = [(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2], dense["scores"]]
@@ -138,10 +138,10 @@ def test_classes_are_those_of_ultralytics_on_the_same_outputs(models, name, choi
             rotated=is_rotated,
         )
         np.testing.assert_array_equal(result.class_id, expected[:, 5])
-        np.testing.assert_array_equal(result.confidence, expected[:, 4])
+        np.testing.assert_allclose(result.confidence, expected[:, 4], atol=1e-5)  # of a batch and of one image
         found += len(result)
-    everything = _number(predictor(IMAGES, score_threshold=threshold))
-    assert 10 < found < everything
+    everything = _number(predictor(IMAGES[:20], score_threshold=threshold))
+    assert 5 < found < everything
 
 
 def test_a_head_that_gives_each_object_once(written):

@@ -263,7 +263,8 @@ class Predictor:
             "classes": classes,
             "class_agnostic": class_agnostic,
         }
-        asked = SelectionOptions(**{name: value for name, value in given.items() if value is not None})
+        given = {name: value for name, value in given.items() if value is not None}
+        asked = SelectionOptions(**given) if given else None
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
         if not is_word and not callable(on_unreadable):
@@ -271,7 +272,7 @@ class Predictor:
                 f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
                 "takes the image and its ImageError."
             )
-        if not asked.given:
+        if asked is None:
             return self._with_images(images, batch_size, on_unreadable)
         signatures = self._asked_signatures(asked)
         return self._with_images(images, self._batch_size_for(asked, batch_size), on_unreadable, signatures)
