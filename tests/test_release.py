@@ -290,5 +290,5 @@ def test_the_wheel_alone_works(wheel, models, pictures, tmp_path):
     alone.install(f"{wheel}[export]")
     result = alone.run("tftrt-yolo", "demo", "--output_dir=demo")
     assert result.returncode == 0, result.stderr
-    assert "Found 10 objects on 1 images" in result.stdout
+    assert "Found 10 objects on 1 image " in result.stdout
     assert alone.predict("demo/yolov8n-digits_saved_model", pictures, "pictures") == []

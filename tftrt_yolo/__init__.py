@@ -14,13 +14,15 @@ Importing this package loads neither TensorFlow nor PyTorch: the names below are
 
 import importlib
 
+from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.version import __version__
 
 _HOME_OF = {
     "export": "exporter.export",
-    "ExportReport": "exporter.export",
+    "ExportReport": "exporter.export_report",
     "convert": "converter.convert",
     "TensorRTOptions": "converter.tensorrt_options",
+    "BakedOptions": "converter.baked.baked_options",
     "Int8Options": "converter.int8.int8_options",
     "ConversionReport": "converter.conversion_report",
     "EngineReport": "converter.conversion_report",
@@ -39,6 +41,8 @@ _HOME_OF = {
     "Predictor": "predictor.predictor",
     "predict": "predictor.predict",
     "PredictionReport": "predictor.predict",
+    "SelectionOptions": "selection",
+    "SourceOptions": "predictor.source_options",
     "check": "ground.environment",
     "Environment": "ground.environment",
     "benchmark": "workflows.benchmark",
@@ -77,6 +81,7 @@ def __getattr__(name: str):
     """Loads a public name from its module the first time that it is used."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'tftrt_yolo' has no attribute {name!r}; it has {', '.join(__all__)}")
+    chatter.heed()
     value = getattr(importlib.import_module(f"tftrt_yolo.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -3,14 +3,15 @@
 Signatures, all with a dynamic batch:
 
     serving_default  images uint8 (batch, height, width, 3) RGB            -> detections in pixels of the images
-    encoded          image_bytes string (batch,), JPEG or PNG              -> the same
+    encoded          image_bytes string (batch,), JPEG, PNG, BMP or GIF    -> the same, and status
     padded           images as above, padded at the right and the bottom,
                      sizes int32 (batch, 2) as height, width               -> the same
     network          frames float32 (batch, S, S, 3) RGB in [0, 1]         -> boxes, scores of every anchor
 
 The first three give `num_detections`, `boxes`, `scores` and `classes`, zero-padded to `max_detections`, and what the
 task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`, `boxes_xywhr`. A classifier gives
-`probabilities` instead, in all four. `tftrt_yolo.tasks` has the outputs of every task. `network` is the part that
+`probabilities` instead, in all four. `status` string (batch,) is empty for a file that was read, and otherwise says why
+it was not; all else of that image is zero. `tftrt_yolo.tasks` has the outputs of every task. `network` is the part that
 TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and, under `tftrt_yolo`, ours; this
 module writes and reads it:
 
@@ -36,6 +37,7 @@ ENCODED = "encoded"
 PADDED = "padded"
 NETWORK = "network"
 SIGNATURES = (SERVING, ENCODED, PADDED, NETWORK)
+STATUS = "status"  # the output of `encoded` that says of each file why it was not read
 
 DETECT = "detect"
 SEGMENT = "segment"
@@ -58,13 +60,16 @@ _MOST_CONVERSION_BYTES = 64 << 20
 
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
+EXPORT_FILE = "export.json"
 OUR_SECTION = "tftrt_yolo"
+_OUR_KEYS = ("weights", "selection", "weights_sha256", "trained_size_hw", "files")
 # What `export` and `convert` write. Records for a model server to warm up with, in assets.extra, are the user's.
 SAVED_MODEL = directories.Contents(
     "saved_model.pb",
     (
         METADATA_FILE,
         CONVERSION_FILE,
+        EXPORT_FILE,
         "fingerprint.pb",
         "keras_metadata.pb",  # of TensorFlow versions with Keras 2
         "variables/variables.index",
@@ -88,6 +93,8 @@ class Metadata:
       keypoint_shape: Key points an object, and numbers a key point; None without them.
       is_end_to_end: Whether the head gives each object once, so that nothing is suppressed.
       weights_sha256: Hash of that file, 64 hexadecimal digits; None if there was none, and for older versions' exports.
+      trained_size_hw: Height and width of the images that it was trained at, in pixels; None if the checkpoint did not
+        say, and for older versions' exports.
     """
 
     task: str
@@ -99,6 +106,7 @@ class Metadata:
     keypoint_shape: tuple[int, int] | None = None
     is_end_to_end: bool = False
     weights_sha256: str | None = None
+    trained_size_hw: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +140,10 @@ class ModelFacts:
       head: What a decode needs to know of the head.
       stride: The sides of a frame must be multiples of it, in pixels.
       num_parameters: Weights of the fused network.
+      default_size_hw: Height and width of the frames in pixels, unless the user says otherwise: the size that it was
+        trained at, the next multiples of the stride if it is none; without one, the task's own.
+      trained_size_hw: Height and width of the images that it was trained at; None if that is not known.
+      size_note: Why it is not known, half a sentence; empty if it is.
     """
 
     task: str
@@ -139,6 +151,9 @@ class ModelFacts:
     head: HeadSpec
     stride: int
     num_parameters: int
+    default_size_hw: tuple[int, int] = (640, 640)
+    trained_size_hw: tuple[int, int] | None = None
+    size_note: str = ""
 
 
 def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, str] | None = None) -> None:
@@ -161,6 +176,7 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, s
         "args": {"batch": 1, "half": False, "nms": False},
         OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)}
         | ({"weights_sha256": metadata.weights_sha256} if metadata.weights_sha256 else {})
+        | ({"trained_size_hw": list(metadata.trained_size_hw)} if metadata.trained_size_hw else {})
         | ({"files": files} if files is not None else {}),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -242,12 +258,16 @@ def _read(path: Path, most_bytes: int, parse: Callable[[str], object], remedy: s
 def _parse_metadata(document: dict) -> Metadata:
     """Metadata from what metadata.yaml holds."""
     ours = fields.mapping(document, OUR_SECTION)
-    fields.no_others(ours, ("weights", "selection", "weights_sha256", "files"), f"its section {OUR_SECTION}")
+    fields.no_others(ours, _OUR_KEYS, f"its section {OUR_SECTION}")
+    trained = None
+    if ours.get("trained_size_hw") is not None:
+        trained = fields.wholes(ours, "trained_size_hw", count=2, least=1, most=MOST_SIDE)
     return Metadata(
         **parse_common(document),
         selection=parse_selection(fields.mapping(ours, "selection")),
         weights=fields.text(ours, "weights"),
         weights_sha256=fields.sha256(ours, "weights_sha256") if ours.get("weights_sha256") is not None else None,
+        trained_size_hw=trained,
     )
 
 

@@ -2,13 +2,19 @@
 
 selection = Selection(score_threshold=0.5, max_detections=100)
 selection = parse_selection({"score_threshold": 0.5, "max_detections": 100})     # from metadata.yaml
+asked = SelectionOptions(score_threshold=0.5, classes=["person", 2])             # given with a call
+asked.class_indices({0: "person", 1: "bicycle", 2: "car"})                       # (0, 2)
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 
-from tftrt_yolo.ground.arguments import argument, check_at_least_one, check_share
+from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_share, whole_number
 from tftrt_yolo.ground.files import fields
+from tftrt_yolo.ground.text import counted, quoted, shown
 
+_MOST_SHOWN = 20  # classes in a message
+_MAX_CANDIDATES = 1_024
 MOST_DETECTIONS = 100_000  # an image; the outputs are as long, and so is what they are selected from
 
 
@@ -21,20 +27,90 @@ class Selection:
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image, 100,000 or fewer; the outputs are padded to it.
       max_candidates: At most this many boxes an image, the best, take part in non-maximum suppression; 100,000 or
-        fewer.
+        fewer. None for 1,024, and where max_detections is more for as many as that: else it could not be reached.
     """
 
     score_threshold: float = 0.25
     iou_threshold: float = 0.7
     max_detections: int = 300
-    max_candidates: int = 1_024
+    max_candidates: int | None = None
 
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
+        if self.max_candidates is None:
+            enough = max(_MAX_CANDIDATES, _check_most("max_detections", self.max_detections))
+            object.__setattr__(self, "max_candidates", enough)  # the dataclass is frozen
         checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
         checks |= dict.fromkeys(("max_detections", "max_candidates"), _check_most)
         for name, check in checks.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectionOptions(Options):
+    """What is selected, where it is not what the model was exported with; the model's own stands for what is None.
+
+    The result is exactly that of an export with these thresholds. A classifier selects nothing, and refuses them.
+
+    Attributes:
+      score_threshold: Detections score above this, in [0, 1].
+      iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1]. It is
+        nothing to models that give each object once, such as YOLOv10 and YOLO26.
+      max_detections: At most this many detections an image, 100,000 or fewer. Suppression takes memory by the square
+        of this, from the model's max_candidates (1,024) on.
+      classes: The classes that count: indices as numbers, or names. A box counts with its best class alone, and boxes
+        of other classes suppress none of these. None for all.
+      class_agnostic: Whether boxes suppress each other whatever their classes. Of a model that gives each object once:
+        whether a box comes with its best class alone.
+    """
+
+    score_threshold: float | None = None
+    iou_threshold: float | None = None
+    max_detections: int | None = None
+    classes: tuple[int | str, ...] | None = None
+    class_agnostic: bool | None = None
+
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or of another kind."""
+        checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
+        checks |= {"max_detections": _check_most, "classes": _check_classes, "class_agnostic": _check_bool}
+        for name, check in checks.items():
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
+
+    def asked(self) -> dict[str, object]:
+        """What is not None, by name."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def applied_to(self, own: Selection) -> Selection:
+        """A model's own selection with the numbers that were given; it is what an export with these has."""
+        numbers = {name: value for name, value in self.asked().items() if hasattr(own, name)}
+        if self.max_detections is not None:
+            numbers["max_candidates"] = None
+        return dataclasses.replace(own, **numbers)
+
+    def class_indices(self, names: Mapping[int, str]) -> tuple[int, ...] | None:
+        """The indices of the classes that count, in order.
+
+        Args:
+          names: Class index to class name, of the model.
+
+        Returns:
+          The indices, each once; None for all. A name that several classes have stands for all of them.
+
+        Raises:
+          ValueError: If one is no class of the model.
+        """
+        if self.classes is None:
+            return None
+        found = set()
+        for given in self.classes:
+            indices = [index for index, name in names.items() if given == (name if isinstance(given, str) else index)]
+            if not indices:
+                raise ValueError(f"{argument('classes')} has {quoted(given)}; expected {_known(names)}.")
+            found.update(indices)
+        return tuple(sorted(found))
 
 
 def parse_selection(section: dict) -> Selection:
@@ -62,3 +138,37 @@ def _check_most(name: str, value: object) -> int:
     if whole > MOST_DETECTIONS:
         raise ValueError(f"{argument(name)} is {whole:,}; it must be at most {MOST_DETECTIONS:,}.")
     return whole
+
+
+def _check_bool(name: str, value: object) -> bool:
+    """Refuses an argument that is neither True nor False; NumPy's are taken."""
+    if isinstance(value, bool) or (str(getattr(value, "dtype", "")) == "bool" and getattr(value, "ndim", 1) == 0):
+        return bool(value)
+    raise ValueError(f"{argument(name)} is {quoted(value)}; it must be True or False.")
+
+
+def _check_classes(name: str, value: object) -> tuple[int | str, ...]:
+    """Classes as a tuple of indices and names; a single one is taken.
+
+    Raises:
+      ValueError: If there is none, or one is neither a whole number nor a name.
+    """
+    is_single = isinstance(value, str) or whole_number(value) is not None
+    if not is_single and (isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable)):
+        raise ValueError(f"{argument(name)} is {quoted(value)}; expected indices or names of classes, such as [0, 2].")
+    found = []
+    for given in [value] if is_single else value:
+        item = str(given) if isinstance(given, str) else whole_number(given)
+        if item is None:
+            raise ValueError(f"{argument(name)} has {quoted(given)}; expected indices or names of classes.")
+        found.append(item)
+    if not found:
+        raise ValueError(f"{argument(name)} is empty; expected at least one class. Leave it out for all classes.")
+    return tuple(found)
+
+
+def _known(names: Mapping[int, str]) -> str:
+    """A model's classes for a message, the first of many."""
+    listed = ", ".join(f"{index} ({shown(name, 30)})" for index, name in [*names.items()][:_MOST_SHOWN])
+    more = f", ... of {counted(len(names), 'class', 'classes')}" if len(names) > _MOST_SHOWN else ""
+    return f"indices or names of {listed}{more}"

@@ -14,9 +14,14 @@ from tftrt_yolo.workflows.demo import WEIGHTS
 
 # The parameter that takes each option. What is no field of one of these is an argument of the function itself.
 OPTIONS = {
-    "convert": {"tensorrt": tftrt_yolo.TensorRTOptions, "int8": tftrt_yolo.Int8Options},
+    "convert": {
+        "tensorrt": tftrt_yolo.TensorRTOptions,
+        "int8": tftrt_yolo.Int8Options,
+        "baked": tftrt_yolo.BakedOptions,
+    },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
+    "predict": {"selection": tftrt_yolo.SelectionOptions},
 }
 # What each command cannot do without.
 NEEDED = {
@@ -49,6 +54,12 @@ BAD = [
     ("convert", {"accelerator": "cuda"}, "<accelerator> is 'cuda'; known are"),
     ("convert", {"precision_mode": "FP8"}, "<precision_mode> is 'FP8'; with tensorrt known are"),
     ("convert", {"parity_images": "a.jpg"}, "<parity_images> is for xla and onednn"),
+    ("convert", {"batch_sizes": (0,), "accelerator": "xla"}, "<batch_sizes> is (0,); expected"),
+    (
+        "convert",
+        {"batch_sizes": (1,), "accelerator": "onednn"},
+        "<batch_sizes> is for tensorrt and xla, and <accelerator> is 'onednn'",
+    ),
     ("convert", {"minimum_segment_size": 0}, "<minimum_segment_size> is 0; it must be"),
     ("convert", {"max_workspace_size_bytes": 0}, "<max_workspace_size_bytes> is 0; it must be"),
     ("convert", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
@@ -79,6 +90,10 @@ BAD = [
     ("convert", {"output_saved_model_dir": "taken"}, TAKEN),
     ("convert", {"output_saved_model_dir": "foreign", "overwrite": True}, FOREIGN),
     ("predict", {"batch_size": 0}, "<batch_size> is 0; it must be"),
+    ("predict", {"score_threshold": 2.0}, "<score_threshold> is 2.0; it must be"),
+    ("predict", {"iou_threshold": float("nan")}, "<iou_threshold> is nan; it must be"),
+    ("predict", {"max_detections": 100_001}, "<max_detections> is 100,001; it must be at most"),
+    ("predict", {"classes": ()}, "<classes> is empty; expected"),
     ("predict", {"output_dir": "taken"}, TAKEN),
     ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("inspect", {}, "nowhere is no directory"),
@@ -130,6 +145,8 @@ BAD = [
 BAD_WITH_A_MODEL = [
     ("convert", {"minimum_segment_size": 100_000}, "lower <minimum_segment_size>"),
     ("predict", {"saved_model_dir": "conversion", "strict": True}, "<strict=False> runs their native segments"),
+    ("predict", {"classes": ("cat",)}, "<classes> has 'cat'; expected indices or names of 0 (0), 1 (1)"),
+    ("predict", {"classes": (0, 10)}, "<classes> has 10; expected indices or names of 0 (0), 1 (1)"),
     ("benchmark", {"weights": "nowhere.pt"}, "<weights> is nowhere.pt, which is no file"),
     ("benchmark", {"weights": str(WEIGHTS)}, "but <saved_model_dir> was exported from"),
     ("evaluate", {"compare_to": "nowhere.pt"}, "<compare_to> is nowhere.pt, which is no file"),
@@ -158,6 +175,8 @@ def _in_python(command, arguments):
     keywords = {}
     for parameter, kind in OPTIONS.get(command, {}).items():
         names = {field.name for field in dataclasses.fields(kind)} & set(arguments)
+        if not kind.is_meant_with({"accelerator": "tensorrt"} | arguments):
+            names -= {"batch_sizes"}  # the others' too
         if names:
             keywords[parameter] = (kind, {name: arguments[name] for name in sorted(names)})
             arguments = {name: value for name, value in arguments.items() if name not in names}

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import TINY_WEIGHTS
 from tftrt_yolo.cli import terminal
+from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.workers.progress import Progress
 
@@ -76,7 +77,7 @@ def test_progress_on_a_terminal():
 def test_what_native_code_writes():
     lines = f"I0000 chatter\n{_EVIL}\n".replace("\udc80", "")
     result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", terminal.FILTER], input=lines.encode() + b"\xff\n", capture_output=True
+        [sys.executable, "-I", "-S", "-c", chatter.FILTER], input=lines.encode() + b"\xff\n", capture_output=True
     )
     assert result.stdout.decode() == _PLAIN.replace(r"\udc80", "") + "\n\\xff\n"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tftrt_yolo
-from tests.conftest import IMAGES
+from tftrt_yolo.converter.baked.baked_options import BakedOptions
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 
@@ -24,6 +24,7 @@ OTHERS = {  # a value that is not the default
     "calibration_cache_dir": "cache",
     "evaluation_data": "data.yaml",
     "maximum_map_drop": 0.01,
+    "parity_images": "photos",
 }
 
 
@@ -57,15 +58,28 @@ def test_options_of_which_none_was_given():
         _convert(accelerator="xla", tensorrt=TensorRTOptions())
     with pytest.raises(ValueError, match=r"^Int8Options\(\) is for INT8"):
         _convert(int8=Int8Options())
+    with pytest.raises(ValueError, match=r"^BakedOptions\(\) is for xla and onednn"):
+        _convert(baked=BakedOptions())
 
 
 @pytest.mark.parametrize("precision_mode", ["FP16", "FP32"])
-def test_images_for_parity_with_tensorrt(precision_mode):
-    with pytest.raises(ValueError, match=r"^parity_images is for xla and onednn. With tensorrt"):
-        _convert(precision_mode=precision_mode, parity_images=IMAGES[0])
+@pytest.mark.parametrize(("name", "value"), _cases(BakedOptions))
+def test_options_of_xla_and_onednn_with_tensorrt(precision_mode, name, value):
+    message = f"^{name} is for xla and onednn, and accelerator is 'tensorrt'. Leave it out"
+    with pytest.raises(ValueError, match=message):
+        _convert(precision_mode=precision_mode, baked=BakedOptions(**{name: value}))
 
 
-@pytest.mark.parametrize("kind", [TensorRTOptions, Int8Options])
+@pytest.mark.parametrize("sizes", [None, (1,), (1, 8)])
+def test_batch_sizes_with_onednn(sizes):
+    """Whatever they are, for nothing is compiled there."""
+    with pytest.raises(
+        ValueError, match=r"^batch_sizes is for tensorrt and xla, and accelerator is 'onednn', which .* Leave it out\."
+    ):
+        _convert(accelerator="onednn", baked=BakedOptions(batch_sizes=sizes))
+
+
+@pytest.mark.parametrize("kind", [TensorRTOptions, Int8Options, BakedOptions])
 def test_copies_are_refused_alike(kind):
     for name, value in _cases(kind):
         options = kind(**{name: value})
@@ -91,16 +105,38 @@ def test_one_batch_size_is_a_list_of_one(sizes):
     assert options.strategy == "Range"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((8, 1), (1, 8)),  # in rising order, each once
+        ([4, 4], (4,)),
+        (np.array([32, 8], np.uint8), (8, 32)),
+        (range(1, 4), (1, 2, 3)),
+        (iter([2]), (2,)),
+        (None, None),
+    ],
+)
+def test_batch_sizes_for_xla(sizes, expected):
+    options = BakedOptions(batch_sizes=sizes)
+    assert options.batch_sizes == expected
+    assert {type(size) for size in options.batch_sizes or ()} <= {int}
+    assert options.given == ("batch_sizes",)
+
+
+@pytest.mark.parametrize("kind", [TensorRTOptions, BakedOptions])
 @pytest.mark.parametrize("sizes", [1, np.int64(1), [1.0], [True], ["1"], "1", [None], None])
-def test_what_is_no_list_of_batch_sizes(sizes):
+def test_what_is_no_list_of_batch_sizes(kind, sizes):
+    if kind is BakedOptions and sizes is None:
+        pytest.skip("it is the default there")
     with pytest.raises(ValueError, match=r"^batch_sizes is .*; expected whole numbers, such as"):
-        TensorRTOptions(batch_sizes=sizes)
+        kind(batch_sizes=sizes)
 
 
+@pytest.mark.parametrize("kind", [TensorRTOptions, BakedOptions])
 @pytest.mark.parametrize("sizes", [[], [0], [1, -1]])
-def test_batch_sizes_out_of_range(sizes):
+def test_batch_sizes_out_of_range(kind, sizes):
     with pytest.raises(ValueError, match=r"^batch_sizes is .*; expected one or more whole numbers of at least 1"):
-        TensorRTOptions(batch_sizes=sizes)
+        kind(batch_sizes=sizes)
 
 
 def test_numbers_of_numpys_become_pythons():

@@ -9,9 +9,11 @@ import pytest
 from tests.conftest import DATA, IMAGES
 from tests.evaluation.digits import NAMES, TASKS, data_yaml, model
 from tftrt_yolo import DataOptions, DatasetError
-from tftrt_yolo.evaluation.datasets import coco_json, labels
-from tftrt_yolo.evaluation.datasets.dataset import label_path, open_dataset
+from tftrt_yolo.evaluation.datasets import labels
+from tftrt_yolo.evaluation.datasets.coco import coco_masks
+from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
+from tftrt_yolo.evaluation.datasets.places import label_path
 
 
 def _open(path, task="detect", **options):
@@ -85,7 +87,7 @@ def test_where_labels_are():
         ("detect", "9" * 300 + " .5 .5 .1 .1", r"line 2: class 9+ \.\.\. 9+; the model has"),
         ("detect", "1 .5 .5 .1 " + "x" * 1_000_000, r"line 2: 'x{80}' \.\.\. is no number"),
         ("detect", "1 .5 .5 .1 \x1b[31m", r"line 2: '\\x1b\[31m' is no number"),
-        ("detect", "1 .5" * 300_000, "line 2: 300000 values behind the class, as of a polygon"),
+        ("detect", "1 .5" * 300_000, "line 2: 300,000 values behind the class, as of a polygon"),
         ("detect", "1 .5 .5 .1", "line 2: 3 values behind the class. A model for detect needs 4"),
         ("detect", "1 .5 .5 .1 nan", "line 2: a value is not finite"),
         ("detect", "1 320 240 50 50", "line 2: the coordinate 320 lies outside of the image"),
@@ -312,8 +314,13 @@ def test_class_folders(tmp_path):
         (tmp_path / "val" / name).mkdir(parents=True)
         (tmp_path / "val" / name / "a.jpg").symlink_to(IMAGES[0])
     assert [int(example.truth.classes[0]) for example in _open(tmp_path, "classify").examples] == [3, 7]
-    with pytest.raises(DatasetError, match=r"val is no class of the model, which knows 0, 1, 2, 3, 4, \.\.\."):
-        _open(tmp_path, "classify", split="test")
+    dataset = _open(tmp_path, "classify", split="test")  # as Ultralytics does, and it is said
+    assert (dataset.split, dataset.notes) == (
+        "val",
+        ("there is no folder 'test'; 'val' was taken, as Ultralytics does",),
+    )
+    with pytest.raises(DatasetError, match=r"has no split 'train'; it has val. Expected a folder of this name with a"):
+        _open(tmp_path, "classify", split="train")
 
 
 def _coco(tmp_path, **changes):
@@ -446,7 +453,7 @@ def test_compressed_runs():
     for share in (0.0, 0.01, 0.5, 1.0):
         mask = np.asfortranarray(np.random.default_rng(0).random((70, 90)) < share, np.uint8)
         counts = mask_api.encode(mask)["counts"]
-        runs = coco_json._uncompressed(counts.decode() if isinstance(counts, bytes) else counts)
+        runs = coco_masks.uncompressed(counts.decode() if isinstance(counts, bytes) else counts)
         values = np.repeat(np.arange(len(runs)) % 2, runs)
         np.testing.assert_array_equal(values, mask.ravel(order="F"))
 

@@ -74,7 +74,7 @@ def test_nothing_found_and_nothing_there(task):
     scores = DetectionScores(model(task))
     scores.add(_dense(task, 1, score=0.0), [_truth_of(task)], [FRAME])
     metrics, _ = scores.metrics()
-    assert [(metric.value, metric.per_class) for metric in metrics] == [(0.0, {})] * len(metrics)
+    assert [(metric.value, metric.per_class) for metric in metrics] == [(None, {})] * len(metrics)
     scores.add(_dense(task, 1, score=0.0), [_truth_of(task, 3, 5)], [FRAME])
     assert all(metric.per_class == {3: 0, 5: 0} for metric in scores.metrics()[0])
     assert scores.confusion[3, 10] == scores.confusion[5, 10] == 1

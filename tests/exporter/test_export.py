@@ -27,6 +27,7 @@ def test_report(models, tiny_export):
 def test_leaves_nothing_beside_the_saved_model(tiny_export):
     assert {path.name for path in tiny_export.iterdir()} <= {
         "assets",
+        "export.json",
         "fingerprint.pb",
         "metadata.yaml",
         "saved_model.pb",
@@ -46,7 +47,7 @@ def test_signatures_keep_the_contract(tiny_export):
     anchors = (320 // 8) ** 2 + (320 // 16) ** 2 + (320 // 32) ** 2
     assert signatures == {
         "serving_default": ({"images": "uint8 (?, ?, ?, 3)"}, detections),
-        "encoded": ({"image_bytes": "string (?)"}, detections),
+        "encoded": ({"image_bytes": "string (?)"}, detections | {"status": "string (?)"}),
         "padded": ({"images": "uint8 (?, ?, ?, 3)", "sizes": "int32 (?, 2)"}, detections),
         "network": (
             {"frames": "float32 (?, 320, 320, 3)"},
@@ -226,7 +227,7 @@ BAD_WEIGHTS = {
     "rtdetr.yaml": "ends in the head RTDETRDecoder, which is not supported. Supported are Detect",
     "world.yaml": "ends in the head WorldDetect, which is not supported",
     "depth.yaml": "ends in the head Depth, which is not supported",
-    "grey.yaml": "takes images of 1 channels. Only RGB",
+    "grey.yaml": "takes images of 1 channel. Only RGB",
     "evil.yaml": "its activation is .*, which is not a torch.nn layer",
     "layer.yaml": "'torch_safe_load', is not a layer",
     "headless.yaml": "does not describe a YOLO model: it has no head",

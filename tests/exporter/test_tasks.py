@@ -48,7 +48,7 @@ def test_signatures_keep_the_contract(models, task):
     exported, converted = (tftrt_yolo.inspect(make(task)) for make in (models.exported, models.converted))
     assert exported.signatures == {
         "serving_default": ({"images": "uint8 (?, ?, ?, 3)"}, selected),
-        "encoded": ({"image_bytes": "string (?)"}, selected),
+        "encoded": ({"image_bytes": "string (?)"}, selected | {"status": "string (?)"}),
         "padded": ({"images": "uint8 (?, ?, ?, 3)", "sizes": "int32 (?, 2)"}, selected),
         "network": ({"frames": f"float32 (?, {size}, {size}, 3)"}, dense),
     }
@@ -166,7 +166,31 @@ def test_a_classifiers_frame_of_any_size(tmp_path):
     assert abs(found.confidence.sum() - 1) < 1e-5
 
 
-def test_the_defaults_are_ultralytics_sizes(tmp_path):
+def test_the_default_is_the_size_that_it_was_trained_at(tmp_path):
+    """And with it the accuracy: at 224 px, the task's own, top-1 is 0.10."""
     report = tftrt_yolo.export(DATA / "yolov8n-tiny-classify.pt", tmp_path / "x_saved_model")
-    assert report.image_size_hw == (224, 224)
+    assert report.image_size_hw == report.trained_size_hw == (64, 64)
+    assert "at 64 x 64 px, dynamic batch" in str(report)
+    assert "image size" not in str(report)
+    found = tftrt_yolo.evaluate(tmp_path / "x_saved_model", DATA / "classify")
+    assert found.value("top-1") == pytest.approx(0.90)
+    assert not [note for note in found.notes if "trained at" in note]
+
+
+def test_another_size_than_it_was_trained_at_is_said(tmp_path):
+    """In the report of the export, in what is inspected, and with the accuracy."""
+    report = tftrt_yolo.export(DATA / "yolov8n-tiny-classify.pt", tmp_path / "x_saved_model", image_size=(96, 224))
+    assert "at 224 x 96 px; trained at 64, dynamic batch" in str(report)
+    assert "224 x 96 px, trained at 64\n" in str(tftrt_yolo.inspect(tmp_path / "x_saved_model"))
+    [note] = tftrt_yolo.evaluate(tmp_path / "x_saved_model", DATA / "classify").notes
+    assert note.startswith("the frames are of 224 x 96 px, and yolov8n-tiny-classify.pt was trained at 64:")
+
+
+def test_a_checkpoint_that_does_not_know_its_size(tmp_path):
+    document = torch.load(DATA / "yolov8n-tiny-classify.pt", weights_only=False)
+    torch.save({"model": document["model"] or document["ema"]}, tmp_path / "x.pt")
+    report = tftrt_yolo.export(tmp_path / "x.pt", tmp_path / "x_saved_model")
+    assert (report.image_size_hw, report.trained_size_hw) == ((224, 224), None)
+    assert "the task's own: the checkpoint does not say at which size it was trained; for another, give" in str(report)
+    assert tftrt_yolo.inspect(tmp_path / "x_saved_model").metadata.trained_size_hw is None
     assert {name: task.default_size for name, task in TASKS.items() if task.default_size != 640} == {"classify": 224}

@@ -1,11 +1,14 @@
 """Text of strangers in messages: nothing that a terminal obeys, and never long."""
 
+import ast
 import pathlib
+import re
 
 import pytest
 
+import tftrt_yolo
 from tftrt_yolo.ground.streams import UntilFailure
-from tftrt_yolo.ground.text import first_line, printable, quoted, shown
+from tftrt_yolo.ground.text import counted, first_line, printable, quoted, shown
 
 
 @pytest.mark.parametrize(
@@ -91,3 +94,39 @@ def test_until_failure():
     assert list(broken) == []
     with pytest.raises(TypeError, match="not iterable"):
         broken.raise_failure()
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "expected"),
+    [
+        (0, ("image",), "0 images"),
+        (1, ("image",), "1 image"),
+        (2, ("image",), "2 images"),
+        (1, ("class", "classes"), "1 class"),
+        (80, ("class", "classes"), "80 classes"),
+        (12_345, ("image was", "images were"), "12,345 images were"),
+    ],
+)
+def test_counted(count, words, expected):
+    assert counted(count, *words) == expected
+
+
+def test_no_count_has_a_fixed_plural():
+    """`counted` gives the word that fits; "1 images" comes of an f-string that ends in the plural."""
+    plural = re.compile(r" (\w+ )?(images|pictures|objects|detections|classes|engines|convolutions|layers)\b")
+    number = re.compile(r"len\(|num_|count\b|\.(images|detections|objects|layers|convolutions)$")
+    package = pathlib.Path(tftrt_yolo.__file__).parent
+    found = []
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                pairs = zip(node.values, node.values[1:], strict=False)
+                found += [
+                    f"{path.relative_to(package)}:{node.lineno}:{text.value}"
+                    for value, text in pairs
+                    if isinstance(value, ast.FormattedValue)
+                    and isinstance(text, ast.Constant)
+                    and plural.match(text.value)
+                    and number.search(ast.unparse(value.value))
+                ]
+    assert found == []

@@ -205,7 +205,7 @@ def test_backend_says_what_runs(tiny_export, tiny_conversion):
     predictor = tftrt_yolo.Predictor(tiny_conversion)
     assert predictor.backend.name == "TensorFlow"
     assert machine.why_no_engines in predictor.backend.reason
-    assert "native segments in place of 1 TensorRT engine(s)" in predictor.backend.reason
+    assert "native segments in place of 1 TensorRT engine:" in predictor.backend.reason
     with pytest.raises(tftrt_yolo.TensorRTUnavailableError, match=r"cannot run here: .*strict=False"):
         tftrt_yolo.Predictor(tiny_conversion, strict=True)
 

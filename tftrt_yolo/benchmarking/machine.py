@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tftrt_yolo.benchmarking import protocol
 from tftrt_yolo.ground import environment
+from tftrt_yolo.ground.text import counted
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "amx_tile")
 _SAMPLE_SECONDS = 0.5
@@ -65,7 +66,7 @@ class Machine:
 
     def __str__(self) -> str:
         """One line for a reader."""
-        cpu = f"{self.cpu}, {self.cores} core{'s' if self.cores > 1 else ''}"
+        cpu = f"{self.cpu}, {counted(self.cores, 'core')}"
         return f"{self.gpu}, driver {self.driver}; {cpu}" if self.gpu else cpu
 
 

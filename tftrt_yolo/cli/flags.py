@@ -6,12 +6,15 @@ given.as_json
 """
 
 import dataclasses
+import os
+import re
 import typing
+from collections.abc import Iterable
 
 from absl import flags
 
 from tftrt_yolo.cli.configs import load_config
-from tftrt_yolo.cli.help import did_you_mean
+from tftrt_yolo.cli.help import OTHER_VALUES, flag_meant, of_ultralytics
 from tftrt_yolo.cli.signatures import REQUIRED, Argument
 
 
@@ -50,14 +53,15 @@ def parse(command: str, arguments: tuple[Argument, ...], command_line: list[str]
     try:
         rest = values([command, *command_line], known_only=False)[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [f"--{name}" for name in values]
         raise flags.Error(
-            f"Unknown command line flag '{error.flagname}'.{did_you_mean(f'--{error.flagname}', known)} "
+            f"Unknown command line flag '{error.flagname}'.{flag_meant(error.flagname, values)} "
             f"`tftrt-yolo {command} --help` lists the known."
         ) from error
     if values.help:
         return Given({}, wants_help=True)
     flat = {argument.name: values[argument.name].value for argument in arguments if values[argument.name].present}
+    for word in rest:
+        _refuse_assignment(word, values)
     if rest and plain:
         flat[plain] = _plain_argument(plain, rest.pop(0), flat)
     if rest:
@@ -71,6 +75,20 @@ def parse(command: str, arguments: tuple[Argument, ...], command_line: list[str]
         {argument.name: _of_type(argument, flat[argument.name]) for argument in arguments if argument.name in flat},
         as_json=values.json,
     )
+
+
+def _refuse_assignment(word: str, known: Iterable[str]) -> None:
+    """Refuses `conf=0.5`, as Ultralytics' own command line takes it; a directory that is there may have any name."""
+    name, is_assignment, value = word.partition("=")
+    if not is_assignment or not name.isidentifier() or os.path.exists(word):
+        return
+    if name in known:
+        raise flags.Error(f"'{word}' is no flag; write --{word}.")
+    ours = of_ultralytics(name, known)
+    if ours is None:
+        raise flags.Error(f"'{word}' is no flag; write --name=value.{flag_meant(name, known)}")
+    shown = "..." if name in OTHER_VALUES else value
+    raise flags.Error(f"'{word}' is no flag. Ultralytics' {name} is --{ours} here; write --{ours}={shown}.")
 
 
 def _plain_argument(name: str, value: str, flat: dict) -> str:
@@ -88,7 +106,7 @@ def _section(path: str, command: str, arguments: tuple[Argument, ...]) -> dict:
     if unknown:
         raise flags.Error(
             f"the config's section '{command}' has {unknown[0]!r}, which is no argument of {command}."
-            f"{did_you_mean(unknown[0], known)}"
+            f"{flag_meant(unknown[0], known, prefix='')}"
         )
     return section
 
@@ -117,7 +135,10 @@ def _define_flags(arguments: tuple[Argument, ...]) -> flags.FlagValues:
 def _define_flag(argument: Argument, values: flags.FlagValues) -> None:
     """Defines the flag whose type is the argument's annotation."""
     default = None if argument.default is REQUIRED else argument.default
-    if tuple[str, ...] in argument.kinds:
+    if tuple[int | str, ...] in argument.kinds:
+        flag = flags.Flag(_NumbersAndNames(), flags.CsvListSerializer(","), argument.name, default, argument.help)
+        flags.DEFINE_flag(flag, flag_values=values)
+    elif tuple[str, ...] in argument.kinds:
         flags.DEFINE_list(argument.name, default, argument.help, flag_values=values)
     elif any(map(_is_tuple, argument.kinds)):
         if default is not None:
@@ -144,6 +165,14 @@ class _WholeNumbers(flags.ListParser):
             return [int(item) for item in super().parse(argument)]
         except ValueError as error:
             raise ValueError(f"{argument!r} is not a list of whole numbers such as 1,8") from error
+
+
+class _NumbersAndNames(flags.ListParser):
+    """Several values separated by commas, each a whole number or else a name."""
+
+    def parse(self, argument):
+        """Reads the values."""
+        return [int(item) if re.fullmatch(r"[+-]?\d{1,18}", item) else item for item in super().parse(argument)]
 
 
 def _is_tuple(annotation: object) -> bool:

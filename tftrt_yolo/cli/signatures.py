@@ -32,6 +32,7 @@ class Argument:
       help: Its description.
       parameter: The function's parameter that takes it: its own name, or that of the dataclass of options.
       options: The dataclass; None for an argument of the function itself.
+      others: The fields of the same name of other dataclasses, which are never meant together with this one.
     """
 
     name: str
@@ -40,6 +41,13 @@ class Argument:
     help: str
     parameter: str
     options: type[Options] | None = None
+    others: tuple["Argument", ...] = ()
+
+    def meant_with(self, values: dict) -> "Argument":
+        """Itself, or that of the others which is meant by what the function's other arguments are."""
+        if self.others:
+            return next((one for one in (self, *self.others) if one.options.is_meant_with(values)), self)
+        return self
 
     @property
     def kinds(self) -> tuple:
@@ -60,7 +68,8 @@ def arguments_of(function: Callable) -> tuple[Argument, ...]:
       function: A public function.
 
     Returns:
-      The arguments in its order, a dataclass of options replaced by its fields.
+      The arguments in its order, a dataclass of options replaced by its fields. Fields of one name that are never meant
+      together are one argument, with the default of the first and the descriptions of all.
 
     Raises:
       TypeError: If two of them, or one and a flag of every command, have the same name.
@@ -75,6 +84,7 @@ def arguments_of(function: Callable) -> tuple[Argument, ...]:
             found += _fields_of(name, options)
         else:
             found.append(Argument(name, hints[name], parameter.default, descriptions[name], name))
+    found = _joined(found)
     _check_names(function.__name__, found)
     return tuple(found)
 
@@ -94,9 +104,11 @@ def as_keywords(arguments: tuple[Argument, ...], given: dict) -> dict:
       TypeError: If it does for its type.
     """
     keywords, fields, classes = {}, {}, {}
+    values = {argument.name: argument.default for argument in arguments} | given
     for argument in arguments:
         if argument.name not in given:
             continue
+        argument = argument.meant_with(values)
         if argument.options is None:
             keywords[argument.name] = given[argument.name]
         else:
@@ -121,6 +133,37 @@ def _fields_of(parameter: str, options: type[Options]) -> Iterator[Argument]:
         if default is dataclasses.MISSING:
             default = REQUIRED
         yield Argument(field.name, hints[field.name], default, descriptions[field.name], parameter, options)
+
+
+def _joined(found: list[Argument]) -> list[Argument]:
+    """The same with one argument in the place of those that have one name and are never meant together."""
+    by_name = {}
+    for argument in found:
+        first = by_name.get(argument.name)
+        if first is None:
+            by_name[argument.name] = argument
+        elif not _are_never_meant_together([first, *first.others, argument]):
+            return found  # the check of the names says which
+        else:
+            by_name[argument.name] = dataclasses.replace(
+                first, help=f"{first.help} {argument.help}", others=(*first.others, argument)
+            )
+    return list(by_name.values())
+
+
+def _are_never_meant_together(arguments: list[Argument]) -> bool:
+    """Whether another argument's value always decides for one of these, and all are given in the same form."""
+    if not all(argument.options and argument.options.MEANT_WITH for argument in arguments):
+        return False
+    *earlier, last = arguments
+    forms = [{kind for kind in argument.kinds if kind is not types.NoneType} for argument in arguments]
+    return forms.count(forms[0]) == len(forms) and all(
+        any(
+            not set(values) & set(last.options.MEANT_WITH.get(name, values))
+            for name, values in one.options.MEANT_WITH.items()
+        )
+        for one in earlier
+    )
 
 
 def _descriptions(documented: object, title: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import logging
 import os
-import subprocess
 import sys
 import typing
 import warnings
@@ -13,24 +12,8 @@ from collections.abc import Callable, Iterator
 import absl.logging
 
 from tftrt_yolo.cli.signatures import kinds
+from tftrt_yolo.ground import chatter, stages
 from tftrt_yolo.ground.text import printable
-
-# Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...". It ends with
-# its input, not with a signal that all processes get.
-FILTER = r"""
-import re, signal, sys
-for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-    signal.signal(getattr(signal, name), signal.SIG_IGN)
-chatter = re.compile(
-    rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log messages before absl|To enable the following"
-)
-for line in sys.stdin.buffer:
-    if not chatter.match(line):
-        text = line.decode(errors="backslashreplace")
-        plain = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-        sys.stdout.buffer.write("".join(plain).encode())
-        sys.stdout.buffer.flush()
-"""
 
 
 def show(text: object) -> None:
@@ -49,35 +32,14 @@ def fail(message: str, status: int) -> int:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps TensorFlow's chatter off the terminal; a user's own TF_CPP_MIN_LOG_LEVEL and its fatal messages stay.
-
-    Much of it is written by C++ before any setting is read, straight to the standard error of the process. So that goes
-    through a filter, in a process of its own, which lives to print the last words of this one if TensorFlow aborts it.
-    """
+    """Keeps TensorFlow's chatter off the terminal; a user's own TF_CPP_MIN_LOG_LEVEL and its fatal messages stay."""
     warnings.filterwarnings("ignore", module="supervision")  # that it draws without OpenCV
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if chatter.LEVEL in os.environ:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    terminal, python_stderr = os.dup(2), sys.stderr
-    filtering = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", FILTER],  # -I: nothing is imported from the working directory
-        stdin=subprocess.PIPE,
-        stdout=terminal,
-        start_new_session=True,  # it outlives an interrupt
-    )
-    os.dup2(filtering.stdin.fileno(), 2)
-    sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1)
-    try:
+    os.environ[chatter.LEVEL] = chatter.FATAL
+    with chatter.filtered():
         yield
-    finally:
-        sys.stderr.flush()
-        sys.stderr = python_stderr
-        os.dup2(terminal, 2)
-        filtering.stdin.close()
-        filtering.wait()
-        os.close(terminal)
 
 
 class _PlainFormatter(logging.Formatter):
@@ -128,7 +90,7 @@ def free_standard_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable]]:
-    """Shows how far a command is: a bar where its function counts, otherwise a line.
+    """Shows on a terminal what a command does and for how long; a bar where its function counts, or its own line.
 
     Args:
       command: The command.
@@ -138,20 +100,27 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
       The function's callback, if it has one, by its name.
     """
     from rich.console import Console  # these two take a tenth of a second, which a command's help need not wait for
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     name, takes = _callback_of(function)
-    if takes == [int, int]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        # Into a file or a pipe the bar would write empty lines.
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(command, total=None)
-            yield {name: lambda done, total: progress.update(task, completed=done, total=total)}
-        return
-    with console.status(f"{command} ...") as status:
-        yield {name: lambda line: status.update(Text(f"{printable(line)} ..."))} if name else {}
+    counts = (BarColumn(), MofNCompleteColumn()) if takes == [int, int] else ()
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *counts, TimeElapsedColumn())
+    # Into a file or a pipe it would write empty lines.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"{command} ...", total=None)
+
+        def describe(line: str) -> None:
+            progress.update(task, description=f"{printable(line)} ...")
+
+        def count(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        def enter(stage: str) -> None:
+            describe(f"{command}: {stage}")
+
+        with contextlib.nullcontext() if takes == [str] else stages.told_to(enter):  # its own lines say more
+            yield {name: count if counts else describe} if name else {}
 
 
 def _callback_of(function: Callable) -> tuple[str | None, list]:

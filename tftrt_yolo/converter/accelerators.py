@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.contract import PRECISION_MODES
+from tftrt_yolo.converter.baked.baked_options import BakedOptions
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport, EngineReport
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
-from tftrt_yolo.ground import assets, environment
+from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 
@@ -33,7 +34,7 @@ class Accelerator:
       precision_modes: What it knows.
       default_precision_mode: What None means.
       why_not: Other precisions to why it does not know them.
-      check: Takes the accelerator's name, TF-TRT's options and parity_images, None where they were not given, and gives
+      check: Takes the accelerator's name, TF-TRT's options and the others', None where they were not given, and gives
         the worker's arguments.
       crash_hint: What to do when the worker's process ends.
     """
@@ -44,7 +45,7 @@ class Accelerator:
     precision_modes: tuple[str, ...]
     default_precision_mode: str
     why_not: dict[str, str]
-    check: Callable[[str, TensorRTOptions | None, str | Path | None], dict]
+    check: Callable[[str, TensorRTOptions | None, BakedOptions | None], dict]
     crash_hint: str
 
 
@@ -83,23 +84,25 @@ def check_precision(accelerator: str, precision_mode: str | None) -> str:
     return mode
 
 
-def _check_tensorrt(_: str, options: TensorRTOptions | None, parity_images: str | Path | None) -> dict:
-    """The arguments of TF-TRT's worker."""
-    if parity_images is not None:
-        raise ValueError(
-            f"{argument('parity_images')} is for xla and onednn. With tensorrt, compare by predicting with both models."
-        )
-    return {"options": options or TensorRTOptions()}
+def _check_tensorrt(accelerator: str, tensorrt: TensorRTOptions | None, baked: BakedOptions | None) -> dict:
+    """Refuses the others' options, whatever their values; gives the arguments of TF-TRT's worker."""
+    if baked is not None:
+        baked.refuse("xla and onednn", f"{argument('accelerator')} is {accelerator!r}")
+    return {"options": tensorrt or TensorRTOptions()}
 
 
-def _check_grappler(accelerator: str, options: TensorRTOptions | None, parity_images: str | Path | None) -> dict:
-    """Refuses TF-TRT's options, whatever their values; gives the arguments of Grappler's worker."""
+def _check_grappler(accelerator: str, tensorrt: TensorRTOptions | None, baked: BakedOptions | None) -> dict:
+    """The same for Grappler's worker."""
     from tftrt_yolo.ground.files import image_files
 
-    if options is not None:
-        options.refuse("tensorrt", f"{argument('accelerator')} is {accelerator!r}")
-    images = image_files.find_images(assets.PHOTO if parity_images is None else parity_images)
-    return {"accelerator": accelerator, "parity_images": [str(Path(path).resolve()) for path in images]}
+    if tensorrt is not None:
+        tensorrt.refuse("tensorrt", f"{argument('accelerator')} is {accelerator!r}")
+    baked = baked or BakedOptions()
+    baked.check(accelerator)
+    images = None
+    if baked.parity_images is not None:
+        images = [str(Path(path).resolve()) for path in image_files.find_images(baked.parity_images)]
+    return {"accelerator": accelerator, "parity_images": images, "batch_sizes": baked.batch_sizes or ()}
 
 
 _GRAPPLER = {

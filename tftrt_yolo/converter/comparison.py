@@ -14,7 +14,6 @@ import numpy as np
 import supervision as sv
 
 from tftrt_yolo.converter.parity import DenseDifference, Parity
-from tftrt_yolo.ground.files.image_files import read_image
 from tftrt_yolo.predictor.predictor import Predictor
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import SavedModelNetwork, frames_ahead
@@ -22,16 +21,19 @@ from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
 _MINIMUM_IOU = 0.9
-_BATCH_SIZE = 4  # of the dense outputs
+_BATCH_SIZE = 4  # of the dense outputs, where nothing is compiled
 
 
-def compare(source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str]) -> Parity:
+def compare(
+    source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str], *, batch_size: int = 1
+) -> Parity:
     """Runs an export and its conversion on the same images.
 
     Args:
       source: The export.
       converted: The conversion.
       images: Paths of images.
+      batch_size: Images a call, so that a compiled model compiles one batch size.
 
     Returns:
       What was matched, and the largest differences.
@@ -42,9 +44,8 @@ def compare(source: SavedModelHandle, converted: SavedModelHandle, images: Seque
     reference, candidate = Predictor(source), Predictor(converted)
     task, largest = reference.task, {}
     matched = extra = detections = 0
-    for path in images:  # one by one, so that a compiled model compiles one batch size
-        image = read_image(path)
-        [expected], [found] = reference(image), candidate(image)
+    streams = (model.stream(images, batch_size=batch_size) for model in (reference, candidate))
+    for expected, found in zip(*streams, strict=True):
         pairs = _pairs(task, expected, found)
         detections += len(expected) if task.boxes else 1
         matched += len(pairs)
@@ -59,11 +60,12 @@ def compare(source: SavedModelHandle, converted: SavedModelHandle, images: Seque
         extra=extra,
         differences=largest,
         device=candidate.backend.device,
+        arithmetic=candidate.backend.arithmetic,
     )
 
 
 def compare_dense(
-    source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str]
+    source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str], *, batch_size: int = _BATCH_SIZE
 ) -> dict[str, DenseDifference]:
     """Compares the outputs of signature `network` of an export and of its conversion, at every anchor.
 
@@ -71,6 +73,7 @@ def compare_dense(
       source: The export.
       converted: The conversion.
       images: Paths of images.
+      batch_size: Images a call.
 
     Returns:
       Label of each of the task's quantities to how far it moves.
@@ -82,7 +85,7 @@ def compare_dense(
     quantities = TASKS[source.metadata.task].quantities
     # A row a quantity: numbers, sum of absolute differences, largest of these, largest magnitude, signal, noise.
     sums = np.zeros((len(quantities), 6))
-    for frames in frames_ahead([Path(path) for path in images], source.metadata, _BATCH_SIZE):
+    for frames in frames_ahead([Path(path) for path in images], source.metadata, batch_size):
         (expected, _), (found, _) = (network.run(frames) for network in (reference, candidate))
         for row, quantity in zip(sums, quantities, strict=True):
             columns = slice(*quantity.columns)

@@ -14,6 +14,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter.parity import DenseDifference, Parity
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
@@ -117,11 +118,11 @@ class QuantizationReport:
 
     def __str__(self) -> str:
         """The report for a reader."""
-        images = f"{self.images} calibration image{'' if self.images == 1 else 's'}"
+        images = f"{counted(self.images, 'calibration image')}"
         if self.layers is None:
             lines = [f"  calibrated by TF-TRT over {images}; TensorRT chose what runs in INT8"]
         else:
-            lines = [f"  {self.layers} convolutions in INT8, ranges by {self.method} over {images}"]
+            lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges by {self.method} over {images}"]
         if self.cache:
             lines.append(f"  what the images measured was read from {self.cache}")
         if self.unreadable:
@@ -179,7 +180,6 @@ class EngineReport(ConversionReport):
 
     def __str__(self) -> str:
         """The report for a reader."""
-        engine = "engine" if self.engines == 1 else "engines"
         if self.engines_built:
             sizes = f"batch sizes {', '.join(map(str, self.batch_sizes))}, {self.dynamic_shape_profile_strategy}"
             by = " by the stand-in, not by TensorRT," if self.has_stand_in else ""
@@ -189,7 +189,7 @@ class EngineReport(ConversionReport):
         left = "\n".join(f"    {left_over}" for left_over in self.left_to_tensorflow) or "    nothing"
         return (
             f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
-            f"  {self.engines} TensorRT {engine}, {self.precision_mode}, {built}\n"
+            f"  {counted(self.engines, 'TensorRT engine')}, {self.precision_mode}, {built}\n"
             f"  {self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside "
             f"({self.coverage:.1%}); left to TensorFlow inside `network`:\n{left}\n"
             + (f"{self.quantization}\n" if self.quantization else "")
@@ -206,21 +206,40 @@ class BakedReport(ConversionReport):
       matrix_ops: Convolutions and matrix products of `network`, all in the precision that was asked for.
       is_jitted: Whether the SavedModel says that XLA compiles the network and the selection.
       parity: The conversion's detections against the export's.
+      dense: Label of each quantity of the dense outputs to how far it moves, at every anchor of the same images; empty
+        where there were at least ten detections, and in files of older versions.
+      batch_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; empty for every power of
+        two. None with onednn, and in files of older versions, which leave that to `Predictor`.
     """
 
     matrix_ops: int
     is_jitted: bool
     parity: Parity
+    dense: dict[str, DenseDifference] = dataclasses.field(default_factory=dict)
+    batch_sizes: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
-        how = "XLA compiles it, once for each batch size" if self.is_jitted else "plain TensorFlow ops"
+        dense = "".join(f"  dense, {label:<11} {difference}\n" for label, difference in self.dense.items())
         return (
             f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
-            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; {how}\n"
-            f"  parity, export     {self.parity}\n"
+            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; "
+            f"{self._how}\n"
+            f"  parity, export     {self.parity}\n{dense}"
             f"  TensorFlow {self.tensorflow_version}"
         )
+
+    @property
+    def _how(self) -> str:
+        """What runs it, for a reader."""
+        if not self.is_jitted:
+            return "plain TensorFlow ops"
+        if self.batch_sizes is None:
+            return "XLA compiles it, once for each batch size"
+        sizes = "every power of two"
+        if self.batch_sizes:
+            sizes = f"batch size{'s' if len(self.batch_sizes) > 1 else ''} {', '.join(map(str, self.batch_sizes))}"
+        return f"XLA compiles it for {sizes}; other batches are filled up"
 
 
 def count_nodes(nodes) -> Counter:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.accelerators import ACCELERATORS, check_precision
+from tftrt_yolo.converter.baked.baked_options import BakedOptions
 from tftrt_yolo.converter.conversion_report import ConversionReport
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.exporter import export_report
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.files import directories
@@ -35,18 +37,18 @@ def convert(
     precision_mode: str | None = None,
     tensorrt: TensorRTOptions | None = None,
     int8: Int8Options | None = None,
-    parity_images: str | Path | None = None,
+    baked: BakedOptions | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ConversionReport:
     """Converts a SavedModel for TensorRT, XLA or oneDNN.
 
-    "tensorrt" is TF-TRT's TrtGraphConverterV2. With a GPU and the TensorRT that TensorFlow was built against, which for
-    its wheels is 8.6.1, the engines are built, saved, loaded again and run. Elsewhere the same conversion is done
-    without building; the report says so, and TensorRT builds the engines at first use. "xla" is for GPUs without
-    TensorRT: the precision is baked into the graph, and XLA compiles network and selection together, a few seconds for
-    each batch size that it meets. "onednn" is for CPUs: the precision is baked, and TensorFlow's own kernels run it.
-    These two are compared with the export on images.
+    "tensorrt" is TF-TRT's TrtGraphConverterV2. With a GPU and the TensorRT that TensorFlow was built against, which
+    for its wheels is 8.6.1, the engines are built, saved, loaded again and run. Elsewhere the same conversion is
+    done without building; the report says so, and TensorRT builds the engines at first use. "xla" is for GPUs
+    without TensorRT: the precision is baked into the graph, and XLA compiles network and selection together, a few
+    seconds for each batch size; the SavedModel itself fills batches up to a few sizes. "onednn" is for CPUs: the
+    precision is baked, and TensorFlow's own kernels run it. These two are compared with the export on images.
 
     INT8 puts quantisations with scales from calibration images into the graph, for TensorRT to run in INT8 and for
     TensorFlow to compute alike anywhere: `evaluate` gives its accuracy before there is a GPU.
@@ -59,8 +61,7 @@ def convert(
         onednn. None for FP16, with onednn for FP32.
       tensorrt: Options of TF-TRT; with tensorrt only.
       int8: What INT8 is calibrated with, and how accurate it must be; with INT8 only.
-      parity_images: An image, a folder of images, or a glob, on which xla and onednn are compared with the export; None
-        for a packaged photo of digits.
+      baked: Options of XLA and oneDNN; with these only.
       overwrite: Replace a SavedModel that is already there.
       on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
         run twice. Other precisions report nothing, nor does calibration by "tensorrt".
@@ -74,7 +75,7 @@ def convert(
       TypeError: If calibration_data is neither a path nor a data set.
       FileExistsError: If output_saved_model_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
-      ImageError: If parity_images are none, or one cannot be read, or no calibration image can.
+      ImageError: If baked.parity_images are none, or one cannot be read, or no calibration image can.
       DatasetError: If evaluation_data, or a data.yaml to calibrate with, cannot be used.
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT; or calibration is "tensorrt", and engines
         cannot be built here.
@@ -86,7 +87,7 @@ def convert(
     precision_mode = check_precision(accelerator, precision_mode)
     kind = ACCELERATORS[accelerator]
     int8 = _check_int8(int8, precision_mode)
-    arguments = kind.check(accelerator, tensorrt, parity_images)
+    arguments = kind.check(accelerator, tensorrt, baked)
     output_saved_model_dir = Path(output_saved_model_dir)
     source = _check_directories(Path(saved_model_dir), output_saved_model_dir, overwrite=overwrite)
     with (
@@ -106,6 +107,7 @@ def convert(
             seconds=time.perf_counter() - start,
         )
         report.write(partial_dir)
+        export_report.keep(source, partial_dir)
         digests.seal(partial_dir, source.metadata)
     return report
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.conversion_report import ConversionReport, count_nodes
+from tftrt_yolo.exporter import export_report
+from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable, sides
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 
@@ -32,6 +34,7 @@ class SavedModelReport:
         and `convert` write.
       size_bytes: Size of the directory.
       conversion: How it was converted; None for an export.
+      export: How it was exported, or what it was converted from; None for older versions' exports.
     """
 
     saved_model_dir: str
@@ -44,6 +47,7 @@ class SavedModelReport:
     size_bytes: int
     conversion: ConversionReport | None
     side_effects: dict[str, int] = dataclasses.field(default_factory=dict)
+    export: ExportReport | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -51,10 +55,14 @@ class SavedModelReport:
         height, width = metadata.image_size_hw
         lines = [
             f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
-            f"  model       {metadata.weights}, {metadata.task}, {len(metadata.names)} classes, {width} x {height} px",
+            f"  model       {metadata.weights}, {metadata.task}, "
+            f"{counted(len(metadata.names), 'class', 'classes')}, {width} x {height} px{self._trained}",
             f"  selection   score above {selection.score_threshold}, IoU threshold {selection.iou_threshold}, "
-            f"at most {selection.max_detections} of {selection.max_candidates:,} candidates",
+            f"at most {selection.max_detections} of {counted(selection.max_candidates, 'candidate')}",
         ]
+        if self.export:
+            tools = ", ".join(f"{tool} {version}" for tool, version in self.export.versions.items())
+            lines += [f"  export      parity with PyTorch: {self.export.parity_line}", f"    by        {tools}"]
         for key, (inputs, outputs) in self.signatures.items():
             lines.append(f"  signature   {key}")
             lines += [f"    in        {name}: {spec}" for name, spec in inputs.items()]
@@ -62,7 +70,7 @@ class SavedModelReport:
         for name, nodes in self.engines.items():
             size = self.built_engine_bytes.get(name)
             built = f"built, {size / 1e6:.1f} MB" if size else "not built; TensorRT builds it at first use"
-            lines.append(f"  engine      {name}: {nodes} nodes, {'/'.join(self.precision_modes)}, {built}")
+            lines.append(f"  engine      {name}: {counted(nodes, 'node')}, {'/'.join(self.precision_modes)}, {built}")
         if not self.engines and not self.conversion:
             common = Counter(self.ops).most_common(6)
             lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")
@@ -72,6 +80,12 @@ class SavedModelReport:
         if self.conversion:
             lines += ["  conversion", *(f"    {line}" for line in str(self.conversion).splitlines())]
         return printable("\n".join(lines))
+
+    @property
+    def _trained(self) -> str:
+        """The size that it was trained at, if it is known."""
+        trained = self.metadata.trained_size_hw
+        return f", trained at {sides(trained)}" if trained else ""
 
 
 def inspect(saved_model_dir: str | Path) -> SavedModelReport:
@@ -107,6 +121,7 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
         size_bytes=directories.size_bytes(handle.directory),
         conversion=ConversionReport.read(handle) if handle.conversion else None,
         side_effects=side_effects.find(meta_graph),
+        export=ExportReport.read(handle) if export_report.is_there(handle) else None,
     )
 
 

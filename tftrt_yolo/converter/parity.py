@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tftrt_yolo.ground.text import counted
+
 
 @dataclasses.dataclass(frozen=True)
 class DenseDifference:
@@ -43,6 +45,7 @@ class Parity:
       differences: The largest over the matched ones: "boxes (px)" over the four edges in pixels of the images,
         "scores", and what else the task has.
       device: Where both ran, in TensorFlow's words.
+      arithmetic: How the conversion computed, where that is not what it was converted for; see `Backend`.
     """
 
     images: int
@@ -51,14 +54,17 @@ class Parity:
     extra: int
     differences: dict[str, float]
     device: str
+    arithmetic: str = ""
 
     def __str__(self) -> str:
         """One line for a reader."""
-        images = "1 image" if self.images == 1 else f"{self.images} images"
+        images = counted(self.images, "image")
         if not self.detections and not self.extra:
             return f"nothing detected on {images}, which shows nothing; give images of your own"
         largest = ", ".join(f"{label} within {value:.2g}" for label, value in self.differences.items())
         return (
-            f"{self.matched} of {self.detections} detections matched on {images} ({self.device}), {self.extra} extra"
+            f"{self.matched} of {counted(self.detections, 'detection')} matched on {images} ({self.device}), "
+            f"{self.extra} extra"
             + (f"; {largest}" if largest else "")
+            + (f"; {self.arithmetic}" if self.arithmetic else "")
         )

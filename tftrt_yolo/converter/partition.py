@@ -22,8 +22,10 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 from tftrt_yolo import contract
 from tftrt_yolo.converter import conversion_report
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.graph import empty_batches
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.saved_model import saved_model_pb
 
 GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
@@ -102,6 +104,8 @@ class Converter(trt_convert.TrtGraphConverterV2):
 
     def _run_conversion(self, meta_graph_def):
         gc.collect()  # freezing leaves copies of the weights in reference cycles
+        fetches = meta_graph_def.collection_def["train_op"].node_list.value  # as TF-TRT puts them: the input is first
+        empty_batches.without_guard(meta_graph_def.graph_def, fetches[0].partition(":")[0])
         graph_def, suffix = super()._run_conversion(meta_graph_def), f"_{uuid.uuid4().hex[:8]}"
         names = {node.name for node in graph_def.node if node.op == saved_model_pb.ENGINE_OP}
         for node in graph_def.node:
@@ -149,6 +153,7 @@ def check_coverage(counts: dict, saved_model_dir: str, minimum_coverage: float) 
         )
     if coverage < minimum_coverage:
         raise ConversionError(
-            f"{counts['engines']} engines hold {coverage:.1%} of the nodes; at least {minimum_coverage:.1%} "
+            f"{counted(counts['engines'], 'engine holds', 'engines hold')} {coverage:.1%} of the nodes; at least "
+            f"{minimum_coverage:.1%} "
             f"was asked for. Lower {argument('minimum_coverage')} to accept it. Left to TensorFlow:\n  {rows}"
         )

@@ -25,7 +25,8 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, TensorRTUnavailableError
 from tftrt_yolo.ground.tensorrt import native_segments
-from tftrt_yolo.ground.workers.progress import Progress, Remark
+from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.saved_model import saved_model_pb, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 from tftrt_yolo.saved_model.trust import believed
@@ -38,7 +39,7 @@ def work(
     precision_mode: str,
     options: TensorRTOptions,
     quantization: Quantization | None = None,
-) -> Iterator[Progress | Remark | dict]:
+) -> Iterator[Progress | Stage | Remark | dict]:
     """Converts a SavedModel.
 
     Args:
@@ -49,7 +50,7 @@ def work(
       quantization: For INT8 what to calibrate with, and how accurate the result must be.
 
     Yields:
-      Progress of the calibration, remarks, and last the fields of EngineReport that are known here.
+      Progress of the calibration, stages, remarks, and last the fields of EngineReport that are known here.
 
     Raises:
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
@@ -59,6 +60,7 @@ def work(
     machine = environment.look()
     if not machine.built_with_tensorrt:
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
+    yield Stage("reading the SavedModel")
     believed.read(source)  # says what is damaged better than TensorFlow's loader does
 
     ranges, images, quantized_dir = None, None, source.directory
@@ -69,12 +71,14 @@ def work(
         made = yield from calibration.quantizing(source, quantization.calibration, quantized_dir)
         ranges = Ranges(len(made.layers), made.readable, made.unreadable, made.cache)
     calibration_input_fn = None if images is None else lambda: _calibration_frames(images)
+    yield Stage("converting with TF-TRT")
     with contextlib.nullcontext() if machine.can_build_engines else partition.offline():
         converter = partition.partitioned(
             quantized_dir, precision_mode, options, calibration_input_fn=calibration_input_fn
         )
     counts = partition.count(converter._converted_graph_def)
     partition.check_coverage(counts, source.given, options.minimum_coverage)
+    yield Stage("building the engines" if machine.can_build_engines else "writing the SavedModel")
     network, tracked = _network_of(converter, source.metadata, options, builds=machine.can_build_engines)
     del converter  # and with it half a dozen copies of the weights
     gc.collect()
@@ -82,8 +86,10 @@ def work(
 
     engine_bytes = saved_model_pb.built_engine_bytes(output_dir)
     if machine.can_build_engines:
+        yield Stage("running the engines")
         _check_engines(output_dir, counts["engines"], engine_bytes, options.batch_sizes, source.metadata.image_size_hw)
     if quantization:
+        yield Stage("comparing with the export")
         ranges = ranges or Ranges(None, images.readable, images.unreadable)
         counts["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges)
     yield counts | {
@@ -201,7 +207,8 @@ def _check_engines(
 ) -> None:
     """Loads what was written and runs every batch size with TensorFlow's detour closed."""
     if len(engine_bytes) != expected:
-        raise ConversionError(f"{len(engine_bytes)} engines were saved and {expected} expected. Convert once more.")
+        saved = counted(len(engine_bytes), "engine was", "engines were")
+        raise ConversionError(f"{saved} saved and {expected} expected. Convert once more.")
     loaded = tf.saved_model.load(str(saved_model_dir))  # its engines go when it goes, whoever holds a signature
     network = loaded.signatures[contract.NETWORK]
     with _native_segments_disallowed():

@@ -6,8 +6,9 @@ options.strategy                               # "Range+Optimal"
 """
 
 import dataclasses
+from typing import ClassVar
 
-from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_share, whole_number
+from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_batch_sizes, check_share
 
 PROFILE_STRATEGIES = ("Range", "Optimal", "Range+Optimal")
 
@@ -30,6 +31,8 @@ class TensorRTOptions(Options):
       minimum_coverage: Least share of the nodes of `network` that must be inside engines, in [0, 1].
     """
 
+    MEANT_WITH: ClassVar = {"accelerator": ("tensorrt",)}
+
     minimum_segment_size: int = 3
     max_workspace_size_bytes: int | None = None
     batch_sizes: tuple[int, ...] = (1,)
@@ -41,7 +44,7 @@ class TensorRTOptions(Options):
         """Raises ValueError for what TF-TRT would notice late or not at all."""
         checked = {
             "minimum_segment_size": check_at_least_one("minimum_segment_size", self.minimum_segment_size),
-            "batch_sizes": _checked_batch_sizes(self.batch_sizes),
+            "batch_sizes": check_batch_sizes(self.batch_sizes),
             "minimum_coverage": check_share("minimum_coverage", self.minimum_coverage),
         }
         if self.max_workspace_size_bytes is not None:
@@ -61,18 +64,3 @@ class TensorRTOptions(Options):
         """The strategy that is asked for, or that None means."""
         default = "Range+Optimal" if len(set(self.batch_sizes)) > 1 else "Range"
         return self.dynamic_shape_profile_strategy or default
-
-
-def _checked_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
-    """Batch sizes as a tuple of whole numbers."""
-    try:
-        sizes = tuple(map(whole_number, batch_sizes))
-    except TypeError:  # one number, not several
-        sizes = (None,)
-    if None in sizes:
-        raise ValueError(f"{argument('batch_sizes')} is {batch_sizes!r}; expected whole numbers, such as (1, 8).")
-    if not sizes or min(sizes) < 1:
-        raise ValueError(
-            f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers of at least 1."
-        )
-    return sizes

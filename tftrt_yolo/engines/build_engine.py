@@ -18,10 +18,11 @@ from pathlib import Path
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.engines import engine_file, plan
 from tftrt_yolo.engines.engine_report import EngineFileReport
+from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.real_builder import builders
@@ -146,7 +147,8 @@ def _recorded(
         if len(networks) != 1:
             left = "; ".join(map(str, conversion["left_to_tensorflow"])) or "nothing"
             raise EngineError(
-                f"TF-TRT makes {len(networks)} engines of {source.given}; expected one, for an engine of its own runs "
+                f"TF-TRT makes {counted(len(networks), 'engine')} of {source.given}; expected one, for an engine of "
+                "its own runs "
                 f"without TensorFlow. Left to TensorFlow: {left}. Unset TF_TRT_OP_DENYLIST, or use `convert`."
             )
         yield folder, conversion
@@ -156,6 +158,7 @@ def _built(partial: Path, order: Order, job: dict) -> BuilderReport:
     """Has a process build the engine and write its file."""
     try:
         with Worker("tftrt_yolo.engines.plan_worker") as worker:
+            stages.enter("building the engine")
             worker.start(order=order, engine_path=partial, **job)
             return worker.receive()
     except WorkerCrashedError as error:

@@ -8,7 +8,7 @@ It takes what `build_engine` wrote, and what Ultralytics wrote: `yolo export for
 itself is checked before TensorRT sees its plan.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from tftrt_yolo.engines import engine_file, tensors
 from tftrt_yolo.engines.running.runtime import EngineRuntime, open_runtime, out_of_range
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
-from tftrt_yolo.predictor.predictor import OnUnreadable, Predictor
+from tftrt_yolo.predictor.predictor import Predictor
 
 
 class EnginePredictor(Predictor):
@@ -56,17 +56,17 @@ class EnginePredictor(Predictor):
 
     def _open(self, file: engine_file.EngineFile, runtime: EngineRuntime) -> None:
         """Puts letterboxing and selection around what runs the plan."""
-        from tftrt_yolo.engines.running.signatures import EngineSignatures  # with TensorFlow
+        from tftrt_yolo.engines.running.signatures import engine_signatures  # with TensorFlow
         from tftrt_yolo.ground import environment, forks
         from tftrt_yolo.saved_model.load import Backend
 
         forks.check(f"The engine {file.given}")
         environment.grow_gpu_memory()  # else TensorFlow takes all that the engine has not taken yet
-        signatures = EngineSignatures(runtime, file.metadata, file.given)
-        self.batch_ranges = signatures.batch_ranges
+        self.batch_ranges = tensors.batch_ranges(runtime.tensors, runtime.profiles)
+        self._run_time_signatures = engine_signatures(runtime, file.metadata, file.given)
         precision = f", {file.facts.precision_mode}" if file.facts else ""
         backend = Backend(runtime.name, runtime.device, f"the engine {file.path.name}{precision}")
-        self._begin(file.given, file.metadata, signatures.by_key(), backend)
+        self._begin(file.given, file.metadata, self._run_time_signatures.by_key(), backend)
 
     @property
     def largest_batch(self) -> int:
@@ -82,25 +82,9 @@ class EnginePredictor(Predictor):
         Raises:
           ValueError: If one is less than 1, or more than any profile covers.
         """
-        super().warm_up([self._checked(size) for size in batch_sizes or (self.largest_batch,)])
+        super().warm_up([self._checked_batch_size(size) for size in batch_sizes or (self.largest_batch,)])
 
-    def __call__(self, images, *, batch_size: int | None = None, on_unreadable: OnUnreadable = "raise") -> list:
-        """As `Predictor`; batch_size is None for the largest that a profile covers."""
-        return super().__call__(images, batch_size=self._checked(batch_size), on_unreadable=on_unreadable)
-
-    def stream(
-        self, images: Iterable, *, batch_size: int | None = None, on_unreadable: OnUnreadable = "raise"
-    ) -> Iterator:
-        """As `Predictor.stream`; batch_size is None for the largest that a profile covers."""
-        return super().stream(images, batch_size=self._checked(batch_size), on_unreadable=on_unreadable)
-
-    def with_images(
-        self, images: Iterable, *, batch_size: int | None = None, on_unreadable: OnUnreadable = "raise"
-    ) -> Iterator[tuple[object, np.ndarray, object]]:
-        """As `Predictor.with_images`; batch_size is None for the largest that a profile covers."""
-        return super().with_images(images, batch_size=self._checked(batch_size), on_unreadable=on_unreadable)
-
-    def _checked(self, batch_size: int | None) -> int:
+    def _checked_batch_size(self, batch_size: int | None) -> int:
         """A batch size that a profile covers."""
         if batch_size is None:
             return self.largest_batch

@@ -8,7 +8,7 @@ from tftrt_yolo.converter.conversion_report import LeftOver
 from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.plan import PlanFacts
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
 
 EXTRACTION_FILE = "engines.json"
@@ -98,6 +98,6 @@ class ExtractionReport:
     def __str__(self) -> str:
         """The report for a reader."""
         rows = [f"  {name} ({size / 1e6:.1f} MB)" for name, size in self.engines.items()]
-        plans = "plan" if len(rows) == 1 else "plans"
-        first = f"Took {len(rows)} {plans} of {self.built_by} out of {self.saved_model_dir} into {self.output_dir}"
+        plans = counted(len(rows), "plan")
+        first = f"Took {plans} of {self.built_by} out of {self.saved_model_dir} into {self.output_dir}"
         return printable("\n".join([first, *rows]))

@@ -14,6 +14,7 @@ from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.ultralytics_layout import IMAGES, OUTPUT, PROTOTYPES
 from tftrt_yolo.ground.errors import EngineError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.tasks.table import TASKS
 
@@ -133,6 +134,9 @@ def _shape(dims: tuple[int, ...]) -> str:
 
 def _described(metadata: Metadata) -> str:
     """A model in words."""
-    points = " with {} key points of {} numbers".format(*metadata.keypoint_shape) if metadata.keypoint_shape else ""
+    points = ""
+    if metadata.keypoint_shape:
+        number, numbers = metadata.keypoint_shape
+        points = f" with {counted(number, 'key point')} of {counted(numbers, 'number')}"
     once = ", each object once" if metadata.is_end_to_end else ""
-    return f"{metadata.task} of {len(metadata.names):,} classes{points}{once}"
+    return f"{metadata.task} of {counted(len(metadata.names), 'class', 'classes')}{points}{once}"

@@ -98,7 +98,8 @@ class AveragePrecision:
             one.createIndex()
         evaluation = self._evaluation(truths, found)
         evaluation.params.imgIds = list(range(len(images)))
-        evaluation.evaluate()
+        with np.errstate(over="ignore"):  # distances of key points of an area below 0, which is ignored
+            evaluation.evaluate()
         records = evaluation._evalImgs_cpp  # class by class, image by image
         for index, matches in enumerate(self._matches):
             matches += records[index * len(images) : (index + 1) * len(images)]
@@ -133,6 +134,7 @@ class AveragePrecision:
         records = _records(image_id, truth.classes, truth.boxes_xyxy, first)
         areas = truth.object_areas()
         rectangles = oriented.smallest_rectangles(truth.corners) if truth.corners is not None else None
+        keypoint_counts = truth.keypoint_counts() if self.kind == KEYPOINTS else None
         for index, record in enumerate(records):
             record["area"] = float(areas[index])
             record["iscrowd"] = int(truth.are_crowds is not None and truth.are_crowds[index])
@@ -140,7 +142,7 @@ class AveragePrecision:
                 record["segmentation"] = truth.outlines[index]
             elif self.kind == KEYPOINTS:
                 record["keypoints"] = truth.keypoints[index].ravel().tolist()
-                record["num_keypoints"] = int((truth.keypoints[index, :, 2] > 0).sum())
+                record["num_keypoints"] = int(keypoint_counts[index])
             elif self.kind in (ORIENTED, ORIENTED_POLYGONS):
                 record["xywhr"] = rectangles[index]
         return records

@@ -29,6 +29,7 @@ from tftrt_yolo.evaluation import charts
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 from tftrt_yolo.evaluation.evaluation_report import FILE, EvaluationReport
+from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import directories
@@ -93,7 +94,9 @@ def evaluate(
     from tftrt_yolo.evaluation import measurement, networks  # with TensorFlow, which a command's help need not wait for
 
     spec = networks.describe(handle)
+    stages.enter("reading the labels")
     dataset = open_dataset(data, spec, data_options or DataOptions())
+    stages.enter("running the network")
     measured = measurement.measure(
         handle, dataset, spec, compare_to=compare_to, batch_size=batch_size, strict=strict, on_progress=on_progress
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import counted, shown
 
 FILE = "evaluation.json"
 _ROWS = 100  # classes that a table shows
@@ -22,12 +22,13 @@ class Metric:
 
     Attributes:
       name: "box mAP50-95", "mask mAP50", "keypoint ...", "oriented ...", "top-1" and so on.
-      value: The figure, between 0 and 1: for average precision the mean over the classes that have a label.
+      value: The figure, between 0 and 1: for average precision the mean over the classes that have a label. None where
+        no class has one: then there is nothing to be found, and COCO's tools say -1.
       per_class: Class index to the class's own figure, of the classes that have a label.
     """
 
     name: str
-    value: float
+    value: float | None
     per_class: dict[int, float]
 
 
@@ -73,7 +74,7 @@ class ClassCount:
       index: Class index.
       name: Class name.
       num_images: Images with at least one object of it.
-      num_objects: Objects.
+      num_objects: Objects; a crowd is none.
     """
 
     index: int
@@ -92,11 +93,15 @@ class EvaluationReport:
       task: Ultralytics' name of the task.
       image_size_hw: Height and width of the network's frames in pixels.
       num_images: Images that were measured on.
-      num_objects: Labelled objects on them; for classify, one an image.
-      num_backgrounds: Images without an object; whatever is found on them is wrong.
-      missing_images: Paths of the images that were skipped because they are not there.
+      num_objects: Labelled objects on them, without crowds; for classify, one an image.
+      num_backgrounds: Images without any label; whatever is found on them is wrong.
+      missing_images: Paths of the images that were skipped because they are not there, or in a format that is not read.
       classes: The classes that have a label.
       models: The SavedModel, and what it was compared to.
+      num_crowds: COCO's crowds on the images, regions where a detection is neither right nor wrong.
+      skipped_labels: The bad labels for which images were left out, the first of each image, with its place and fault.
+      notes: What a reader must know of the figures: how the data set was taken, and what a model computed where that is
+        not what it was converted for.
     """
 
     data: str
@@ -109,8 +114,11 @@ class EvaluationReport:
     missing_images: tuple[str, ...]
     classes: tuple[ClassCount, ...]
     models: tuple[ModelResult, ...]
+    num_crowds: int = 0
+    skipped_labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def value(self, name: str, *, model: int = 0) -> float:
+    def value(self, name: str, *, model: int = 0) -> float | None:
         """A figure.
 
         Args:
@@ -118,7 +126,7 @@ class EvaluationReport:
           model: 0 for the SavedModel, 1 for what it was compared to.
 
         Returns:
-          Its value.
+          Its value; None where no label says what is right.
 
         Raises:
           KeyError: If there is no such metric.
@@ -129,8 +137,10 @@ class EvaluationReport:
         return values[name]
 
     def difference(self, name: str) -> float | None:
-        """The SavedModel's figure less the other's; None where nothing was compared."""
-        return self.value(name) - self.value(name, model=1) if len(self.models) > 1 else None
+        """The SavedModel's figure less the other's; None where nothing was compared, or there is no figure."""
+        if len(self.models) < 2 or self.value(name) is None:
+            return None
+        return self.value(name) - self.value(name, model=1)
 
     def write(self, output_dir: Path) -> None:
         """Writes evaluation.json into a directory."""
@@ -154,21 +164,37 @@ class EvaluationReport:
     def __str__(self) -> str:
         """The tables."""
         console = documents.text_console()
-        height, width = self.image_size_hw
-        split = f" ({self.split})" if self.split else ""
-        console.print(
-            f"Evaluated on {self.data}{split}: {self.num_images:,} images, {self.num_objects:,} objects, "
-            f"{self.num_backgrounds:,} without any; {self.task}, {width} x {height} px",
-            soft_wrap=True,
-        )
-        if self.missing_images:
-            console.print(f"  {len(self.missing_images):,} missing images were skipped, {self.missing_images[0]} first")
-        for model in self.models:
-            console.print(f"  {model.name}: {model.backend}", soft_wrap=True)
+        for line in _heading(self):
+            console.print(line, soft_wrap=True)
         console.print(_summary(self))
         console.print(_speeds(self))
         console.print(_classes(self))
         return documents.text_of(console)
+
+
+def _heading(report: EvaluationReport) -> list[str]:
+    """What was measured on what, and what to know of it."""
+    height, width = report.image_size_hw
+    split = f" ({report.split})" if report.split else ""
+    crowds = f"{counted(report.num_crowds, 'crowd')}, " if report.num_crowds else ""
+    lines = [
+        f"Evaluated on {report.data}{split}: {counted(report.num_images, 'image')}, "
+        f"{counted(report.num_objects, 'object')}, {crowds}{report.num_backgrounds:,} without any; {report.task}, "
+        f"{width} x {height} px"
+    ]
+    if report.missing_images:
+        missing = counted(len(report.missing_images), "missing image was", "missing images were")
+        lines.append(f"  {missing} skipped, {report.missing_images[0]} first")
+    if report.skipped_labels:
+        one, several = "bad label was skipped with its image", "bad labels were skipped with their images"
+        lines.append(f"  {counted(len(report.skipped_labels), one, several)}, first {report.skipped_labels[0]}")
+    lines += [f"  {model.name}: {model.backend}" for model in report.models]
+    return lines + [f"  note: {note}" for note in report.notes]
+
+
+def _figure(value: float | None, form: str = ".4f") -> str:
+    """A figure for a table; none where there is none."""
+    return "-" if value is None else f"{value:{form}}"
 
 
 def _table(*headers: str):
@@ -187,8 +213,8 @@ def _summary(report: EvaluationReport):
     names = [model.name for model in report.models]
     table = _table("metric", *names, *(["difference"] if len(names) > 1 else []))
     for metric in report.models[0].metrics:
-        values = [f"{report.value(metric.name, model=place):.4f}" for place in range(len(names))]
-        difference = [f"{report.difference(metric.name):+.4f}"] if len(names) > 1 else []
+        values = [_figure(report.value(metric.name, model=place)) for place in range(len(names))]
+        difference = [_figure(report.difference(metric.name), "+.4f")] if len(names) > 1 else []
         table.add_row(metric.name, *values, *difference)
     return table
 
@@ -207,8 +233,7 @@ def _classes(report: EvaluationReport):
     metrics = report.models[0].metrics
     table = _table("class", "images", "objects", *(metric.name for metric in metrics))
     for one in report.classes[:_ROWS]:
-        figures = (metric.per_class.get(one.index) for metric in metrics)  # none where no object has a keypoint
-        values = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
+        values = (_figure(metric.per_class.get(one.index)) for metric in metrics)  # none if no object has a keypoint
         table.add_row(shown(one.name, _MOST_NAME), f"{one.num_images:,}", f"{one.num_objects:,}", *values)
     if len(report.classes) > _ROWS:
         table.add_row(f"... {len(report.classes) - _ROWS} more in {FILE}")

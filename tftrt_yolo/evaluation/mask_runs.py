@@ -29,10 +29,21 @@ def may_match(classes: np.ndarray, boxes_xyxy: np.ndarray, truth: Truth) -> np.n
     Returns:
       (n,) bool.
     """
-    low = np.maximum(boxes_xyxy[:, None, :2], truth.boxes_xyxy[None, :, :2])
-    high = np.minimum(boxes_xyxy[:, None, 2:], truth.boxes_xyxy[None, :, 2:])
+    places = _extents(truth)
+    low = np.maximum(boxes_xyxy[:, None, :2], places[None, :, :2])
+    high = np.minimum(boxes_xyxy[:, None, 2:], places[None, :, 2:])
     touches = (high > low).all(axis=-1) & (classes[:, None] == truth.classes)
     return touches.any(axis=1)
+
+
+def _extents(truth: Truth) -> np.ndarray:
+    """(n, 4) around each labelled mask; COCO's box of an object need not be that."""
+    places = np.tile([-np.inf, -np.inf, np.inf, np.inf], (len(truth), 1))  # of a run-length encoding: anywhere
+    for place, outline in zip(places, truth.outlines, strict=True):
+        if isinstance(outline, list):
+            corners = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in outline])
+            place[:] = *(corners.min(axis=0) - 1), *(corners.max(axis=0) + 1)  # pixels that an edge crosses count
+    return places
 
 
 def encode(

@@ -21,7 +21,9 @@ from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport, ModelResult, Speed
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.ground.text import shown, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork, prepare_ahead
 
 
@@ -44,9 +46,11 @@ class Measured:
     def write(self, output_dir: Path) -> None:
         """Writes the report and the SavedModel's pictures into a directory."""
         self.report.write(output_dir)
-        if self.curves:
-            charts.write_precision_recall(self.curves, self.names, output_dir / charts.CURVES_FILE)
-        charts.write_confusion(self.confusion, self.names, output_dir / charts.CONFUSION_FILE)
+        curves = {kind: curve for kind, curve in self.curves.items() if len(curve.classes)}
+        if curves:  # without a label there is none
+            charts.write_precision_recall(curves, self.names, output_dir / charts.CURVES_FILE)
+        if self.confusion.any():
+            charts.write_confusion(self.confusion, self.names, output_dir / charts.CONFUSION_FILE)
 
 
 def measure(
@@ -112,8 +116,6 @@ def _run_all(
         batch = list(itertools.islice(prepared, batch_size))
         frames = np.stack([frame for frame, _ in batch])
         waiting += time.perf_counter() - start
-        if done and len(frames) < batch_size:  # the last: a model for XLA would be compiled once more for its size
-            frames = np.concatenate([frames, np.zeros((batch_size - len(frames), *frames.shape[1:]), np.uint8)])
         places = [place for _, place in batch]
         examples = dataset.examples[done : done + len(batch)]
         truths = [_in_pixels(example, place.size_hw) for example, place in zip(examples, places, strict=True)]
@@ -129,9 +131,9 @@ def _run_all(
 def _in_pixels(example: Example, size_hw) -> Truth:
     """What is on an image, in its pixels."""
     size_hw = tuple(map(int, size_hw))
-    if example.size_hw is None:
+    if not example.is_in_pixels:
         return example.truth.in_pixels(size_hw)
-    if tuple(example.size_hw) != size_hw:
+    if example.size_hw is not None and tuple(example.size_hw) != size_hw:
         raise DatasetError(
             f"{example.path} is of {list(size_hw)}, height and width, and its labels say {list(example.size_hw)}. Give "
             "the images that were labelled."
@@ -159,12 +161,36 @@ def _report(
         task=spec.task,
         image_size_hw=metadata.image_size_hw,
         num_images=total,
-        num_objects=sum(len(example.truth) for example in dataset.examples),
+        num_objects=sum(example.truth.num_objects for example in dataset.examples),
         num_backgrounds=sum(not len(example.truth) for example in dataset.examples),
+        num_crowds=sum(len(example.truth) - example.truth.num_objects for example in dataset.examples),
         missing_images=dataset.missing,
+        skipped_labels=dataset.skipped_labels,
+        notes=(*dataset.notes, *_size_notes(metadata), *_notes(runs)),
         classes=_count_classes(dataset, spec),
         models=tuple(results),
     )
+
+
+def _size_notes(metadata: Metadata) -> list[str]:
+    """That the frames are of another size than the model was trained at, if they are."""
+    trained, taken = metadata.trained_size_hw, metadata.image_size_hw
+    if trained in (None, taken):
+        return []
+    return [
+        f"the frames are of {sides(taken)} px, and {shown(metadata.weights)} was trained at {sides(trained)}: what "
+        "objects measure in a frame is another, and so may the accuracy be"
+    ]
+
+
+def _notes(runs: list[_Run]) -> list[str]:
+    """What must be known of figures whose model computed otherwise than it was converted for."""
+    computed = ((run.network.name, run.network.backend) for run in runs if isinstance(run.network.backend, Backend))
+    return [
+        f"{name} was {backend.arithmetic}; there accuracy and time may be others"
+        for name, backend in computed
+        if backend.arithmetic
+    ]
 
 
 def _count_classes(dataset: Dataset, spec: LabelSpec) -> tuple[ClassCount, ...]:

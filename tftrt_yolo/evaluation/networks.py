@@ -16,6 +16,7 @@ from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.exporter import official
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EvaluationError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import in_unit_range
@@ -55,8 +56,9 @@ class PyTorchNetwork:
             facts = self._call(self._worker.receive)
             if (facts.task, facts.names) != (self._model.task, self._model.names):
                 raise ValueError(
-                    f"{argument('compare_to')} is {self._weights}, a model for {facts.task} of {len(facts.names)} "
-                    f"classes; the SavedModel is for {self._model.task} of {len(self._model.names)}, and task and "
+                    f"{argument('compare_to')} is {self._weights}, a model for {facts.task} of "
+                    f"{counted(len(facts.names), 'class', 'classes')}; the SavedModel is for {self._model.task} of "
+                    f"{len(self._model.names)}, and task and "
                     "names must be the same. Give the checkpoint that was exported."
                 )
         except BaseException:

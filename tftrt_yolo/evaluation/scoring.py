@@ -103,7 +103,7 @@ class DetectionScores:
         for name, curve in curves.items():
             for suffix, values in (("mAP50-95", curve.ap50_95), ("mAP50", curve.ap50)):
                 per_class = dict(zip((self._classes[place] for place in curve.classes), values.tolist(), strict=True))
-                metrics.append(Metric(f"{name} {suffix}", float(values.mean()) if len(values) else 0.0, per_class))
+                metrics.append(Metric(f"{name} {suffix}", float(values.mean()) if len(values) else None, per_class))
         return tuple(metrics), curves
 
 

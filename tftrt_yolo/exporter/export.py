@@ -9,17 +9,21 @@ flow: what it writes, `convert` and `Predictor` read.
 
 import dataclasses
 import importlib.util
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts
 from tftrt_yolo.exporter import official, pytorch_parity
-from tftrt_yolo.ground import environment
+from tftrt_yolo.exporter.export_report import ExportReport
+from tftrt_yolo.ground import environment, stages
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.version import __version__
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.selection import Selection
 from tftrt_yolo.tasks.table import TASKS
 
@@ -30,46 +34,7 @@ _TENSORFLOW_ENVIRONMENT = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class ExportReport:
-    """What an export did.
-
-    Attributes:
-      saved_model_dir: The SavedModel.
-      weights: The checkpoint.
-      task: Ultralytics' name of the task.
-      image_size_hw: Frame height and width in pixels.
-      num_classes: Classes.
-      num_parameters: Weights of the fused network.
-      parity: The largest differences to PyTorch on the same frames, over every anchor: "boxes" in frame pixels,
-        "scores", and what else the task has (see `Task.quantities`).
-      size_bytes: Size of the directory.
-      seconds: Wall time of the whole export.
-    """
-
-    saved_model_dir: Path
-    weights: str
-    task: str
-    image_size_hw: tuple[int, int]
-    num_classes: int
-    num_parameters: int
-    parity: dict[str, float]
-    size_bytes: int
-    seconds: float
-
-    def __str__(self) -> str:
-        """The report for a reader."""
-        height, width = self.image_size_hw
-        quantities = TASKS[self.task].quantities
-        parity = ", ".join(
-            f"{quantity.label} within {quantity.format(self.parity[quantity.label])}" for quantity in quantities
-        )
-        return (
-            f"Exported {self.weights} ({self.task}, {self.num_classes} classes, {self.num_parameters:,} parameters) "
-            f"at {width} x {height} px, dynamic batch, in {self.seconds:.1f} s\n"
-            f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)\n"
-            f"  parity, PyTorch    {parity}"
-        )
+_NUM_STAGES = 5
 
 
 def export(
@@ -81,6 +46,7 @@ def export(
     iou_threshold: float = 0.7,
     max_detections: int = 300,
     overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Exports a YOLO checkpoint of any task to a SavedModel and checks the saved file against PyTorch.
 
@@ -89,11 +55,13 @@ def export(
         downloads where it can.
       saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
       image_size: Side of the network's frame in pixels, or height and width; multiples of the model's stride (32, of a
-        classifier 1), at most 16,384. None for 640, of a classifier 224.
+        classifier 1), at most 16,384. None for the size that the checkpoint was trained at; where it does not say, as a
+        model YAML, for 640, of a classifier 224.
       score_threshold: Detections score above this, in [0, 1].
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image.
       overwrite: Replace a SavedModel that is already there.
+      on_progress: Called with the stages that are done and their number.
 
     Returns:
       What was done, with the largest differences to PyTorch.
@@ -113,6 +81,8 @@ def export(
     directories.check_free(saved_model_dir, SAVED_MODEL, overwrite=overwrite)
     _check_file(weights)
     _check_tools()
+    next_stage = _stages(on_progress)
+    stages.enter("finding the weights")
     found = _call(lambda: official.locate(weights))
 
     with (
@@ -120,30 +90,69 @@ def export(
         Worker("tftrt_yolo.exporter.pytorch_half") as pytorch,
         Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
     ):
+        next_stage("reading the checkpoint")
         pytorch.start(weights=found, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
         facts = _call(pytorch.receive)
         metadata = _metadata(facts, size_hw, selection, Path(weights))
         _check_stride(metadata.image_size_hw, facts.stride)
-        tensorflow.start(
-            onnx_path=_call(pytorch.receive),
-            head=facts.head,
-            metadata=metadata,
-            saved_model_dir=partial_dir.resolve(),
-        )
+        next_stage("writing ONNX")
+        onnx_path = _call(pytorch.receive)
+        next_stage("converting to TensorFlow with onnx2tf")
+        tensorflow.start(onnx_path=onnx_path, head=facts.head, metadata=metadata, saved_model_dir=partial_dir.resolve())
+        _call(tensorflow.receive)
+        next_stage("writing the SavedModel")
+        _call(tensorflow.receive)
+        next_stage("comparing with PyTorch")
         reference, dense = _call(pytorch.receive), _call(tensorflow.receive)
-        largest = pytorch_parity.check(TASKS[facts.task], dense, reference)
-        size_bytes = directories.size_bytes(partial_dir)
-    return ExportReport(
-        saved_model_dir=saved_model_dir,
-        weights=weights,
-        task=facts.task,
-        image_size_hw=metadata.image_size_hw,
-        num_classes=len(facts.names),
-        num_parameters=facts.num_parameters,
-        parity=largest,
-        size_bytes=size_bytes,
-        seconds=time.perf_counter() - start,
-    )
+        report = ExportReport(
+            saved_model_dir=saved_model_dir,
+            weights=weights,
+            task=facts.task,
+            image_size_hw=metadata.image_size_hw,
+            num_classes=len(facts.names),
+            num_parameters=facts.num_parameters,
+            parity=pytorch_parity.check(TASKS[facts.task], dense, reference),
+            size_bytes=0,
+            seconds=time.perf_counter() - start,
+            trained_size_hw=facts.trained_size_hw,
+            size_note="" if size_hw else facts.size_note,
+            versions=_versions(),
+        )
+        report = _written(report, partial_dir, metadata)
+    next_stage("")
+    return report
+
+
+def _stages(on_progress: Callable[[int, int], None] | None) -> Callable[[str], None]:
+    """What is to be called with each stage's name as it begins, and with "" at the end."""
+    begun = itertools.count()
+
+    def next_stage(name: str) -> None:
+        done = next(begun)
+        if on_progress:
+            on_progress(done, _NUM_STAGES)
+        if name:
+            stages.enter(name)
+
+    return next_stage
+
+
+def _versions() -> dict[str, str]:
+    """The export tools and TensorFlow, with their versions."""
+    names = ("tftrt_yolo", "tensorflow", *environment.TESTED_EXPORT_TOOLS)
+    found = {name: environment.installed(name) for name in names} | {"tftrt_yolo": __version__}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _written(report: ExportReport, partial_dir: Path, metadata: Metadata) -> ExportReport:
+    """Writes export.json and metadata.yaml, which has its SHA-256; gives the report with the size of it all."""
+    report.write(partial_dir)
+    digests.seal(partial_dir, metadata)
+    while (size_bytes := directories.size_bytes(partial_dir)) != report.size_bytes:  # its own digits count too
+        report = dataclasses.replace(report, size_bytes=size_bytes)
+        report.write(partial_dir)
+    digests.seal(partial_dir, metadata)
+    return report
 
 
 def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Selection, weights: Path) -> Metadata:
@@ -151,13 +160,14 @@ def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Sel
     return Metadata(
         task=facts.task,
         names=facts.names,
-        image_size_hw=size_hw or (TASKS[facts.task].default_size,) * 2,
+        image_size_hw=size_hw or facts.default_size_hw,
         stride=facts.stride,
         selection=selection,
         weights=weights.name,
         keypoint_shape=facts.head.keypoint_shape,
         is_end_to_end=facts.head.is_end_to_end,
         weights_sha256=directories.file_sha256(weights) if weights.is_file() else None,
+        trained_size_hw=facts.trained_size_hw,
     )
 
 

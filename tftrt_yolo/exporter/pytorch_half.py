@@ -7,7 +7,6 @@ import torch
 
 from tftrt_yolo.exporter import onnx_trunk, pytorch_parity, reference
 from tftrt_yolo.exporter.checkpoint.load import load
-from tftrt_yolo.tasks.table import TASKS
 
 
 def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> Iterator:
@@ -15,7 +14,7 @@ def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> I
 
     Args:
       weights: As `checkpoint.load.load`.
-      size_hw: Frame height and width in pixels; None for the task's own.
+      size_hw: Frame height and width in pixels; None for the model's own.
       onnx_path: Where the trunk goes.
 
     Yields:
@@ -24,7 +23,7 @@ def work(*, weights: str, size_hw: tuple[int, int] | None, onnx_path: Path) -> I
     """
     yolo = load(weights)
     yield yolo.facts
-    size_hw = size_hw or (TASKS[yolo.facts.task].default_size,) * 2
+    size_hw = size_hw or yolo.facts.default_size_hw
     onnx_trunk.write_onnx_trunk(yolo, size_hw, onnx_path)
     yield onnx_path
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # the other half works now, and it takes longer

@@ -3,6 +3,7 @@
 All of it is there and not only onnx2tf, so that a process which exports never imports TensorFlow beside PyTorch.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def work(
     head: contract.HeadSpec,
     metadata: contract.Metadata,
     saved_model_dir: Path,
-) -> dict[str, np.ndarray]:
+) -> Iterator[Path | dict[str, np.ndarray]]:
     """Writes the SavedModel and runs it.
 
     Args:
@@ -30,18 +31,21 @@ def work(
       metadata: Goes into the SavedModel.
       saved_model_dir: An empty directory to fill.
 
-    Returns:
-      What the saved file's signature `network` gives for `pytorch_parity.reference_frames`.
+    Yields:
+      The trunk's path, as soon as it is a network of TensorFlow; the directory's, once it is written; and what the
+      saved file's signature `network` gives for `pytorch_parity.reference_frames`.
     """
     network, task = trunk.Trunk(onnx_path), TASKS[metadata.task]
+    yield onnx_path
 
     def dense_predictions(frames: tf.Tensor) -> dict[str, tf.Tensor]:
         return task.decode(task.group(network(frames), len(head.strides)), head)
 
     write.save(dense_predictions, metadata, saved_model_dir, tracked=network.variables)
+    yield saved_model_dir
 
     environment.compute_in_full_float32()  # to be compared with PyTorch on a CPU
     saved_model = tf.saved_model.load(str(saved_model_dir))
     frames = tf.constant(pytorch_parity.reference_frames(metadata.image_size_hw))
     dense = saved_model.signatures[contract.NETWORK](frames=frames)
-    return {name: value.numpy() for name, value in dense.items()}
+    yield {name: value.numpy() for name, value in dense.items()}

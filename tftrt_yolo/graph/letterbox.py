@@ -8,12 +8,11 @@ It does in TensorFlow ops what Ultralytics does on the host before and after its
 Source: ultralytics.data.augment.LetterBox (auto=False) and ultralytics.utils.ops.scale_boxes: scale, rounding, padding.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tftrt_yolo.ground.files.image_files import MOST_PIXELS, MOST_SIDE
+from tftrt_yolo.ground.files.image_files import MOST_SIDE
 from tftrt_yolo.ground.placement import PADDING_VALUE
 
 _HOST = "/CPU:0"
@@ -65,9 +64,6 @@ class Letterbox(NamedTuple):
 LETTERBOX_SPEC = Letterbox(
     tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 2), tf.int32)
 )
-
-
-Fit = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tuple[tf.Tensor, Letterbox]]
 
 
 def letterbox_images(images: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
@@ -144,53 +140,6 @@ def letterbox_padded_images(
 
     frames, letterbox = tf.cond(are_frames, as_they_are, resized)
     return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox
-
-
-def letterbox_encoded_images(image_bytes: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
-    """Decodes and letterboxes JPEG or PNG files.
-
-    Args:
-      image_bytes: (batch,) string, whole files. An EXIF orientation is not applied, as everywhere in TensorFlow.
-      size_hw: Frame height and width in pixels.
-
-    Returns:
-      As `letterbox_images`.
-    """
-    return decode_each(image_bytes, size_hw, letterbox_padded_images)
-
-
-def decode_each(image_bytes: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> tuple[tf.Tensor, Letterbox]:
-    """Decodes JPEG or PNG files and fits them into frames, one by one.
-
-    Args:
-      image_bytes: As `letterbox_encoded_images`.
-      size_hw: Frame height and width in pixels.
-      fit: Takes images, their sizes and size_hw to frames and the transform back, as `letterbox_padded_images`.
-
-    Returns:
-      Frames (batch, *size_hw, 3) uint8 and the transform back.
-    """
-
-    def fit_one(file):
-        # decode_jpeg reads PNG as well, and unlike decode_image it lets us ask for the accurate DCT that OpenCV uses.
-        image = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")[tf.newaxis]
-        frames, letterbox = fit(image, _checked_pixels(sizes_of(image)), size_hw)
-        return frames[0], tuple(part[0] for part in letterbox)
-
-    specs = tuple(tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in LETTERBOX_SPEC)
-    frames, parts = tf.map_fn(fit_one, image_bytes, fn_output_signature=(tf.TensorSpec((*size_hw, 3), tf.uint8), specs))
-    return frames, Letterbox(*parts)
-
-
-def _checked_pixels(sizes_hw: tf.Tensor) -> tf.Tensor:
-    """Refuses a file of too many pixels, which may be a few kilobytes long; sizes_hw is (1, 2) int32."""
-    with tf.device(_HOST):
-        message = (
-            f"An image file may have at most {MOST_PIXELS} pixels. Scale it down first. Got the size (height, width):"
-        )
-        is_fine = tf.reduce_prod(tf.cast(sizes_hw, tf.int64)) <= MOST_PIXELS
-        with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw], summarize=2)]):
-            return tf.identity(sizes_hw)
 
 
 def to_unit_range(frames: tf.Tensor) -> tf.Tensor:

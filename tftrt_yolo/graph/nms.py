@@ -2,6 +2,7 @@
 
     selected = select(boxes_xyxy, scores, selection)
     detections = selected.gather(boxes_xyxy)
+    selected = select(boxes_xyxy, scores, RunTimeSelection(...))      # the same, its numbers tensors
 
 The best class of each anchor counts, the best `max_candidates` of those above the threshold compete, and non-maximum
 suppression is greedy and class by class, of oriented boxes as `suppress_rotated` says: Ultralytics' predict semantics.
@@ -23,12 +24,39 @@ from tftrt_yolo.selection import Selection
 _FEW_CANDIDATES = 128
 # A check takes a GPU's answer back to the host. Measured as above, wall time: 0.58 ms with 2 rounds, 0.43 with 4.
 _ROUNDS_A_CHECK = 4
+_MANY_DETECTIONS = 1_024
 _CLASS_DISTANCE_PX = 7_680.0  # max_wh of ultralytics.utils.nms.non_max_suppression
 _EPSILON = 1e-7  # eps of ultralytics.utils.metrics.batch_probiou
 
 
+class RunTimeSelection(NamedTuple):
+    """A selection whose numbers come with the call: as `Selection`, in tensors, and which classes count.
+
+    Attributes:
+      score_threshold: () float32.
+      iou_threshold: () float32.
+      max_detections: () int32.
+      max_candidates: () int32.
+      allowed: (classes,) bool, the classes that count; an anchor of another best class does not take part.
+      is_class_agnostic: () bool, whether boxes of different classes compete.
+    """
+
+    score_threshold: tf.Tensor
+    iou_threshold: tf.Tensor
+    max_detections: tf.Tensor
+    max_candidates: tf.Tensor
+    allowed: tf.Tensor
+    is_class_agnostic: tf.Tensor
+
+
+AnySelection = Selection | RunTimeSelection
+
+
 class Selected(NamedTuple):
-    """The anchors that were selected, best first, padded to N = max_detections.
+    """The anchors that were selected, best first, padded to N.
+
+    N is max_detections; for a `RunTimeSelection` it is as many as the image with the most candidates can give, and at
+    most max_detections.
 
     Attributes:
       num_detections: (batch,) int32.
@@ -64,10 +92,12 @@ class Selected(NamedTuple):
         return tf.where(kept, rows, tf.zeros_like(rows))
 
 
-Suppress = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, float], tf.Tensor]
+Suppress = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, float | tf.Tensor], tf.Tensor]
 
 
-def suppress_upright(boxes_xyxy: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, iou_threshold: float) -> tf.Tensor:
+def suppress_upright(
+    boxes_xyxy: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, iou_threshold: float | tf.Tensor
+) -> tf.Tensor:
     """Greedy suppression of upright boxes, class by class.
 
     Args:
@@ -82,7 +112,9 @@ def suppress_upright(boxes_xyxy: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor
     return _greedy(_suppressed_by(boxes_xyxy, classes, iou_threshold), valid)
 
 
-def suppress_rotated(boxes_xywhr: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, iou_threshold: float) -> tf.Tensor:
+def suppress_rotated(
+    boxes_xywhr: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, iou_threshold: float | tf.Tensor
+) -> tf.Tensor:
     """Suppression of oriented boxes by their probabilistic IoU, class by class.
 
     It is not greedy: a box goes if any better one overlaps it, also one that goes itself. That is what Ultralytics'
@@ -107,12 +139,13 @@ def suppress_rotated(boxes_xywhr: tf.Tensor, classes: tf.Tensor, valid: tf.Tenso
     return valid & ~tf.reduce_any(suppressed_by & valid[:, tf.newaxis], axis=-1)
 
 
-def best(scores: tf.Tensor, selection: Selection) -> Selected:
+def best(scores: tf.Tensor, selection: AnySelection) -> Selected:
     """Selects the best scores, for a head that gives each object once; an anchor can come with several classes.
 
     Args:
       scores: (batch, anchors, classes) float32 in [0, 1].
-      selection: Threshold and number of detections; no suppression, so no IoU threshold.
+      selection: Threshold and number of detections; no suppression, so no IoU threshold. At run time also the classes
+        of which the best are selected, and whether an anchor comes with its best class alone.
 
     Returns:
       The selected anchors.
@@ -120,7 +153,9 @@ def best(scores: tf.Tensor, selection: Selection) -> Selected:
     Source: ultralytics.nn.modules.head.Detect.get_topk_index.
     """
     num_anchors, num_classes = scores.shape[1:]
-    count = min(selection.max_detections, num_anchors)
+    count, most = _smaller(selection.max_detections, num_anchors), selection.max_detections
+    if isinstance(selection, RunTimeSelection):
+        scores, most = _asked(scores, selection), count
     _, anchors = tf.math.top_k(tf.reduce_max(scores, axis=-1), count)
     candidates = tf.reshape(tf.gather(scores, anchors, batch_dims=1), (-1, count * num_classes))
     best_scores, places = tf.math.top_k(candidates, count)
@@ -128,13 +163,13 @@ def best(scores: tf.Tensor, selection: Selection) -> Selected:
     rows = tf.floor((places + 0.5) / num_classes)  # half a place off the edges, where a quotient could round wrongly
     classes = places - rows * num_classes
     anchors = tf.gather(tf.cast(anchors, tf.float32), tf.cast(rows, tf.int32), batch_dims=1)
-    return _pick(best_scores > selection.score_threshold, anchors, best_scores, classes, selection.max_detections)
+    return _pick(best_scores > selection.score_threshold, anchors, best_scores, classes, most)
 
 
 def select(
     boxes: tf.Tensor,
     scores: tf.Tensor,
-    selection: Selection,
+    selection: AnySelection,
     *,
     static_shapes: bool = False,
     suppress: Suppress = suppress_upright,
@@ -153,12 +188,15 @@ def select(
       The selected anchors. It is exactly the result of Ultralytics' suppression whenever at most
       `selection.max_candidates` anchors pass the threshold; of more, the best take part.
 
-    Source: ultralytics.utils.nms.non_max_suppression with multi_label=False and agnostic=False.
+    Source: ultralytics.utils.nms.non_max_suppression with multi_label=False.
     """
     highest = tf.reduce_max(scores, axis=-1)
     passes = highest > selection.score_threshold  # false for NaN
+    is_at_run_time = isinstance(selection, RunTimeSelection)
+    if is_at_run_time:
+        passes &= _has_asked_class(scores, selection.allowed)
     most = tf.cast(tf.reduce_max(_count(passes)), tf.int32)
-    limit = min(selection.max_candidates, scores.shape[1])
+    limit = _smaller(selection.max_candidates, scores.shape[1])
     num_candidates = limit if static_shapes else tf.clip_by_value(most, 0, limit)
     candidate_scores, anchors = tf.math.top_k(tf.where(passes, highest, -1.0), num_candidates)
 
@@ -167,16 +205,50 @@ def select(
         classes = tf.argmax(tf.gather(scores, places, batch_dims=1), axis=-1, output_type=tf.int32)
         classes = tf.cast(classes, tf.float32)
         candidates = tf.gather(boxes, places, batch_dims=1)
-        kept = suppress(candidates, classes, candidate_scores[:, :first] >= 0.0, selection.iou_threshold)
+        competing, most_kept = classes, selection.max_detections
+        if is_at_run_time:
+            competing = tf.where(selection.is_class_agnostic, tf.zeros_like(classes), classes)
+            most_kept = tf.minimum(most_kept, first)
+        kept = suppress(candidates, competing, candidate_scores[:, :first] >= 0.0, selection.iou_threshold)
         anchors_kept = tf.cast(places, tf.float32)
-        return _pick(kept, anchors_kept, candidate_scores[:, :first], classes, selection.max_detections)
+        return _pick(kept, anchors_kept, candidate_scores[:, :first], classes, most_kept)
 
     if not static_shapes or limit <= _FEW_CANDIDATES:
         return compete(num_candidates)
     return tf.cond(most <= _FEW_CANDIDATES, lambda: compete(_FEW_CANDIDATES), lambda: compete(limit))
 
 
-def _pick(kept: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor, classes: tf.Tensor, max_detections: int) -> Selected:
+def _has_asked_class(scores: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+    """(batch, anchors) bool: whether the best class of each anchor is allowed; where all are, it is not looked for."""
+
+    def look():
+        return tf.gather(allowed, tf.argmax(scores, axis=-1, output_type=tf.int32))
+
+    return tf.cond(tf.reduce_all(allowed), lambda: tf.ones(tf.shape(scores)[:2], tf.bool), look)
+
+
+def _asked(scores: tf.Tensor, selection: RunTimeSelection) -> tf.Tensor:
+    """The scores that a selection without suppression asks for, -1 in place of all others."""
+
+    def of_best_class():
+        return tf.one_hot(tf.argmax(scores, axis=-1), scores.shape[2], True, False)
+
+    counts = tf.cond(selection.is_class_agnostic, of_best_class, lambda: tf.ones_like(scores, tf.bool))
+    return tf.where(counts & selection.allowed, scores, -1.0)
+
+
+def _smaller(one: int | tf.Tensor, other: int | tf.Tensor) -> int | tf.Tensor:
+    """The smaller of two numbers; a tensor only where one is."""
+    return min(one, other) if isinstance(one, int) and isinstance(other, int) else tf.minimum(one, other)
+
+
+def _pick(
+    kept: tf.Tensor,
+    anchors: tf.Tensor,
+    scores: tf.Tensor,
+    classes: tf.Tensor,
+    max_detections: int | tf.Tensor,
+) -> Selected:
     """Takes the candidates that stay, in their order, and pads.
 
     Args:
@@ -189,19 +261,32 @@ def _pick(kept: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor, classes: tf.Te
     Returns:
       The first N that stay.
     """
+    is_long = isinstance(max_detections, int) and max_detections > _MANY_DETECTIONS
+    length = max_detections
+    if is_long:  # most of N times K would be padding
+        length = _smaller(max_detections, tf.shape(kept)[1] if kept.shape[1] is None else kept.shape[1])
+    last = length if isinstance(length, int) else tf.cast(length, tf.float32)
     rank = tf.cumsum(tf.cast(kept, tf.float32), axis=1)
-    slots = tf.range(1.0, max_detections + 1.0)
+    slots = tf.range(1.0, last + 1.0)
     fits = kept[:, tf.newaxis] & (rank[:, tf.newaxis] == slots[:, tf.newaxis])  # (batch, N, K), at most one a row
 
     def pick(values):
         return tf.reduce_sum(tf.where(fits, values[:, tf.newaxis], 0.0), axis=-1)
 
-    return Selected(
-        num_detections=tf.cast(tf.minimum(_count(kept), max_detections), tf.int32),
+    found = Selected(
+        num_detections=tf.cast(tf.minimum(_count(kept), last), tf.int32),
         anchors=tf.cast(pick(anchors), tf.int32),
         scores=pick(scores),
         classes=tf.cast(pick(classes), tf.int32),
     )
+    return _padded(found, max_detections) if is_long else found
+
+
+def _padded(found: Selected, length: int) -> Selected:
+    """Zeros behind what was found, up to a length."""
+    missing = [[0, 0], [0, length - tf.shape(found.scores)[1]]]
+    rows = (tf.ensure_shape(tf.pad(part, missing), (None, length)) for part in found[1:])
+    return Selected(found.num_detections, *rows)
 
 
 def _count(mask: tf.Tensor) -> tf.Tensor:
@@ -209,7 +294,7 @@ def _count(mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
 
 
-def _suppressed_by(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: float) -> tf.Tensor:
+def _suppressed_by(boxes_xyxy: tf.Tensor, classes: tf.Tensor, iou_threshold: float | tf.Tensor) -> tf.Tensor:
     """(batch, K, K) bool: whether the row's box is removed by the column's, which scores higher, where that stays."""
     left, top, right, bottom = (tf.squeeze(edge, -1) for edge in tf.split(boxes_xyxy, 4, axis=-1))
     area = (right - left) * (bottom - top)

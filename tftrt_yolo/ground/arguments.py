@@ -11,7 +11,8 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from tftrt_yolo.ground.text import quoted
 
@@ -133,15 +134,50 @@ def check_share(name: str, value: object) -> float:
     return share
 
 
+def check_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
+    """Refuses an argument `batch_sizes` that is not one or more whole numbers of at least 1.
+
+    Args:
+      batch_sizes: What was given.
+
+    Returns:
+      The numbers, as Python's own, in their order.
+
+    Raises:
+      ValueError: If it is no list of whole numbers, is empty, or has one below 1.
+    """
+    try:
+        sizes = tuple(map(whole_number, batch_sizes))
+    except TypeError:  # one number, not several
+        sizes = (None,)
+    if None in sizes:
+        raise ValueError(f"{argument('batch_sizes')} is {batch_sizes!r}; expected whole numbers, such as (1, 8).")
+    if not sizes or min(sizes) < 1:
+        raise ValueError(
+            f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers of at least 1."
+        )
+    return sizes
+
+
 class Options:
     """Base of frozen, keyword-only dataclasses of options that belong together; on the command line each is a flag.
 
+    Two of them may have an option of the same name if they are never meant together: then it is one flag, for the one
+    that is meant.
+
     Attributes:
+      MEANT_WITH: Names of the function's other arguments to the values with which these options are meant.
       given: Names of those that the caller gave, whatever their values. Copies and pickles keep it;
         `dataclasses.replace` gives every one, for it calls the constructor with all of them.
     """
 
+    MEANT_WITH: ClassVar[dict[str, tuple[str, ...]]] = {}
     given: tuple[str, ...]
+
+    @classmethod
+    def is_meant_with(cls, arguments: Mapping[str, object]) -> bool:
+        """Whether these options are meant, by what a function's other arguments are, given or not."""
+        return all(arguments.get(name) in values for name, values in cls.MEANT_WITH.items())
 
     def __new__(cls, **given):
         """Remembers what is given."""

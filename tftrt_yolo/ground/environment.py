@@ -15,6 +15,7 @@ import platform
 from pathlib import Path
 from typing import ClassVar
 
+from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.tensorrt import libraries, versions
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
@@ -203,7 +204,7 @@ def check(*, fix: bool = False) -> Environment:
 def look() -> Environment:
     """As `check`, without starting a process: what closes the network of workers stays unknown."""
     importlib.invalidate_caches()  # a package may have been installed since the last look
-    tools = {name: _installed(name) for name in TESTED_EXPORT_TOOLS}
+    tools = {name: installed(name) for name in TESTED_EXPORT_TOOLS}
     common = {"python_version": platform.python_version(), "export_tools": tools}
     if importlib.util.find_spec("tensorflow") is None:
         return Environment(
@@ -241,7 +242,8 @@ def grow_gpu_memory() -> bool:
     import tensorflow as tf
     from absl import logging
 
-    gpus = tf.config.list_physical_devices("GPU")
+    with chatter.kept_off():
+        gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -322,13 +324,14 @@ def _gpus() -> tuple[str, ...]:
     """Names of the GPUs, without starting them."""
     import tensorflow as tf
 
-    devices = tf.config.list_physical_devices("GPU")
+    with chatter.kept_off():
+        devices = tf.config.list_physical_devices("GPU")
     return tuple(
         tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices
     )
 
 
-def _installed(name: str) -> str | None:
+def installed(name: str) -> str | None:
     """Version of a package, None if it is missing."""
     try:
         return importlib.metadata.version(name)

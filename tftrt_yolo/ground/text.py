@@ -63,10 +63,30 @@ def with_article(name: str) -> str:
     return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """A count with its word.
+
+    Args:
+      count: How many.
+      one: The word for one.
+      several: The word for any other number; None for the first with an "s".
+
+    Returns:
+      "1 image", "0 images", "1,024 images".
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def shown(path: object, most: int = 300) -> str:
     """A path or a name as a message may show it: on one line, escaped, without quotation marks, its middle cut."""
     line = printable(path).replace("\n", "\\n").replace("\t", "\\t")
     return line if len(line) <= most else f"{line[: most // 3]} ... {line[-most // 3 :]}"
+
+
+def sides(size_hw: tuple[int, int]) -> str:
+    """A size of images for a reader: "640" of a square, otherwise "640 x 480", width and height."""
+    height, width = size_hw
+    return f"{width}" if width == height else f"{width} x {height}"
 
 
 def in_picture(name: object, most: int = 30) -> str:

@@ -17,7 +17,8 @@ from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.ground.workers.progress import Progress, Remark
+from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.layer_sensitivity import switched
 from tftrt_yolo.layer_sensitivity.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.saved_model.handle import SavedModelHandle
@@ -29,7 +30,9 @@ _BATCH_SIZE = 4
 _UPSAMPLING_OPS = frozenset({"ResizeBilinear", "ResizeNearestNeighbor"})
 
 
-def work(*, source: SavedModelHandle, calibration: Calibration, images: int) -> Iterator[Progress | Remark | dict]:
+def work(
+    *, source: SavedModelHandle, calibration: Calibration, images: int
+) -> Iterator[Progress | Stage | Remark | dict]:
     """Measures the layers.
 
     Args:
@@ -49,6 +52,7 @@ def work(*, source: SavedModelHandle, calibration: Calibration, images: int) -> 
     metadata = source.metadata
     task = TASKS[metadata.task]
     calibrated = yield from calibrating(source, calibration)
+    yield Stage("measuring layer by layer")
     gc.collect()  # what it traced holds the weights, in reference cycles
     paths = image_files.spread(calibrated.readable, images)
     twinned = switched.add_twins(calibrated)
@@ -138,8 +142,9 @@ class _Comparison:
         """Refuses images on which nothing is found."""
         if not self.places:
             raise SensitivityError(
-                f"The export finds nothing above its score_threshold of {self.score_threshold} on the {num_images} "
-                "images that are measured on, so there is nothing to compare. Give "
+                f"The export finds nothing above its score_threshold of {self.score_threshold} on the "
+                f"{counted(num_images, 'image that is', 'images that are')} measured on, so there is nothing to "
+                "compare. Give "
                 f"{argument('calibration_data')} that shows what the model looks for, measure on more "
                 f"{argument('images')}, or export with a lower {argument('score_threshold')}."
             )

@@ -6,7 +6,7 @@ write(report, Path("sensitivity.png"))
 import itertools
 from pathlib import Path
 
-from tftrt_yolo.ground.text import in_picture
+from tftrt_yolo.ground.text import counted, in_picture
 from tftrt_yolo.layer_sensitivity.sensitivity_report import SHOWN, SensitivityReport
 
 FILE = "sensitivity.png"
@@ -72,7 +72,8 @@ def _title(report: SensitivityReport) -> str:
     return (
         f"{in_picture(Path(report.saved_model_dir).name)}: each convolution alone in INT8 "
         f"({report.task}, {width} x {height} px, "
-        f"ranges by {report.calibration} over {report.calibration_images} images, compared on {report.images})\n"
+        f"ranges by {report.calibration} over {counted(report.calibration_images, 'image')}, compared on "
+        f"{report.images})\n"
         f"Mean differences from the unquantised network; all layers together: {together}"
     )
 

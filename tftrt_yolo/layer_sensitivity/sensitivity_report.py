@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.ground.text import counted
 
 FILE = "sensitivity.json"
 CSV_FILE = "sensitivity.csv"
@@ -169,12 +170,14 @@ class SensitivityReport:
         """What was measured, and the costliest layers."""
         console = documents.text_console()
         height, width = self.image_size_hw
-        anchors = f", at {self.places:,} anchors that score above {self.score_threshold}"
+        scoring = counted(self.places, "anchor that scores", "anchors that score")
+        anchors = f", at {scoring} above {self.score_threshold}"
         lines = [
             f"Sensitivity of {self.saved_model_dir} to INT8, measured in {self.seconds:.0f} s",
-            f"  {self.task}, {width} x {height} px; {len(self.layers)} convolutions, ranges by {self.calibration} "
-            f"over {self.calibration_images} images",
-            f"  compared on {self.images} images{'' if self.score_threshold is None else anchors}",
+            f"  {self.task}, {width} x {height} px; {counted(len(self.layers), 'convolution')}, ranges by "
+            f"{self.calibration} "
+            f"over {counted(self.calibration_images, 'image')}",
+            f"  compared on {counted(self.images, 'image')}{'' if self.score_threshold is None else anchors}",
             *(["  could not be read:", *(f"    {reason}" for reason in self.unreadable)] if self.unreadable else []),
         ]
         for line in lines:

@@ -25,6 +25,7 @@ from absl import logging
 from tftrt_yolo import contract
 from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.streams import UntilFailure
+from tftrt_yolo.saved_model.batches import CompiledSizes
 
 _WHAT = "A Predictor"  # in the message of a forked process
 # Of one padded batch, two of which run at a time: the images and what the graph makes of them before they are frames,
@@ -51,6 +52,7 @@ class Pipeline:
         frame_size_hw: tuple[int, int],
         is_compiled: bool,
         uses_gpu: bool,
+        compiled_sizes: CompiledSizes | None = None,
         is_cropped: bool = False,
         per_image: tuple[str, ...] = (),
     ):
@@ -59,14 +61,17 @@ class Pipeline:
         Args:
           signatures: Signature key to function.
           frame_size_hw: Height and width of the network's frames in pixels.
-          is_compiled: Whether XLA compiles the network for each batch size that it meets.
+          is_compiled: Whether XLA compiles the network.
           uses_gpu: Whether it runs on a GPU.
+          compiled_sizes: The batch sizes to which the graph itself fills batches up for XLA. None where it does not:
+            then XLA compiles for each batch size that it meets, and batches are filled up here.
           is_cropped: Whether the graph crops images instead of letterboxing them, which takes more memory.
           per_image: Names of the outputs that an image has once, not for each of its detections.
         """
         self._signatures = signatures
         self._frame_size_hw = frame_size_hw
         self._is_compiled = is_compiled
+        self._compiled_sizes = compiled_sizes
         self._pixel_bytes = _CROP_BYTES if is_cropped else _LETTERBOX_BYTES
         self._per_image = per_image
         self._warm_batch_sizes = ()
@@ -85,17 +90,22 @@ class Pipeline:
           batch_sizes: Images a batch.
         """
         forks.check(_WHAT)
+        if self._compiled_sizes:
+            batch_sizes = sorted({size for wanted in batch_sizes for size in self._compiled_sizes.run_by(wanted)})
         self._warm_batch_sizes = tuple(sorted({*self._warm_batch_sizes, *batch_sizes}))
         image = np.zeros((*self._frame_size_hw, 3), np.uint8)
         for batch_size in batch_sizes:
-            self._run([image] * batch_size, batch_size)
+            self._run(self._signatures, [image] * batch_size, batch_size)
 
-    def run(self, images: Iterable[np.ndarray], batch_size: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    def run(
+        self, images: Iterable[np.ndarray], batch_size: int, signatures: dict | None = None
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Runs images in batches, in order; at most three batches are in memory.
 
         Args:
           images: (height, width, 3) uint8 each, of any sizes; an endless iterator is fine.
           batch_size: At most this many images a batch, and at most the largest that was warmed up.
+          signatures: What runs them, `serving_default` and `padded`; None for the SavedModel's own.
 
         Yields:
           Each image, and its own outputs without padding.
@@ -106,24 +116,27 @@ class Pipeline:
         forks.check(_WHAT)
         if self._is_compiled and self._warm_batch_sizes:
             batch_size = min(batch_size, max(self._warm_batch_sizes))
+        run = functools.partial(self._run, signatures or self._signatures)
         until = UntilFailure(images)
         batches = _batches(until, batch_size, self._fits)
         batch = next(batches, None)
         following = next(batches, None)
         if following is None:  # nothing to overlap with, and a thread's round trip costs a tenth of a small batch
             if batch is not None:
-                yield from self._unpack(batch, self._run(batch, self._padded_size(len(batch))))
+                yield from self._unpack(batch, run(batch, self._padded_size(len(batch))))
         else:
-            yield from self._overlapped(itertools.chain((batch, following), batches))
+            yield from self._overlapped(itertools.chain((batch, following), batches), run)
         until.raise_failure()
 
-    def _overlapped(self, batches: Iterable[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    def _overlapped(
+        self, batches: Iterable[list[np.ndarray]], run: Callable[[list[np.ndarray], int], dict[str, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Runs batches, two at a time."""
         pending: collections.deque[tuple[list, Future]] = collections.deque()
         try:
             for batch in batches:
                 forks.check(_WHAT)  # its launchers would stay behind, too
-                pending.append((batch, self._launchers.submit(self._run, batch, self._padded_size(len(batch)))))
+                pending.append((batch, self._launchers.submit(run, batch, self._padded_size(len(batch)))))
                 if len(pending) > 2:
                     images, future = pending.popleft()
                     yield from self._unpack(images, future.result())
@@ -135,24 +148,27 @@ class Pipeline:
                 future.cancel()
 
     def _padded_size(self, num_images: int) -> int:
-        """The batch size that these images run in: a warm one, or else the next power of two."""
+        """The batch size that these images are laid out in: a warm one, else what the graph or the power of two asks.
+
+        Where the graph fills batches up by itself, and none is warm, nothing is to be done here.
+        """
         if not self._is_compiled:
             return num_images
-        power = 1 << (num_images - 1).bit_length()
-        return next((size for size in self._warm_batch_sizes if size >= num_images), power)
+        otherwise = num_images if self._compiled_sizes else CompiledSizes().filled(num_images)
+        return next((size for size in self._warm_batch_sizes if size >= num_images), otherwise)
 
     def _fits(self, num_images: int, size_hw: tuple[int, int]) -> bool:
         """Whether a batch of so many images, padded to one size, stays within memory."""
         num_pixels = self._padded_size(num_images) * size_hw[0] * size_hw[1]
         return num_pixels * self._pixel_bytes <= _MOST_BATCH_BYTES
 
-    def _run(self, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
+    def _run(self, signatures: dict, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
         """Runs one batch and waits for its outputs; a batch that is too large has only one image, and runs alone."""
         size_hw = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
         with contextlib.nullcontext() if self._fits(len(images), size_hw) else self._large_batch:
-            return self._run_now(images, padded_size)
+            return self._run_now(signatures, images, padded_size)
 
-    def _run_now(self, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
+    def _run_now(self, signatures: dict, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
         """Runs one batch."""
         sizes_hw = np.ones((padded_size, 2), np.int32)
         sizes_hw[: len(images)] = [image.shape[:2] for image in images]
@@ -164,15 +180,17 @@ class Pipeline:
             self._lay_out(images, canvas)
             tensor = tf.experimental.dlpack.from_dlpack(canvas.__dlpack__())  # the memory itself, no copy
             if is_uniform:
-                outputs = self._signatures[contract.SERVING](images=tensor)
+                outputs = signatures[contract.SERVING](images=tensor)
             else:
-                outputs = self._signatures[contract.PADDED](images=tensor, sizes=tf.constant(sizes_hw))
+                outputs = signatures[contract.PADDED](images=tensor, sizes=tf.constant(sizes_hw))
             arrays = {name: value.numpy() for name, value in outputs.items()}
         finally:
             if 3 * memory.nbytes <= _MOST_BATCH_BYTES:  # what one image in a thousand needs is not kept for the others
                 self._free_memory.append(memory)
         if self._is_compiled:
-            self.compiled_batch_sizes.add(padded_size)
+            self.compiled_batch_sizes.update(
+                self._compiled_sizes.run_by(padded_size) if self._compiled_sizes else (padded_size,)
+            )
         return arrays
 
     def _unpack(

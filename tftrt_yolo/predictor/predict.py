@@ -2,6 +2,9 @@
 
 report = tftrt_yolo.predict("yolov8n_saved_model", "photos/*.jpg", "runs/pictures")
 print(report.class_counts)
+report = tftrt_yolo.predict(
+    "yolov8n_saved_model", "photos", "runs/people", selection=SelectionOptions(score_threshold=0.5, classes="person")
+)
 """
 
 import dataclasses
@@ -13,9 +16,11 @@ from pathlib import Path
 
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.files import directories, image_files, image_formats
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
+from tftrt_yolo.predictor.source_options import SourceOptions
+from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 
 _DETECTIONS_FILE = "detections.jsonl"
@@ -47,6 +52,8 @@ class PredictionReport:
       unreadable: Images that were skipped, each with the reason.
       seconds: Wall time without loading the model.
       left_out: What of the folder looks like pictures and is not taken from folders, a line for each ending, and why.
+      selection: What was asked for in place of the model's own thresholds: name of each field of `SelectionOptions`
+        that was given, and its value, classes as indices. Empty where the model's own alone count.
     """
 
     output_dir: Path
@@ -58,14 +65,16 @@ class PredictionReport:
     unreadable: tuple[str, ...]
     seconds: float
     left_out: tuple[str, ...] = ()
+    selection: dict[str, object] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         """The report for a reader."""
         counts = ", ".join(f"{count} x {name}" for name, count in sorted(self.class_counts.items())) or "none"
-        found = f"Found {self.num_detections} objects on" if TASKS[self.task].select else "Classified"
+        found = f"Found {counted(self.num_detections, 'object')} on" if TASKS[self.task].select else "Classified"
         lines = [
-            f"{found} {self.num_images} images in {self.seconds:.1f} s",
+            f"{found} {counted(self.num_images, 'image')} in {self.seconds:.1f} s",
             f"  classes      {counts}",
+            *self._selection_lines(),
             f"  backend      {self.backend}",
             f"  written      {self.output_dir} (pictures and {_DETECTIONS_FILE})",
         ]
@@ -73,16 +82,24 @@ class PredictionReport:
         lines += [f"  left out     {line}" for line in self.left_out]
         return printable("\n".join(lines))
 
+    def _selection_lines(self) -> list[str]:
+        """What was asked for, in a line; none where nothing was."""
+        asked = {
+            name: " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            for name, value in self.selection.items()
+        }
+        return [f"  selection    {', '.join(f'{name} {value}' for name, value in asked.items())}"] if asked else []
+
 
 def predict(
     saved_model_dir: str | Path,
-    source: str | Path,
+    source: str | Path | SourceOptions,
     output_dir: str | Path,
     *,
     batch_size: int = BATCH_SIZE,
     strict: bool = False,
     allow_side_effects: bool = False,
-    skip_unreadable: bool = False,
+    selection: SelectionOptions | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictionReport:
@@ -90,14 +107,14 @@ def predict(
 
     Args:
       saved_model_dir: A SavedModel that `export` or `convert` wrote.
-      source: An image, a folder of images, or a glob.
+      source: An image, a folder of images, or a glob; with `SourceOptions` also how they are read.
       output_dir: Directory to write: a picture for each image, of its size, and a line of JSON for each image in
         detections.jsonl.
       batch_size: At most this many images a call of the network.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
       allow_side_effects: Whether to run a model that holds operations which may touch files, the network or the
         process, as nothing does that `export` or `convert` wrote. `inspect` lists them.
-      skip_unreadable: Whether to go on without an image that cannot be read; it is listed in the report.
+      selection: Thresholds, limits and classes for this run; None for what the model was exported with.
       overwrite: Replace the output of an earlier run.
       on_progress: Called with the images that are done and the number of images.
 
@@ -105,7 +122,8 @@ def predict(
       Counts, and what ran.
 
     Raises:
-      ValueError: If batch_size is less than 1.
+      ValueError: If batch_size is less than 1, or the selection asks for classes that the model does not have, or for
+        anything of a classifier.
       ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
       FileExistsError: If output_dir exists and overwrite is false.
       OSError: If a picture cannot be written, such as on a full disk; the message names it. Nothing is kept then.
@@ -115,9 +133,12 @@ def predict(
     batch_size = check_at_least_one("batch_size", batch_size)
     output_dir = Path(output_dir)
     directories.check_free(output_dir, CONTENTS, overwrite=overwrite)
-    paths = image_files.find_images(source, warns=False)
+    sources = source if isinstance(source, SourceOptions) else SourceOptions(source=source)
+    paths = image_files.find_images(sources.source, warns=False)
     directories.check_apart(output_dir, paths)
     predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
+    asked = selection.asked() if selection else {}
+    indices = {"classes": selection.class_indices(predictor.metadata.names)} if "classes" in asked else {}
 
     start = time.perf_counter()
     unreadable, class_counts, num_images = [], Counter(), 0
@@ -126,8 +147,9 @@ def predict(
         open(partial_dir / _DETECTIONS_FILE, "w", encoding="utf-8") as lines,
     ):
         task, names, picture_names = predictor.task, predictor.names, pictures.Names(partial_dir)
-        on_unreadable = (lambda _, error: unreadable.append(str(error))) if skip_unreadable else "raise"
-        for path, image, result in predictor.with_images(paths, batch_size=batch_size, on_unreadable=on_unreadable):
+        on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
+        results = predictor.with_images(paths, batch_size=batch_size, on_unreadable=on_unreadable, **asked)
+        for path, image, result in results:
             rows = task.rows(result, names)
             drawn = task.draw(image, result, names)
             picture_path = picture_names.path_for(path, drawn.shape[:2])
@@ -152,5 +174,6 @@ def predict(
         class_counts=dict(class_counts),
         unreadable=tuple(unreadable),
         seconds=time.perf_counter() - start,
-        left_out=image_formats.left_out(source),
+        left_out=image_formats.left_out(sources.source),
+        selection=asked | indices,
     )

@@ -3,27 +3,33 @@
     predictor = tftrt_yolo.Predictor("yolov8n_saved_model")
     [detections] = predictor("bus.jpg")
     print(predictor.backend, detections.xyxy, detections.data["class_name"])
+    [people] = predictor("bus.jpg", score_threshold=0.5, classes="person")
 
 The third stage of the flow: it runs what `export` or `convert` wrote. `predict` is the same for files, with pictures.
 """
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from absl import logging
 
+from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Scene
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
+# Pairs of boxes that are compared at a time: of suppression's tensors, which are a few, each has as many numbers.
+_MOST_PAIRS = 64 << 20
 # What to do about an image that cannot be read.
 OnUnreadable = Literal["raise", "skip"] | Callable[[object, ImageError], object]
 
@@ -60,6 +66,7 @@ class Predictor:
 
         handle = open_saved_model(saved_model_dir)
         signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
+        self._network = signatures[contract.NETWORK]
         self._begin(handle.given, handle.metadata, signatures, backend)
 
     def _begin(self, given: str, metadata, signatures: dict, backend) -> None:
@@ -74,10 +81,20 @@ class Predictor:
             frame_size_hw=self.metadata.image_size_hw,
             is_compiled=self.backend.name == "XLA",
             uses_gpu=self.backend.device == "GPU",
+            compiled_sizes=self.backend.compiled_sizes,
             is_cropped=self.task.is_cropped,
             per_image=self.task.per_image,
         )
         self.names = np.array([self.metadata.names[index] for index in sorted(self.metadata.names)], dtype=str)
+
+    def __repr__(self) -> str:
+        """The model, its task and size, and what runs it."""
+        height, width = self.metadata.image_size_hw
+        classes = counted(len(self.names), "class", "classes")
+        return (
+            f"<{type(self).__name__} {self._given}: {self.task.name}, {classes}, {width} x {height} px, "
+            f"{self.backend.name} on {self.backend.device}>"
+        )
 
     @property
     def compiled_batch_sizes(self) -> tuple[int, ...]:
@@ -88,25 +105,45 @@ class Predictor:
         """Runs each batch size once, so that no later call compiles, builds an engine or loads a library.
 
         Batches of a model that was converted for XLA are filled up to one of these sizes from now on, and larger ones
-        are cut; without a warm-up they are filled up to the next power of two. Image sizes never compile anything.
+        are cut; without a warm-up they are filled up to the sizes that it was converted for, by default the next power
+        of two. Image sizes never compile anything.
 
         Args:
-          batch_sizes: Images a batch.
+          batch_sizes: Images a batch; for XLA the next that the model was converted for.
 
         Raises:
           ValueError: If one is less than 1.
         """
         self._pipeline.warm_up(tuple(check_at_least_one("batch_sizes", batch_size) for batch_size in batch_sizes))
 
-    def __call__(self, images, *, batch_size: int = BATCH_SIZE, on_unreadable: OnUnreadable = "raise") -> list:
+    def __call__(
+        self,
+        images,
+        *,
+        batch_size: int | None = None,
+        on_unreadable: OnUnreadable = "raise",
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+        classes: Iterable[int | str] | int | str | None = None,
+        class_agnostic: bool | None = None,
+    ) -> list:
         """Predicts what the model was trained for.
 
         Args:
           images: One image or several. One: a path, bytes of an image file, a Pillow image, or an RGB uint8 array
             (height, width, 3). Several: a list of these, of mixed sizes, or an array or tf.Tensor
             (batch, height, width, 3) uint8.
-          batch_size: At most this many images a call of the network.
+          batch_size: At most this many images a call of the network; None for 8, and for the largest that an engine's
+            profiles cover.
           on_unreadable: As `stream`.
+          score_threshold: Detections score above this, in [0, 1]; this and the next four are for this call alone, and
+            None is what the model was exported with. A classifier refuses them.
+          iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1];
+            nothing to models that give each object once.
+          max_detections: At most this many detections an image, 100,000 or fewer.
+          classes: The classes that count, as indices or names, or a single one; None for all.
+          class_agnostic: Whether boxes suppress each other whatever their classes.
 
         Returns:
           One object of supervision's for each image that could be read, in order, all in that image's pixels and best
@@ -119,16 +156,36 @@ class Predictor:
 
         Raises:
           ImageError: If an image cannot be read or is none, and on_unreadable is "raise".
-          ValueError: If batch_size is less than 1, or on_unreadable is something else.
+          ValueError: If batch_size is less than 1, on_unreadable is something else, or a threshold is out of its range,
+            a class none of the model's, or the model a classifier.
         """
         if getattr(images, "ndim", None) == 4:
             images = list(np.asarray(images))
         elif not isinstance(images, (list, tuple)):
             images = [images]
-        return list(self.stream(images, batch_size=batch_size, on_unreadable=on_unreadable))
+        results = self.stream(
+            images,
+            batch_size=batch_size,
+            on_unreadable=on_unreadable,
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            classes=classes,
+            class_agnostic=class_agnostic,
+        )
+        return list(results)
 
     def stream(
-        self, images: Iterable, *, batch_size: int = BATCH_SIZE, on_unreadable: OnUnreadable = "raise"
+        self,
+        images: Iterable,
+        *,
+        batch_size: int | None = None,
+        on_unreadable: OnUnreadable = "raise",
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+        classes: Iterable[int | str] | int | str | None = None,
+        class_agnostic: bool | None = None,
     ) -> Iterator:
         """Predicts on images as they come; memory stays flat however many there are.
 
@@ -138,10 +195,15 @@ class Predictor:
         Args:
           images: Any iterable of what `__call__` takes as one image: a list of paths, a generator over a video. It must
             give arrays that it does not change afterwards.
-          batch_size: At most this many images a call of the network.
+          batch_size: As `__call__`.
           on_unreadable: What to do about an image that cannot be read: "raise"; "skip", with a warning in the log, and
             then there are fewer results than images; or a function that takes the image as it was given and the
             ImageError, after which it is skipped. It is called as images are read, ahead of their results.
+          score_threshold: As `__call__`.
+          iou_threshold: As `__call__`.
+          max_detections: As `__call__`.
+          classes: As `__call__`.
+          class_agnostic: As `__call__`.
 
         Yields:
           One object of supervision's for each image that could be read, in order, as `__call__` returns them.
@@ -149,12 +211,31 @@ class Predictor:
         Raises:
           ImageError: If an image cannot be read or is none, and on_unreadable is "raise". This, and whatever images or
             on_unreadable raise, comes after the results of all images before it.
-          ValueError: If batch_size is less than 1, or on_unreadable is something else.
+          ValueError: As `__call__`.
         """
-        return (result for _, _, result in self.with_images(images, batch_size=batch_size, on_unreadable=on_unreadable))
+        found = self.with_images(
+            images,
+            batch_size=batch_size,
+            on_unreadable=on_unreadable,
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            classes=classes,
+            class_agnostic=class_agnostic,
+        )
+        return (result for _, _, result in found)
 
     def with_images(
-        self, images: Iterable, *, batch_size: int = BATCH_SIZE, on_unreadable: OnUnreadable = "raise"
+        self,
+        images: Iterable,
+        *,
+        batch_size: int | None = None,
+        on_unreadable: OnUnreadable = "raise",
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_detections: int | None = None,
+        classes: Iterable[int | str] | int | str | None = None,
+        class_agnostic: bool | None = None,
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `stream`, each result with its image.
 
@@ -162,6 +243,11 @@ class Predictor:
           images: As `stream`.
           batch_size: As `stream`.
           on_unreadable: As `stream`.
+          score_threshold: As `__call__`.
+          iou_threshold: As `__call__`.
+          max_detections: As `__call__`.
+          classes: As `__call__`.
+          class_agnostic: As `__call__`.
 
         Returns:
           An iterator over what was given, the image (height, width, 3) uint8, and supervision's object.
@@ -170,14 +256,52 @@ class Predictor:
           ImageError: As `stream`.
           ValueError: As `stream`.
         """
-        batch_size = check_at_least_one("batch_size", batch_size)
+        given = {
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+            "classes": classes,
+            "class_agnostic": class_agnostic,
+        }
+        asked = SelectionOptions(**{name: value for name, value in given.items() if value is not None})
+        batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
         if not is_word and not callable(on_unreadable):
             raise ValueError(
                 f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
                 "takes the image and its ImageError."
             )
-        return self._with_images(images, batch_size, on_unreadable)
+        if not asked.given:
+            return self._with_images(images, batch_size, on_unreadable)
+        signatures = self._asked_signatures(asked)
+        return self._with_images(images, self._batch_size_for(asked, batch_size), on_unreadable, signatures)
+
+    def _checked_batch_size(self, batch_size: int | None) -> int:
+        """Refuses a batch size that is none."""
+        return BATCH_SIZE if batch_size is None else check_at_least_one("batch_size", batch_size)
+
+    def _batch_size_for(self, asked: SelectionOptions, batch_size: int) -> int:
+        """The batch size, or a smaller one where the pairs of as many boxes as are asked for would fill the memory."""
+        candidates = asked.applied_to(self.metadata.selection).max_candidates
+        is_more = candidates > self.metadata.selection.max_candidates
+        return max(1, min(batch_size, _MOST_PAIRS // candidates**2)) if is_more else batch_size
+
+    def _asked_signatures(self, asked: SelectionOptions) -> Mapping[str, Callable]:
+        """Signatures that select what is asked for; they are traced at the first call, and never again."""
+        from tftrt_yolo.saved_model import image_signatures
+
+        if not self.task.select:
+            asked.refuse("models that find objects", f"{self._given} is a model for {self.task.name}")
+        tensors = image_signatures.in_tensors(asked, self.metadata)
+        return self._run_time_signatures.by_key(tensors)
+
+    @functools.cached_property
+    def _run_time_signatures(self):
+        """The signatures around the network to which a selection can be given; made where they are first needed."""
+        from tftrt_yolo.saved_model.image_signatures import ImageSignatures
+
+        network = self._network
+        return ImageSignatures(lambda frames: network(frames=frames), self.metadata, is_traceable=True)
 
     def _check_classes(self, outputs: dict[str, np.ndarray]) -> None:
         """Refuses a class that has no name: the graph selects in another way than `export` wrote it."""
@@ -188,7 +312,9 @@ class Predictor:
                 f"has the names of 0 to {len(self.names) - 1}. Its graph was edited; export the checkpoint again."
             )
 
-    def _with_images(self, images, batch_size, on_unreadable) -> Iterator[tuple[object, np.ndarray, object]]:
+    def _with_images(
+        self, images, batch_size, on_unreadable, signatures=None
+    ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `with_images`, after its checks."""
         given = collections.deque()
 
@@ -202,7 +328,7 @@ class Predictor:
                 else:
                     logging.warning("skipped: %s", array)
 
-        for array, outputs in self._pipeline.run(arrays(), batch_size):
+        for array, outputs in self._pipeline.run(arrays(), batch_size, signatures):
             self._check_classes(outputs)
             scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
             yield given.popleft(), array, self.task.to_supervision(outputs, scene)

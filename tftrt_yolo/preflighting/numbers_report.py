@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from tftrt_yolo.ground.text import counted
+
 # Issue: what an FP16 network may differ by, computed in float32; boxes and key points, and everything else.
 BOUND_PX, BOUND = 0.01, 1e-4
 # A convolution of the same numbers, of its largest output: float32 has 24 bits, the sums are of up to some ten thousand
@@ -64,8 +66,10 @@ class RoundingDifference:
 
     def __str__(self) -> str:
         """The figures."""
-        steps = "1 step" if self.largest_steps == 1 else f"{self.largest_steps} steps"
-        return f"{self.differing:,} of {self.values:,} quantised numbers differ, by {steps} at most"
+        return (
+            f"{self.differing:,} of {self.values:,} quantised numbers differ, by "
+            f"{counted(self.largest_steps, 'step')} at most"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Numbers:
 
     def __str__(self) -> str:
         """A line for each output, and one for the convolutions; of what is a fault only that it is one of `faults`."""
-        images = "1 image" if self.images == 1 else f"{self.images} images"
+        images = counted(self.images, "image")
         lines = [f"The recorded network against TensorFlow, on {images}:", *map(_figures, self.outputs)]
         if self.rounding:
             kept = self.rounding if self.rounding.is_within else "more quantised numbers differ than ties explain"
@@ -149,7 +153,8 @@ class Numbers:
         if self.worst:
             rest = f"{beyond} beyond what is allowed" if beyond else f"the worst is {self.worst}"
             lines.append(
-                f"{len(self.convolutions)} convolutions alone: the filters of {equal} equal, the outputs of {exact} "
+                f"{counted(len(self.convolutions), 'convolution')} alone: the filters of {equal} equal, the outputs "
+                f"of {exact} "
                 f"equal to the bit, {rest}"
             )
         lines += [f"not compared: {what}" for what in self.left_out]

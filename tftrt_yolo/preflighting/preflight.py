@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
-from tftrt_yolo.ground import assets
+from tftrt_yolo.ground import assets, stages
 from tftrt_yolo.ground.files import directories, image_files
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.drawing import page, svg
@@ -108,6 +108,7 @@ def preflight(
         recording.recorded(source, folder, asked, on_progress=on_progress) as (tensorflow_side, conversion),
     ):
         tensorflow_side.send(folder)
+        stages.enter("comparing with TensorFlow, and asking the real builder")
         built = _built(folder, options, compute_capability, in_half=asked.precision_mode == "FP16")  # meanwhile
         numbers = tensorflow_side.receive()
         networks = recorded_network.read(folder)

@@ -11,7 +11,7 @@ from typing import ClassVar
 from tftrt_yolo.converter.conversion_report import LeftOver
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.preflighting.numbers_report import Numbers
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
@@ -141,11 +141,11 @@ class PreflightReport:
     def __str__(self) -> str:
         """The report for a reader."""
         sizes = ", ".join(map(str, self.batch_sizes))
-        total, count = self.nodes_inside + self.nodes_outside, len(self.engines)
+        total = self.nodes_inside + self.nodes_outside
         left = "; ".join(map(str, self.left_to_tensorflow)) or "nothing"
         lines = [
             f"Preflight of {self.saved_model_dir}, {self.precision_mode}, batch sizes {sizes}, in {self.seconds:.1f} s",
-            f"  {count} {'engine' if count == 1 else 'engines'} by TF-TRT of TensorFlow {self.tensorflow_version}; "
+            f"  {counted(len(self.engines), 'engine')} by TF-TRT of TensorFlow {self.tensorflow_version}; "
             f"{self.nodes_inside} of {total} nodes inside; left to TensorFlow: {left}",
             *(line for engine in self.engines for line in _indented(engine)),
             *_indented(self.numbers),

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from typing import ClassVar
 
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.preflighting import operations, shuffles
 from tftrt_yolo.preflighting.recorded_network import CONVOLUTIONS, NO_TENSOR, Layer, RecordedNetwork
 from tftrt_yolo.preflighting.shuffles import Shuffle
@@ -160,7 +160,7 @@ class NetworkSummary:
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in self.shuffles_by_verdict.items())
         lines = [
             f"{self.name}",
-            f"  {self.layers} layers: {kinds}",
+            f"  {counted(self.layers, 'layer')}: {kinds}",
             f"  {self.flops / 1e9:.2f} GFLOPs an image in convolutions and products, "
             f"{self.other_operations / 1e9:.2f} G operations in all others; weights {self.weights_bytes / 1e6:.1f} MB",
             f"  builder flags {', '.join(self.builder_flags) or 'none'}; precision set: {_counts(self.precisions)}; "
@@ -291,7 +291,9 @@ def _layout(network: RecordedNetwork, producers: dict[int, Layer], layer: Layer)
     expected = operations.kernel_shape(network, layer)
     if "kernel" in layer.weights:
         fits = layer.weights["kernel"].size == math.prod(expected)
-        return OIHW if fits else f"{layer.weights['kernel'].size} values, {NOT_FITTING} {shape_text(expected)}"
+        return (
+            OIHW if fits else f"{counted(layer.weights['kernel'].size, 'value')}, {NOT_FITTING} {shape_text(expected)}"
+        )
     chain = _filters_chain(producers, layer)
     if not chain:
         return "none"

@@ -1,5 +1,7 @@
 """Signature `network` with its weights as constants: the form in which it is converted, calibrated and measured.
 
+What lets a SavedModel take empty batches (graph.empty_batches) is not in it.
+
 graph_def, frames_name, outputs = freeze.freeze_network("yolov8n_saved_model")
 freeze.constants(graph_def)["convolution/filter"]
 """
@@ -14,6 +16,7 @@ from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tftrt_yolo import contract
+from tftrt_yolo.graph import empty_batches
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import believed
@@ -50,7 +53,9 @@ def freeze_network(saved_model_dir: str | Path | SavedModelHandle) -> FrozenNetw
     frozen = convert_variables_to_constants_v2(signature)
     names = sorted(signature.structured_outputs)  # a function's flat outputs are in the order of their names
     outputs = dict(zip(names, (tensor.name for tensor in frozen.outputs), strict=True))
-    return FrozenNetwork(frozen.graph.as_graph_def(), frozen.inputs[0].name, outputs)
+    graph_def, frames_name = frozen.graph.as_graph_def(), frozen.inputs[0].name
+    empty_batches.without_guard(graph_def, frames_name)
+    return FrozenNetwork(graph_def, frames_name, outputs)
 
 
 def tensors(graph, names: Iterable[str]) -> list:

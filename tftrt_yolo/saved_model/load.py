@@ -20,11 +20,13 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground import environment, forks
+from tftrt_yolo.ground import chatter, environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
-from tftrt_yolo.ground.text import first_line, shown
-from tftrt_yolo.saved_model import saved_model_pb
+from tftrt_yolo.ground.files import fields
+from tftrt_yolo.ground.text import counted, first_line, quoted, shown
+from tftrt_yolo.saved_model import arithmetic, saved_model_pb
+from tftrt_yolo.saved_model.batches import MOST_SIZE, CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
@@ -44,11 +46,16 @@ class Backend:
       name: "TensorRT", "TensorRT stand-in" (a rehearsal: it computes on the host), "XLA" or "TensorFlow".
       device: The device in TensorFlow's words.
       reason: Why it is this one.
+      arithmetic: How it computes, where that is not what the model was converted for, and its figures are others than
+        those of the accelerator; empty elsewhere.
+      compiled_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; None where it does not.
     """
 
     name: str
     device: str
     reason: str
+    arithmetic: str = ""
+    compiled_sizes: CompiledSizes | None = None
 
     @property
     def is_stand_in(self) -> bool:
@@ -57,7 +64,7 @@ class Backend:
 
     def __str__(self) -> str:
         """One line for a reader."""
-        return f"{self.name} on {self.device}: {self.reason}"
+        return f"{self.name} on {self.device}: {self.reason}" + (f"; {self.arithmetic}" if self.arithmetic else "")
 
 
 def load(
@@ -80,6 +87,34 @@ def load(
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
     forks.check(f"The SavedModel {handle.given}")
+    with chatter.kept_off():
+        signatures, backend = _load(handle, strict=strict, allow_side_effects=allow_side_effects)
+    if backend.device == "GPU" or backend.name == "XLA":
+        signatures = {key: _QuietAtFirst(function) for key, function in signatures.items()}
+    return signatures, backend
+
+
+class _QuietAtFirst:
+    """A signature whose first run of each batch is quiet: that compiles it, or starts a GPU's libraries."""
+
+    def __init__(self, function: Callable):
+        self._function, self._batches = function, set()
+
+    def __call__(self, **tensors):
+        batches = tuple(tensor.shape[0] for tensor in tensors.values())
+        if batches in self._batches:
+            return self._function(**tensors)
+        with chatter.kept_off():
+            outputs = self._function(**tensors)
+        self._batches.add(batches)
+        return outputs
+
+    def __getattr__(self, name: str):
+        return getattr(self._function, name)
+
+
+def _load(handle: SavedModelHandle, *, strict: bool, allow_side_effects: bool) -> tuple[dict[str, Callable], Backend]:
+    """As `load`, whatever the loading says."""
     meta_graph = believed.read(handle, allow_side_effects=allow_side_effects)
     device = "GPU" if environment.grow_gpu_memory() else "CPU"
     engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
@@ -95,15 +130,18 @@ def load(
         is_whole = set(built) >= set(engines)
         reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
         signatures = _load_with_engines(handle, meta_graph, built) if built else load_whole(handle, meta_graph)
-        return signatures, Backend(_STAND_IN if machine.has_stand_in else _TENSORRT, device, reason)
+        if machine.has_stand_in:
+            return signatures, Backend(_STAND_IN, device, reason, arithmetic.OF_STAND_IN)
+        return signatures, Backend(_TENSORRT, device, reason)
     if strict:
         raise TensorRTUnavailableError(
-            f"{handle.given} holds {len(engines)} TensorRT engine(s), which cannot run here: "
+            f"{handle.given} holds {counted(len(engines), 'TensorRT engine')}, which cannot run here: "
             f"{machine.why_no_engines}. `tftrt-yolo check` says how to mend it; {setting('strict', False)} "
             "runs their native segments in TensorFlow."
         )
-    reason = f"native segments in place of {len(engines)} TensorRT engine(s): {machine.why_no_engines}"
-    return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason)
+    reason = f"native segments in place of {counted(len(engines), 'TensorRT engine')}: {machine.why_no_engines}"
+    computed = arithmetic.of_native_segments(meta_graph.graph_def, engines)  # before the engines are replaced
+    return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason, computed)
 
 
 def _check_builder(handle: SavedModelHandle, *, has_stand_in: bool) -> None:
@@ -148,12 +186,32 @@ def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
     if handle.conversion is None:
         return Backend("TensorFlow", device, "the model was not converted")
     accelerator, precision_mode = handle.conversion["accelerator"], handle.conversion["precision_mode"]
+    computed = arithmetic.of_baked(handle.conversion, device)
     if accelerator != "xla":
-        return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}")
-    reason = f"{precision_mode}, compiled for each batch size"
+        return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}", computed)
+    sizes = _compiled_sizes(handle)
+    reason = f"{precision_mode}, compiled for {sizes or 'each batch size'}"
     if device == "CPU":
         reason += "; on a CPU an export, or one converted for onednn, is faster"
-    return Backend("XLA", device, reason)
+    return Backend("XLA", device, reason, computed, sizes)
+
+
+def _compiled_sizes(handle: SavedModelHandle) -> CompiledSizes | None:
+    """The batch sizes that the graph is compiled for, by conversion.json; None where an older version wrote it.
+
+    Raises:
+      SavedModelError: If it says something else than batch sizes.
+    """
+    sizes = handle.conversion.get("batch_sizes")
+    if sizes is None:
+        return None
+    is_fine = isinstance(sizes, list) and all(fields.is_whole(size, 1, MOST_SIZE) for size in sizes)
+    if not is_fine or sizes != sorted(set(sizes)):
+        raise SavedModelError(
+            f"{handle.given}/{contract.CONVERSION_FILE} has 'batch_sizes': {quoted(sizes)}; expected whole numbers "
+            "of at least 1 in rising order. Convert the export again."
+        )
+    return CompiledSizes(tuple(sizes))
 
 
 def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]:

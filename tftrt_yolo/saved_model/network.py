@@ -26,6 +26,7 @@ from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.tasks.table import TASKS
 
@@ -148,6 +149,13 @@ class SavedModelNetwork:
         """
         forks.check(f"The network of {self.name}")
         start = time.perf_counter()
-        inputs = tf.constant(in_unit_range(frames))
-        dense = {name: value.numpy() for name, value in self._network(frames=inputs).items()}
+        inputs = tf.constant(in_unit_range(self._filled(frames)))
+        dense = {name: value.numpy()[: len(frames)] for name, value in self._network(frames=inputs).items()}
         return dense, time.perf_counter() - start
+
+    def _filled(self, frames: np.ndarray) -> np.ndarray:
+        """Frames that are filled up to a power of two, for a model for XLA that does not do so itself."""
+        if self.backend.name != "XLA" or self.backend.compiled_sizes:
+            return frames
+        missing = CompiledSizes().filled(len(frames)) - len(frames)
+        return np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.uint8)])

@@ -20,7 +20,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, printable, quoted
+from tftrt_yolo.ground.text import counted, first_line, printable, quoted
 
 ENGINE_OP = "TRTEngineOp"
 _MOST_BYTES = (2 << 30) - 1  # protobuf cannot take more
@@ -76,7 +76,9 @@ def _check_form(message: SavedModel, path: Path) -> None:
     """
     remedy = "Expected what `tftrt-yolo export` or `tftrt-yolo convert` wrote; copy or export it again."
     if len(message.meta_graphs) != 1:
-        raise SavedModelError(f"{path} holds {len(message.meta_graphs):,} graphs, and one was expected. {remedy}")
+        raise SavedModelError(
+            f"{path} holds {counted(len(message.meta_graphs), 'graph')}, and one was expected. {remedy}"
+        )
     [meta_graph] = message.meta_graphs
     if not meta_graph.object_graph_def.nodes:
         raise SavedModelError(f"{path} has no object graph, so TensorFlow 1 wrote it. {remedy}")

@@ -15,8 +15,11 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.graph import crop
+from tftrt_yolo.graph import crop, empty_batches
 from tftrt_yolo.graph import letterbox as framing
+from tftrt_yolo.graph.encoded import images as encoded_images
+from tftrt_yolo.saved_model import endpoint
+from tftrt_yolo.saved_model.batches import CompiledSizes, fill_batches
 from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.tasks.table import TASKS
 
@@ -32,19 +35,23 @@ def save(
     saved_model_dir: Path,
     *,
     tracked: object = None,
-    jit_compile: bool | None = None,
+    compiled_sizes: CompiledSizes | None = None,
 ) -> None:
-    """Writes a SavedModel with every signature, Ultralytics' attribute and metadata.yaml.
+    """Writes a SavedModel with every signature, the attribute for Keras and Ultralytics and metadata.yaml.
 
     Args:
       network: Takes frames (batch, S, S, 3) float32 to the outputs that `Task.dense` names.
       metadata: Describes the model; its selection goes into the graph.
       saved_model_dir: An empty directory.
       tracked: What the network needs and the SavedModel must hold: variables, or TensorRT engines.
-      jit_compile: Whether XLA compiles the network, and the network together with the selection; it is stored in the
-        SavedModel. Letterboxing stays outside, so that only a new batch size compiles anew and no new image size.
+      compiled_sizes: The batch sizes for which XLA compiles the network, and the network together with the selection;
+        None for no XLA. It is stored in the SavedModel. Letterboxing stays outside, so that only a new batch size
+        compiles anew and no new image size; other batches are filled up, or cut.
     """
     size_hw, task = metadata.image_size_hw, TASKS[metadata.task]
+    jit_compile = True if compiled_sizes else None
+    if not compiled_sizes:  # which give no empty batch
+        network = empty_batches.guarded(network)
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
     uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
 
@@ -60,40 +67,53 @@ def save(
         dense = network_function(framing.to_unit_range(frames))
         return selected_outputs(dense, letterbox, metadata, static_shapes=bool(jit_compile))
 
-    @_graph_function(input_signature=[frames_spec])
-    def ultralytics_call(frames):
-        return task.ultralytics(network_function(frames), metadata)
-
+    predict = predict_signature.get_concrete_function()
+    if compiled_sizes:
+        predict, network_function = (fill_batches(function, compiled_sizes) for function in (predict, network_function))
+        network_function = _graph_function(network_function, input_signature=[frames_spec]).get_concrete_function()
+    signatures = _image_signatures(predict, size_hw, is_cropped=task.is_cropped)
     root = tf.Module()
     root.tracked = tracked
-    root.serving_default = ultralytics_call  # ultralytics.nn.backends.tensorflow calls an attribute of this name
-    signatures = _image_signatures(predict_signature.get_concrete_function(), size_hw, is_cropped=task.is_cropped)
+    root.serving_default = endpoint.serving_attribute(
+        signatures[contract.SERVING], lambda frames: task.ultralytics(network_function(frames), metadata), size_hw
+    )
+    root.padded = signatures[contract.PADDED]  # Keras gives the first input without its name, which no signature takes
     tf.saved_model.save(root, str(saved_model_dir), signatures=signatures | {contract.NETWORK: network_function})
     digests.seal(saved_model_dir, metadata)
 
 
 def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped: bool) -> dict[str, Callable]:
     """The signatures that take images, around one function of frames and of where the images lie in them."""
-    place = crop.crop_images if is_cropped else framing.letterbox_padded_images
+    fit = fit_of(is_cropped=is_cropped)
 
-    def fit(images, sizes, size_hw):
-        return place(images, framing.checked_sizes(images, sizes), size_hw)
-
-    images_spec = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
-
-    @_graph_function(input_signature=[images_spec])
+    @_graph_function(input_signature=[endpoint.IMAGES_SPEC])
     def serving_default(images):
         return predict(*fit(images, framing.sizes_of(images), size_hw))
 
     @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def encoded(image_bytes):
-        return predict(*framing.decode_each(image_bytes, size_hw, fit))
+        read = encoded_images.read_each(image_bytes, size_hw, fit)
+        outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
+        return outputs | {contract.STATUS: read.status}
 
-    @_graph_function(input_signature=[images_spec, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
+    @_graph_function(input_signature=[endpoint.IMAGES_SPEC, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
     def padded(images, sizes):
         return predict(*fit(images, sizes, size_hw))
 
     return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
+
+
+def fit_of(*, is_cropped: bool) -> encoded_images.Fit:
+    """What takes images and their sizes to frames, with its checks.
+
+    Args:
+      is_cropped: As `Task.is_cropped`.
+
+    Returns:
+      A function of images (batch, height, width, 3) uint8, sizes (batch, 2) int32 and size_hw, in TensorFlow ops.
+    """
+    place = crop.crop_images if is_cropped else framing.letterbox_padded_images
+    return lambda images, sizes, size_hw: place(images, framing.checked_sizes(images, sizes), size_hw)
 
 
 def selected_outputs(

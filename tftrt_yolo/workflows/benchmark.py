@@ -20,6 +20,7 @@ from tftrt_yolo.benchmarking.contest import measure
 from tftrt_yolo.benchmarking.contestants import Contestant, choose
 from tftrt_yolo.benchmarking.results import chart
 from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, BenchmarkReport
+from tftrt_yolo.converter.baked.baked_options import BakedOptions
 from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.exporter.official import YAML_SUFFIXES
@@ -118,7 +119,11 @@ def _convert(source: SavedModelHandle, output_dir: Path, contestant: Contestant,
 def _wanted(contestant: Contestant, batch_sizes: tuple[int, ...]) -> dict:
     """How a contestant wants an export converted, as `convert`'s arguments."""
     accelerator = contestant.options["accelerator"]
-    options = {"tensorrt": TensorRTOptions(batch_sizes=batch_sizes)} if accelerator == "tensorrt" else {}
+    options = {}
+    if accelerator == "tensorrt":
+        options = {"tensorrt": TensorRTOptions(batch_sizes=batch_sizes)}
+    elif accelerator == "xla":  # each is measured as it is, and not filled up
+        options = {"baked": BakedOptions(batch_sizes=batch_sizes)}
     return {"accelerator": accelerator, "precision_mode": contestant.precision, **options}
 
 

@@ -11,7 +11,7 @@ import tftrt_yolo
 from tests import toy
 from tests.conftest import DATA, IMAGES, match, reference
 from tests.saved_model.edits import copied, forget_digests
-from tftrt_yolo import TensorRTOptions
+from tftrt_yolo import BakedOptions, TensorRTOptions
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport
 from tftrt_yolo.ground import environment
 
@@ -24,6 +24,7 @@ TASK_TOLERANCES = {  # of float16
     "obb": {**_BOX_TOLERANCES, "corners (px)": 1.0},
     "classify": {"probabilities": 0.01},
 }
+PICTURES = IMAGES[0].parent / "*0.jpg"
 needs_bfloat16 = pytest.mark.skipif(not environment.bfloat16_flags(), reason="this CPU has no bfloat16")
 
 
@@ -40,7 +41,7 @@ def convert(tiny_export, tmp_path_factory):
                 path,
                 accelerator=accelerator,
                 precision_mode=precision_mode,
-                parity_images=IMAGES[0].parent / "*0.jpg",
+                baked=BakedOptions(parity_images=PICTURES),
             )
         return path, made[path]
 
@@ -52,7 +53,7 @@ def toy_xla(toy_export, tmp_path_factory):
     """The toy for XLA in FP32, and the report."""
     path = tmp_path_factory.mktemp("toy") / "toy_xla_saved_model"
     return path, tftrt_yolo.convert(
-        toy_export, path, accelerator="xla", precision_mode="FP32", parity_images=IMAGES[0].parent / "*0.jpg"
+        toy_export, path, accelerator="xla", precision_mode="FP32", baked=BakedOptions(parity_images=PICTURES)
     )
 
 
@@ -75,8 +76,10 @@ def test_precision_is_baked_and_parity_reported(convert, tiny_export, accelerato
     assert isinstance(report, BakedReport)
 
     parity = report.parity
-    assert parity.images == len(list(IMAGES[0].parent.glob("*0.jpg")))
+    assert parity.images == len(list(PICTURES.parent.glob(PICTURES.name)))
     assert parity.detections > 10
+    assert report.dense == {}  # the detections say it
+    assert report.batch_sizes == (() if accelerator == "xla" else None)
     assert parity.matched >= parity.detections - 1
     assert parity.extra <= 1
     assert parity.differences["scores"] <= SCORE_TOLERANCE[precision_mode]
@@ -208,10 +211,14 @@ def test_bfloat16_on_a_cpu_without_it(tiny_export, tmp_path, monkeypatch):
 
 def test_images_that_are_none(toy_export, tmp_path):
     with pytest.raises(tftrt_yolo.ImageError, match="There is no file or folder"):
-        tftrt_yolo.convert(toy_export, tmp_path / "b", accelerator="onednn", parity_images=tmp_path / "none.jpg")
+        tftrt_yolo.convert(
+            toy_export, tmp_path / "b", accelerator="onednn", baked=BakedOptions(parity_images=tmp_path / "none.jpg")
+        )
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(tftrt_yolo.ImageError, match="is no image"):
-        tftrt_yolo.convert(toy_export, tmp_path / "b", accelerator="onednn", parity_images=tmp_path / "text.jpg")
+        tftrt_yolo.convert(
+            toy_export, tmp_path / "b", accelerator="onednn", baked=BakedOptions(parity_images=tmp_path / "text.jpg")
+        )
     assert not (tmp_path / "b").exists()
 
 
@@ -270,7 +277,7 @@ def test_every_task_is_converted_and_parity_reported(models, tmp_path, task, acc
         tmp_path / "b_saved_model",
         accelerator=accelerator,
         precision_mode=precision_mode,
-        parity_images=images,
+        baked=BakedOptions(parity_images=images),
     )
     parity, tolerance = report.parity, TASK_TOLERANCES[task]
     assert parity.matched >= parity.detections - 1 >= 3

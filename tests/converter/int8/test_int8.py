@@ -391,7 +391,7 @@ def test_images_that_say_nothing(toy_export, tmp_path):
     for data, kind, message in (
         (_write(tmp_path / "black", [black]), tftrt_yolo.ConversionError, "layer tf.nn.convolution,.* of one colour"),
         (_write(tmp_path / "alike", alike), tftrt_yolo.ConversionError, "layer tf.nn.convolution,.*2 .*are all alike"),
-        (broken, tftrt_yolo.ImageError, "None of the 1 calibration images can be read"),
+        (broken, tftrt_yolo.ImageError, "None of 1 calibration image can be read"),
     ):
         chosen = calibration_images.Calibration(calibration_images.find_images(data), "max")
         with pytest.raises(kind, match=f"(?s){message}"):

@@ -350,7 +350,7 @@ def test_what_is_not_the_network_is_verified_and_not_kept(network, tmp_path):
 def test_text_of_a_file_is_escaped(network, refuses, tmp_path):
     network.names = {0: "\x1b[2J\u202eevil"}
     weights = files.save(tmp_path / "a.pt", model=network)
-    refuses(weights, r"names 1 classes \(0\), and its head has 10")
+    refuses(weights, r"names 1 class \(0\), and its head has 10")
     network.yaml = network.yaml | {"scale": "\x1b]0;x\x07", "scales": {"n": [1, 1, 1024]}}
     refuses(files.save(tmp_path / "a.pt", model=network), r"its scale is '\\x1b\]0;x\\x07'; expected one of those")
 

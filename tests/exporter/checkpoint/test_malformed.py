@@ -80,8 +80,8 @@ CHANGES = {
     ),
     "names missing": (_delete("names"), "holds nothing in place of the classes' names"),
     "names a text": (_set(names="abc"), "holds a str in place of the classes' names"),
-    "names longer": (_set(names=dict.fromkeys(range(1_000), "x")), r"names 1000 classes \(0, 1.*, and its head has 10"),
-    "names shorter": (_set(names=["a"]), "names 1 classes .*, and its head has 10. Expected a name for each of 0 to 9"),
+    "names longer": (_set(names=dict.fromkeys(range(1_000), "x")), r"names 1,000 classes \(0, .*, and its head has 10"),
+    "names shorter": (_set(names=["a"]), "names 1 class .*, and its head has 10. Expected a name for each of 0 to 9"),
     "names with a gap": (
         _set(names={**dict.fromkeys(range(9), "x"), 10: "x"}),
         "names 10 classes .*, and its head",
@@ -213,7 +213,7 @@ def test_export_and_evaluate_say_the_same(network, tmp_path, models):
     """Both doors lead to the loader, and both give its words, not a traceback."""
     network.names = ["a"]
     weights = files.save(tmp_path / "a.pt", model=network)
-    message = "names 1 classes .*, and its head has 10"
+    message = "names 1 class .*, and its head has 10"
     with pytest.raises(CheckpointError, match=message):
         tftrt_yolo.export(weights, tmp_path / "x_saved_model")
     data = DATA / "detect" / "data.yaml"

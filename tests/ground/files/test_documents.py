@@ -150,7 +150,7 @@ def test_whole_numbers_are_numbers_and_null_is_nan():
 WRONG = [
     ({"parts": {}}, r"_Report\.parts is a dict of 0; expected list"),
     ({"parts": [{"name": "a"}]}, r"_Report\.parts\[0\] lacks 'size_hw'"),
-    ({"parts": [{"name": "a", "size_hw": [1]}]}, r"_Report\.parts\[0\]\.size_hw has 1 values; expected 2"),
+    ({"parts": [{"name": "a", "size_hw": [1]}]}, r"_Report\.parts\[0\]\.size_hw has 1 value; expected 2"),
     ({"parts": [{"name": "a", "size_hw": [1, 2.5]}]}, r"_Report\.parts\[0\]\.size_hw\[1\] is 2\.5; expected int"),
     ({"parts": [{"name": "a", "size_hw": [1, True]}]}, r"_Report\.parts\[0\]\.size_hw\[1\] is True; expected int"),
     ({"parts": [5]}, r"_Report\.parts\[0\] is 5; expected dict"),

@@ -103,7 +103,7 @@ def test_the_headline_tells_of_engine_files():
         rows = (("engine file", mode, dataclasses.replace(finding, state=state)) for mode in ("FP16", "INT8"))
         report = reports.report(reports.WITHOUT_GPU, *rows)
         assert expected in report.headline
-        assert ("TensorRT-RTX 1.7.1 built 2 standalone engine file(s), which were not run" in report.headline) == (
+        assert ("TensorRT-RTX 1.7.1 built 2 standalone engine files, which were not run" in report.headline) == (
             state == PASSED
         )
         assert report.headline.count(". ") == 0

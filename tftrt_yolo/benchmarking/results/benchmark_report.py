@@ -17,6 +17,7 @@ from tftrt_yolo.benchmarking.results import cells
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.ground.text import counted
 
 FILE = "benchmark.json"
 CSV_FILE = "benchmark.csv"
@@ -168,9 +169,8 @@ def _render(report: BenchmarkReport) -> str:
 
 def settings_note(report: BenchmarkReport) -> str:
     """How it was measured, in one line."""
-    pictures = "picture" if report.num_images == 1 else "pictures"
     return (
-        f"{report.seconds:g} s a measurement, {report.num_images} {pictures}, load average before "
+        f"{report.seconds:g} s a measurement, {counted(report.num_images, 'picture')}, load average before "
         f"{report.machine.load_average:g}"
     )
 

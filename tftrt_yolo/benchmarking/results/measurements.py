@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tftrt_yolo.benchmarking import protocol
 from tftrt_yolo.benchmarking.machine import Clock
+from tftrt_yolo.ground.text import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,9 @@ class BenchmarkedModel:
         """One line for a reader."""
         height, width = self.image_size_hw
         random = ", random weights" if self.has_random_weights else ""
-        return f"{self.name}, {self.task}, {width} x {height} px, {self.num_classes} classes{random}"
+        return (
+            f"{self.name}, {self.task}, {width} x {height} px, {counted(self.num_classes, 'class', 'classes')}{random}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

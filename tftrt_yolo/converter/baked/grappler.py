@@ -8,7 +8,7 @@ Source: tensorflow/core/grappler/optimizers/auto_mixed_precision.cc of TensorFlo
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -18,11 +18,13 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
-from tftrt_yolo.converter import comparison
-from tftrt_yolo.converter.baked import virtual_devices, xla_forms
+from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.workers.progress import Stage
 from tftrt_yolo.saved_model import freeze, write
+from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
 
 _MIXED_PRECISION_PASS = {"FP16": "auto_mixed_precision", "BF16": "auto_mixed_precision_onednn_bfloat16"}
@@ -41,8 +43,9 @@ def work(
     output_dir: Path,
     accelerator: str,
     precision_mode: str,
-    parity_images: list[str],
-) -> dict:
+    parity_images: list[str] | None,
+    batch_sizes: tuple[int, ...],
+) -> Iterator[Stage | dict]:
     """Converts a SavedModel.
 
     Args:
@@ -50,17 +53,20 @@ def work(
       output_dir: An empty directory to fill.
       accelerator: "xla" or "onednn".
       precision_mode: "FP32", "FP16" or "BF16".
-      parity_images: Paths of the images on which the result is compared with the export.
+      parity_images: Paths of the images on which the result is compared with the export; None for packaged ones.
+      batch_sizes: Those that XLA compiles, in rising order; empty for every power of two, and with onednn.
 
-    Returns:
-      The fields of BakedReport that are known here.
+    Yields:
+      Stages, and last the fields of BakedReport that are known here.
 
     Raises:
       ConversionError: If the pass left a convolution in float32, or the model was converted before.
       SavedModelError: If the SavedModel cannot be used.
     """
     environment.grow_gpu_memory()
+    yield Stage("reading the SavedModel")
     graph_def, frames_name, outputs = freeze.freeze_network(source)
+    yield Stage(f"converting to {precision_mode}")
     if precision_mode in _MIXED_PRECISION_PASS:
         graph_def = _optimize(graph_def, frames_name, list(outputs.values()), _MIXED_PRECISION_PASS[precision_mode])
     graph_def = _pruned(graph_def, list(outputs.values()))
@@ -68,12 +74,17 @@ def work(
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
     network = _as_network(variants, frames_name, outputs)
-    write.save(network, source.metadata, output_dir, jit_compile=is_jitted or None)
-    return {
+    yield Stage("writing the SavedModel")
+    write.save(network, source.metadata, output_dir, compiled_sizes=CompiledSizes(batch_sizes) if is_jitted else None)
+    yield Stage("comparing with the export")
+    yield {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,
-        "parity": comparison.compare(source, open_unfinished(output_dir), parity_images),
+        "batch_sizes": batch_sizes if is_jitted else None,
+        **baked_parity.measure(
+            source, open_unfinished(output_dir), parity_images, batch_size=min(batch_sizes, default=1)
+        ),
     }
 
 
@@ -193,7 +204,8 @@ def _count_matrix_ops(graph_def: GraphDef, precision_mode: str) -> int:
     others = [dtype.name for dtype in found if dtype != _DTYPE[precision_mode]]
     if others or not found:
         raise ConversionError(
-            f"{len(others)} of {len(found)} convolutions stayed in {', '.join(sorted(set(others))) or 'no graph'}; all "
+            f"{len(others)} of {counted(len(found), 'convolution')} stayed in "
+            f"{', '.join(sorted(set(others))) or 'no graph'}; all "
             f"were expected in {_DTYPE[precision_mode].name}. Unset TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_* and "
             "TF_ENABLE_ONEDNN_OPTS in the environment, and convert an export, not a conversion."
         )

@@ -13,8 +13,9 @@ from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.evaluation.evaluate import evaluate
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.errors import ConversionError, DatasetError
 from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.ground.text import shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _PARITY_IMAGES = 16
@@ -101,7 +102,17 @@ def measure(
 
 
 def _accuracy(source: SavedModelHandle, converted: SavedModelHandle, data: str) -> dict[str, tuple[float, float]]:
-    """Name of each figure to its value for the export and for the conversion."""
+    """Name of each figure to its value for the export and for the conversion.
+
+    Raises:
+      DatasetError: If there is no figure, for no image has a label.
+    """
     reports = [evaluate(handle, data) for handle in (source, converted)]
-    names = [metric.name for metric in reports[0].models[0].metrics if metric.name.endswith(_METRICS)]
+    metrics = [metric for metric in reports[0].models[0].metrics if metric.name.endswith(_METRICS)]
+    names = [metric.name for metric in metrics if metric.value is not None]
+    if not names:
+        raise DatasetError(
+            f"{shown(data)} has no label on any image, so it says nothing of what INT8 loses. Give "
+            f"{argument('evaluation_data')} with labels, or leave it out."
+        )
     return {name: tuple(report.value(name) for report in reports) for name in names}

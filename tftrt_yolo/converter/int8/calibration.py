@@ -23,9 +23,11 @@ from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.workers import progress
-from tftrt_yolo.ground.workers.progress import Progress, Remark
+from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.saved_model import freeze, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+
+_Event = Progress | Stage | Remark
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Cali
 
 def quantizing(
     source: SavedModelHandle, calibration: Calibration, output_dir: Path
-) -> Generator[Progress | Remark, None, Calibrated]:
+) -> Generator[_Event, None, Calibrated]:
     """Calibrates and writes the quantised SavedModel that TF-TRT is to convert; yields events, returns the ranges."""
     calibrated = yield from calibrating(source, calibration)
     write_quantized(source, output_dir, calibrated)
@@ -102,8 +104,9 @@ def calibrate(
     return progress.finish(calibrating(source, calibration), on_progress)
 
 
-def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator[Progress | Remark, None, Calibrated]:
+def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator[_Event, None, Calibrated]:
     """As `calibrate`, as a generator that yields events and returns the result."""
+    yield Stage("measuring the calibration images")
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = depthwise.as_ordinary(frozen)
     layers = quantization.find_layers(graph_def)

@@ -17,6 +17,7 @@ from tftrt_yolo.converter.int8.histogram import METHODS
 from tftrt_yolo.evaluation.datasets import dataset
 from tftrt_yolo.ground.errors import ConversionError, ImageError
 from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.ground.text import counted
 
 DEFAULT_METHOD = "max"  # all three are within 0.010 of FP32; it finds most of the detections (benchmarks/int8.md)
 TENSORRT = "tensorrt"  # TF-TRT's own calibrator, which needs no ranges of ours
@@ -168,11 +169,11 @@ class Images:
         count = len(self.readable)
         if not count:
             listed = "".join(f"\n  {reason}" for reason in self.unreadable[:5])
-            raise ImageError(f"None of the {len(self.paths)} calibration images can be read:{listed}")
+            raise ImageError(f"None of {counted(len(self.paths), 'calibration image')} can be read:{listed}")
         if self._plain == count:
-            fault = f"each of the {count} calibration images is of one colour"
+            fault = f"each of the {counted(count, 'calibration image')} is of one colour"
         elif count > 1 and len(self._seen) == 1:
-            fault = f"the {count} calibration images are all alike"
+            fault = f"the {counted(count, 'calibration image')} are all alike"
         else:
             return
         raise ConversionError(

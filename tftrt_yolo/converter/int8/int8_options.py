@@ -17,6 +17,7 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import Options, argument, check_share, setting
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.text import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,8 @@ class Int8Options(Options):
             data = pictures
         images = calibration_images.find_images(data)
         if len(images) < calibration_images.FEW_IMAGES:
-            logging.warning("%d calibration images are few for INT8; 100 or more give steadier ranges", len(images))
+            found = counted(len(images), "calibration image is", "calibration images are")
+            logging.warning("%s few for INT8; 100 or more give steadier ranges", found)
         cache_dir = self.calibration_cache_dir or directories.cache_dir()
         return Quantization(
             calibration_images.Calibration(

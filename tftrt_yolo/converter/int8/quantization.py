@@ -40,6 +40,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 from tftrt_yolo.converter.int8.histogram import Range
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.saved_model import freeze
 
 QUANTIZE_OPS = frozenset(
@@ -248,7 +249,8 @@ def _check_filter(layer: Layer) -> None:
     strange = int(np.count_nonzero(~np.isfinite(layer.kernel)))
     if strange:
         raise ConversionError(
-            f"The filter of layer {layer.label} holds {strange:,} of {layer.kernel.size:,} weights that are infinite "
+            f"The filter of layer {layer.label} holds {strange:,} of {counted(layer.kernel.size, 'weight')} that "
+            "are infinite "
             "or not a number. Expected finite weights; take another checkpoint, for this one's training has diverged."
         )
 

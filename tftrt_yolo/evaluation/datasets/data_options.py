@@ -11,14 +11,20 @@ class DataOptions(Options):
     """What of a data set is measured on.
 
     Attributes:
-      split: Which part of the data: a key of data.yaml, or a folder of class folders.
+      split: Which part of the data: a key of data.yaml, or a folder of class folders. "val", "valid" and "validation"
+        are the same; where there is a key or a folder of just this name, that one is taken.
       images_dir: Folder of the images that a COCO JSON names.
       boxes_only: Whether a detect model may be measured on the boxes around polygons, oriented boxes or pose labels;
         otherwise these are refused as labels of another task.
-      skip_missing_images: Whether to go on without images that are missing; the report lists them.
+      skip_missing_images: Whether to go on without images that are missing, or in a format that is not read; the report
+        lists them.
+      skip_bad_labels: Whether to go on without images of which a label is bad: not readable, out of bounds, of another
+        number of columns, of an unknown class. The whole image is left out, as Ultralytics does it, for an object
+        without its label would make the detection that finds it a wrong one. The report lists them.
     """
 
     split: str = "val"
     images_dir: str | Path | None = None
     boxes_only: bool = False
     skip_missing_images: bool = False
+    skip_bad_labels: bool = False

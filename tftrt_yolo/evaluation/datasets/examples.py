@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.ground.text import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +32,35 @@ class Example:
     Attributes:
       path: The image file.
       truth: What is on it; for classify, one object without a place.
-      size_hw: Height and width that the labels say, in pixels, and then truth is in pixels; None where the labels do
-        not say, and then truth is in fractions of the image's sides.
+      size_hw: Height and width in pixels that the labels say; None where they do not.
+      is_in_pixels: Whether truth is in pixels; otherwise it is in fractions of the image's sides.
     """
 
     path: Path
     truth: Truth
     size_hw: tuple[int, int] | None = None
+    is_in_pixels: bool = False
+
+
+class BadLabelError(DatasetError):
+    """A label that does not fit, so that what is on its image is not known; the message names its place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """What was read of labels, before anybody looks for the images.
+
+    Attributes:
+      split: Which part of the data set; empty where there is one only.
+      examples: Images with what is on them, whether they are there or not.
+      skipped_labels: As `Dataset`'s.
+      notes: As `Dataset`'s.
+    """
+
+    split: str
+    examples: tuple[Example, ...]
+    skipped_labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +71,24 @@ class Dataset:
       name: What it was read from.
       split: Which part of it; empty where there is one only.
       examples: The images that are there.
-      missing: Paths of the images that are not.
+      missing: Paths of the images that are not, or are in a format that is not read.
+      skipped_labels: The bad labels for which images were left out, the first of each, with place and fault.
+      notes: How it was taken where it does not say all, for the report.
     """
 
     name: str
     split: str
     examples: tuple[Example, ...]
     missing: tuple[str, ...]
+    skipped_labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for a reader."""
-        objects = sum(len(example.truth) for example in self.examples)
+        objects = sum(example.truth.num_objects for example in self.examples)
         backgrounds = sum(not len(example.truth) for example in self.examples)
         split = f" ({self.split})" if self.split else ""
-        return f"{self.name}{split}: {len(self.examples):,} images, {objects:,} objects, {backgrounds:,} backgrounds"
+        return (
+            f"{self.name}{split}: {counted(len(self.examples), 'image')}, {counted(objects, 'object')}, "
+            f"{counted(backgrounds, 'background')}"
+        )

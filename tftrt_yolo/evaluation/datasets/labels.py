@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from tftrt_yolo.evaluation.datasets.examples import BadLabelError
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.arguments import setting
-from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import counted, first_line, quoted, shown
 
 _TOLERANCE = 0.01  # of a side, by which a coordinate may lie outside. Source: ultralytics.data.utils.verify_image_label
 _MOST_BYTES = 16 << 20  # of a label file: half a million boxes
 _BOX = 4
+_WITH_BOXES = ("detect", "pose")  # tasks whose lines may be poses
 _CORNERS = 8
 _LEAST_POLYGON = 6
 
@@ -54,7 +55,7 @@ def read(path: Path, label_format: LabelFormat) -> Truth:
       The objects, as fractions of the image's sides; a line that stands there twice counts once.
 
     Raises:
-      DatasetError: If the file cannot be read or a line is not what it must be; the message names file and line.
+      BadLabelError: If the file cannot be read or a line is not what it must be; the message names file and line.
     """
     try:
         lines = reading.read_text(path, _MOST_BYTES, "utf-8-sig").splitlines()
@@ -62,17 +63,27 @@ def read(path: Path, label_format: LabelFormat) -> Truth:
         lines = []
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or f"it {first_line(error)}"
-        raise DatasetError(
+        raise BadLabelError(
             f"{shown(path)} cannot be read: {reason}. Expected a label file in YOLO's text format."
         ) from error
-    rows = {}
+    rows, num_rows = {}, 0
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            rows.setdefault(tuple(_numbers(line, f"{shown(path)}, line {number}", label_format)), None)
-    num_lines = sum(bool(line.strip()) for line in lines)
-    if len(rows) < num_lines:
-        logging.warning("%s: %d lines stand there twice and count once", shown(path), num_lines - len(rows))
-    return _truth([np.array(row) for row in rows], label_format)
+            row, num_rows = _numbers(line, f"{shown(path)}, line {number}", label_format), num_rows + 1
+            rows.setdefault(_identity(row, label_format), row)
+    if len(rows) < num_rows:
+        one, several = "line stands there twice and counts once", "lines stand there twice and count once"
+        logging.warning("%s: %s", shown(path), counted(num_rows - len(rows), one, several))
+    return _truth([np.array(row) for row in rows.values()], label_format)
+
+
+def _identity(row: list[float], label_format: LabelFormat) -> bytes:
+    """What makes two lines one: all their values in float32; of a pose of which only the box is taken, the box.
+
+    Source: ultralytics.data.utils.verify_image_label.
+    """
+    is_box = label_format.task == "detect" and _is_box(len(row) - 1, label_format)
+    return (np.array(row[: 1 + _BOX] if is_box else row, np.float32) + 0.0).tobytes()  # -0 is 0
 
 
 def _numbers(line: str, place: str, label_format: LabelFormat) -> list[float]:
@@ -80,25 +91,28 @@ def _numbers(line: str, place: str, label_format: LabelFormat) -> list[float]:
     words = line.split()
     values = [_number(word, place) for word in words]
     if not np.isfinite(values).all():
-        raise DatasetError(f"{place}: a value is not finite. Expected fractions of the image's sides.")
+        raise BadLabelError(f"{place}: a value is not finite. Expected fractions of the image's sides.")
     if values[0] != int(values[0]) or not 0 <= values[0] < label_format.num_classes:
         last = label_format.num_classes - 1
-        raise DatasetError(
+        raise BadLabelError(
             f"{place}: class {shown(words[0], 80)}; the model has the classes 0 to {last}. Give the data set "
             "that the model was trained for, or correct the label."
         )
     _check_columns(len(values) - 1, place, label_format)
     coordinates = np.array(values[1:])
-    if len(coordinates) == _pose_columns(label_format) and label_format.keypoint_shape[1] == 3:  # no visibility
+    is_pose = label_format.task in _WITH_BOXES and len(coordinates) == _pose_columns(label_format)
+    if is_pose and label_format.keypoint_shape[1] == 3:
+        if coordinates[_BOX + 2 :: 3].min() < 0:
+            raise BadLabelError(f"{place}: a visibility is negative. Expected 0 (not labelled), 1 or 2.")
         coordinates = np.concatenate([coordinates[:_BOX], np.delete(coordinates[_BOX:], np.s_[2::3])])
     outside = (coordinates < -_TOLERANCE) | (coordinates > 1 + _TOLERANCE)
     if outside.any():
-        raise DatasetError(
+        raise BadLabelError(
             f"{place}: the coordinate {coordinates[outside][0]:g} lies outside of the image. Expected fractions of its "
             "width and height, between 0 and 1, not pixels."
         )
     if _is_box(len(values) - 1, label_format) and min(values[3:5]) < 0:
-        raise DatasetError(f"{place}: a box's width or height is negative. Expected x, y, width, height.")
+        raise BadLabelError(f"{place}: a box's width or height is negative. Expected x, y, width, height.")
     return values
 
 
@@ -107,14 +121,15 @@ def _number(word: str, place: str) -> float:
     try:
         return float(word)
     except ValueError as error:
-        raise DatasetError(
+        raise BadLabelError(
             f"{place}: {quoted(word)} is no number. Expected numbers between blanks: the class and its coordinates."
         ) from error
 
 
 def _is_box(num_values: int, label_format: LabelFormat) -> bool:
     """Whether the values behind the class begin with center, width and height of a box."""
-    return label_format.task == "pose" or num_values == _BOX or num_values == _pose_columns(label_format)
+    is_pose = label_format.task in _WITH_BOXES and num_values == _pose_columns(label_format)
+    return num_values == _BOX or is_pose
 
 
 def _pose_columns(label_format: LabelFormat) -> int | None:
@@ -145,8 +160,9 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
         looks_like = "an oriented box or a polygon" if num_values == _CORNERS else "a polygon"
     advice = f" {setting('boxes_only')} measures on the boxes around them."
     remedy = advice if task == "detect" and looks_like else ""
-    raise DatasetError(
-        f"{place}: {num_values} values behind the class{f', as of {looks_like}' if looks_like else ''}. A model for "
+    raise BadLabelError(
+        f"{place}: {counted(num_values, 'value')} behind the class{f', as of {looks_like}' if looks_like else ''}. "
+        "A model for "
         f"{task} needs {expected[task]}. Give labels for {task}.{remedy}"
     )
 

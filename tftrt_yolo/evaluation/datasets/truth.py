@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 # Of a box's area, what a person covers on average. Source: xtcocotools/cocoeval.py, for labels without an area.
-_AREA_OF_BOX = 0.53
+AREA_OF_BOX = 0.53
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Truth:
       corners: (n, 4, 2) float64, x and y of the corners of oriented boxes; None where the labels have none.
       areas: (n,) float64, by which distances of keypoints are judged; None for 0.53 of the box's, as Ultralytics.
       are_crowds: (n,) bool, COCO's iscrowd: a region of many objects, where detections are neither right nor wrong.
+      num_keypoints: (n,) int64, COCO's own count of labelled keypoints: an object with 0 is ignored; None to count
+        those that are visible.
     """
 
     classes: np.ndarray
@@ -36,10 +38,22 @@ class Truth:
     corners: np.ndarray | None = None
     areas: np.ndarray | None = None
     are_crowds: np.ndarray | None = None
+    num_keypoints: np.ndarray | None = None
 
     def __len__(self) -> int:
         """How many objects."""
         return len(self.classes)
+
+    def keypoint_counts(self) -> np.ndarray:
+        """(n,) int64, how many key points of each object are labelled."""
+        if self.num_keypoints is not None:
+            return self.num_keypoints
+        return np.count_nonzero(self.keypoints[..., 2] > 0, axis=1)
+
+    @property
+    def num_objects(self) -> int:
+        """How many of them are single objects, and no crowds."""
+        return len(self) if self.are_crowds is None else int(np.count_nonzero(~self.are_crowds))
 
     def in_pixels(self, size_hw: tuple[int, int]) -> "Truth":
         """Scales labels that are fractions of an image's sides to its pixels.
@@ -69,7 +83,7 @@ class Truth:
         if self.areas is not None:
             return self.areas
         width, height = (self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]).T
-        return _AREA_OF_BOX * width * height
+        return AREA_OF_BOX * width * height
 
 
 @dataclasses.dataclass(frozen=True)

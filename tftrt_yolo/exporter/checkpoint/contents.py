@@ -12,7 +12,8 @@ import torch
 from tftrt_yolo.exporter.checkpoint import archive, pickle_machine
 from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, TensorRecord, describe
 from tftrt_yolo.ground.errors import CheckpointError
-from tftrt_yolo.ground.text import printable, quoted
+from tftrt_yolo.ground.files.fields import is_whole
+from tftrt_yolo.ground.text import counted, printable, quoted
 
 _MOST_MODULES = 50_000  # yolov8x has 350
 _MOST_DEPTH = 32
@@ -47,6 +48,7 @@ class Contents:
       modules: Path in the network to each module's record; the network itself is "".
       tensors: Name in the state to tensor; parameters and buffers alike.
       storages: Key to the bytes of tensors.
+      train_args: What the file holds as the arguments of its training; unchecked, see `image_size.read`.
     """
 
     weights: str
@@ -54,6 +56,7 @@ class Contents:
     modules: dict[str, Record]
     tensors: dict[str, torch.Tensor]
     storages: dict[str, bytes]
+    train_args: object = None
 
     @property
     def model_yaml(self) -> object:
@@ -65,6 +68,18 @@ class Contents:
         """The last layer."""
         layers = [path for path in self.modules if path.startswith("model.") and path.count(".") == 1]
         return self.modules[layers[-1]]
+
+    @property
+    def input_channels(self) -> int | None:
+        """Channels of the images, by the shape of the first convolution's weights; None if it has no convolution."""
+        path = next((path for path, module in self.modules.items() if module.kind == "Conv2d"), None)
+        weight = self.tensors.get(f"{path}.weight")
+        if weight is None or weight.dim() != 4:
+            return None
+        groups = self.modules[path].attributes.get("groups")
+        channels = weight.shape[1] * (groups if is_whole(groups, 1, weight.shape[0]) else 1)
+        is_focused = path.startswith("model.0.") and self.modules["model.0"].kind == "Focus"  # its pixels are 2 x 2
+        return channels // 4 if is_focused else channels
 
     @property
     def is_fused(self) -> bool:
@@ -110,6 +125,7 @@ def read(weights: str) -> Contents:
         modules=modules,
         tensors=_tensors(weights, modules, storages),
         storages=storages,
+        train_args=document.get("train_args") if isinstance(document, dict) else None,
     )
 
 
@@ -132,13 +148,14 @@ def names_of(contents: Contents, num_classes: int) -> dict[int, str]:
     if not isinstance(names, dict):
         raise CheckpointError(
             f"{weights} holds {describe(names)} in place of the classes' names. Expected a dictionary or a list of "
-            f"{num_classes} names; set model.names and save it again."
+            f"{counted(num_classes, 'name')}; set model.names and save it again."
         )
     found = {_index(key): value for key, value in names.items()}
     if len(found) != num_classes or set(found) != set(range(num_classes)):
         shown = ", ".join(quoted(key, 20) for key in list(names)[:5]) + (", ..." if len(names) > 5 else "")
         raise CheckpointError(
-            f"{weights} names {len(names)} classes ({shown}), and its head has {num_classes}. Expected a name for each "
+            f"{weights} names {counted(len(names), 'class', 'classes')} ({shown}), and its head has {num_classes}. "
+            "Expected a name for each "
             f"of 0 to {num_classes - 1}; set model.names and save it again."
         )
     strange = [value for value in found.values() if not _is_name(value)]

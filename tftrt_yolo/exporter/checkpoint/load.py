@@ -19,14 +19,16 @@ from ultralytics.utils import ROOT
 
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.exporter import official, surgery
-from tftrt_yolo.exporter.checkpoint import contents, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint import contents, image_size, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint.image_size import TrainedSize
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import counted, first_line, quoted
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
 _TASK_OF_HEAD = {head: task for task in TASKS.values() for head in task.heads}
+_CHANNELS = 3  # of the images
 _MOST_YAML_BYTES = 1 << 20
 _MOST_HEAD = 40  # characters of a head's name that is shown as it is
 # As ultralytics.nn.tasks.yaml_model_load: yolov8x.yaml is yolov8.yaml, of scale x.
@@ -65,24 +67,28 @@ def load(weights: str) -> Yolo:
       CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, or not what
         Ultralytics builds from its YAML.
     """
-    module, names = read(weights)
+    module, names, trained = read(weights)
     head = module.model[-1]
     if getattr(head, "one2one_cv2", None) is not None:
         head.end2end = True  # of two branches the one that needs no suppression; fuse() drops the other
     module = module.float().eval().fuse(verbose=False)
     surgery.replace_blocks(module)
+    task, stride = _TASK_OF_HEAD[type(head).__name__], int(max(module.stride))
     facts = ModelFacts(
-        task=_TASK_OF_HEAD[type(head).__name__].name,
+        task=task.name,
         names=names,
         head=_head_spec(head, len(names)),
-        stride=int(max(module.stride)),
+        stride=stride,
         num_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        default_size_hw=image_size.frame_size(trained.size_hw or (task.default_size,) * 2, stride),
+        trained_size_hw=trained.size_hw,
+        size_note=trained.note,
     )
     return Yolo(module, facts)
 
 
-def read(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
-    """As `load`, but neither fused nor changed: the network, float32, and the names of its classes."""
+def read(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
+    """As `load`, but neither fused nor changed: the network, float32, its classes' names, and its training's size."""
     is_yaml = Path(weights).suffix.lower() in official.YAML_SUFFIXES
     return _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
 
@@ -100,8 +106,8 @@ def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
     )
 
 
-def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
-    """The network of a checkpoint, built anew, and the names of its classes."""
+def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
+    """The network of a checkpoint, built anew, the names of its classes, and at which size it was trained."""
     if not os.path.exists(weights):
         raise official.missing(weights)
     found = contents.read(weights)
@@ -111,16 +117,17 @@ def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
             f"{weights} holds a {quoted(found.network.kind)}, which is not supported. Supported are "
             f"{', '.join(sorted(_NETWORKS))}."
         )
-    document = _checked(found.model_yaml, weights)
+    document = _checked(found.model_yaml, weights, found.input_channels)
     module = rebuild.rebuild(found, document, task.name)
-    return module, contents.names_of(found, document["nc"])
+    trained = image_size.read(found.train_args, found.network.attributes.get("args"))
+    return module, contents.names_of(found, document["nc"]), trained
 
 
-def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str]]:
+def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
     """A network with random weights, and numbers for names."""
     document = _checked(_read_yaml(weights), weights)
     module = rebuild.build(document, weights, _TASK_OF_HEAD[model_yaml.head_of(document)].name)
-    return module, {index: str(index) for index in range(document["nc"])}
+    return module, {index: str(index) for index in range(document["nc"])}, image_size.UNTRAINED
 
 
 def _read_yaml(weights: str) -> dict:
@@ -147,17 +154,24 @@ def _find_yaml(name: str) -> Path | None:
     return next((ROOT / "cfg" / "models").rglob(name), None) if is_plain else None
 
 
-def _checked(document: object, weights: str) -> dict:
-    """A model YAML that can be built, of a head that is supported and for RGB images."""
+def _checked(document: object, weights: str, input_channels: int | None = None) -> dict:
+    """A model YAML that can be built, of a head that is supported and for RGB images, by its weights too."""
     head = model_yaml.head_of(document)
     if head is not None:
         _task_of(head, weights)
+    if input_channels not in (None, _CHANNELS):
+        _refuse_channels(weights, input_channels)
     document = model_yaml.check(document, weights, frozenset(_TASK_OF_HEAD))
-    if document["channels"] != 3:
-        raise CheckpointError(
-            f"{weights} takes images of {document['channels']} channels. Only RGB images, 3 channels, are supported."
-        )
+    if document["channels"] != _CHANNELS:
+        what = "" if input_channels is None else f" by its YAML, and of {input_channels} by its first convolution"
+        _refuse_channels(weights, document["channels"], what)
     return document
+
+
+def _refuse_channels(weights: str, channels: int, what: str = "") -> None:
+    raise CheckpointError(
+        f"{weights} takes images of {counted(channels, 'channel')}{what}. Only RGB images, 3 channels, are supported."
+    )
 
 
 def _task_of(head: str, weights: str) -> Task:

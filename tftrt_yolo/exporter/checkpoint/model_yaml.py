@@ -13,7 +13,7 @@ import torch
 
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files.fields import is_whole
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import counted, quoted
 
 MOST_CLASSES = 100_000
 _MOST_LAYERS = 500  # yolov9e has 43
@@ -107,7 +107,7 @@ def _checked(document: object, heads: frozenset[str]) -> dict:
     if not document["head"]:
         raise YamlError("it has no head")
     if len(rows) > _MOST_LAYERS:
-        raise YamlError(f"it has {len(rows):,} layers; at most {_MOST_LAYERS} are built")
+        raise YamlError(f"it has {counted(len(rows), 'layer')}; at most {_MOST_LAYERS} are built")
     for index, row in enumerate(rows):
         _check_row(index, row, heads, is_last=index == len(rows) - 1)
     _check_numbers(document)
@@ -159,7 +159,7 @@ def _check_row(index: int, row: object, heads: frozenset[str], *, is_last: bool)
 def _check_numbers(document: dict) -> None:
     """Refuses sizes that no network has."""
     scales, scale = document.get("scales") or {}, document.get("scale") or None
-    if not isinstance(scales, dict) or (scales and scale is not None and scale not in scales):
+    if not isinstance(scales, dict) or (scales and scale is not None and scale not in list(scales)):
         raise YamlError(f"its scale is {quoted(scale)}; expected one of those under scales")
     for name, numbers in scales.items():
         fits = isinstance(numbers, (list, tuple)) and len(numbers) == 3

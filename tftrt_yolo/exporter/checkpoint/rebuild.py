@@ -19,7 +19,7 @@ from tftrt_yolo.exporter.checkpoint import model_yaml
 from tftrt_yolo.exporter.checkpoint.contents import Contents
 from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, describe
 from tftrt_yolo.ground.errors import CheckpointError
-from tftrt_yolo.ground.text import first_line, printable, quoted
+from tftrt_yolo.ground.text import counted, first_line, printable, quoted
 
 _MODEL_OF_TASK = {POSE: PoseModel, CLASSIFY: ClassificationModel}  # of the others, DetectionModel builds all
 _MOST_NUMBERS = 500_000_000  # of a network with random weights; yolov8x has 68 million
@@ -99,7 +99,8 @@ def rebuild(contents: Contents, document: dict, task: str) -> torch.nn.Module:
     strange = [name for name, tensor in module.state_dict().items() if not torch.isfinite(tensor).all()]
     if strange:
         raise CheckpointError(
-            f"{contents.weights} holds NaN or infinity in {strange[0]} and {len(strange) - 1} other tensors: its "
+            f"{contents.weights} holds NaN or infinity in {strange[0]} and "
+            f"{counted(len(strange) - 1, 'other tensor')}: its "
             "training diverged, or it was saved in a precision that is too small. Give an earlier checkpoint."
         )
     return module

@@ -24,7 +24,8 @@ def work(*, weights: str, path: Path) -> str:
         from tftrt_yolo.exporter.checkpoint.load import read
     except (ImportError, RuntimeError, OSError) as error:
         return f"{type(error).__name__}: {error}"
-    network, names = read(weights)
+    network, names, trained = read(weights)
     network.names = names
-    torch.save({"model": network, "train_args": {}}, path)
+    train_args = {"imgsz": max(trained.size_hw)} if trained.size_hw else {}
+    torch.save({"model": network, "train_args": train_args}, path)
     return ""

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, printable, quoted
+from tftrt_yolo.ground.text import counted, first_line, printable, quoted
 
 Report = TypeVar("Report")
 _VERSION_KEY = "format_version"
@@ -192,7 +192,7 @@ def _parsed(value: object, annotation: object, place: str) -> object:
         items = _checked(value, list, place)
         kinds = [of[0]] * len(items) if len(of) == 2 and of[1] is Ellipsis else of
         if len(kinds) != len(items):
-            raise TypeError(f"{place} has {len(items)} values; expected {len(kinds)}")
+            raise TypeError(f"{place} has {counted(len(items), 'value')}; expected {len(kinds)}")
         pairs = enumerate(zip(items, kinds, strict=True))
         return tuple(_parsed(item, kind, f"{place}[{at}]") for at, (item, kind) in pairs)
     if origin is dict:

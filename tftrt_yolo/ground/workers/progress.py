@@ -1,6 +1,7 @@
-"""What a conversion says before its result, on the way from the worker's process to the caller.
+"""What a worker says before its result, on the way from its process to the caller.
 
 def work(...):
+    yield Stage("calibrating")
     yield Progress(4, 40)
     yield Remark("ranges.npz is damaged; it is measured again")
     yield {"engines": 1}                # what is no event is the result
@@ -13,6 +14,7 @@ from collections.abc import Callable, Generator
 
 from absl import logging
 
+from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.workers.worker import Worker
 
 
@@ -30,6 +32,17 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """What is done from now on.
+
+    Attributes:
+      name: A few words, as `ground.stages.enter` takes them.
+    """
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Remark:
     """Something that the user is to know and that stops nothing.
 
@@ -41,10 +54,10 @@ class Remark:
 
 
 def take(event: object, on_progress: Callable[[int, int], None] | None) -> bool:
-    """Passes progress on and logs a remark as a warning.
+    """Passes progress and stages on and logs a remark as a warning.
 
     Args:
-      event: A Progress, a Remark or a result.
+      event: A Progress, a Stage, a Remark or a result.
       on_progress: Called with what is done and the total; None for nobody.
 
     Returns:
@@ -53,6 +66,8 @@ def take(event: object, on_progress: Callable[[int, int], None] | None) -> bool:
     if isinstance(event, Progress):
         if on_progress:
             on_progress(event.done, event.total)
+    elif isinstance(event, Stage):
+        stages.enter(event.name)
     elif isinstance(event, Remark):
         logging.warning("%s", event.text)
     else:

@@ -8,6 +8,7 @@ its layers.
 
 from collections.abc import Iterable, Sequence
 
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting import shuffles
 from tftrt_yolo.preflighting.drawing import blocks, svg
 from tftrt_yolo.preflighting.drawing.blocks import Block
@@ -58,7 +59,7 @@ def page(networks: Sequence[tuple[RecordedNetwork, NetworkSummary]], *, title: s
       An HTML document.
     """
     count = len(networks)
-    engines = svg.counted(count, "TensorRT engine")
+    engines = counted(count, "TensorRT engine")
     sections = [_section(number, count, *pair) for number, pair in enumerate(networks, start=1)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -142,9 +143,9 @@ def _legend() -> str:
 
 def _block(anchor: str, block: Block, network: RecordedNetwork) -> str:
     """A block and its layers, to be unfolded."""
-    facts = [svg.counted(len(block.layers), "layer"), svg.times(blocks.shapes_text(block.shapes)), block.type]
+    facts = [counted(len(block.layers), "layer"), svg.times(blocks.shapes_text(block.shapes)), block.type]
     if block.flops:
-        facts += [svg.counted(block.convolutions, "convolution"), svg.flops_text(block.flops)]
+        facts += [counted(block.convolutions, "convolution"), svg.flops_text(block.flops)]
     facts += [f"computes in {' and '.join(block.types)}"] if block.types else []
     facts += [svg.copies_text(block)] if block.copies else []
     header = ("kind", "name", "inputs", "outputs", "parameters", "precision")
@@ -165,7 +166,7 @@ def _layer(layer: Layer, network: RecordedNetwork) -> tuple[str, ...]:
         return "<br>".join(f'<span class="tensor">{word}</span>' for word in words)
 
     parameters = [f"{name} {_value(value)}" for name, value in layer.attributes.items()]
-    parameters += [f"{role}: {values.size:,} values" for role, values in layer.weights.items()]
+    parameters += [f"{role}: {counted(values.size, 'value')}" for role, values in layer.weights.items()]
     name = f"<code>{escaped(layer.name)}</code>"
     texts = escaped("; ".join(parameters), 1000), escaped(layer.precision or "")
     return escaped(layer.kind), name, tensors(layer.inputs), tensors(layer.outputs), *texts

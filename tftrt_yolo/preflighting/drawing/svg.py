@@ -11,7 +11,7 @@ import re
 import textwrap
 import unicodedata
 
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.preflighting.drawing import blocks, fold
 from tftrt_yolo.preflighting.drawing.blocks import Block, Diagram
 from tftrt_yolo.preflighting.drawing.layout import STUB, Box, Layout, arrange
@@ -131,15 +131,9 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
     return [(name, _cut(shown(text), size), size) for name, text, size in rows if text]
 
 
-def counted(count: int, word: str) -> str:
-    """A count with its word: "1 layer", "2 layers"."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
 def copies_text(block: Block) -> str:
     """A block's copies for a reader."""
-    word = "copy" if len(block.copies) == 1 else "copies"
-    return f"{len(block.copies)} {word}, {block.copied_bytes / 1e6:.2f} MB"
+    return f"{counted(len(block.copies), 'copy', 'copies')}, {block.copied_bytes / 1e6:.2f} MB"
 
 
 def flops_text(flops: int) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.executor import arithmetic, shapes, windows
 from tftrt_yolo.preflighting.recorded_network import DTYPES, NO_TENSOR, Layer, RecordedNetwork, Tensor
 
@@ -124,7 +125,8 @@ def _checked(layer: Layer, results: tuple[np.ndarray, ...]) -> tuple[np.ndarray,
     """Refuses another number of outputs than the layer has."""
     if len(results) != len(layer.outputs):
         raise PreflightError(
-            f"{layer.kind} layer {layer.name} gives {len(results)} outputs and has {len(layer.outputs)}. Expected as "
+            f"{layer.kind} layer {layer.name} gives {counted(len(results), 'output')} and has {len(layer.outputs)}. "
+            "Expected as "
             "many; run the preflight again, and report it with its network.json."
         )
     return results

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder.replay import Difference
 
@@ -54,9 +55,11 @@ class BuilderReport:
         types = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.tensor_types.items()))
         how = "on a CPU, nothing was run" if self.on_cpu else "nothing was run"
         lines = [
-            f"{self.builder} {self.version} took all {self.layers:,} layers and built an engine for compute capability "
+            f"{self.builder} {self.version} took all {counted(self.layers, 'layer')} and built an engine for "
+            "compute capability "
             f"{self.compute_capability} in {self.seconds:.1f} s ({self.plan_bytes / 1e6:.1f} MB; {how})",
-            f"  {self.tensors_compared:,} tensors compared ({types}): {len(self.differences)} of another shape or type",
+            f"  {counted(self.tensors_compared, 'tensor')} compared ({types}): {len(self.differences)} of another "
+            "shape or type",
             *(f"  it warns: {warning}" for warning in self.warnings),
         ]
         return "\n".join(lines)

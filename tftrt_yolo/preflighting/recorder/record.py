@@ -24,6 +24,7 @@ from tftrt_yolo.converter.baked import virtual_devices
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import PreflightError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import saved_model_pb
@@ -73,7 +74,8 @@ def work(
     engines = counts.pop("engines")
     if recorded != engines:
         raise PreflightError(
-            f"TF-TRT made {engines} engines of {given} and gave {recorded} networks to the builder. Set "
+            f"TF-TRT made {counted(engines, 'engine')} of {given} and gave {counted(recorded, 'network')} to the "
+            "builder. Set "
             "TF_CPP_VMODULE=convert_graph=2,convert_nodes=2 to see what it says, and report it."
         )
     return counts | {"tensorflow_version": tf.__version__}

@@ -17,6 +17,7 @@ from pathlib import Path
 from tftrt_yolo.contract import PRECISION_MODES
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
+from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.workers import progress
@@ -107,8 +108,10 @@ def recorded(
             tensorflow_side.open(
                 source=source, graph_file=graph_file, calibration_images=calibration, images=list(asked.images)
             )
+            stages.enter("freezing the network")
             graph = progress.result_of(tensorflow_side, on_progress)
             job = {"given": source.given, "precision_mode": asked.precision_mode, "options": asked.options}
+            stages.enter("converting with TF-TRT and recording")
             recorder.start(graph_file=graph_file, **graph, **job)
             conversion = recorder.receive()
         yield tensorflow_side, conversion

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
-from tftrt_yolo.ground.text import printable, quoted
+from tftrt_yolo.ground.text import counted, printable, quoted
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.tasks.table import TASKS
@@ -61,6 +61,7 @@ _COUNTS = {
     "scores": Spec("float", (None, "N")),
     "classes": Spec("int32", (None, "N")),
 }
+_STATUS = {contract.STATUS: Spec("string", (None,))}
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",
@@ -85,7 +86,8 @@ def check(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> None:
         signature = meta_graph.signature_def[key]
         for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             found = {name: _spec(tensor) for name, tensor in tensors.items()}
-            _compare(handle, f"{kind}{{}} of signature `{key}`", found, _expected(handle.metadata, key, kind), sizes)
+            expected = _expected(handle.metadata, key, kind, found)
+            _compare(handle, f"{kind}{{}} of signature `{key}`", found, expected, sizes)
     if handle.is_complete:
         _check_conversion(handle, meta_graph)
 
@@ -109,7 +111,7 @@ def check_functions(handle: SavedModelHandle, signatures: Mapping) -> None:
             )
             for name, tensor in signatures[key].structured_outputs.items()
         }
-        expected = _expected(handle.metadata, key, "output")
+        expected = _expected(handle.metadata, key, "output", found)
         known = {name: _filled(spec, expected.get(name, spec)) for name, spec in found.items()}
         _compare(handle, f"output{{}} of the function behind signature `{key}`", known, expected, sizes)
 
@@ -121,18 +123,19 @@ def _sizes(metadata: contract.Metadata) -> dict[str, int]:
     return sizes | ({"K": metadata.keypoint_shape[0]} if metadata.keypoint_shape else {})
 
 
-def _expected(metadata: contract.Metadata, key: str, kind: str) -> dict[str, Spec]:
-    """The inputs or outputs of a signature, by what the task has."""
+def _expected(metadata: contract.Metadata, key: str, kind: str, found: dict[str, Spec]) -> dict[str, Spec]:
+    """The inputs or outputs of a signature, by what the task has; older versions' `encoded` has no status."""
     if kind == "input":
         return _INPUTS[key]
+    beside = _STATUS if key == contract.ENCODED and contract.STATUS in found else {}
     task = TASKS[metadata.task]
     if not task.select:
-        return {name: _WHOLE[name] for name in task.dense}
+        return {name: _WHOLE[name] for name in task.dense} | beside
     is_network = key == contract.NETWORK
     axis = "A" if is_network else "N"
-    found = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}
-    found |= {name: _WHOLE[name] for name in task.per_image}
-    return found | ({"scores": Spec("float", (None, "A", "C"))} if is_network else _COUNTS)
+    of_objects = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}
+    of_objects |= {name: _WHOLE[name] for name in task.per_image}
+    return of_objects | ({"scores": Spec("float", (None, "A", "C"))} if is_network else _COUNTS) | beside
 
 
 def _spec(tensor) -> Spec:
@@ -214,7 +217,7 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
     jitted = [f for f in graph_def.library.function if saved_model_pb.attribute(f, "_XlaMustCompile").b]
     if conversion is None:
         if engines or jitted:
-            what = f"{len(engines)} TensorRT engine(s)" if engines else "functions for XLA"
+            what = f"{counted(len(engines), 'TensorRT engine')}" if engines else "functions for XLA"
             _refuse(handle, f"holds {what} and no {contract.CONVERSION_FILE}", "Expected the report of its conversion")
         return
     claims = functools.partial(_check_claim, handle)
@@ -261,7 +264,11 @@ def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
         found = ", ".join(sorted(map(quoted, precisions)))
         _refuse(handle, f"has engines in {found}", f"Its conversion.json says {conversion['precision_mode']}")
     if conversion.get("engines", len(engines)) != len(engines):
-        _refuse(handle, f"has {len(engines)} engine(s)", f"Its conversion.json says {quoted(conversion['engines'])}")
+        _refuse(
+            handle,
+            f"has {counted(len(engines), 'engine')}",
+            f"Its conversion.json says {quoted(conversion['engines'])}",
+        )
     built = saved_model_pb.built_engine_bytes(handle.directory)
     strange = sorted(set(built) - set(engines))
     if strange:

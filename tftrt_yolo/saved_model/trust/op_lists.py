@@ -28,6 +28,8 @@ def _ops(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Those of data sets are what signature `encoded` decodes in: a set of one element whose errors are ignored. What their
+# functions do is in the graph's library, and is looked at like all of it.
 # The two of TF-TRT bring engines that were built, from the SavedModel's assets, to TensorRT.
 HARMLESS = _ops(
     """
@@ -36,10 +38,11 @@ HARMLESS = _ops(
     Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp AudioSummary AudioSummaryV2 BarrierClose
     BarrierIncompleteSize BarrierInsertMany BarrierReadySize BarrierTakeMany Batch BatchFunction
     BoostedTreesMakeQuantileSummaries BoostedTreesMakeStatsSummary Case CheckNumerics CheckNumericsV2
-    CreateTRTResourceHandle CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNV2 CudnnRNNV3
-    DeepCopy DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst HashTable HashTableV2 HistogramSummary If
-    ImageSummary InitializeTRTResource InitializeTableV2 LookupTableExportV2 LookupTableFindV2 LookupTableImportV2
-    LookupTableInsertV2 LookupTableRemoveV2 LookupTableSizeV2 MergeSummary Multinomial MutableDenseHashTable
+    ConcatenateDataset CreateTRTResourceHandle CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3
+    CudnnRNNV2 CudnnRNNV3 DatasetToSingleElement DeepCopy DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst
+    HashTable HashTableV2 HistogramSummary If IgnoreErrorsDataset ImageSummary InitializeTRTResource
+    InitializeTableV2 LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2
+    LookupTableRemoveV2 LookupTableSizeV2 MapDataset MergeSummary Multinomial MutableDenseHashTable
     MutableDenseHashTableV2 MutableHashTable MutableHashTableOfTensors MutableHashTableOfTensorsV2
     MutableHashTableV2 NonDeterministicInts ParameterizedTruncatedNormal QueueClose QueueDequeue QueueDequeueMany
     QueueDequeueUpTo QueueEnqueue QueueEnqueueMany QueueIsClosed QueueSize RandomCrop RandomGamma RandomPoisson
@@ -51,14 +54,14 @@ HARMLESS = _ops(
     SparseAccumulatorApplyGradient SparseAccumulatorTakeGradient Stack StackCloseV2 StackPopV2 StackPushV2 StackV2
     StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal StatefulStandardNormalV2
     StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt StatelessRandomGetAlg
-    TRTEngineOp TemporaryVariable TensorArray TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3
+    TRTEngineOp TakeDataset TemporaryVariable TensorArray TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3
     TensorArrayGrad TensorArrayGradV2 TensorArrayGradV3 TensorArrayGradWithShape TensorArrayRead TensorArrayReadV2
     TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV2 TensorArrayV3
-    TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorListPushBackBatch TensorSummary TensorSummaryV2
-    TruncatedNormal VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 While XlaOptimizationBarrier
-    XlaReduce XlaReducePrecision XlaReduceWindow XlaSharding XlaSpmdFullToShardShape XlaSpmdShardToFullShape
-    XlaVariadicReduce XlaVariadicReduceV2 _Arg _CopyFromGpuToHost _CopyFromHostToGpu _DeviceArg _DeviceRetval _If
-    _ReadVariablesOp _Retval _VarHandlesOp _While
+    TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorDataset TensorListPushBackBatch TensorSummary
+    TensorSummaryV2 TruncatedNormal VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 While
+    XlaOptimizationBarrier XlaReduce XlaReducePrecision XlaReduceWindow XlaSharding XlaSpmdFullToShardShape
+    XlaSpmdShardToFullShape XlaVariadicReduce XlaVariadicReduceV2 _Arg _CopyFromGpuToHost _CopyFromHostToGpu
+    _DeviceArg _DeviceRetval _If _ReadVariablesOp _Retval _VarHandlesOp _While
     """
 )
 
@@ -80,29 +83,28 @@ SIDE_EFFECTS = _ops(
     CollectiveBcastRecv CollectiveBcastRecvV2 CollectiveBcastSend CollectiveBcastSendV2 CollectiveGather
     CollectiveGatherV2 CollectiveInitializeCommunicator CollectivePermute CollectiveReduce CollectiveReduceScatterV2
     CollectiveReduceV2 CollectiveReduceV3 ComputeDedupDataSize ComputeDedupDataSizeV2 ComputeDedupDataTupleMask
-    ComputeDedupDataTupleMaskV2 ConcatenateDataset ConditionalAccumulator ConfigureAndInitializeGlobalTPU
-    ConfigureDistributedTPU ConfigureTPUEmbedding ConfigureTPUEmbeddingHost ConfigureTPUEmbeddingMemory
-    ConnectTPUEmbeddingHosts ConsumeMutexLock ConvertToCooTensor Copy CopyHost CopyOp CopyToMesh CopyToMeshGrad
-    CreateSummaryDbWriter CreateSummaryFileWriter CrossReplicaSum CustomAggregator DTensorAllGather DTensorAllReduce
-    DTensorAllScatter DTensorAllToAll DTensorReduceScatter DTensorRestoreV2 DTensorSetGlobalTPUArray
-    DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 DatasetCardinality
-    DatasetFingerprint DatasetFromGraph DatasetToGraph DatasetToGraphV2 DatasetToSingleElement DatasetToTFRecord
-    DebugGradientIdentity DebugGradientRefIdentity DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount
-    DebugNumericSummary DebugNumericSummaryV2 DecodeProtoV2 DeleteIterator DeleteMemoryCache
-    DeleteMultiDeviceIterator DeleteRandomSeedGenerator DeleteRpcFutureResource DeleteSeedGenerator
-    DeleteSessionTensor DenseToSparseBatchDataset DeserializeIterator DeviceIndex DevicePlacementOp
-    DirectedInterleaveDataset DistributedSave DtypeWithDefaultOp DummyIterationCounter DummyMemoryCache
-    DummySeedGenerator DumpTensor DynamicEnqueueTPUEmbeddingArbitraryTensorBatch
-    DynamicEnqueueTPUEmbeddingRaggedTensorBatch EagerPyFunc EncodeProto EnqueueTPUEmbeddingArbitraryTensorBatch
-    EnqueueTPUEmbeddingBatch EnqueueTPUEmbeddingIntegerBatch EnqueueTPUEmbeddingRaggedTensorBatch
-    EnqueueTPUEmbeddingSparseBatch EnqueueTPUEmbeddingSparseTensorBatch ExecuteTPUEmbeddingPartitioner
-    ExperimentalAssertNextDataset ExperimentalAutoShardDataset ExperimentalBytesProducedStatsDataset
-    ExperimentalCSVDataset ExperimentalChooseFastestDataset ExperimentalDatasetCardinality
-    ExperimentalDatasetToTFRecord ExperimentalDenseToSparseBatchDataset ExperimentalDirectedInterleaveDataset
-    ExperimentalGroupByReducerDataset ExperimentalGroupByWindowDataset ExperimentalIgnoreErrorsDataset
-    ExperimentalIteratorGetDevice ExperimentalLMDBDataset ExperimentalLatencyStatsDataset
-    ExperimentalMapAndBatchDataset ExperimentalMapDataset ExperimentalMatchingFilesDataset
-    ExperimentalMaxIntraOpParallelismDataset ExperimentalNonSerializableDataset
+    ComputeDedupDataTupleMaskV2 ConditionalAccumulator ConfigureAndInitializeGlobalTPU ConfigureDistributedTPU
+    ConfigureTPUEmbedding ConfigureTPUEmbeddingHost ConfigureTPUEmbeddingMemory ConnectTPUEmbeddingHosts
+    ConsumeMutexLock ConvertToCooTensor Copy CopyHost CopyOp CopyToMesh CopyToMeshGrad CreateSummaryDbWriter
+    CreateSummaryFileWriter CrossReplicaSum CustomAggregator DTensorAllGather DTensorAllReduce DTensorAllScatter
+    DTensorAllToAll DTensorReduceScatter DTensorRestoreV2 DTensorSetGlobalTPUArray DataServiceDataset
+    DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 DatasetCardinality DatasetFingerprint
+    DatasetFromGraph DatasetToGraph DatasetToGraphV2 DatasetToTFRecord DebugGradientIdentity
+    DebugGradientRefIdentity DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary
+    DebugNumericSummaryV2 DecodeProtoV2 DeleteIterator DeleteMemoryCache DeleteMultiDeviceIterator
+    DeleteRandomSeedGenerator DeleteRpcFutureResource DeleteSeedGenerator DeleteSessionTensor
+    DenseToSparseBatchDataset DeserializeIterator DeviceIndex DevicePlacementOp DirectedInterleaveDataset
+    DistributedSave DtypeWithDefaultOp DummyIterationCounter DummyMemoryCache DummySeedGenerator DumpTensor
+    DynamicEnqueueTPUEmbeddingArbitraryTensorBatch DynamicEnqueueTPUEmbeddingRaggedTensorBatch EagerPyFunc
+    EncodeProto EnqueueTPUEmbeddingArbitraryTensorBatch EnqueueTPUEmbeddingBatch EnqueueTPUEmbeddingIntegerBatch
+    EnqueueTPUEmbeddingRaggedTensorBatch EnqueueTPUEmbeddingSparseBatch EnqueueTPUEmbeddingSparseTensorBatch
+    ExecuteTPUEmbeddingPartitioner ExperimentalAssertNextDataset ExperimentalAutoShardDataset
+    ExperimentalBytesProducedStatsDataset ExperimentalCSVDataset ExperimentalChooseFastestDataset
+    ExperimentalDatasetCardinality ExperimentalDatasetToTFRecord ExperimentalDenseToSparseBatchDataset
+    ExperimentalDirectedInterleaveDataset ExperimentalGroupByReducerDataset ExperimentalGroupByWindowDataset
+    ExperimentalIgnoreErrorsDataset ExperimentalIteratorGetDevice ExperimentalLMDBDataset
+    ExperimentalLatencyStatsDataset ExperimentalMapAndBatchDataset ExperimentalMapDataset
+    ExperimentalMatchingFilesDataset ExperimentalMaxIntraOpParallelismDataset ExperimentalNonSerializableDataset
     ExperimentalParallelInterleaveDataset ExperimentalParseExampleDataset ExperimentalPrivateThreadPoolDataset
     ExperimentalRandomDataset ExperimentalRebatchDataset ExperimentalScanDataset
     ExperimentalSetStatsAggregatorDataset ExperimentalSleepDataset ExperimentalSlidingWindowDataset
@@ -114,24 +116,23 @@ SIDE_EFFECTS = _ops(
     FixedUnigramCandidateSampler FlatMapDataset FlushSummaryWriter GenerateVocabRemapping GeneratorDataset
     GetCalibrationDataOp GetMinibatchSplitsWithPhysicalReplica GetMinibatchesInCsrWithPhysicalReplica
     GetSessionHandle GetSessionHandleV2 GetSessionTensor GetTpuTaskId GlobalIterId GlobalShuffleDataset
-    GraphDefVersion GroupByReducerDataset GroupByWindowDataset IdentityReader IdentityReaderV2 IgnoreErrorsDataset
-    ImmutableConst ImportEvent IndexFlatMapDataset InfeedDequeue InfeedDequeueTuple InfeedEnqueue
-    InfeedEnqueuePrelinearizedBuffer InfeedEnqueueTuple InitializeTableFromDataset InitializeTableFromTextFile
-    InitializeTableFromTextFileV2 InterleaveDataset IsBoostedTreesEnsembleInitialized
-    IsBoostedTreesQuantileStreamResourceInitialized IsResourceHandleRefCounting IsTPUEmbeddingInitialized
-    IsTensorFloat32Enabled Iterator IteratorFromStringHandle IteratorFromStringHandleV2 IteratorGetDevice
-    IteratorGetModelProto IteratorGetNext IteratorGetNextAsOptional IteratorGetNextSync IteratorToStringHandle
-    IteratorV2 LMDBDataset LMDBReader LatencyStatsDataset LearnedUnigramCandidateSampler
-    LegacyParallelInterleaveDatasetV2 ListDataset ListSnapshotChunksDataset LoadAllTPUEmbeddingParameters
-    LoadAndRemapMatrix LoadDataset LoadTPUEmbeddingADAMParameters LoadTPUEmbeddingAdadeltaParameters
-    LoadTPUEmbeddingAdagradMomentumParameters LoadTPUEmbeddingAdagradParameters
+    GraphDefVersion GroupByReducerDataset GroupByWindowDataset IdentityReader IdentityReaderV2 ImmutableConst
+    ImportEvent IndexFlatMapDataset InfeedDequeue InfeedDequeueTuple InfeedEnqueue InfeedEnqueuePrelinearizedBuffer
+    InfeedEnqueueTuple InitializeTableFromDataset InitializeTableFromTextFile InitializeTableFromTextFileV2
+    InterleaveDataset IsBoostedTreesEnsembleInitialized IsBoostedTreesQuantileStreamResourceInitialized
+    IsResourceHandleRefCounting IsTPUEmbeddingInitialized IsTensorFloat32Enabled Iterator IteratorFromStringHandle
+    IteratorFromStringHandleV2 IteratorGetDevice IteratorGetModelProto IteratorGetNext IteratorGetNextAsOptional
+    IteratorGetNextSync IteratorToStringHandle IteratorV2 LMDBDataset LMDBReader LatencyStatsDataset
+    LearnedUnigramCandidateSampler LegacyParallelInterleaveDatasetV2 ListDataset ListSnapshotChunksDataset
+    LoadAllTPUEmbeddingParameters LoadAndRemapMatrix LoadDataset LoadTPUEmbeddingADAMParameters
+    LoadTPUEmbeddingAdadeltaParameters LoadTPUEmbeddingAdagradMomentumParameters LoadTPUEmbeddingAdagradParameters
     LoadTPUEmbeddingCenteredRMSPropParameters LoadTPUEmbeddingFTRLParameters
     LoadTPUEmbeddingFrequencyEstimatorParameters LoadTPUEmbeddingMDLAdagradLightParameters
     LoadTPUEmbeddingMomentumParameters LoadTPUEmbeddingProximalAdagradParameters
     LoadTPUEmbeddingProximalYogiParameters LoadTPUEmbeddingRMSPropParameters
     LoadTPUEmbeddingStochasticGradientDescentParameters LogUniformCandidateSampler MakeIterator
-    MakeWeakResourceHandle MapAndBatchDataset MapClear MapDataset MapIncompleteSize MapPeek MapSize MapStage
-    MapUnstage MapUnstageNoKey MatchingFiles MatchingFilesDataset MaxIntraOpParallelismDataset MergeV2Checkpoints
+    MakeWeakResourceHandle MapAndBatchDataset MapClear MapIncompleteSize MapPeek MapSize MapStage MapUnstage
+    MapUnstageNoKey MatchingFiles MatchingFilesDataset MaxIntraOpParallelismDataset MergeV2Checkpoints
     MlirPassthroughOp ModelDataset MultiDeviceIterator MultiDeviceIteratorFromStringHandle
     MultiDeviceIteratorGetNextFromShard MultiDeviceIteratorInit MultiDeviceIteratorToStringHandle MutexLock MutexV2
     Namespace>TestStringOutput NcclAllReduce NcclBroadcast NcclReduce NegTrain NonSerializableDataset
@@ -179,8 +180,8 @@ SIDE_EFFECTS = _ops(
     TPUCompilationResult TPUCompile TPUCompileSucceededAssert TPUCopyWithDynamicShape TPUEmbeddingActivations
     TPUExecute TPUExecuteAndUpdateVariables TPUOrdinalSelector TPUPartitionedCall TPUPartitionedInput
     TPUPartitionedInputV2 TPUPartitionedOutput TPUPartitionedOutputV2 TPUReplicateMetadata TPUReplicatedInput
-    TPUReplicatedOutput TPUReshardVariables TPURoundRobin TakeDataset TakeManySparseFromTensorsMap TakeWhileDataset
-    TensorDataset TensorSliceDataset TestAttr TestStringOutput TextLineDataset TextLineReader TextLineReaderV2
+    TPUReplicatedOutput TPUReshardVariables TPURoundRobin TakeManySparseFromTensorsMap TakeWhileDataset
+    TensorSliceDataset TestAttr TestStringOutput TextLineDataset TextLineReader TextLineReaderV2
     TfLiteSubgraphExecute ThreadPoolDataset ThreadPoolHandle ThreadUnsafeUnigramCandidateSampler Timestamp
     TpuHandleToProtoKey UnbatchDataset UniformCandidateSampler UniqueDataset Unstage UnwrapDatasetVariant
     UpdateTaskIdAndGlobalCoreArray WeightedFlatMapDataset WholeFileReader WholeFileReaderV2 WindowDataset

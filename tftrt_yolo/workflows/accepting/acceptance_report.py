@@ -13,7 +13,7 @@ from tftrt_yolo.benchmarking.machine import Machine
 from tftrt_yolo.ground.environment import Environment
 from tftrt_yolo.ground.errors import AcceptanceError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import printable
+from tftrt_yolo.ground.text import counted, printable
 
 FILE, PAGE_FILE, EXPORTS_DIR = "report.json", "report.html", "exports"
 PASSED, FAILED, IMPOSSIBLE, NOT_RUN = "passed", "failed", "not possible here", "not run"
@@ -124,12 +124,14 @@ class AcceptanceReport:
         if built and self.is_rehearsal:
             return (
                 f"A rehearsal: this package's stand-in took TensorRT's place and computed the engines of {len(built)} "
-                f"of {len(asked)} conversions on the host; that shows the code around TensorRT at work, and nothing of "
+                f"of {counted(len(asked), 'conversion')} on the host; that shows the code around TensorRT at work, "
+                "and nothing of "
                 "TensorRT itself, its numbers or its speed."
             )
         if built:
             return (
-                f"{runtime} built engines for {len(built)} of {len(asked)} conversions on this machine; what became of "
+                f"{runtime} built engines for {len(built)} of {counted(len(asked), 'conversion')} on this machine; "
+                "what became of "
                 "saving, loading and running them stands in the rows below."
             )
         why = self.environment.why_no_engines if self.environment else "`check` did not come to an end"
@@ -141,9 +143,10 @@ class AcceptanceReport:
                 "nothing of TensorRT."
             )
         builders = " and ".join(sorted({str(row.finding.figures.get("built by", "a TensorRT")) for row in files}))
+        built = counted(len(files), "standalone engine file, which was", "standalone engine files, which were")
         return (
             f"No TensorRT engine was run on this machine, and TF-TRT built none ({why}); {builders} built "
-            f"{len(files)} standalone engine file(s), which were not run; the other rows that passed show {shown}."
+            f"{built} not run; the other rows that passed show {shown}."
         )
 
     def cell(self, step: str, task: str, precision_mode: str) -> str:
@@ -195,7 +198,7 @@ class AcceptanceReport:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts.items() if count)
         console = documents.text_console()
         console.print(f"{self.title}\n{self.headline}\n\n{self.machine}", soft_wrap=True)
-        console.print(f"{len(self.rows)} steps in {self.seconds:.0f} s: {counts}", soft_wrap=True)
+        console.print(f"{counted(len(self.rows), 'step')} in {self.seconds:.0f} s: {counts}", soft_wrap=True)
         console.print(_table(self))
         for state in (FAILED, NOT_RUN, IMPOSSIBLE):
             for words, rows in self.reasons(state).items():

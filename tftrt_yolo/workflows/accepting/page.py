@@ -7,6 +7,7 @@ It holds all that it shows, runs no script and asks nothing of the network.
 
 from collections.abc import Iterable
 
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.drawing.svg import escaped
 from tftrt_yolo.workflows.accepting.acceptance_report import (
     FAILED,
@@ -77,7 +78,7 @@ def _head(report: AcceptanceReport) -> list[str]:
     kind = "headline failed" if report.faults else "headline"
     return [
         f'<p class="{kind}">{escaped(report.headline, _MOST)}</p>',
-        f"<p><b>{len(report.rows)} steps: {escaped(counts)}.</b> {escaped(report.machine, _MOST)}; "
+        f"<p><b>{counted(len(report.rows), 'step')}: {escaped(counts)}.</b> {escaped(report.machine, _MOST)}; "
         f"{escaped(report.machine.date)}; {report.seconds:.0f} s.</p>",
         '<p class="note">Small YOLOv8 models of handwritten digits (width 0.125; 320 px, classify 64 px) that come '
         "with the package. Their speed and accuracy say that things work, and nothing of larger models.</p>",

@@ -34,7 +34,7 @@ from tftrt_yolo.ground.errors import (
 )
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.tensorrt import native_segments
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import counted, first_line
 from tftrt_yolo.predictor.predict import predict
 from tftrt_yolo.predictor.predictor import Predictor
 from tftrt_yolo.preflighting.preflight import preflight
@@ -120,10 +120,10 @@ def _evaluate_export(material: Material, export_dir: Path) -> Finding:
 
 
 def _bake(material: Material, export_dir: Path, conversion: Path, accelerator: str) -> Finding:
-    report = convert(export_dir, conversion, accelerator=accelerator, parity_images=_source(material))
-    figures = {"precision": report.precision_mode, **_parity_figures(report.parity)}
+    baked = tftrt_yolo.BakedOptions(parity_images=_source(material))
+    report = convert(export_dir, conversion, accelerator=accelerator, baked=baked)
     _check_parity(report.parity, report.precision_mode)
-    return Finding(PASSED, figures=figures)
+    return Finding(PASSED, figures={"precision": report.precision_mode, **_parity_figures(report.parity)})
 
 
 def _preflight(material: Material, export_dir: Path, precision_mode: str) -> Finding:
@@ -176,7 +176,7 @@ def _inspect(conversion: Path) -> Finding:
     report, converted = inspect(conversion), _report_of(conversion)
     if len(report.engines) != converted.engines or report.side_effects:
         raise ConversionError(
-            f"{conversion} holds {len(report.engines)} engines and {len(report.side_effects)} kinds of side effects; "
+            f"{conversion} holds {counted(len(report.engines), 'engine')}, side effects: {len(report.side_effects)}; "
             f"its conversion.json says {converted.engines} and none. Report it."
         )
     figures = {"engines": len(report.engines), "nodes inside": sum(report.engines.values())}
@@ -207,7 +207,7 @@ def _predict(material: Material, conversion: Path, pictures_dir: Path) -> Findin
         report = predict(conversion, _source(material), pictures_dir, strict=converted.engines_built)
     figures = {"images": report.num_images, "detections": report.num_detections, "backend": report.backend}
     if not report.num_detections:
-        raise ConversionError(f"It finds nothing on {report.num_images} pictures of digits ({report.backend}).")
+        raise ConversionError(f"It finds nothing on {counted(report.num_images, 'picture')} ({report.backend}).")
     return Finding(PASSED, _ran_by(converted), figures, _is_rehearsed(converted))
 
 
@@ -265,8 +265,8 @@ def _two_in_one_process(material: Material, conversions: tuple[Path, ...]) -> Fi
     figures |= {"detections": f"{len(before)} and {len(between)}"}
     if len(before) != len(after) or not (before.confidence == after.confidence).all():
         raise ConversionError(
-            f"{first.name} gives {len(after)} detections with other scores than before, when it gave {len(before)}, "
-            f"once {last.name} is loaded beside it. Report it."
+            f"{first.name} gives {counted(len(after), 'detection')} with other scores than the {len(before)} "
+            f"before, once {last.name} is loaded beside it. Report it."
         )
     return Finding(PASSED, figures=figures, is_rehearsal=any(map(_is_rehearsed, reports)))
 

@@ -1,0 +1,1 @@
+"""COCO's JSON: read as pycocotools reads it, value by value."""

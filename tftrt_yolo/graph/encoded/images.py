@@ -1,0 +1,174 @@
+"""Decoding and framing image files inside the graph, one that cannot be read beside others that can.
+
+    read = read_each(files, (640, 640), letterbox.letterbox_padded_images)
+    outputs = without_unread(predict(read.frames, read.placed), read.status)
+
+A decoder of TensorFlow's fails its whole graph. Inside a data set of one element, whose errors are ignored, it only
+leaves that empty.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tftrt_yolo.graph.encoded import bitmaps, exif, file_bytes, gif, headers
+from tftrt_yolo.graph.letterbox import LETTERBOX_SPEC, Letterbox, sizes_of
+
+Fit = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tuple[tf.Tensor, Letterbox]]
+
+_HOST = "/CPU:0"
+_TAIL_BYTES = 64
+_SHOWN_BYTES = 8
+_MARKS_OF_END = (b"\xff\xd9", b"IEND")
+
+
+class Read(NamedTuple):
+    """Files that were read.
+
+    Attributes:
+      frames: (batch, *size_hw, 3) uint8; of a file that cannot be read, any.
+      placed: Where the images lie in their frames.
+      status: (batch,) string, why a file cannot be read; empty for one that was read.
+    """
+
+    frames: tf.Tensor
+    placed: Letterbox
+    status: tf.Tensor
+
+
+def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
+    """Decodes image files, turns them upright and fits them into frames, one by one.
+
+    Args:
+      files: (batch,) string: JPEG, PNG, BMP or GIF, of which the first frame counts; or anything else.
+      size_hw: Frame height and width in pixels.
+      fit: Takes images, their sizes and size_hw to frames and the transform back, as
+        `letterbox.letterbox_padded_images`.
+
+    Returns:
+      What was read.
+    """
+    with tf.device(_HOST):
+        found = headers.look(files)
+        numbers = _packed(found)
+
+    def read_one(inputs):
+        with tf.device(_HOST):
+            image, was_read = _decoded(*inputs)
+        frames, placed = fit(image[tf.newaxis], sizes_of(image[tf.newaxis]), size_hw)
+        return frames[0], tuple(part[0] for part in placed), was_read
+
+    parts = tuple(tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in LETTERBOX_SPEC)
+    frame, was_read = tf.TensorSpec((*size_hw, 3), tf.uint8), tf.TensorSpec((), tf.bool)
+    frames, placed, were_read = tf.map_fn(read_one, (files, numbers), fn_output_signature=(frame, parts, was_read))
+    with tf.device(_HOST):
+        return Read(frames, Letterbox(*placed), _status(files, found, were_read))
+
+
+def without_unread(outputs: dict[str, tf.Tensor], status: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Takes what was found in the frames of files that were not read away.
+
+    Args:
+      outputs: Name to (batch, ...).
+      status: As of `Read`.
+
+    Returns:
+      The outputs, zeros for what was not read.
+    """
+    with tf.device(_HOST):
+        were_read = status == ""
+        is_whole = tf.reduce_all(were_read)
+
+    def blanked():
+        def blank(values):
+            kept = tf.reshape(were_read, tf.concat([tf.shape(status), tf.ones(tf.rank(values) - 1, tf.int32)], axis=0))
+            return tf.where(kept, values, tf.zeros_like(values))
+
+        return {name: blank(values) for name, values in outputs.items()}
+
+    return tf.cond(is_whole, lambda: {name: tf.identity(values) for name, values in outputs.items()}, blanked)
+
+
+def _packed(found: headers.Headers) -> tf.Tensor:
+    """What decoding needs of the headers as (batch, 6) int64: one tensor, for a loop takes time for each."""
+    numbers = [
+        found.kinds,
+        *tf.unstack(found.sizes_hw, axis=1),
+        found.orientations,
+        found.frame_ends,
+        found.flag_places,
+    ]
+    return tf.stack([tf.cast(values, tf.int64) for values in numbers], axis=1)
+
+
+def _decoded(file: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """An upright image (height, width, 3) uint8, or a pixel and false; of a file and its row of `_packed`."""
+    kind, height, width, orientation, frame_end, flag_place = tf.unstack(numbers)
+    blank = tf.zeros((1, 1, 3), tf.uint8), tf.constant(False)
+
+    def jpeg_or_png():  # and unlike decode_image it lets us ask for the accurate DCT that OpenCV uses
+        return _if_whole(lambda: tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"), blank)
+
+    def animated():
+        first = gif.alone(file, frame_end, flag_place)
+        return _if_whole(lambda: tf.io.decode_image(first, channels=3, expand_animations=False), blank)
+
+    by_kind = [lambda: blank, jpeg_or_png, lambda: (bitmaps.decode(file), tf.constant(True)), animated]
+    image, was_read = tf.switch_case(tf.cast(kind, tf.int32), by_kind)
+    shape = tf.shape(image, out_type=tf.int64)
+    was_read &= (shape[0] == height) & (shape[1] == width)  # another size was not checked
+    turned = tf.cast(tf.where(was_read, orientation, exif.UPRIGHT), tf.int32)
+    return tf.cond(was_read, lambda: exif.upright(image, turned), lambda: blank[0]), was_read
+
+
+def _if_whole(decode: Callable[[], tf.Tensor], blank: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """What a decoder gives and true; or what is given in its place.
+
+    The function that is mapped is to be small: TensorFlow prepares it anew for every file. Reducing the data set would
+    be shorter to say, and takes 8 ms a file.
+    """
+
+    def decoded(_):
+        return decode(), tf.constant(True)
+
+    one = tf.data.Dataset.from_tensors(0).map(tf.autograph.experimental.do_not_convert(decoded)).ignore_errors()
+    return one.concatenate(tf.data.Dataset.from_tensors(blank)).take(1).get_single_element()
+
+
+def _status(files: tf.Tensor, found: headers.Headers, were_read: tf.Tensor) -> tf.Tensor:
+    """Why files were not read, (batch,) string."""
+
+    def said():
+        refusals = tf.where(found.refusals == headers.FINE, headers.DAMAGED, found.refusals)
+        is_cut = (refusals == headers.DAMAGED) & ~_has_end(files)
+        refusals = tf.where(were_read, headers.FINE, tf.where(is_cut, headers.CUT_SHORT, refusals))
+        height, width = (tf.strings.as_string(side) for side in tf.unstack(found.sizes_hw, axis=1))
+        found_there = {
+            headers.NO_IMAGE: _start(files),
+            headers.SIDES: tf.strings.join([width, " pixels wide and ", height, " high"]),
+            headers.PIXELS: tf.strings.join([width, " x ", height, " pixels"]),
+        }
+        shown = tf.fill(tf.shape(files), "")
+        for refusal, text in found_there.items():
+            shown = tf.where(refusals == refusal, text, shown)
+        before, after = zip(*(text.partition("{}")[::2] for text in headers.REFUSALS), strict=True)
+        return tf.strings.join([tf.gather(before, refusals), shown, tf.gather(after, refusals)])
+
+    return tf.cond(tf.reduce_all(were_read), lambda: tf.fill(tf.shape(files), ""), said)
+
+
+def _has_end(files: tf.Tensor) -> tf.Tensor:
+    """Whether a JPEG or a PNG has its last mark, (batch,) bool; what has none counts as cut short."""
+    lengths = file_bytes.lengths_of(files)
+    tail = file_bytes.bytes_at(files, tf.maximum(lengths - _TAIL_BYTES, 0), _TAIL_BYTES)
+    return tf.reduce_any(tf.stack([file_bytes.holds(tail, mark) for mark in _MARKS_OF_END]), axis=0)
+
+
+def _start(files: tf.Tensor) -> tf.Tensor:
+    """The first bytes in hexadecimal digits, (batch,) string."""
+    lengths = file_bytes.lengths_of(files)
+    values = file_bytes.bytes_at(files, tf.zeros_like(lengths), _SHOWN_BYTES)
+    digits = tf.gather([f"{value:02x}" for value in range(256)], values)
+    kept = tf.sequence_mask(tf.minimum(lengths, _SHOWN_BYTES), _SHOWN_BYTES)
+    return tf.strings.strip(tf.strings.reduce_join(tf.where(kept, digits, ""), axis=1, separator=" "))

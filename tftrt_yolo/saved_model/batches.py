@@ -1,0 +1,138 @@
+"""Batches of any size for a function that XLA compiles once for each: filled up, cut, and the results cut back.
+
+    sizes = CompiledSizes((1, 8))                      # CompiledSizes(()) for the powers of two
+    sizes.run_by(20)                                   # (8, 8, 8): two batches of 8 and one of 4, filled up
+    predict = fill_batches(compiled, CompiledSizes((1, 8)))        # in the graph
+
+What is done here is not compiled itself, so a stream of odd batches compiles these sizes and nothing more, whoever
+runs the SavedModel.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+MOST_SIZE = 1 << 30  # the largest power of two of an int32
+_HOST = "/CPU:0"
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledSizes:
+    """The batch sizes that are compiled.
+
+    Attributes:
+      sizes: In rising order; empty for every power of two.
+    """
+
+    sizes: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """The sizes for a reader."""
+        if not self.sizes:
+            return "every power of two"
+        return f"batch size{'s' if len(self.sizes) > 1 else ''} {', '.join(map(str, self.sizes))}"
+
+    def filled(self, num_images: int) -> int:
+        """The least of the sizes that holds so many images, or the largest that there is; for none as for one."""
+        if not self.sizes:
+            return 1 << max(num_images - 1, 0).bit_length()
+        return next((size for size in self.sizes if size >= num_images), self.sizes[-1])
+
+    def run_by(self, num_images: int) -> tuple[int, ...]:
+        """The sizes in which a batch of so many images is run, one after the other."""
+        whole, rest = divmod(num_images, self.sizes[-1]) if self.sizes else (0, num_images)
+        last = (self.filled(rest),) if rest or not whole else ()
+        return self.sizes[-1:] * whole + last
+
+
+def fill_batches(compiled: Callable, sizes: CompiledSizes) -> Callable:
+    """A function of any batch around one that is only to see batches of some sizes.
+
+    Args:
+      compiled: A concrete function of tensors, nested or not, that all have the batch as their first axis; its rows do
+        not depend on each other. It gives a dictionary of such tensors.
+      sizes: The sizes.
+
+    Returns:
+      A function of the same arguments. Rows of ones are added and their results cut off; a batch above the largest size
+      is cut into several. A batch of one of the sizes goes through as it is.
+    """
+    largest = sizes.sizes[-1] if sizes.sizes else None
+
+    def run(*arguments):
+        count = _count(arguments)
+        if largest is None:
+            return _run_filled(compiled, arguments, _power_of_two(count))
+        with tf.device(_HOST):
+            fits = count <= largest
+        return tf.cond(
+            fits,
+            lambda: _run_filled(compiled, arguments, _next_size(count, sizes)),
+            lambda: _run_parts(compiled, arguments, sizes),
+        )
+
+    return run
+
+
+def _count(arguments) -> tf.Tensor:
+    """The batch: a number, int32."""
+    shape = tf.shape(tf.nest.flatten(arguments)[0])  # not on the host, or the tensor would go there to be measured
+    with tf.device(_HOST):
+        return shape[0]
+
+
+def _power_of_two(count: tf.Tensor) -> tf.Tensor:
+    """As `CompiledSizes().filled`."""
+    with tf.device(_HOST):
+        powers = tf.constant([1 << exponent for exponent in range(MOST_SIZE.bit_length())], tf.int32)
+        return powers[tf.reduce_sum(tf.cast(powers < count, tf.int32))]
+
+
+def _next_size(count: tf.Tensor, sizes: CompiledSizes) -> tf.Tensor:
+    """As `CompiledSizes.filled` of given sizes, for a batch that fits into one of them."""
+    with tf.device(_HOST):
+        known = tf.constant(sizes.sizes, tf.int32)
+        return known[tf.reduce_sum(tf.cast(known < count, tf.int32))]
+
+
+def _run_filled(compiled: Callable, arguments, size: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Runs a batch that is filled up to a size; gives the results of its own rows."""
+    count = _count(arguments)
+    with tf.device(_HOST):
+        missing = size - count
+
+    def fill(tensor):
+        margins = [(0, missing)] + [(0, 0)] * (tensor.shape.rank - 1)
+        return tf.pad(tensor, margins, constant_values=tf.ones((), tensor.dtype))  # a gain of 0 would be divided by
+
+    filled = tf.cond(
+        tf.equal(missing, 0),
+        lambda: tf.nest.map_structure(tf.identity, arguments),
+        lambda: tf.nest.map_structure(fill, arguments),
+    )
+    filled = tf.nest.map_structure(lambda one, tensor: tf.ensure_shape(one, tensor.shape), filled, arguments)
+    return {name: values[:count] for name, values in compiled(*filled).items()}
+
+
+def _run_parts(compiled: Callable, arguments, sizes: CompiledSizes) -> dict[str, tf.Tensor]:
+    """Runs a batch in parts of the largest size, of which the last is what remains, and puts their results together."""
+    count, largest = _count(arguments), sizes.sizes[-1]
+    given = compiled.structured_outputs
+    names = sorted(given)
+
+    def run_part(first, parts):
+        rows = slice(first, first + largest)
+        part = tf.nest.map_structure(lambda tensor: tensor[rows], arguments)
+        found = _run_filled(compiled, part, _next_size(_count(part), sizes))
+        index = first // largest
+        return first + largest, [array.write(index, found[name]) for array, name in zip(parts, names, strict=True)]
+
+    with tf.device(_HOST):
+        num_parts = (count + largest - 1) // largest
+    parts = [
+        tf.TensorArray(given[name].dtype, num_parts, element_shape=given[name].shape, infer_shape=False)
+        for name in names
+    ]
+    _, parts = tf.while_loop(lambda first, _: first < count, run_part, (tf.constant(0), parts), parallel_iterations=1)
+    return {name: array.concat() for name, array in zip(names, parts, strict=True)}
