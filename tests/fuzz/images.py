@@ -164,7 +164,8 @@ def _file(pictures, photos, rng):
         options |= {"save_all": True, "append_images": [image.rotate(90), image.rotate(180)]}
     if name == "WEBP":
         options |= {"lossless": bool(rng.integers(2))}
-    if name in ("AVIF", "JPEG", "PNG", "WEBP", "TIFF") and rng.random() < 0.3:
+    can_turn = name in ("JPEG", "PNG", "WEBP", "TIFF") or (name == "AVIF" and "save_all" not in options)
+    if can_turn and rng.random() < 0.3:  # Pillow's encoder of AVIF crashes of animations that are turned
         exif = PIL.Image.Exif()
         exif[0x0112] = int(rng.integers(0, 12))
         options["exif"] = exif

@@ -276,3 +276,22 @@ def test_read_ahead_keeps_what_came_before():
     with pytest.raises(OSError, match="unplugged"):
         read.extend(image_files.read_ahead(camera(), raises=False))
     assert [type(image).__name__ for _, image in read] == ["ndarray", "ImageError"]
+
+
+def test_read_ahead_bounds_what_waits(monkeypatch):
+    """Once an image is so large that several would fill the memory, one is read ahead; the results are the same."""
+    monkeypatch.setattr(image_files, "_MOST_AHEAD_BYTES", 1)
+    given = []
+
+    def paths():
+        for path in IMAGES * 2:
+            given.append(path)
+            yield path
+
+    ahead = []
+    for number, (path, image) in enumerate(image_files.read_ahead(paths())):
+        assert path == (IMAGES * 2)[number]
+        np.testing.assert_array_equal(image, read_image(path))
+        ahead.append(len(given) - number - 1)
+    assert len(ahead) == 2 * len(IMAGES)
+    assert max(ahead[-len(IMAGES) :]) <= 1
