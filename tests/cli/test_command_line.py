@@ -99,7 +99,7 @@ def test_help_lists_every_argument_with_its_description(capfd, command):
     assert cli.main([command, "--help"]) == 0
     text = capfd.readouterr().out
     options = {"tensorrt": "TensorRTOptions", "int8": "Int8Options", "data_options": "DataOptions"}
-    options["options"] = "BenchmarkOptions"
+    options |= {"options": "BenchmarkOptions", "selection": "SelectionOptions"}
     for name in inspect.signature(getattr(tftrt_yolo, command)).parameters:
         if name in options:
             for field in dataclasses.fields(getattr(tftrt_yolo, options[name])):

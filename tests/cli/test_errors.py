@@ -21,6 +21,7 @@ OPTIONS = {
     },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
+    "predict": {"selection": tftrt_yolo.SelectionOptions},
 }
 # What each command cannot do without.
 NEEDED = {
@@ -89,6 +90,10 @@ BAD = [
     ("convert", {"output_saved_model_dir": "taken"}, TAKEN),
     ("convert", {"output_saved_model_dir": "foreign", "overwrite": True}, FOREIGN),
     ("predict", {"batch_size": 0}, "<batch_size> is 0; it must be"),
+    ("predict", {"score_threshold": 2.0}, "<score_threshold> is 2.0; it must be"),
+    ("predict", {"iou_threshold": float("nan")}, "<iou_threshold> is nan; it must be"),
+    ("predict", {"max_detections": 100_001}, "<max_detections> is 100,001; it must be at most"),
+    ("predict", {"classes": ()}, "<classes> is empty; expected"),
     ("predict", {"output_dir": "taken"}, TAKEN),
     ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("inspect", {}, "nowhere is no directory"),
@@ -140,6 +145,8 @@ BAD = [
 BAD_WITH_A_MODEL = [
     ("convert", {"minimum_segment_size": 100_000}, "lower <minimum_segment_size>"),
     ("predict", {"saved_model_dir": "conversion", "strict": True}, "<strict=False> runs their native segments"),
+    ("predict", {"classes": ("cat",)}, "<classes> has 'cat'; expected indices or names of 0 (0), 1 (1)"),
+    ("predict", {"classes": (0, 10)}, "<classes> has 10; expected indices or names of 0 (0), 1 (1)"),
     ("benchmark", {"weights": "nowhere.pt"}, "<weights> is nowhere.pt, which is no file"),
     ("benchmark", {"weights": str(WEIGHTS)}, "but <saved_model_dir> was exported from"),
     ("evaluate", {"compare_to": "nowhere.pt"}, "<compare_to> is nowhere.pt, which is no file"),

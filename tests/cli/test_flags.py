@@ -6,6 +6,7 @@ import absl.flags
 import pytest
 
 import tftrt_yolo
+from tftrt_yolo.cli import help as cli_help
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.signatures import REQUIRED, arguments_of, as_keywords
@@ -66,6 +67,31 @@ def test_no_options_where_none_are_given():
             ["--saved_model_dir=a", "--output_dir=b", "--peer_python=python3", "--images=c"],
             "options",
             tftrt_yolo.BenchmarkOptions(peer_python="python3", images="c"),
+        ),
+        (
+            "predict",
+            [
+                "a",
+                "--source=b",
+                "--output_dir=c",
+                "--classes=0,traffic light,2",
+                "--score_threshold=0.5",
+                "--class_agnostic",
+            ],
+            "selection",
+            tftrt_yolo.SelectionOptions(score_threshold=0.5, classes=(0, "traffic light", 2), class_agnostic=True),
+        ),
+        (
+            "predict",
+            ["a", "--source=b", "--output_dir=c", "--classes=7"],
+            "selection",
+            tftrt_yolo.SelectionOptions(classes=(7,)),
+        ),
+        (
+            "predict",
+            ["a", "--source=b", "--output_dir=c", "--skip_unreadable"],
+            "source",
+            tftrt_yolo.SourceOptions(source="b", skip_unreadable=True),
         ),
     ],
 )
@@ -142,6 +168,32 @@ def test_the_directory_given_twice(command, others, command_line):
             r"flag 'batch_size'\. Did you mean --batch_sizes\? `tftrt-yolo convert --help`",
         ),
         (["predict", "--sorce=a"], "Did you mean --source"),
+        (["predict", "--conf=0.5"], r"flag 'conf'\. Ultralytics' conf is --score_threshold here\. `tftrt-yolo predict"),
+        (["predict", "--conf-thres=0.5"], "Ultralytics' conf-thres is --score_threshold here"),
+        (["predict", "--iou=0.5"], "Ultralytics' iou is --iou_threshold here"),
+        (["predict", "--max_det=5"], "Ultralytics' max_det is --max_detections here"),
+        (["predict", "--agnostic_nms"], "Ultralytics' agnostic_nms is --class_agnostic here"),
+        (["predict", "--model=a"], "Ultralytics' model is --saved_model_dir here"),
+        (["predict", "--weights=a"], "Ultralytics' weights is --saved_model_dir here"),
+        (["predict", "--batch=8"], "Ultralytics' batch is --batch_size here"),
+        (["predict", "--save_dir=a"], "Ultralytics' save_dir is --output_dir here"),
+        (["predict", "--project=a"], "Ultralytics' project is --output_dir here"),
+        (["predict", "--exist_ok"], "Ultralytics' exist_ok is --overwrite here"),
+        (["predict", "--imgsz=320"], r"flag 'imgsz'\. `tftrt-yolo predict --help` lists"),  # it has none
+        (["predict", "--device=0"], r"flag 'device'\. `tftrt-yolo predict --help` lists"),
+        (["export", "--model=a"], "Ultralytics' model is --weights here"),
+        (["export", "--imgsz=320"], "Ultralytics' imgsz is --image_size here"),
+        (["export", "--conf=0.5"], "Ultralytics' conf is --score_threshold here"),
+        (["convert", "--half"], "Ultralytics' half is --precision_mode here"),
+        (["convert", "--data=a.yaml"], "Ultralytics' data is --calibration_data here"),
+        (["convert", "--batch=8"], "Ultralytics' batch is --batch_sizes here"),
+        (["evaluate", "--model=a"], "Ultralytics' model is --saved_model_dir here"),
+        (["predict", "a", "conf=0.5"], r"'conf=0\.5' is no flag\. Ultralytics' conf is --score_threshold here; write "),
+        (["predict", "model=a", "conf=0.5"], r"here; write --saved_model_dir=a\."),
+        (["export", "imgsz=320"], r"here; write --image_size=320\."),
+        (["convert", "half=True"], r"here; write --precision_mode=\.\.\.\."),
+        (["predict", "source=a"], r"'source=a' is no flag; write --source=a\."),
+        (["inspect", "verbose=1"], "'verbose=1' is no flag; write --name=value"),
         (["check", "--jsn"], "Did you mean --json"),
         (["check", "--zzzzzz"], r"flag 'zzzzzz'\. `tftrt-yolo check --help` lists the known"),
     ],
@@ -149,6 +201,27 @@ def test_the_directory_given_twice(command, others, command_line):
 def test_what_cannot_be_read(command_line, message):
     with pytest.raises(absl.flags.Error, match=message):
         _keywords(*command_line)
+
+
+def test_a_directory_may_have_any_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model=a").mkdir()
+    assert _keywords("inspect", "model=a") == {"saved_model_dir": "model=a"}
+    assert _keywords("inspect", "runs/model=b") == {"saved_model_dir": "runs/model=b"}
+
+
+def test_a_config_with_ultralytics_words(tmp_path):
+    config = _config(tmp_path, "predict", {"conf": 0.5})
+    with pytest.raises(absl.flags.Error, match=r"no argument of predict\. Ultralytics' conf is score_threshold here"):
+        _keywords("predict", "a", "--source=b", "--output_dir=c", config)
+
+
+def test_every_flag_that_is_named_for_ultralytics_word_exists():
+    flags_of = {command: [row.name for row in arguments_of(getattr(tftrt_yolo, command))] for command in COMMANDS}
+    known = {name for names in flags_of.values() for name in names}
+    for word, ours in cli_help._OF_ULTRALYTICS.items():
+        assert set(ours) <= known, word
+    assert set(cli_help.OTHER_VALUES) <= set(cli_help._OF_ULTRALYTICS)
 
 
 def test_an_unknown_key_of_a_config_is_named_with_one_that_is_alike(tmp_path):

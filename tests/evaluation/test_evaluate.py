@@ -230,3 +230,83 @@ def test_the_command(tiny_export, tmp_path, capfd):
     assert captured.err.strip().startswith("tftrt-yolo evaluate: ")
     assert "000001.txt, line 1: class 12; the model has" in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("kind", ["data.yaml", "coco.json"])
+@pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
+def test_no_label_at_all(models, tmp_path, task, kind):
+    """There is no figure, in text, JSON and pictures, and neither a 0."""
+    if task == "obb" and kind == "coco.json":
+        pytest.skip("COCO's JSON has no oriented boxes")
+    data, options = data_yaml(tmp_path / "data", task, num_images=2), DataOptions()
+    for label in (tmp_path / "data" / "labels").iterdir():
+        label.write_text("")
+    if kind == "coco.json":
+        data, options = tmp_path / kind, DataOptions(images_dir=DATA / "images")
+        images = [{"id": index, "file_name": image.name} for index, image in enumerate(IMAGES[:2])]
+        categories = [{"id": index, "name": name} for index, name in NAMES.items()]
+        data.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    report = tftrt_yolo.evaluate(
+        models.exported("tiny" if task == "detect" else task), data, data_options=options, output_dir=tmp_path / "out"
+    )
+    assert (report.num_objects, report.num_backgrounds, report.classes) == (0, 2, ())
+    assert {metric.value for metric in report.models[0].metrics} == {None}
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert all(metric["value"] is None for metric in document["models"][0]["metrics"])
+    assert EvaluationReport.read(tmp_path / "out") == report
+    assert not (tmp_path / "out" / "precision_recall.png").exists()
+    name = report.models[0].metrics[0].name
+    assert report.difference(name) is None
+    assert [name, "-"] in [line.strip().rsplit(maxsplit=1) for line in str(report).splitlines()]
+
+
+def test_skipped_labels_and_notes_are_reported(tiny_export, tmp_path):
+    """In the text, in JSON, and by flags of the command line; a note says that only the count was compared."""
+    path = data_yaml(tmp_path, "detect", num_images=3, names=None, nc=10)
+    (tmp_path / "labels" / "000001.txt").write_text("12 .5 .5 .1 .1")
+    report = tftrt_yolo.evaluate(tiny_export, path, data_options=DataOptions(skip_bad_labels=True))
+    assert report.num_images == 2
+    text = str(report)
+    assert "1 bad label was skipped with its image, first " in text
+    assert "000001.txt, line 1: class 12; the model has the classes 0 to 9" in text
+    assert "note: the data set has only numbers for names of classes; that both have 10" in text
+    flags = [
+        f"--saved_model_dir={tiny_export}",
+        f"--data={path}",
+        "--skip_bad_labels",
+        f"--output_dir={tmp_path / 'out'}",
+    ]
+    assert cli.main(["evaluate", *flags]) == 0
+    written = EvaluationReport.read(tmp_path / "out")
+    assert (written.skipped_labels, written.notes) == (report.skipped_labels, report.notes)
+
+
+def test_reports_of_older_versions_are_read(tiny_export, tmp_path):
+    tftrt_yolo.evaluate(tiny_export, data_yaml(tmp_path / "data", "detect", num_images=1), output_dir=tmp_path / "out")
+    path = tmp_path / "out" / "evaluation.json"
+    document = json.loads(path.read_text())
+    for key in ("num_crowds", "skipped_labels", "notes"):
+        del document[key]
+    path.write_text(json.dumps(document))
+    assert EvaluationReport.read(path).notes == ()
+
+
+def test_figures_of_native_segments_say_so(tiny_conversion, tmp_path):
+    """Where the engines cannot run: the backend, the report and its JSON name the arithmetic."""
+    from tftrt_yolo.saved_model import load
+    from tftrt_yolo.saved_model.handle import open_saved_model
+
+    _, backend = load.load(open_saved_model(tiny_conversion), strict=False)
+    if backend.name != "TensorFlow":
+        pytest.skip("the engines run here")
+    assert backend.arithmetic == "computed in FP32, and not by TensorRT in FP16"
+    assert str(backend).endswith("; computed in FP32, and not by TensorRT in FP16")
+    path = data_yaml(tmp_path / "data", "detect", num_images=2)
+    report = tftrt_yolo.evaluate(tiny_conversion, path, output_dir=tmp_path / "out")
+    [note] = report.notes
+    name = report.models[0].name
+    assert note == f"{name} was {backend.arithmetic}; there accuracy and time may be others"
+    assert f"note: {note}" in str(report)
+    assert EvaluationReport.read(tmp_path / "out").notes == (note,)
+    found = tftrt_yolo.predict(tiny_conversion, IMAGES[0], tmp_path / "pictures")
+    assert backend.arithmetic in str(found)

@@ -47,7 +47,7 @@ def test_signatures_keep_the_contract(tiny_export):
     anchors = (320 // 8) ** 2 + (320 // 16) ** 2 + (320 // 32) ** 2
     assert signatures == {
         "serving_default": ({"images": "uint8 (?, ?, ?, 3)"}, detections),
-        "encoded": ({"image_bytes": "string (?)"}, detections),
+        "encoded": ({"image_bytes": "string (?)"}, detections | {"status": "string (?)"}),
         "padded": ({"images": "uint8 (?, ?, ?, 3)", "sizes": "int32 (?, 2)"}, detections),
         "network": (
             {"frames": "float32 (?, 320, 320, 3)"},

@@ -1,4 +1,8 @@
-"""Image files of every format and mode, damaged, through Predictor and through signature `encoded`."""
+"""Image files of every format and mode, damaged, through Predictor and through signature `encoded`.
+
+`encoded` fails for none of them: a file has a status and no detections, or Pillow's pixels where Pillow reads it, and
+the files beside it are as alone.
+"""
 
 import io
 import struct
@@ -40,15 +44,14 @@ _SUFFIXES = (
     "\n.jpg",
 )
 _FORMS = forms.forms()
+_TOLERANCE = 8  # levels: CMYK is rounded in another way, and pixels of 16 bits in a BMP are OpenCV's
 _TIFF_COMPRESSIONS = (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4")
 
 
 def _refusals():
-    import tensorflow as tf
-
     from tftrt_yolo import ImageError
 
-    return ImageError, tf.errors.InvalidArgumentError
+    return (ImageError,)
 
 
 REFUSALS = _refusals()
@@ -66,6 +69,7 @@ def prepare(folder: Path):
             tftrt_yolo.export(weights, path, image_size=64)
         signatures = tf.saved_model.load(str(path)).signatures
         predictors.append((tftrt_yolo.Predictor(path), signatures["encoded"]))
+    predictors = [(*both, _reader()) for both in predictors]
     pictures = [PIL.Image.open(path).convert("RGB").resize((96, 80)) for path in IMAGES[:8]]
     return predictors, pictures, [path.read_bytes() for path in IMAGES[:4]]
 
@@ -79,18 +83,63 @@ def case(prepared, rng: np.random.Generator, folder: Path):
         changed = change(data, rng)
         names.append(name)
         data = changed[: 8 << 20]
-    predictor, encoded = predictors[rng.integers(len(predictors))]
+    predictor, encoded, read = predictors[rng.integers(len(predictors))]
     way = rng.choice(["path", "bytes", "encoded", "encoded"])
     label = f"{kind} {'+'.join(names) or 'whole'} {way}"
     if way == "bytes":
         return label, lambda: predictor(data)
     if way == "encoded":
-        import tensorflow as tf
-
-        return label, lambda: encoded(image_bytes=tf.constant([data]))
+        return label, lambda: _beside_good_ones(encoded, read, data, photos[rng.integers(len(photos))])
     path = folder / f"image{rng.choice(_SUFFIXES)}"
     path.write_bytes(data)
     return label, lambda: predictor(path)
+
+
+def _reader():
+    """Pixels of a small frame and status, as `encoded` makes them of a file."""
+    import tensorflow as tf
+
+    from tftrt_yolo.graph import letterbox
+    from tftrt_yolo.graph.encoded.images import read_each
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+    def read(files):
+        found = read_each(files, (64, 64), letterbox.letterbox_padded_images)
+        return found.frames, found.placed.image_sizes_hw, found.status
+
+    return read
+
+
+def _beside_good_ones(encoded, read, data, photo):
+    """Asks `encoded` for a file between two good ones, and compares what is read of it with Pillow."""
+    import tensorflow as tf
+
+    outputs = {name: value.numpy() for name, value in encoded(image_bytes=tf.constant([photo, data, photo])).items()}
+    status = outputs.pop("status")
+    assert (status[0], status[2]) == (b"", b"")
+    for values in outputs.values():
+        np.testing.assert_allclose(values[0], values[2], rtol=1e-4, atol=1e-3)
+        assert not status[1] or not values[1].any()
+    if not status[1]:
+        _compare_with_pillow(read, data)
+
+
+def _compare_with_pillow(read, data):
+    import tensorflow as tf
+
+    from tftrt_yolo import ImageError
+    from tftrt_yolo.graph import letterbox
+    from tftrt_yolo.ground.files.image_files import read_image
+
+    try:
+        expected = read_image(data)
+    except ImageError:  # what Pillow finds too damaged, such as a text behind the pixels
+        return
+    frames, sizes, _ = (value.numpy() for value in read(tf.constant([data])))
+    assert tuple(sizes[0]) == expected.shape[:2]
+    frame = letterbox.letterbox_images(tf.constant(expected[None]), (64, 64))[0].numpy()
+    difference = np.abs(frames.astype(int) - frame).max()
+    assert difference <= _TOLERANCE, f"{difference} levels from Pillow's pixels"
 
 
 def _file(pictures, photos, rng):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests.conftest import IMAGES
 from tftrt_yolo.graph import crop, letterbox
+from tftrt_yolo.graph.encoded.images import read_each
 from tftrt_yolo.ground.files.image_files import read_image
 
 
@@ -87,7 +88,7 @@ def test_strips_in_one_tensor():
 
 def test_encoded_images_are_cropped():
     data = [path.read_bytes() for path in IMAGES[:3]]
-    together, _ = letterbox.decode_each(tf.constant(data), (64, 64), crop.crop_images)
+    together = read_each(tf.constant(data), (64, 64), crop.crop_images).frames
     for frame, path in zip(together, IMAGES, strict=False):
         expected = _expected(read_image(path), (64, 64))
         np.testing.assert_allclose(frame.numpy().astype(int), expected.astype(int), atol=1)

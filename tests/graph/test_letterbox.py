@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tests.conftest import IMAGES
 from tftrt_yolo.graph import letterbox
+from tftrt_yolo.graph.encoded.images import read_each
 from tftrt_yolo.ground.files.image_files import read_image
 
 pytest.importorskip("ultralytics")
@@ -76,7 +77,7 @@ def test_padded_images_are_letterboxed_as_alone():
 
 def test_encoded_images_are_decoded_as_opencv_does():
     data = [path.read_bytes() for path in IMAGES[:3]]
-    together, _ = letterbox.letterbox_encoded_images(tf.constant(data), (320, 320))
+    together = read_each(tf.constant(data), (320, 320), letterbox.letterbox_padded_images).frames
     for frame, path in zip(together, IMAGES, strict=False):
         alone, _ = letterbox.letterbox_images(tf.constant(read_image(path)[None]), (320, 320))
         np.testing.assert_allclose(frame.numpy().astype(int), alone[0].numpy().astype(int), atol=1)

@@ -44,7 +44,8 @@ def test_an_unreadable_picture_stops_the_run_or_is_listed(tiny_export, tmp_path)
     with pytest.raises(tftrt_yolo.ImageError, match=r"broken\.jpg is no image"):
         tftrt_yolo.predict(tiny_export, folder, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
-    report = tftrt_yolo.predict(tiny_export, folder, tmp_path / "out", skip_unreadable=True)
+    sources = tftrt_yolo.SourceOptions(source=folder, skip_unreadable=True)
+    report = tftrt_yolo.predict(tiny_export, sources, tmp_path / "out")
     assert report.num_images == 1
     assert "broken.jpg" in report.unreadable[0]
     assert "skipped" in str(report)
@@ -188,3 +189,39 @@ def test_the_pictures_that_are_read_are_not_deleted(tiny_export, tmp_path, sourc
     with pytest.raises(FileExistsError, match=rf"holds .*{IMAGES[0].name}, which is to be read"):
         tftrt_yolo.predict(tiny_export, str(tmp_path / source), tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / IMAGES[0].name).read_bytes() == before
+
+
+def test_thresholds_of_a_run(tiny_export, tmp_path):
+    """The files hold what the predictor gives with them, and the report says which were given."""
+    selection = tftrt_yolo.SelectionOptions(
+        score_threshold=0.05, classes=("1", 7), max_detections=2, class_agnostic=True
+    )
+    source = str(IMAGES[0].parent / "00000*.jpg")
+    report = tftrt_yolo.predict(tiny_export, source, tmp_path / "out", selection=selection)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    expected = tftrt_yolo.Predictor(tiny_export)(IMAGES[:10], **selection.asked())
+    assert [len(line["detections"]) for line in lines] == [len(found) for found in expected]
+    assert {row["class"] for line in lines for row in line["detections"]} == {1, 7}
+    assert max(len(line["detections"]) for line in lines) == 2
+    assert report.selection == {
+        "score_threshold": 0.05,
+        "max_detections": 2,
+        "classes": (1, 7),
+        "class_agnostic": True,
+    }
+    line = "  selection    score_threshold 0.05, max_detections 2, classes 1 7, class_agnostic True\n"
+    assert line in str(report)
+    plain = tftrt_yolo.predict(tiny_export, IMAGES[0], tmp_path / "plain", selection=tftrt_yolo.SelectionOptions())
+    assert plain.selection == {}
+    assert "selection" not in str(plain)
+
+
+def test_thresholds_that_cannot_be_leave_nothing_behind(tiny_export, models, tmp_path):
+    for model, asked, message in (
+        (tiny_export, {"classes": [10]}, "classes has 10; expected"),
+        (models.exported("classify"), {"score_threshold": 0.5}, "is a model for classify"),
+    ):
+        options = tftrt_yolo.SelectionOptions(**asked)
+        with pytest.raises(ValueError, match=message):
+            tftrt_yolo.predict(model, IMAGES[0], tmp_path / "out", selection=options)
+        assert not list(tmp_path.iterdir())

@@ -182,10 +182,12 @@ def _heading(report: EvaluationReport) -> list[str]:
         f"{counted(report.num_objects, 'object')}, {crowds}{report.num_backgrounds:,} without any; {report.task}, "
         f"{width} x {height} px"
     ]
-    for left_out, what in ((report.missing_images, "missing image"), (report.skipped_labels, "bad label")):
-        if left_out:
-            skipped = counted(len(left_out), f"{what} was", f"{what}s were")
-            lines.append(f"  {skipped} skipped, {left_out[0]} first")
+    if report.missing_images:
+        missing = counted(len(report.missing_images), "missing image was", "missing images were")
+        lines.append(f"  {missing} skipped, {report.missing_images[0]} first")
+    if report.skipped_labels:
+        one, several = "bad label was skipped with its image", "bad labels were skipped with their images"
+        lines.append(f"  {counted(len(report.skipped_labels), one, several)}, first {report.skipped_labels[0]}")
     lines += [f"  {model.name}: {model.backend}" for model in report.models]
     return lines + [f"  note: {note}" for note in report.notes]
 

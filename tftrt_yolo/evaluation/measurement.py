@@ -187,7 +187,7 @@ def _notes(runs: list[_Run]) -> list[str]:
     """What must be known of figures whose model computed otherwise than it was converted for."""
     computed = ((run.network.name, run.network.backend) for run in runs if isinstance(run.network.backend, Backend))
     return [
-        f"what is said of {name} was {backend.arithmetic}; accuracy and time there may be others"
+        f"{name} was {backend.arithmetic}; there accuracy and time may be others"
         for name, backend in computed
         if backend.arithmetic
     ]

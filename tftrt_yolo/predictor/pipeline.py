@@ -29,7 +29,8 @@ from tftrt_yolo.saved_model.batches import CompiledSizes
 
 _WHAT = "A Predictor"  # in the message of a forked process
 # Of one padded batch, two of which run at a time: the images and what the graph makes of them before they are frames,
-# which was measured for images of 89 megapixels.
+# which was measured for images of 89 megapixels. One image that needs more runs alone: of 179 megapixels, with 3 GB, and
+# 5 GB where it is cropped.
 _MOST_BATCH_BYTES = 1_500_000_000
 _LETTERBOX_BYTES, _CROP_BYTES = 15, 34  # a pixel of the batch
 _ALIGNMENT = 4_096  # bytes; TensorFlow takes aligned memory as it is and copies other

@@ -61,6 +61,19 @@ def _empty_webp(width, height):
     return data[:place] + bits.to_bytes(4, "little") + data[place + 4 :]
 
 
+def _jpeg_2000(**options):
+    return _file(PIL.Image.new("L", (1_100, 1_000)), "JPEG2000", no_jp2=True, **options)
+
+
+def _jpeg_2000_with(data, marker, offset, form, *values):
+    """A JPEG 2000 with other values in one of its segments."""
+    changed = bytearray(data)
+    struct.pack_into(
+        form[0] + f"{len(values)}" + form[-1], changed, data.index(struct.pack(">H", marker)) + offset, *values
+    )
+    return bytes(changed)
+
+
 def _scans(count):
     data = _file(PIL.Image.new("RGB", (64, 64)), "JPEG", progressive=True)
     last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
@@ -107,6 +120,15 @@ _ALL_ALIKE = [
     (lambda: _with_gif_blocks(b"!\xfe" + b"\x01x" * 10_000 + b"\0"), "more than 10,000 blocks before its first frame"),
     (lambda: _with_gif_blocks(b"\x01" * 20_000), "more than 10,000 blocks before its first frame"),
     (lambda: _bmp(9_000, 9_000, 1, b"\1\5\0\0" * 9_000), "more than 16,777,216 pixels in run lengths"),
+    (lambda: b"P3 9000 900 255 " + b"1 " * (8 << 20) + b"x", "more than 16,777,216 bytes of decimal digits"),
+    (
+        lambda: _jpeg_2000_with(_jpeg_2000(codeblock_size=(4, 4)), 0xFF51, 6, ">2I", 8_000, 8_000),
+        "1,048,576 code blocks",
+    ),
+    (lambda: _jpeg_2000_with(_jpeg_2000(precinct_size=(8, 8)), 0xFF51, 6, ">2I", 8_000, 8_000), "262,144 precincts"),
+    (lambda: _jpeg_2000_with(_jpeg_2000(), 0xFF52, 6, ">H", 257), "more than 256 layers"),
+    (lambda: _jpeg_2000_with(_jpeg_2000(), 0xFF51, 22, ">2I", 1, 1), "more than 65,535 tiles"),
+    (lambda: _jpeg_2000_with(_jpeg_2000(), 0xFF51, 6, ">2I", 9_000, 9_000, 0, 0, 9_000, 9_000), "pixels in a tile"),
     # numbers that are taken at their word
     (lambda: _tags(60_000, 1 << 20), "it has tags of 62,914,560,000 bytes in a file of 1,768,"),
     (lambda: _JPEG[:2] + _segment(b"Exif\0\0" + _tags(4_000, 2_000)) + _JPEG[2:], "it has tags of 8,000,000 bytes"),
@@ -125,7 +147,7 @@ _ALL_ALIKE = [
 def test_files_that_ask_for_too_much(number):
     make, message = _ALL_ALIKE[number]
     data = make()
-    assert len(data) < 5 << 20
+    assert len(data) < 20 << 20
     with pytest.raises(ImageError, match=message) as raised:
         read_image(data)
     assert str(raised.value).isprintable()

@@ -121,6 +121,11 @@ def _rename_input(meta_graph):
     del inputs["sizes"]
 
 
+def _copy_status(meta_graph):
+    status = meta_graph.signature_def["encoded"].outputs["status"]
+    meta_graph.signature_def["padded"].outputs["status"].CopyFrom(status)
+
+
 GRAPHS = [
     (
         _signature("network", "inputs", "frames", _resize(0, 1)),
@@ -143,6 +148,14 @@ GRAPHS = [
     (_signature("network", "outputs", "scores", _resize(2, -1)), "whose axis 2 is ?. In metadata.yaml the number of"),
     (_signature("padded", "outputs", "classes", _set_type), "has output classes of signature `padded` double (?, 300)"),
     (_signature("padded", "outputs", "boxes", _resize(2, 5)), "is float (?, 300, 5), whose axis 2 is 5. Expected 4"),
+    (
+        _signature("encoded", "outputs", "status", _set_type),
+        "has output status of signature `encoded` double (?). Expec",
+    ),
+    (
+        _copy_status,
+        "the outputs of signature `padded` are boxes, classes, num_detections, scores, status. Expected boxes",
+    ),
     (_rename_input, r"the inputs of signature `padded` are \x1b[31m, images, without sizes. Expected images, sizes"),
 ]
 
@@ -150,6 +163,26 @@ GRAPHS = [
 @pytest.mark.parametrize(("change", "message"), GRAPHS, ids=[message[:40] for _, message in GRAPHS])
 def test_a_signature_of_another_form(tiny_export, tmp_path, change, message):
     assert message in _refusal(edit_graph(copied(tiny_export, tmp_path), change))
+
+
+def test_an_export_of_a_version_without_status(tiny_export, tmp_path):
+    """Its `encoded` gave no status; it still loads, converts and predicts."""
+
+    loaded = tf.saved_model.load(str(tiny_export))
+    encoded = loaded.signatures["encoded"]
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def without_status(image_bytes):
+        outputs = encoded(image_bytes=image_bytes)
+        return {name: values for name, values in outputs.items() if name != "status"}
+
+    model, root = copied(tiny_export, tmp_path), tf.Module()
+    root.loaded = loaded
+    signatures = {key: loaded.signatures[key] for key in ("serving_default", "padded", "network")}
+    tf.saved_model.save(root, str(model), signatures=signatures | {"encoded": without_status})
+    renew_digests(model)
+    assert "status" not in tftrt_yolo.inspect(model).signatures["encoded"][1]
+    assert len(tftrt_yolo.Predictor(model)([IMAGES[0]])[0]) == len(tftrt_yolo.Predictor(tiny_export)([IMAGES[0]])[0])
 
 
 def test_a_signature_that_does_not_say_what_its_function_gives(tiny_export, tmp_path):

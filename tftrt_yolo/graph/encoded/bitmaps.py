@@ -30,8 +30,8 @@ def of_headers(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
       head: (batch, HEADER_BYTES) int32, the first bytes.
 
     Returns:
-      (batch, 2) int64, height and width in pixels; (batch,) int64, how long the file must be; and (batch,) bool, whether
-      it is a kind that `decode` does not read: run lengths, JPEG or PNG inside, other masks, other bits.
+      (batch, 2) int64, height and width in pixels; (batch,) int64, how long the file must be; and (batch,) bool,
+      whether it is a kind that `decode` does not read: run lengths, JPEG or PNG inside, other masks, other bits.
     """
     is_old, width, height, bits, compression = _fields(head)
     masks = tf.stack([file_bytes.number(head[:, place : place + 4]) for place in (54, 58, 62)], axis=-1)

@@ -73,13 +73,15 @@ class Headers(NamedTuple):
       sizes_hw: (batch, 2) int64, height and width in pixels as they are stored, as far as they are known.
       orientations: (batch,) int32, EXIF's.
       refusals: (batch,) int32, an index of REFUSALS.
-      flag_places: (batch,) int64, as of `gif.Frames`.
+      frame_ends: (batch,) int64, as `ends` of `gif.Frames`.
+      flag_places: (batch,) int64, as there.
     """
 
     kinds: tf.Tensor
     sizes_hw: tf.Tensor
     orientations: tf.Tensor
     refusals: tf.Tensor
+    frame_ends: tf.Tensor
     flag_places: tf.Tensor
 
 
@@ -91,6 +93,7 @@ class _Others(NamedTuple):
     exif_places: tf.Tensor
     exif_ends: tf.Tensor
     refusals: tf.Tensor
+    frame_ends: tf.Tensor
     flag_places: tf.Tensor
 
 
@@ -119,6 +122,7 @@ def look(files: tf.Tensor) -> Headers:
             files, tf.maximum(found.exif_places, others.exif_places), tf.maximum(found.exif_ends, others.exif_ends)
         ),
         refusals=refusals,
+        frame_ends=others.frame_ends,
         flag_places=others.flag_places,
     )
 
@@ -134,7 +138,7 @@ def _none(files: tf.Tensor) -> _Others:
     """Of a batch without others."""
     zeros = tf.zeros_like(file_bytes.lengths_of(files))
     places = tf.cast(zeros, tf.int64)
-    return _Others(zeros, tf.stack([places, places], axis=-1), places, places, zeros, places)
+    return _Others(zeros, tf.stack([places, places], axis=-1), places, places, zeros, places, places)
 
 
 def _others(files: tf.Tensor, is_jpeg: tf.Tensor) -> _Others:
@@ -147,7 +151,7 @@ def _others(files: tf.Tensor, is_jpeg: tf.Tensor) -> _Others:
     exif_places, exif_ends = png.exif(files, is_png)
     frames = gif.first_frames(files, is_gif)
     bitmap_sizes, ends, is_other_bitmap = bitmaps.of_headers(head)
-    is_cut = is_bmp & (ends > tf.cast(file_bytes.lengths_of(files), tf.int64))
+    is_cut = is_gif & (frames.ends == 0) | is_bmp & (ends > tf.cast(file_bytes.lengths_of(files), tf.int64))
     sizes = tf.where(is_gif[:, tf.newaxis], frames.sizes_hw, bitmap_sizes)
     refusals = tf.where(kinds == NOT_READ, _stranger(files, head), FINE)
     refusals = tf.where(is_cut, CUT_SHORT, refusals)
@@ -155,7 +159,7 @@ def _others(files: tf.Tensor, is_jpeg: tf.Tensor) -> _Others:
     return _Others(
         kinds,
         tf.where(is_png[:, tf.newaxis], png.sizes_hw(head), sizes),
-        *(exif_places, exif_ends, refusals, frames.flag_places),
+        *(exif_places, exif_ends, refusals, frames.ends, frames.flag_places),
     )
 
 

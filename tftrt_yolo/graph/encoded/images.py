@@ -51,6 +51,7 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
     """
     with tf.device(_HOST):
         found = headers.look(files)
+        numbers = _packed(found)
 
     def read_one(inputs):
         with tf.device(_HOST):
@@ -60,7 +61,7 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
 
     parts = tuple(tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in LETTERBOX_SPEC)
     frame, was_read = tf.TensorSpec((*size_hw, 3), tf.uint8), tf.TensorSpec((), tf.bool)
-    frames, placed, were_read = tf.map_fn(read_one, (files, found), fn_output_signature=(frame, parts, was_read))
+    frames, placed, were_read = tf.map_fn(read_one, (files, numbers), fn_output_signature=(frame, parts, was_read))
     with tf.device(_HOST):
         return Read(frames, Letterbox(*placed), _status(files, found, were_read))
 
@@ -89,29 +90,43 @@ def without_unread(outputs: dict[str, tf.Tensor], status: tf.Tensor) -> dict[str
     return tf.cond(is_whole, lambda: {name: tf.identity(values) for name, values in outputs.items()}, blanked)
 
 
-def _decoded(file: tf.Tensor, header: headers.Headers) -> tuple[tf.Tensor, tf.Tensor]:
-    """An upright image (height, width, 3) uint8, or a pixel and false."""
+def _packed(found: headers.Headers) -> tf.Tensor:
+    """What decoding needs of the headers as (batch, 6) int64: one tensor, for a loop takes time for each."""
+    numbers = [
+        found.kinds,
+        *tf.unstack(found.sizes_hw, axis=1),
+        found.orientations,
+        found.frame_ends,
+        found.flag_places,
+    ]
+    return tf.stack([tf.cast(values, tf.int64) for values in numbers], axis=1)
+
+
+def _decoded(file: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """An upright image (height, width, 3) uint8, or a pixel and false; of a file and its row of `_packed`."""
+    kind, height, width, orientation, frame_end, flag_place = tf.unstack(numbers)
     blank = tf.zeros((1, 1, 3), tf.uint8), tf.constant(False)
 
     def jpeg_or_png():  # and unlike decode_image it lets us ask for the accurate DCT that OpenCV uses
         return _if_whole(lambda: tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"), blank)
 
     def animated():
-        opaque = gif.without_transparency(file, header.flag_places)
-        return _if_whole(lambda: tf.io.decode_image(opaque, channels=3, expand_animations=False), blank)
+        first = gif.alone(file, frame_end, flag_place)
+        return _if_whole(lambda: tf.io.decode_image(first, channels=3, expand_animations=False), blank)
 
     by_kind = [lambda: blank, jpeg_or_png, lambda: (bitmaps.decode(file), tf.constant(True)), animated]
-    image, was_read = tf.switch_case(header.kinds, by_kind)
-    size = tf.cast(tf.shape(image)[:2], tf.int64)
-    was_read &= tf.reduce_all(size == header.sizes_hw)  # which was checked
-    return exif.upright(image, tf.where(was_read, header.orientations, exif.UPRIGHT)), was_read
+    image, was_read = tf.switch_case(tf.cast(kind, tf.int32), by_kind)
+    shape = tf.shape(image, out_type=tf.int64)
+    was_read &= (shape[0] == height) & (shape[1] == width)  # another size was not checked
+    turned = tf.cast(tf.where(was_read, orientation, exif.UPRIGHT), tf.int32)
+    return tf.cond(was_read, lambda: exif.upright(image, turned), lambda: blank[0]), was_read
 
 
 def _if_whole(decode: Callable[[], tf.Tensor], blank: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """What a decoder gives and true; or what is given in its place.
 
-    The function that is mapped is to be small: TensorFlow prepares it anew for every file. Reducing the data set would be
-    shorter to say, and takes 8 ms a file.
+    The function that is mapped is to be small: TensorFlow prepares it anew for every file. Reducing the data set would
+    be shorter to say, and takes 8 ms a file.
     """
 
     def decoded(_):

@@ -20,10 +20,19 @@ _MOST_EXIF_BYTES = 1 << 20
 _MOST_VALUES = 1_000_000  # of a TIFF's tag; there may be a strip for each of 65,535 rows
 _MOST_TILE_PIXELS = 1 << 26
 _MOST_RUN_LENGTH_BYTES, _MOST_RUN_LENGTH_PIXELS = 16 << 20, 1 << 24  # of a BMP; Pillow decodes these in Python
+_MOST_LAYERS, _MOST_TILES, _MOST_TILE_PARTS = 256, 65_535, 100_000  # of a JPEG 2000
+_MOST_CODE_BLOCKS, _MOST_PRECINCTS = 1 << 20, 1 << 18  # of one of its channels; a decoder keeps books of each
 _MOST_DIGITS_BYTES = 16 << 20  # of a PPM in decimal digits, which Pillow reads in Python
 
 # The next marker of a JPEG; in compressed data FF stands before 00 or a restart marker (D0 to D7).
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SIZE_OF_2000, _TILE_PART, _START_OF_DATA, _STYLE, _STYLE_OF_CHANNEL = (
+    b"\xff\x4f\xff\x51",
+    0xFF90,
+    0xFF93,
+    0xFF52,
+    0xFF53,
+)
 _START, _END, _SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTE_TYPES = (1, 2, 6, 7)  # kept as they are, not as a number each
@@ -43,7 +52,7 @@ def check(data: bytes, file_format: str) -> None:
     """
     check_of = {
         **{"BMP": _check_bmp, "GIF": _check_gif, "JPEG": _check_jpeg, "PNG": _check_png, "PPM": _check_ppm},
-        "TIFF": check_tiff,
+        **{"JPEG2000": _check_jpeg_2000, "TIFF": check_tiff},
     }
     if file_format in check_of:
         try:
@@ -125,6 +134,52 @@ def _check_png(data: bytes) -> None:
             return
         place += 12 + struct.unpack_from(">I", data, place)[0]
     raise ValueError(f"has more than {_MOST_CHUNKS:,} chunks")
+
+
+def _check_jpeg_2000(data: bytes) -> None:
+    """Tiles, layers, and the parts that a decoder keeps books of: code blocks and precincts.
+
+    Source: ISO/IEC 15444-1, annex A.
+    """
+    place = data.find(_SIZE_OF_2000) + 2
+    if place < 2:
+        return
+    length, right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">H2x6I", data, place + 2)
+    [num_channels] = struct.unpack_from(">H", data, place + 38)
+    width, height = max(right - left, 1), max(bottom - top, 1)
+    tile_hw = min(max(tile_height, 1), height), min(max(tile_width, 1), width)
+    _limit(tile_hw[0] * tile_hw[1], _MOST_TILE_PIXELS, "pixels in a tile")
+    _limit(-(-height // tile_hw[0]) * -(-width // tile_hw[1]), _MOST_TILES, "tiles")
+    place, tile_end = place + 2 + length, len(data)
+    for _ in range(_MOST_TILE_PARTS):
+        marker, length = struct.unpack_from(">HH", data, place)
+        if marker == _TILE_PART:
+            [tile_bytes] = struct.unpack_from(">I", data, place + 6)
+            tile_end = place + tile_bytes if tile_bytes else len(data)
+        elif marker == _START_OF_DATA:
+            place = tile_end
+            continue
+        elif marker in (_STYLE, _STYLE_OF_CHANNEL):
+            start = place + (9 if marker == _STYLE else 6 if num_channels < 257 else 7)
+            if marker == _STYLE:
+                _limit(struct.unpack_from(">H", data, place + 6)[0], _MOST_LAYERS, "layers")
+            has_precincts = bool(data[place + 4 if marker == _STYLE else start - 1] & 1)
+            _check_style(data, start, (height, width), has_precincts=has_precincts)
+        elif marker < 0xFF00:
+            return
+        place += 2 + length
+    raise ValueError(f"has more than {_MOST_TILE_PARTS:,} parts of tiles")
+
+
+def _check_style(data: bytes, place: int, size_hw: tuple[int, int], *, has_precincts: bool) -> None:
+    """Counts code blocks and precincts by their sides: the number of levels, then logarithms."""
+    (height, width), (num_levels, block_width, block_height) = size_hw, data[place : place + 3]
+    _limit(height * width >> min(block_width + block_height + 4, 12), _MOST_CODE_BLOCKS, "code blocks")
+    precincts = data[place + 5 : place + 6 + num_levels] if has_precincts else b""
+    count = 0
+    for level, sides in enumerate(reversed(precincts)):  # the largest picture first, each of half the other's sides
+        count += -(-height >> level + (sides >> 4)) * -(-width >> level + (sides & 15))
+        _limit(count, _MOST_PRECINCTS, "precincts")
 
 
 def _check_ppm(data: bytes) -> None:

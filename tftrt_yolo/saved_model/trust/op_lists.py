@@ -3,9 +3,9 @@
     op_lists.HARMLESS, op_lists.SIDE_EFFECTS
 
 The rule: an op that its definition calls stateful has side effects unless it stands in HARMLESS: variables, control
-flow, random numbers, checks, tables and arrays in memory, a data set of one tensor. So do the others in SIDE_EFFECTS,
-which are not called stateful and read files, end the process, call Python, write through debuggers, or belong to data
-sets and machines that no SavedModel of ours has. TRTEngineOp, which this TensorFlow may not know, runs TensorRT.
+flow, random numbers, checks, tables and arrays in memory. So do the others in SIDE_EFFECTS, which are not called
+stateful and read files, end the process, call Python, write through debuggers, or belong to data sets and machines that
+no SavedModel of ours has. TRTEngineOp, which this TensorFlow may not know, runs TensorRT.
 
 A test goes through the registry of the installed TensorFlow, 2.17.1 when these were written, and fails when a stateful
 op or one with a telling name is in neither.
