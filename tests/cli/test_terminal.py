@@ -55,13 +55,26 @@ with terminal.progress_of("benchmark", function) as callback:
 """
 
 
-def test_progress_on_a_terminal():
-    """Its markup is not taken for rich's, either."""
+_STAGES = """
+import sys, time
+import tftrt_yolo
+from tftrt_yolo.cli import terminal
+from tftrt_yolo.ground import stages
+
+with terminal.progress_of("export", tftrt_yolo.export) as callback:
+    callback["on_progress"](2, 5)
+    stages.enter(sys.argv[1])
+    time.sleep(1.5)
+"""
+
+
+def _on_a_terminal(code):
+    """What a terminal is shown; _EVIL is the code's argument."""
     pty = pytest.importorskip("pty")
     mine, theirs = pty.openpty()
     evil = _EVIL.replace("\udc80", "")
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "200"}
-    process = subprocess.Popen([sys.executable, "-c", _LINE, evil], stderr=theirs, env=environment)
+    process = subprocess.Popen([sys.executable, "-c", code, evil], stderr=theirs, env=environment)
     os.close(theirs)
     shown = b""
     while True:
@@ -71,7 +84,25 @@ def test_progress_on_a_terminal():
             break
     os.close(mine)
     assert process.wait() == 0
-    assert _PLAIN.replace(r"\udc80", "") in shown.decode()
+    return shown.decode()
+
+
+def test_progress_on_a_terminal():
+    """Its markup is not taken for rich's, either."""
+    assert _PLAIN.replace(r"\udc80", "") in _on_a_terminal(_LINE)
+
+
+def test_stages_on_a_terminal():
+    """With how many are done, and the seconds."""
+    shown = _on_a_terminal(_STAGES)
+    assert f"export: {_PLAIN}".replace(r"\udc80", "") in shown
+    assert "2/5" in shown
+    assert "0:00:01" in shown
+
+
+def test_nothing_of_it_in_a_pipe():
+    result = subprocess.run([sys.executable, "-c", _STAGES, "x"], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("", "")
 
 
 def test_what_native_code_writes():

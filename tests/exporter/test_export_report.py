@@ -103,7 +103,7 @@ def test_what_is_no_file(tiny_export, tmp_path, kind):
 def test_a_strange_size_in_the_metadata(tiny_export, tmp_path, value):
     model = edits.copied(tiny_export, tmp_path)
     edits.edit_metadata(model, lambda document: document["tftrt_yolo"].update(trained_size_hw=value))
-    with pytest.raises(SavedModelError, match="has 'trained_size_hw': .*; expected 2 whole numbers from 1 to 16,384"):
+    with pytest.raises(SavedModelError, match=r"has 'trained_size_hw': .*; expected 2 whole numbers from 1 to 16,384"):
         tftrt_yolo.inspect(model)
 
 
