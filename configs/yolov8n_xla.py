@@ -1,7 +1,8 @@
 """YOLOv8n at 640 px in FP16 under XLA, for GPUs without TensorRT.
 
 Weights: the official checkpoint yolov8n.pt (COCO, 80 classes, mAP50-95 37.3 by Ultralytics).
-Expected: all 71 convolutions and products in FP16, compiled for batches of 1 and 8; every detection of the export found again on parity_images.
+Expected: all 71 convolutions and products in FP16, compiled for batches of 1 and 8; every detection of the export found
+again on parity_images.
 
     tftrt-yolo export --config=configs/yolov8n_xla.py
     tftrt-yolo convert --config=configs/yolov8n_xla.py --parity_images=photos
