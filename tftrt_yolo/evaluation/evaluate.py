@@ -11,8 +11,9 @@ How its figures differ from those of Ultralytics' validator, although both selec
 - Frames are letterboxed as the SavedModel and Ultralytics' predict do it; its validator rounds the sides of the scaled
   image up where these round to the nearest pixel. On 40 images that is worth up to 0.008.
 - COCO's rules take the mean precision at 101 recalls, Ultralytics the area under lines between them: up to 0.002.
-- Masks are compared at the image's resolution and not at a quarter of the frame's, and labelled masks that overlap do
-  not cut pieces out of each other: 0.01 for objects of 30 pixels.
+- Masks are compared at the image's resolution and not at a quarter of the frame's, and labelled polygons are drawn by
+  COCO's rule and not by OpenCV's, which counts the outline in. For objects of 30 pixels the first is worth 0.04 to 0.06
+  more and the second as much less; what is left of both depends on the data (docs/pages/accuracy.md).
 - Boxes are clipped to the image. Objects without a visible keypoint are ignored, as COCO does, and not counted as
   missed.
 
@@ -58,7 +59,7 @@ def evaluate(
     Args:
       saved_model_dir: A SavedModel that `export` or `convert` wrote.
       data: An Ultralytics data.yaml; a COCO JSON of instances or person keypoints; for classify a folder of class
-        folders. Paths in a data.yaml count from its own folder.
+        folders. Paths in a data.yaml count from its own folder; what Ultralytics and pycocotools take is taken.
       data_options: What of the data is measured on.
       output_dir: Directory to write: evaluation.json, precision_recall.png and confusion_matrix.png; none to write
         nothing.
@@ -69,13 +70,15 @@ def evaluate(
       on_progress: Called with the images that are done and the number of images.
 
     Returns:
-      The figures, over all and class by class, with the time an image.
+      The figures, over all and class by class, with the time an image; None where no label says what is right. Its
+      notes say how the data was taken, and what a model computed where that is not what it was converted for.
 
     Raises:
       ValueError: If an argument is out of its range, or compare_to is of another task or other classes.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
-      DatasetError: If the data set is missing, damaged or empty, does not fit the model, or images are missing.
+      DatasetError: If the data set is missing, damaged or empty, does not fit the model, or images are missing or labels
+        bad that are not to be skipped.
       ImageError: If an image cannot be read.
       CheckpointError: If compare_to cannot be used.
       EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.

@@ -22,6 +22,7 @@ from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.text import shown, sides
+from tftrt_yolo.saved_model import arithmetic
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork, prepare_ahead
@@ -84,6 +85,8 @@ def measure(
         runs = [_Run(resources.enter_context(network), spec) for network in loaded]
         waiting = _run_all(runs, dataset, handle.metadata, batch_size, on_progress or (lambda done, total: None))
     report = _report(runs, dataset, spec, handle.metadata, waiting)
+    notes = (*report.notes, *_notes(handle, runs[0].network.backend, batch_size))
+    report = dataclasses.replace(report, notes=notes)
     return Measured(report, spec.names, runs[0].curves, runs[0].scores.confusion)
 
 
@@ -166,7 +169,7 @@ def _report(
         num_crowds=sum(len(example.truth) - example.truth.num_objects for example in dataset.examples),
         missing_images=dataset.missing,
         skipped_labels=dataset.skipped_labels,
-        notes=(*dataset.notes, *_size_notes(metadata), *_notes(runs)),
+        notes=(*dataset.notes, *_size_notes(metadata)),
         classes=_count_classes(dataset, spec),
         models=tuple(results),
     )
@@ -183,14 +186,12 @@ def _size_notes(metadata: Metadata) -> list[str]:
     ]
 
 
-def _notes(runs: list[_Run]) -> list[str]:
+def _notes(handle: SavedModelHandle, backend: Backend, batch_size: int) -> list[str]:
     """What must be known of figures whose model computed otherwise than it was converted for."""
-    computed = ((run.network.name, run.network.backend) for run in runs if isinstance(run.network.backend, Backend))
-    return [
-        f"{name} was {backend.arithmetic}; there accuracy and time may be others"
-        for name, backend in computed
-        if backend.arithmetic
-    ]
+    computed = backend.arithmetic
+    if not computed and handle.conversion is not None and "TensorRT" in backend.name:
+        computed = arithmetic.of_batch(handle.conversion, batch_size)
+    return [f"{handle.directory.name} was {computed}; there accuracy and time may be others"] if computed else []
 
 
 def _count_classes(dataset: Dataset, spec: LabelSpec) -> tuple[ClassCount, ...]:

@@ -58,3 +58,26 @@ def of_baked(conversion: Mapping, device: str) -> str:
     if precision_mode == "BF16" and not environment.bfloat16_flags():
         return "computed in BF16 without instructions for it, which this CPU lacks: slower, and rounded at other places"
     return ""
+
+
+def of_batch(conversion: Mapping | None, batch_size: int) -> str:
+    """What TF-TRT computes of batches that its built engines have no profile for.
+
+    Args:
+      conversion: conversion.json; None of an export.
+      batch_size: Images a batch.
+
+    Returns:
+      Half a sentence; empty where the engines take it, or none were built.
+    """
+    sizes = (conversion or {}).get("batch_sizes")
+    is_list = isinstance(sizes, (list, tuple)) and sizes and all(isinstance(size, int) for size in sizes)
+    if not is_list or not conversion.get("engines_built"):
+        return ""
+    is_exact = conversion.get("dynamic_shape_profile_strategy") == "Optimal"
+    if batch_size in sizes or (not is_exact and min(sizes) <= batch_size <= max(sizes)):
+        return ""
+    return (
+        f"computed in native segments, in FP32, for batches of {batch_size}: the engines are built for batch sizes "
+        f"{', '.join(map(str, sizes))}"
+    )
