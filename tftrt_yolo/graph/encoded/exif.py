@@ -28,15 +28,6 @@ def orientations(files: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.Ten
     Returns:
       (batch,) int32: 1 to 8, and 1 where there is none or it is damaged.
     """
-
-    def found():
-        return tf.where(places > 0, _orientations(files, places, ends), UPRIGHT)
-
-    return tf.cond(tf.reduce_any(places > 0), found, lambda: tf.fill(tf.shape(places), UPRIGHT))
-
-
-def _orientations(files: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
-    """As `orientations`, of files that have EXIF."""
     header = file_bytes.bytes_at(files, places, _HEADER_BYTES)
     is_little = file_bytes.starts_with(header, b"II*\0")
     is_tiff = is_little | file_bytes.starts_with(header, b"MM\0*")
@@ -60,7 +51,14 @@ def _orientations(files: tf.Tensor, places: tf.Tensor, ends: tf.Tensor) -> tf.Te
     value, kind = tf.gather(entries[..., 8:12], first, batch_dims=1), tf.gather(is_short, first, batch_dims=1)
     short = file_bytes.number(value[:, :2], is_little=is_little)
     turned = tf.where(kind, short, file_bytes.number(value, is_little=is_little))
-    is_known = is_tiff & (offsets >= _HEADER_BYTES) & tf.reduce_any(is_it, axis=1) & (turned >= 1) & (turned <= 8)
+    is_known = (
+        (places > 0)
+        & is_tiff
+        & (offsets >= _HEADER_BYTES)
+        & tf.reduce_any(is_it, axis=1)
+        & (turned >= 1)
+        & (turned <= 8)
+    )
     return tf.cast(tf.where(is_known, turned, UPRIGHT), tf.int32)
 
 

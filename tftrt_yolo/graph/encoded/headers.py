@@ -118,13 +118,22 @@ def look(files: tf.Tensor) -> Headers:
     return Headers(
         kinds=tf.where(refusals == FINE, tf.where(is_jpeg, JPEG_OR_PNG, others.kinds), NOT_READ),
         sizes_hw=sizes,
-        orientations=exif.orientations(
-            files, tf.maximum(found.exif_places, others.exif_places), tf.maximum(found.exif_ends, others.exif_ends)
-        ),
+        orientations=_orientations(files, found.exif_places, others),
         refusals=refusals,
         frame_ends=others.frame_ends,
         flag_places=others.flag_places,
     )
+
+
+def _orientations(files: tf.Tensor, segments: tf.Tensor, others: _Others) -> tf.Tensor:
+    """EXIF's orientations, of JPEG files by the places of their segments."""
+
+    def found():
+        places, ends = jpeg.exif(files, segments)
+        return exif.orientations(files, tf.maximum(places, others.exif_places), tf.maximum(ends, others.exif_ends))
+
+    has_any = tf.reduce_any(tf.maximum(segments, others.exif_places) > 0)
+    return tf.cond(has_any, found, lambda: tf.fill(tf.shape(files), exif.UPRIGHT))
 
 
 def _of_sizes(sizes_hw: tf.Tensor) -> tf.Tensor:
