@@ -76,8 +76,8 @@ def evaluate(
       ValueError: If an argument is out of its range, or compare_to is of another task or other classes.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
-      DatasetError: If the data set is missing, damaged or empty, does not fit the model, or images are missing or labels
-        bad that are not to be skipped.
+      DatasetError: If the data set is missing, damaged or empty, does not fit the model, or images are missing or
+        labels bad that are not to be skipped.
       ImageError: If an image cannot be read.
       CheckpointError: If compare_to cannot be used.
       EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.
