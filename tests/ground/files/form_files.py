@@ -27,9 +27,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(
-    array: np.ndarray, *, bits: int = 8, colour: int = 2, is_interlaced: bool = False, chunks: tuple = ()
-) -> bytes:
+def png(array: np.ndarray, *, bits: int = 8, colour: int = 2, is_interlaced: bool = False, chunks: tuple = ()) -> bytes:
     """A PNG.
 
     Args:
@@ -190,7 +188,9 @@ def bmp(
 def run_lengths(indices: np.ndarray, bits: int) -> bytes:
     """The pixels of a BMP in run lengths of 8 or 4 bits, a run for each pixel, the last row first."""
     value = {8: lambda index: index, 4: lambda index: index << 4 | index}[bits]
-    return b"".join(b"".join(bytes([1, value(int(index))]) for index in row) + b"\0\0" for row in indices[::-1]) + b"\0\1"
+    return (
+        b"".join(b"".join(bytes([1, value(int(index))]) for index in row) + b"\0\0" for row in indices[::-1]) + b"\0\1"
+    )
 
 
 def segment(data: bytes, marker: int = 0xE1) -> bytes:

@@ -134,7 +134,9 @@ def _png():
         kind = " interlaced" if is_interlaced else ""
         for bits in (1, 2, 4):
             yield Form(
-                f"png grey {bits} bit{kind}", ".png", png(_GREY >> (8 - bits), bits=bits, colour=0, is_interlaced=is_interlaced)
+                f"png grey {bits} bit{kind}",
+                ".png",
+                png(_GREY >> (8 - bits), bits=bits, colour=0, is_interlaced=is_interlaced),
             )
         yield Form(f"png grey 8 bit{kind}", ".png", png(_GREY, colour=0, is_interlaced=is_interlaced))
         yield Form(f"png grey 16 bit{kind}", ".png", png(_DEEP, bits=16, colour=0, is_interlaced=is_interlaced))
@@ -178,7 +180,9 @@ def _bmp():
         kind = " top down" if is_top_down else ""
         for bits in (1, 4):
             indices, palette = _INDICES % (1 << bits), _COLOURS[: 1 << bits]
-            yield Form(f"bmp {bits} bit{kind}", ".bmp", bmp(indices, bits=bits, palette=palette, is_top_down=is_top_down))
+            yield Form(
+                f"bmp {bits} bit{kind}", ".bmp", bmp(indices, bits=bits, palette=palette, is_top_down=is_top_down)
+            )
         wide = np.tile(_COLOURS, (16, 1))
         yield Form(f"bmp 8 bit{kind}", ".bmp", bmp(_INDICES, bits=8, palette=wide, is_top_down=is_top_down))
         yield Form(f"bmp 24 bit{kind}", ".bmp", bmp(_ARRAY[..., ::-1], bits=24, is_top_down=is_top_down))
