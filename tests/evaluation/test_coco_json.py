@@ -168,8 +168,18 @@ def test_no_label_at_all(tmp_path, task):
 
 def test_crowds_are_no_objects(tmp_path):
     dataset = _open(tmp_path, _document(annotations=_CROWD), "segment")
-    assert str(dataset).endswith("2 images, 1 objects, 1 backgrounds")
+    assert str(dataset).endswith("2 images, 1 object, 1 background")
     assert dataset.examples[0].truth.num_objects == 1
+
+
+def test_runs_of_floating_point_numbers(tmp_path):
+    """As pycocotools takes them, which makes an array of whole numbers of them; what is no length stays refused."""
+    for counts, expected in (([2_000, 4_000, 14_000], 1), ([2_000.0, 4_000.0, 14_000.0], 1), ([2_000.5, 17_999.5], 0)):
+        document = _document(annotations={"segmentation": {"size": [100.0, 200], "counts": counts}})
+        dataset = _open(tmp_path, document, "segment", skip_bad_labels=True)
+        assert len(dataset.skipped_labels) == 1 - expected
+        if expected:
+            assert dataset.examples[0].truth.outlines[0] == {"size": [100, 200], "counts": [2_000, 4_000, 14_000]}
 
 
 def test_what_may_lack(tmp_path):

@@ -86,6 +86,17 @@ def test_a_path_from_where_the_program_was_started(tmp_path, monkeypatch):
     assert len(_open(path).examples) == 3
 
 
+@pytest.mark.parametrize("base", ["sets\\digits", ".\\sets\\digits"])
+def test_a_path_of_windows(tmp_path, base, monkeypatch):
+    """`path` with Windows' separators, from the file or from where the program was started."""
+    _roboflow(tmp_path / "sets" / "digits")
+    (tmp_path / "configs").mkdir()
+    for path in (tmp_path / "data.yaml", tmp_path / "configs" / "data.yaml"):
+        path.write_text(json.dumps({"path": base, "val": "valid\\images", "names": NAMES}))
+        monkeypatch.chdir(tmp_path)
+        assert len(_open(path).examples) == 3
+
+
 @pytest.mark.parametrize("form", ["./valid/images/{}", "valid/images/{}", "../valid/images/{}", "{absolute}"])
 def test_lists(tmp_path, form):
     """Relative to the list, to the data set's root or absolute, with any line ends."""
@@ -206,7 +217,7 @@ def test_a_label_beside_its_images(tmp_path):
         _open(root)
 
 
-@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".jp2", ".dng"])
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".j2k", ".dng"])
 @pytest.mark.parametrize("is_labelled", [True, False])
 def test_images_of_formats_that_are_not_read(tmp_path, suffix, is_labelled):
     """Said, and never that a .jpg is missing."""

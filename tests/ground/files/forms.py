@@ -10,10 +10,12 @@ import dataclasses
 import io
 import struct
 
+import cv2
 import numpy as np
 import PIL.features
 import PIL.Image
 import PIL.ImageOps
+import PIL.PngImagePlugin
 
 from tests.conftest import IMAGES
 from tests.ground.files import form_files
@@ -98,7 +100,22 @@ def _jpeg():
     turned = b"Exif\0\0" + form_files.exif(6)
     frames = [_RGB.rotate(180)]
     yield Form("mpo turned", ".mpo", saved(_RGB, "MPO", save_all=True, append_images=frames, exif=turned))
+    yield from _jpeg_of_other_kinds()
     yield Form("jpeg of one pixel", ".jpg", saved(_RGB.resize((1, 1)), "JPEG"))
+
+
+def _jpeg_of_other_kinds():
+    """Whole files of kinds that no decoder here reads: to copy them again would not help."""
+    data = saved(_RGB, "JPEG")
+    frame = data.index(b"\xff\xc0")
+    twelve, hierarchical, later = (bytearray(data) for _ in range(3))
+    twelve[frame + 4] = 12
+    hierarchical[frame + 1] = 0xC5
+    later[frame + 5 : frame + 7] = b"\0\0"
+    later[-2:] = b"\xff\xdc\0\4" + struct.pack(">H", 45) + b"\xff\xd9"
+    yield Form("jpeg 12 bit", ".jpg", bytes(twelve), "is a JPEG with 12 bits a sample; 8 are read[.] Save it")
+    yield Form("jpeg hierarchical", ".jpg", bytes(hierarchical), "is a hierarchical JPEG; .* Save it anew")
+    yield Form("jpeg with its height behind", ".jpg", bytes(later), r"tells its height only behind its pixels \(DNL\)")
 
 
 def _profile():
@@ -316,6 +333,8 @@ def _without_range():
                 yield Form(f"tiff {name} {sign} {depth} bit", ".tif", data, refusal)
         data = tiff((array.astype(np.int32) * 256 - 32_768).astype(np.int16))
         yield Form(f"tiff {name} signed 16 bit", ".tif", data, "has signed values of 16 bits, whose range nobody knows")
+    light = tiff(_ARRAY.astype(np.int16), tags=((262, 3, [32_845]),))
+    yield Form("tiff of light's logarithms", ".tif", light, "is a TIFF in LogLuv, whose values have no known range")
     data = tiff((_GREY / 255).astype(np.float32), order=">", is_deflated=True)
     yield Form("tiff grey float deflate big endian", ".tif", data, "has values of 32-bit floating point")
     yield Form("tiff complex", ".tif", tiff(_GREY.astype(np.complex64)), "has values of 64-bit complex numbers")
@@ -366,6 +385,10 @@ def _others():
         yield Form("jpeg 2000 grey", ".jp2", saved(_RGB.convert("L"), "JPEG2000"))
         yield Form("jpeg 2000 with alpha", ".jp2", saved(PIL.Image.fromarray(_RGBA), "JPEG2000"))
         yield Form("jpeg 2000 16 bit", ".jp2", saved(PIL.Image.fromarray(_DEEP), "JPEG2000"))
+        deep = cv2.imencode(".jp2", _DEEP_RGB)[1].tobytes()
+        yield Form(
+            "jpeg 2000 rgb 16 bit", ".jp2", deep, "with 3 channels of 16 bits, of which Pillow reads white as black"
+        )
         lossy = {"irreversible": True, "quality_layers": [20]}
         yield Form("jpeg 2000 lossy", ".jp2", saved(_RGB, "JPEG2000", **lossy))
         yield Form("jpeg 2000 tiles", ".jp2", saved(_RGB, "JPEG2000", tile_size=(32, 32)))
@@ -375,6 +398,7 @@ def _others():
     yield Form("pbm", ".pbm", saved(_RGB.convert("1"), "PPM"))
     yield Form("pgm 16 bit", ".pgm", b"P5 61 45 65535\n" + _DEEP.astype(">u2").tobytes())
     digits = b" ".join(b"%d" % value for value in _ARRAY.ravel())
+    yield Form("ppm 16 bit", ".ppm", b"P6 61 45 65535\n" + _DEEP_RGB.astype(">u2").tobytes())
     yield Form("ppm in digits", ".ppm", b"P3\n# by hand\n61 45\n255\n" + digits + b"\n")
     # OpenCV takes these values for 8 and 16 bits, dark and black.
     values = (_GREY.astype(np.uint16) * 100 + 127) // 255
@@ -391,7 +415,19 @@ def _strangers():
     pfm = b"PF\n61 45\n-1.0\n" + (_ARRAY[::-1].astype("<f4") / 255).tobytes()
     yield Form("pfm", ".pfm", pfm, "is PFM, whose values have no known range")
     yield Form("pfm grey", ".pfm", b"Pf" + pfm[2:], "is PFM, whose values have no known range")
-    yield Form("tga", ".tga", saved(_RGB, "TGA"), "is no image: it starts with")  # it has no mark
+    yield Form("tga", ".tga", saved(_RGB, "TGA"), r"is probably Targa \(TGA\)")  # it has no mark
+    for kind, name in (("PCX", "PCX"), ("QOI", "QOI"), ("SGI", "SGI's format"), ("ICNS", r"an icon \(ICNS\)")):
+        image = _RGB if kind != "ICNS" else _RGB.resize((64, 64))
+        yield Form(kind.lower(), f".{kind.lower()}", saved(image, kind), f"is {name}[.] .*Save it as JPEG or PNG first")
+    yield Form("xbm", ".xbm", saved(_RGB.convert("1"), "XBM"), "is XBM")
+    yield Form("xpm", ".xpm", b"/* XPM */\nstatic char *x[] = {", "is XPM")
+    yield Form("flif", ".flif", b"FLIF11" + bytes(99), "is FLIF")
+    header = b"P7\nWIDTH 61\nHEIGHT 45\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+    yield Form("pam", ".pam", header + _ARRAY.tobytes(), "is PAM[.] .*Save it as JPEG or PNG first")
+    cursor = bytearray(saved(_RGB, "ICO"))
+    cursor[2] = 2
+    yield Form("cur", ".cur", bytes(cursor), r"is a cursor \(CUR\)")
+    yield Form("svg with a document type", ".svg", b'\xef\xbb\xbf<?xml?>\n<!DOCTYPE svg PUBLIC "-">\n<svg>', "is SVG")
     box = bytes(100)
     yield Form("heic", ".heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + box, "is HEIC[.] .*save it as JPEG first")
     yield Form("heif", ".heif", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + box, "is HEIC[.] .*save it as JPEG first")
@@ -416,6 +452,17 @@ def _strangers():
 
 
 def _orientations():
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", packet.decode())
+    profile = PIL.PngImagePlugin.PngInfo()
+    exif = b"Exif\0\0" + form_files.exif(6)
+    profile.add_text("Raw profile type exif", f"\nexif\n{len(exif):8}\n{exif.hex()}\n")
+    yield Form("jpeg turned in XMP alone", ".jpg", saved(_RGB, "JPEG", xmp=packet))
+    yield Form("webp turned in XMP alone", ".webp", saved(_RGB, "WEBP", lossless=True, xmp=packet))
+    yield Form("png turned in XMP alone", ".png", saved(_RGB, "PNG", pnginfo=text))
+    yield Form("png turned in a text", ".png", saved(_RGB, "PNG", pnginfo=profile))
+    yield Form("tiff turned in XMP alone", ".tif", form_files.tiff(_ARRAY, tags=((700, 1, list(packet)),)))
     exifs = {number: form_files.exif(number, "<>"[number % 2]) for number in range(1, 9)}
     for number, exif in exifs.items():
         data = b"Exif\0\0" + exif

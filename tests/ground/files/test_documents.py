@@ -13,6 +13,7 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.benchmarking.results.measurements import Measurement
+from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.selection import Selection
@@ -24,7 +25,11 @@ REPORTS = [
     if dataclasses.is_dataclass(kind) and not issubclass(kind, tftrt_yolo.ground.arguments.Options)
 ]
 # What checks its own values.
-_SOUND = {Selection: Selection(), Measurement: Measurement("a", "dense", 1, 0.5, 1.0, 2.0, 3.0, 10, (1.0, 2.0, 3.5))}
+_SOUND = {
+    Selection: Selection(),
+    Measurement: Measurement("a", "dense", 1, 0.5, 1.0, 2.0, 3.0, 10, (1.0, 2.0, 3.5)),
+    ExportReport: ExportReport(Path("a"), "b.pt", "classify", (64, 32), 10, 99, {"probabilities": 1e-7}, 5, 0.5),
+}
 
 
 def _sample(annotation, *, filled):
@@ -46,7 +51,7 @@ def _sample(annotation, *, filled):
         return tuple(_sample(kind, filled=filled) for kind in of)
     if origin is dict:
         return {_sample(of[0], filled=filled): _sample(of[1], filled=filled)} if filled else {}
-    return {bool: True, int: 7, float: 0.1, str: "ä 'b'\n", Path: Path("a") / "b"}[annotation]
+    return {bool: True, int: 7, float: 0.1, str: "ä 'b'\n", object: "any", Path: Path("a") / "b"}[annotation]
 
 
 def _again(report):

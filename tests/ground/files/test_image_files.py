@@ -202,6 +202,15 @@ def test_places_that_are_no_image_file(tmp_path):
         assert str(raised.value).isprintable()
 
 
+def test_a_folder_named_like_an_image_is_none(tmp_path):
+    (tmp_path / "a.jpg").mkdir()
+    (tmp_path / "b.jpg").write_bytes(b"")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    assert find_images(tmp_path) == [tmp_path / "b.jpg", tmp_path / "loop.jpg"]
+    with pytest.raises(ImageError, match=r"loop\.jpg cannot be read: Too many levels of symbolic links"):
+        read_image(tmp_path / "loop.jpg")
+
+
 def test_sources_that_are_none(tmp_path):
     os.mkfifo(tmp_path / "fifo.jpg")
     for source, message in (

@@ -85,6 +85,8 @@ def test_where_ultralytics_reads_and_this_does_not(ultralytics):
         "tiff rgb signed 16 bit",
         "tiff rgb signed 32 bit",
         "dng with a preview",
+        "jpeg 2000 rgb 16 bit",
+        "pam",
         "pfm",
         "pfm grey",
         "hdr",

@@ -106,8 +106,11 @@ def _split(path: Path, document: dict, split: str) -> str:
 def _split_images(path: Path, document: dict, split: str) -> tuple[list[Path], list[str]]:
     """The images of one split of a data.yaml, each once, and what must be known of where they were found."""
     base = class_names.text(document.get("path") or "", "path", shown(path))
-    # Ultralytics counts `path` from where the program was started; a file from another machine lies beside its images.
-    roots = (path.parent / base, Path(base), path.parent) if base else (path.parent,)
+    # Ultralytics counts `path` from where the program was started; a file from another machine lies beside its images,
+    # and one from Windows has its separators.
+    spellings = dict.fromkeys((base, base.replace("\\", "/")))
+    near = [path.parent / spelling for spelling in spellings]
+    roots = (*near, *map(Path, spellings), path.parent) if base else near
     entries, images, notes = document[split], {}, []
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
@@ -120,7 +123,7 @@ def _split_images(path: Path, document: dict, split: str) -> tuple[list[Path], l
                 f"{shown(path)} names {shown(place)}, which is not there. Expected a folder of images, or a .txt "
                 "with the path of an image a line, relative to that file."
             )
-        if place != places.resolve(entry, roots[:1]):
+        if place != places.resolve(entry, near):
             notes.append(f"'{shown(entry)}' was taken from {shown(place)}, for it is not in {shown(roots[0])}")
         images |= dict.fromkeys(places.images_of(place, (*roots, Path())))
     return list(images), notes

@@ -1,6 +1,6 @@
 """From Pillow's modes to RGB of 8 bits, with the very values of OpenCV, whose reader Ultralytics trains with.
 
-    image_colours.check_tiff(data)          # UnreadableError: "has values of 32-bit floating point, ..."
+    image_colours.CHECKS["TIFF"](data)      # UnreadableError: "has values of 32-bit floating point, ..."
     image_colours.prepare(image)            # before its pixels are read
     image = image_colours.to_rgb(image)     # mode RGB
 
@@ -34,6 +34,8 @@ def check_tiff(data: bytes) -> None:
     """
     facts = image_structure.tiff_facts(data)
     bits, kind = facts.bits, facts.sample_format
+    if facts.is_log:
+        raise UnreadableError(f"is a TIFF in LogLuv, whose values have no known range. {_SCALE}.")
     if data.startswith(b"MM\0\x2b"):
         raise UnreadableError("is a BigTIFF in Motorola's order of bytes, which Pillow does not read. Save it as TIFF.")
     if facts.is_sensor:
@@ -63,13 +65,56 @@ def check_tiff(data: bytes) -> None:
         )
 
 
+def check_jpeg(data: bytes) -> None:
+    """Refuses a JPEG of a kind that no reader here decodes, though it is whole.
+
+    Args:
+      data: The whole file.
+
+    Raises:
+      UnreadableError: As `check_tiff`.
+    """
+    facts = image_structure.jpeg_facts(data)
+    if facts is None:
+        return
+    if facts.bits != 8:
+        raise UnreadableError(f"is a JPEG with {facts.bits} bits a sample; 8 are read. Save it with 8 bits, or as PNG.")
+    if facts.kind in image_structure.HIERARCHICAL:
+        raise UnreadableError("is a hierarchical JPEG; baseline and progressive ones are read. Save it anew.")
+    if facts.height == 0:
+        raise UnreadableError("is a JPEG that tells its height only behind its pixels (DNL). Save it anew.")
+
+
+def check_jpeg_2000(data: bytes) -> None:
+    """Refuses a JPEG 2000 of which Pillow takes white for black: it rounds to 8 bits, and the highest values wrap.
+
+    Args:
+      data: The whole file.
+
+    Raises:
+      UnreadableError: As `check_tiff`.
+
+    Source: j2k_unpack's shift and offset in Pillow's Jpeg2KDecode.c.
+    """
+    num_channels, bits = image_structure.jpeg_2000_facts(data)
+    if num_channels > 1 and bits > 8:
+        raise UnreadableError(
+            f"is a JPEG 2000 with {num_channels} channels of {bits} bits, of which Pillow reads white as black. Save "
+            "it with 8 bits, or as PNG or TIFF."
+        )
+
+
 def prepare(image: PIL.Image.Image) -> None:
     """Prepares an image that was opened and not read yet, so that `to_rgb` can tell what is stored.
 
     Args:
-      image: A TIFF's pixels will be read as they are stored where Pillow would divide them by their alpha; of a BMP,
-        the bits of a pixel are noted.
+      image: A TIFF's pixels will be read as they are stored where Pillow would divide them by their alpha, and are not
+        turned by its XMP; a PPM of 16 bits will be cut to the upper 8; of a BMP, the bits of a pixel are noted.
     """
+    if image.format == "TIFF":
+        image.info.pop("xmp", None)  # Pillow takes an orientation from it where there is no tag; OpenCV does not
+    if image.format == "PPM" and image.mode == "RGB" and image.tile[0][0] == "ppm" and image.tile[0][3][1] == 65_535:
+        image.tile = [_of_codec(tile, "raw", ("RGB;16B", 0, 1)) for tile in image.tile]
     if image.format == "TIFF" and image.mode == "RGBA":
         image.tile = [_without_division(tile) for tile in image.tile]
     if image.format == "BMP" and image.tile:
@@ -85,7 +130,13 @@ def _without_division(tile: tuple) -> tuple:
         arguments = arguments.replace("RGBa", "RGBA")
     else:
         arguments = (arguments[0].replace("RGBa", "RGBA"), *arguments[1:])
-    return tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
+    return _of_codec(tile, tile[0], arguments)
+
+
+def _of_codec(tile: tuple, codec: str, arguments: object) -> tuple:
+    """What is to be decoded, with another of Pillow's decoders; earlier versions have plain tuples."""
+    changed = (codec, *tile[1:3], arguments)
+    return type(tile)(*changed) if hasattr(tile, "_replace") else changed
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -223,4 +274,5 @@ def _of_cube_root(root: np.ndarray, white: np.float32) -> np.ndarray:
     return np.where(root < np.float32(0.2069), dark, white * root**3)
 
 
+CHECKS = {"JPEG": check_jpeg, "JPEG2000": check_jpeg_2000, "TIFF": check_tiff}
 _OF_LIBTIFF = {"CMYK": _tiff_inks, "YCbCr": _tiff_ycbcr, "LAB": _tiff_lab, "RGBA": _tiff_alpha}

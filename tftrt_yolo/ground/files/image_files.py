@@ -101,7 +101,7 @@ def _found(path: Path, source: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.is_dir())
         if not found:
             others = "; ".join(image_formats.left_out(path))
             raise ImageError(
@@ -195,6 +195,7 @@ def read_image(image) -> np.ndarray:
         return _decode(bytes(image), f"image of {memoryview(image).nbytes:,} bytes")
     if isinstance(image, PIL.Image.Image):
         with _damages_named("image"):
+            image.load()  # a PNG's EXIF may lie behind its pixels
             return _to_rgb(image, "image")
     return _check_array(image)
 
@@ -210,9 +211,9 @@ def _decode(data: bytes, name: str) -> np.ndarray:
             image_structure.check(data, file_format)
         except ValueError as error:
             raise ImageError(f"{name} is too large to be safe: it {error}. Save it anew first.") from error
-        if file_format == "TIFF":
+        if file_format in image_colours.CHECKS:
             with _refusals_named(name):
-                image_colours.check_tiff(data)
+                image_colours.CHECKS[file_format](data)
         # Not PIL.Image.open: where ultralytics was imported, that installs a package on meeting a damaged file.
         with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:
             width, height = image.size
@@ -270,11 +271,18 @@ def _to_rgb(image: PIL.Image.Image, name: str) -> np.ndarray:
 
 
 def _orientation(image: PIL.Image.Image, name: str) -> object:
-    """EXIF's, which is 1 where there is none; of EXIF that is damaged, the image's pixels are still good."""
+    """EXIF's, which is 1 where there is none; of EXIF that is damaged, the image's pixels are still good.
+
+    Pillow's `getexif` falls back on XMP and on texts of a PNG, which neither OpenCV nor signature `encoded` reads.
+    """
     exif = image.info.get("exif", b"")
+    exif = exif if isinstance(exif, bytes) else b""
     try:
-        image_structure.check_exif(exif if isinstance(exif, bytes) else b"")
-        return image.getexif().get(_ORIENTATION, 1)
+        image_structure.check_exif(exif)
+        tags = image.getexif() if hasattr(image, "tag_v2") else PIL.Image.Exif()  # a TIFF is its own EXIF
+        if exif and not tags:
+            tags.load(exif)
+        return tags.get(_ORIENTATION, 1)
     except _DAMAGES as error:
         logging.warning("%s has damaged EXIF (%s); it is taken as upright", name, first_line(error))
         return 1

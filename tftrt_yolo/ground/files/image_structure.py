@@ -33,6 +33,8 @@ _SIZE_OF_2000, _TILE_PART, _START_OF_DATA, _STYLE, _STYLE_OF_CHANNEL = (
     0xFF52,
     0xFF53,
 )
+HIERARCHICAL = (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frames of a JPEG that differ from one of another size
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others hold tables
 _START, _END, _SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTE_TYPES = (1, 2, 6, 7)  # kept as they are, not as a number each
@@ -189,6 +191,48 @@ def _check_ppm(data: bytes) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class JpegFacts:
+    """What the frame of a JPEG is.
+
+    Attributes:
+      kind: The marker's second byte: C0 baseline, C2 progressive, ...
+      bits: Of a sample.
+      height: In pixels; 0 if it follows behind the first scan.
+    """
+
+    kind: int
+    bits: int
+    height: int
+
+
+def jpeg_facts(data: bytes) -> JpegFacts | None:
+    """Reads what the frame of a JPEG is, before its first scan; None if there is none."""
+    place = 2
+    try:
+        while found := _MARKER.search(data, place):
+            kind, place = data[found.end() - 1], found.end()
+            if kind in _FRAMES:
+                return JpegFacts(kind, data[place + 2], struct.unpack_from(">H", data, place + 3)[0])
+            if kind in (_SCAN, _END):
+                return None
+            place += max(struct.unpack_from(">H", data, place)[0], 2) if kind not in (_START, 1) else 0
+    except (struct.error, IndexError):  # cut short
+        return None
+    return None
+
+
+def jpeg_2000_facts(data: bytes) -> tuple[int, int]:
+    """How many channels a JPEG 2000 has, and the most bits of one; 0 and 0 of one that is cut short."""
+    place = data.find(_SIZE_OF_2000) + 2
+    try:
+        [num_channels] = struct.unpack_from(">H", data, place + 38)
+        depths = data[place + 40 : place + 40 + 3 * num_channels : 3]
+    except struct.error:
+        return 0, 0
+    return num_channels, max(((depth & 0x7F) + 1 for depth in depths), default=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class TiffFacts:
     """What the samples of a TIFF's first image are.
 
@@ -200,6 +244,7 @@ class TiffFacts:
       is_compressed: Whether the samples are packed.
       is_preview: Whether a DNG's first image is only a small one.
       is_sensor: Whether each value is what one sensor of a camera measured, behind its filter.
+      is_log: Whether the values are logarithms of light, LogL or LogLuv.
     """
 
     bits: int = 1
@@ -209,6 +254,7 @@ class TiffFacts:
     is_compressed: bool = False
     is_preview: bool = False
     is_sensor: bool = False
+    is_log: bool = False
 
 
 def tiff_facts(data: bytes) -> TiffFacts:
@@ -228,6 +274,7 @@ def tiff_facts(data: bytes) -> TiffFacts:
         is_planar=found.get(284, 1) == 2,
         is_compressed=found.get(259, 1) != 1,
         is_sensor=found.get(262) in (32_803, 34_892),
+        is_log=found.get(262) in (32_844, 32_845),
         is_preview=50_706 in found and bool(found.get(254, 0) & 1),
     )
 

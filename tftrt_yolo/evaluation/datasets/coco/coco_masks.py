@@ -53,11 +53,12 @@ def _runs(segmentation: dict, size_hw: tuple[int, int], place: str) -> dict:
             "and width. Expected the same, and counts."
         )
     lengths = uncompressed(counts) if isinstance(counts, str) else counts
-    # Python's own whole numbers: a sum of 64 bits may come round to the right one.
-    are_lengths = all(type(length) is int and length >= 0 for length in lengths)
-    if not lengths or not are_lengths or sum(lengths) != size_hw[0] * size_hw[1]:
+    most = size_hw[0] * size_hw[1]
+    # Python's own whole numbers: a sum of 64 bits may come round to the right one. 12.0 is a length as well.
+    are_lengths = all(coco_values.is_number(length) and 0 <= length <= most and length % 1 == 0 for length in lengths)
+    if not lengths or not are_lengths or sum(lengths) != most:
         raise DatasetError(f"{place}: the runs of its mask do not add up to the image. Expected every pixel once.")
-    return {"size": list(size_hw), "counts": list(lengths)}
+    return {"size": list(size_hw), "counts": list(map(int, lengths))}
 
 
 def uncompressed(counts: str) -> list[int]:

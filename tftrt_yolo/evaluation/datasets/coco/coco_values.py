@@ -9,7 +9,7 @@ Python takes 7 and 7.0 for the same key, and so does pycocotools; faster-coco-ev
 
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files.image_files import MOST_SIDE
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import counted, quoted
 
 _MOST = 1e12  # of a coordinate or an area
 _MOST_DIGITS = 18  # of a number that is written as text
@@ -67,7 +67,7 @@ def numbers(values: object, amount: int | None, place: str) -> list[float]:
     """Numbers, as many as there must be; any amount for None."""
     is_list = isinstance(values, list) and amount in (None, len(values))
     if not is_list or not all(map(is_number, values)):
-        expected = "numbers" if amount is None else f"{amount} finite numbers"
+        expected = "numbers" if amount is None else counted(amount, "finite number")
         few = isinstance(values, list) and len(values) < 5 and all(map(is_number, values))
         raise DatasetError(f"{place} is {values if few else _first_fault(values)}. Expected {expected}.")
     return values
