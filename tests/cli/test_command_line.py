@@ -39,7 +39,12 @@ def test_export_convert_inspect_predict(tmp_path):
         ("inspect", f"--saved_model_dir={converted}"),
         ("predict", f"--saved_model_dir={converted}", f"--source={folder}", f"--output_dir={out}"),
     ]
-    expected = ["320 x 192 px, dynamic batch", "1 TensorRT engine, FP16", "float32 (?, 192, 320, 3)", "on 3 images"]
+    expected = [
+        "320 x 192 px; trained at 320, dynamic batch",
+        "1 TensorRT engine, FP16",
+        "float32 (?, 192, 320, 3)",
+        "on 3 images",
+    ]
     for command, text in zip(commands, expected, strict=True):
         result = _run(*command)
         assert result.returncode == 0, result.stderr
@@ -99,7 +104,7 @@ def test_help_lists_every_argument_with_its_description(capfd, command):
     assert cli.main([command, "--help"]) == 0
     text = capfd.readouterr().out
     options = {"tensorrt": "TensorRTOptions", "int8": "Int8Options", "data_options": "DataOptions"}
-    options |= {"options": "BenchmarkOptions", "selection": "SelectionOptions"}
+    options |= {"options": "BenchmarkOptions", "selection": "SelectionOptions", "baked": "BakedOptions"}
     for name in inspect.signature(getattr(tftrt_yolo, command)).parameters:
         if name in options:
             for field in dataclasses.fields(getattr(tftrt_yolo, options[name])):

@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tftrt_yolo import contract
 from tftrt_yolo.benchmarking.floor.cost import Cost
+from tftrt_yolo.graph import empty_batches
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import open_saved_model
 
@@ -49,12 +50,14 @@ def count(function, batch_size: int) -> Cost:
     """
     frozen = convert_variables_to_constants_v2(function)
     [entry] = frozen.inputs
+    graph_def = frozen.graph.as_graph_def()
+    empty_batches.without_guard(graph_def, entry.name)
     with tf.Graph().as_default() as graph:
         shape = [batch_size, *entry.shape[1:]]
         frames = tf.compat.v1.placeholder(entry.dtype, shape)
         name = entry.name.partition(":")[0]
         outputs = tf.graph_util.import_graph_def(
-            frozen.graph.as_graph_def(),
+            graph_def,
             input_map={name: frames},
             return_elements=[output.name for output in frozen.outputs],
             name="",
