@@ -18,7 +18,8 @@ from tftrt_yolo.ground.files.image_files import read_image
 
 SIDE = 64
 FORMS = {form.name: form for form in forms()}
-# What TensorFlow has no decoder for, or gives other colours of, by the first word or by all of the name.
+# What TensorFlow has no decoder for, or gives other colours of, by the first word or by all of the name. What is refused
+# everywhere (`Form.refusal`) is refused here too, in words of its own.
 REFUSED = {
     "webp": "it is WebP; expected JPEG, PNG, BMP or GIF: save it as one of these",
     "tiff": "it is TIFF; exp",
@@ -30,6 +31,8 @@ REFUSED = {
     "pbm": "it is PNM; exp",
     "pfm": "it is PFM; exp",
     "psd": "it is Photoshop; exp",
+    "dng": "it is TIFF; exp",
+    "gif of a first frame that is smaller": "it is a GIF whose first frame is a part of the picture",
     "tga": "it is no image: it starts with the bytes 00 00 02",  # a format without a mark of its own
     "bmp run lengths": "it is a BMP with run lengths",
     "jpeg cmyk without": "it is a CMYK JPEG without Adobe's segment",
@@ -61,7 +64,8 @@ def _opencv(data):
 
 
 def _refusal(name):
-    return next((text for start, text in REFUSED.items() if name.startswith(start)), None)
+    anything = None if FORMS[name].refusal is None else "it is "
+    return next((text for start, text in REFUSED.items() if name.startswith(start)), anything)
 
 
 @pytest.mark.parametrize("name", FORMS)
