@@ -142,7 +142,11 @@ def case(prepared, rng: np.random.Generator, folder: Path):
 
 
 def _options(rng):
-    return DataOptions(boxes_only=bool(rng.integers(2)), skip_missing_images=bool(rng.integers(2)))
+    return DataOptions(
+        boxes_only=bool(rng.integers(2)),
+        skip_missing_images=bool(rng.integers(2)),
+        skip_bad_labels=bool(rng.integers(2)),
+    )
 
 
 def _opened(path, task, options):
@@ -150,7 +154,7 @@ def _opened(path, task, options):
 
     def bring():
         for example in open_dataset(path, model(task), options).examples:
-            if example.size_hw is None:
+            if not example.is_in_pixels:
                 example.truth.in_pixels((100, 200))
 
     return bring

