@@ -31,8 +31,6 @@ REFUSED = {
     "pbm": "it is PNM; exp",
     "pfm": "it is PFM; exp",
     "psd": "it is Photoshop; exp",
-    "dng": "it is TIFF; exp",
-    "gif of a first frame that is smaller": "it is a GIF whose first frame is a part of the picture",
     "tga": "it is no image: it starts with the bytes 00 00 02",  # a format without a mark of its own
     "dng": "it is TIFF; exp",
     "heif": "it is HEIC; exp",
