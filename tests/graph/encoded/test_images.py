@@ -18,8 +18,8 @@ from tftrt_yolo.ground.files.image_files import read_image
 
 SIDE = 64
 FORMS = {form.name: form for form in forms()}
-# What TensorFlow has no decoder for, or gives other colours of, by the first word or by all of the name. What is refused
-# everywhere (`Form.refusal`) is refused here too, in words of its own.
+# What TensorFlow has no decoder for, or gives other colours of, by the first word or by all of the name. What is
+# refused everywhere (`Form.refusal`) is refused here too, in words of its own.
 REFUSED = {
     "webp": "it is WebP; expected JPEG, PNG, BMP or GIF: save it as one of these",
     "tiff": "it is TIFF; exp",
@@ -212,7 +212,10 @@ BAD = {  # a file, and the status
     "a page after blanks": (b"\n  <!doctype HTML><html>", "it is a page of text (HTML or XML); expected"),
     "a page in capitals": (b"<HTML><BODY>", "it is a page of text (HTML or XML); expected"),
     "a page with a mark of UTF-8": (b"\xef\xbb\xbf<html>\xff\xfe", "it is a page of text (HTML or XML); expected"),
-    "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS, to be fetched first; exp"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "it is a pointer of Git LFS, to be fetched first; exp",
+    ),
     "base64": (b"/9j/4AAQSkZJRg", "it is text in base64, to be decoded first; expected"),
     "a video": (b"\0\0\0\x20ftypisom" + bytes(20), "it is a video (MP4); expected"),
     "a video of another kind": (b"RIFF\x10\0\0\0AVI LIST", "it is a video (AVI); expected"),
