@@ -65,6 +65,12 @@ def test_of_many_classes_the_first_are_named():
         *[(name, True, "is True; it must be") for name in ("score_threshold", "iou_threshold")],
         ("score_threshold", "0.5", "is '0.5'; it must be"),
         ("score_threshold", np.array([0.5]), "is a ndarray; it must be"),
+        ("score_threshold", np.float32(1.5), "is 1.5; it must be"),
+        ("iou_threshold", np.float64("nan"), "is nan; it must be"),
+        ("max_detections", np.int64(0), "is 0; it must be"),
+        ("max_detections", np.array(0), "is 0; it must be"),
+        ("classes", np.float32(1.5), "is 1.5; expected indices"),
+        ("classes", np.array([1.0, 2.0]), "has 1.0; expected"),
         ("iou_threshold", 10**400, "is a whole number of 1,329 bits; it must be"),
         ("max_detections", 0, "is 0; it must be a whole number of at least 1"),
         ("max_detections", -1, "is -1; it must be"),
@@ -100,6 +106,7 @@ def test_what_is_refused(option, value, message):
         ("score_threshold", 0, 0.0),
         ("score_threshold", 1, 1.0),
         ("score_threshold", np.float32(0.5), 0.5),
+        ("score_threshold", np.array(0.5), 0.5),
         ("iou_threshold", np.float64(0.25), 0.25),
         ("max_detections", np.int32(7), 7),
         ("max_detections", 100_000, 100_000),
@@ -127,6 +134,11 @@ def test_nothing_is_asked_where_nothing_is_given():
         (Selection(), {"max_detections": 2_000}, Selection(max_detections=2_000)),
         (Selection(max_detections=2_000), {"max_detections": 5}, Selection(max_detections=5)),
         (Selection(max_candidates=5), {"score_threshold": 0.5}, Selection(0.5, max_candidates=5)),
+        # Somebody chose it at export.
+        (Selection(max_candidates=5), {"max_detections": 3}, Selection(max_detections=3, max_candidates=5)),
+        (Selection(max_candidates=5_000), {"max_detections": 9}, Selection(max_detections=9, max_candidates=5_000)),
+        # An export of an earlier version, where nobody did.
+        (Selection(max_detections=3_000, max_candidates=1_024), {"max_detections": 2_000}, Selection(0.25, 0.7, 2_000)),
     ],
 )
 def test_it_is_what_an_export_would_have(own, asked, expected):

@@ -155,3 +155,12 @@ def test_numbers_of_numpys_become_pythons():
         "batch_sizes",
         "minimum_coverage",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("tensorrt", {}), ("int8", {"precision_mode": "INT8"}), ("baked", {"accelerator": "xla"})],
+)
+def test_options_of_another_type(name, arguments):
+    with pytest.raises(TypeError, match=rf"^{name} is a dict of 1; expected \w+Options, such as {name}=\w+Options\("):
+        tftrt_yolo.convert("any", "out", **arguments, **{name: {"batch_sizes": (1, 8)}})

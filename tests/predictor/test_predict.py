@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import tftrt_yolo
 from tests.conftest import IMAGES
 from tests.ground.files import forms
 from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.selection import Selection
 
 
 def test_writes_pictures_and_detections(tiny_export, tmp_path):
@@ -225,3 +227,13 @@ def test_thresholds_that_cannot_be_leave_nothing_behind(tiny_export, models, tmp
         with pytest.raises(ValueError, match=message):
             tftrt_yolo.predict(model, IMAGES[0], tmp_path / "out", selection=options)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("selection", "got"), [(Selection(0.5), "a Selection"), ({"score_threshold": 0.5}, "a dict of 1"), (0.5, "0.5")]
+)
+def test_a_selection_of_another_type_is_refused(tiny_export, tmp_path, selection, got):
+    message = f"selection is {got}; expected SelectionOptions, such as selection=SelectionOptions(score_threshold=...)."
+    with pytest.raises(TypeError, match=re.escape(message)):
+        tftrt_yolo.predict(tiny_export, IMAGES[0], tmp_path / "out", selection=selection)
+    assert not list(tmp_path.iterdir())

@@ -72,7 +72,7 @@ def convert(
     Raises:
       ValueError: If an argument is out of its range, or makes no sense with this accelerator, or an element of a data
         set to calibrate with is no image.
-      TypeError: If calibration_data is neither a path nor a data set.
+      TypeError: If options are of another type, or calibration_data is neither a path nor a data set.
       FileExistsError: If output_saved_model_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
       ImageError: If baked.parity_images are none, or one cannot be read, or no calibration image can.
@@ -85,6 +85,12 @@ def convert(
     """
     start = time.perf_counter()
     precision_mode = check_precision(accelerator, precision_mode)
+    for name, value, options in (
+        ("tensorrt", tensorrt, TensorRTOptions),
+        ("int8", int8, Int8Options),
+        ("baked", baked, BakedOptions),
+    ):
+        options.check_is(name, value)
     kind = ACCELERATORS[accelerator]
     int8 = _check_int8(int8, precision_mode)
     arguments = kind.check(accelerator, tensorrt, baked)

@@ -98,6 +98,7 @@ def evaluate(
 
     spec = networks.describe(handle)
     stages.enter("reading the labels")
+    DataOptions.check_is("data_options", data_options)
     dataset = open_dataset(data, spec, data_options or DataOptions())
     stages.enter("running the network")
     measured = measurement.measure(

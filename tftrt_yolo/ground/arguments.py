@@ -7,6 +7,7 @@ Python's users read `batch_size` and `overwrite=True`, those of the command line
 """
 
 import contextlib
+import dataclasses
 import math
 import numbers
 import operator
@@ -14,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import quoted, unwrapped
 
 _AS_FLAGS = "TFTRT_YOLO_ARGUMENTS_AS_FLAGS"  # in the environment, so that workers' messages agree
 
@@ -88,6 +89,7 @@ def number(value: object) -> float | None:
     Returns:
       The number, infinite where it is too large for a float; None for what is none, and for a bool.
     """
+    value = unwrapped(value)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return None
     try:
@@ -178,6 +180,24 @@ class Options:
     def is_meant_with(cls, arguments: Mapping[str, object]) -> bool:
         """Whether these options are meant, by what a function's other arguments are, given or not."""
         return all(arguments.get(name) in values for name, values in cls.MEANT_WITH.items())
+
+    @classmethod
+    def check_is(cls, name: str, value: object) -> None:
+        """Refuses an argument that is something else than these options.
+
+        Args:
+          name: Name of the argument, for the message.
+          value: What was given; None for nothing.
+
+        Raises:
+          TypeError: If it is neither None nor these options.
+        """
+        if value is not None and not isinstance(value, cls):
+            first = dataclasses.fields(cls)[0].name
+            raise TypeError(
+                f"{argument(name)} is {quoted(value)}; expected {cls.__name__}, such as "
+                f"{name}={cls.__name__}({first}=...)."
+            )
 
     def __new__(cls, **given):
         """Remembers what is given."""

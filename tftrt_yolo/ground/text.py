@@ -46,6 +46,7 @@ def quoted(value: object, most: int = _MOST) -> str:
     Returns:
       As `repr`, with "..." in place of what is cut.
     """
+    value = unwrapped(value)
     if isinstance(value, (str, bytes)):
         shown = repr(value[: most + 1])
         return printable(shown) if len(value) <= most else printable(repr(value[:most])) + " ..."
@@ -56,6 +57,11 @@ def quoted(value: object, most: int = _MOST) -> str:
     if isinstance(value, (list, tuple, set, dict)):
         return f"{with_article(type(value).__name__)} of {len(value):,}"
     return with_article(type(value).__name__)
+
+
+def unwrapped(value: object) -> object:
+    """A number, text or truth of NumPy's, also as an array without axes, as Python's own; anything else as it is."""
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
 def with_article(name: str) -> str:

@@ -124,6 +124,7 @@ def predict(
     Raises:
       ValueError: If batch_size is less than 1, or the selection asks for classes that the model does not have, or for
         anything of a classifier.
+      TypeError: If selection is something else than SelectionOptions.
       ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
       FileExistsError: If output_dir exists and overwrite is false.
       OSError: If a picture cannot be written, such as on a full disk; the message names it. Nothing is kept then.
@@ -131,6 +132,7 @@ def predict(
       ForkedProcessError: If this process was forked after TensorFlow ran.
     """
     batch_size = check_at_least_one("batch_size", batch_size)
+    SelectionOptions.check_is("selection", selection)
     output_dir = Path(output_dir)
     directories.check_free(output_dir, CONTENTS, overwrite=overwrite)
     sources = source if isinstance(source, SourceOptions) else SourceOptions(source=source)

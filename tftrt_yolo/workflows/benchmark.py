@@ -74,6 +74,7 @@ def benchmark(
       ImageError: If there is no image or one cannot be read.
       BenchmarkError: If nothing could be measured. Nothing is written then.
     """
+    BenchmarkOptions.check_is("options", options)
     options = options or BenchmarkOptions()
     saved_model_dir, output_dir = Path(saved_model_dir), Path(output_dir)
     chosen = choose(contestants)

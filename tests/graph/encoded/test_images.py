@@ -18,7 +18,8 @@ from tftrt_yolo.ground.files.image_files import read_image
 
 SIDE = 64
 FORMS = {form.name: form for form in forms()}
-# What TensorFlow has no decoder for, or gives other colours of, by the first word or by all of the name.
+# What TensorFlow has no decoder for, or gives other colours of, by the first word or by all of the name. What is
+# refused everywhere (`Form.refusal`) is refused here too, in words of its own.
 REFUSED = {
     "webp": "it is WebP; expected JPEG, PNG, BMP or GIF: save it as one of these",
     "tiff": "it is TIFF; exp",
@@ -31,6 +32,23 @@ REFUSED = {
     "pfm": "it is PFM; exp",
     "psd": "it is Photoshop; exp",
     "tga": "it is no image: it starts with the bytes 00 00 02",  # a format without a mark of its own
+    "dng": "it is TIFF; exp",
+    "heif": "it is HEIC; exp",
+    "mp4": "it is a video (MP4); exp",
+    "avi": "it is a video (AVI); exp",
+    "webm": "it is a video (MKV or WebM); exp",
+    "jpeg xl": "it is JPEG XL; exp",
+    "exr": "it is OpenEXR; exp",
+    "hdr": "it is Radiance HDR; exp",
+    "ico": "it is an icon (ICO); exp",
+    "svg": "it is SVG; exp",
+    "pdf": "it is PDF; exp",
+    "eps": "it is PostScript; exp",
+    "web page": "it is a page of text (HTML or XML); exp",
+    "pointer": "it is a pointer of Git LFS, to be fetched first; exp",
+    "archive": "it is a ZIP file; exp",
+    "numpy": "it is an array of NumPy; exp",
+    "gif of a first frame that is smaller": "it is a GIF whose first frame is a part of the picture",
     "bmp run lengths": "it is a BMP with run lengths",
     "jpeg cmyk without": "it is a CMYK JPEG without Adobe's segment",
 }
@@ -61,7 +79,8 @@ def _opencv(data):
 
 
 def _refusal(name):
-    return next((text for start, text in REFUSED.items() if name.startswith(start)), None)
+    anything = None if FORMS[name].refusal is None else "it is "
+    return next((text for start, text in REFUSED.items() if name.startswith(start)), anything)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -190,8 +209,16 @@ BAD = {  # a file, and the status
     "a byte": (b"\xff", "it is no image: it starts with the bytes ff; expected JPEG, PNG, BMP or GIF"),
     "text": (b"hello, world", "it is no image: it starts with the bytes 68 65 6c 6c 6f 2c 20 77; expected"),
     "a page": (b"<!DOCTYPE html><html>", "it is a page of text (HTML or XML); expected"),
+    "a page after blanks": (b"\n  <!doctype HTML><html>", "it is a page of text (HTML or XML); expected"),
+    "a page in capitals": (b"<HTML><BODY>", "it is a page of text (HTML or XML); expected"),
+    "a page with a mark of UTF-8": (b"\xef\xbb\xbf<html>\xff\xfe", "it is a page of text (HTML or XML); expected"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "it is a pointer of Git LFS, to be fetched first; exp",
+    ),
     "base64": (b"/9j/4AAQSkZJRg", "it is text in base64, to be decoded first; expected"),
     "a video": (b"\0\0\0\x20ftypisom" + bytes(20), "it is a video (MP4); expected"),
+    "a video of another kind": (b"RIFF\x10\0\0\0AVI LIST", "it is a video (AVI); expected"),
     "a PDF": (b"%PDF-1.7", "it is PDF; expected"),
     "JPEG XL": (b"\xff\x0a" + bytes(20), "it is JPEG XL; expected"),
     "JPEG, its mark": (_JPEG[:3], _CUT),
@@ -212,7 +239,9 @@ BAD = {  # a file, and the status
     "PNG of too long a side": (_png_of(65_536, 2), "it is 65536 pixels wide and 2 high; expected sides of 1 to 65535"),
     "PNG without width": (_png_of(0, 5), "it is 0 pixels wide and 5 high; expected"),
     "PNG of another size": (_png_of(60, 45), _DAMAGED),
-    "BMP, its mark": (b"BM", "it is a BMP with run lengths, other masks or other bits"),
+    "BMP, its mark": (b"BM", _CUT),
+    "BMP, most of its header": (_BMP[:40], _CUT),
+    "BMP, some of an old header": (FORMS["bmp 24 bit"].data[:14] + b"\x0c\0\0\0\5\0", _CUT),
     "BMP, less four bytes": (_BMP[:-4], _CUT),
     "BMP of endless width": (_BMP[:18] + b"\xff\xff\xff\x7f" + _BMP[22:], _CUT),
     "BMP of other masks": (

@@ -166,6 +166,15 @@ def test_orientations_are_pillows(name, orientation):
     np.testing.assert_array_equal(read_image(data), np.asarray(expected.convert("RGB")))
 
 
+def test_an_orientation_that_was_deleted_in_memory():
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    image = PIL.Image.open(io.BytesIO(_file(PIL.Image.new("RGB", (8, 4)), "JPEG", exif=exif)))
+    assert read_image(image).shape == (8, 4, 3)
+    del image.getexif()[0x0112]
+    assert read_image(image).shape == (4, 8, 3)
+
+
 @pytest.mark.parametrize("tail", [b"", b"\xff\xff\x12\x01\x03\0", b"\x01\0\x12\x01\x03\0\xff\xff\xff\x7f\0\0\0\0"])
 def test_damaged_exif_costs_no_image(tail):
     data = _PNG[:33] + _chunk(b"eXIf", b"II*\0\x08\0\0\0" + tail) + _PNG[33:]

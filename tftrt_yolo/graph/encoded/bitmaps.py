@@ -15,6 +15,7 @@ import tensorflow as tf
 from tftrt_yolo.graph.encoded import file_bytes
 
 HEADER_BYTES = 72  # with the masks of colours
+_FILE_HEADER = 14  # bytes
 _OLD_HEADER, _HEADER = 12, 40  # bytes of OS/2's, and of Windows', which later ones extend
 _PLAIN, _MASKS = 0, 3  # compression
 _BITS = (1, 4, 8, 16, 24, 32)
@@ -32,6 +33,7 @@ def of_headers(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     Returns:
       (batch, 2) int64, height and width in pixels; (batch,) int64, how long the file must be; and (batch,) bool,
       whether it is a kind that `decode` does not read: run lengths, JPEG or PNG inside, other masks, other bits.
+      Of a file that is not as long as its header none of these is known.
     """
     is_old, width, height, bits, compression = _fields(head)
     masks = tf.stack([file_bytes.number(head[:, place : place + 4]) for place in (54, 58, 62)], axis=-1)
@@ -44,6 +46,11 @@ def of_headers(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     is_read = is_plain | ~is_old & (compression == _MASKS) & is_masked
     ends = file_bytes.number(head[:, 10:14]) + _row_bytes(width, bits) * tf.abs(height)
     return tf.stack([tf.abs(height), width], axis=-1), ends, ~is_read
+
+
+def header_ends(head: tf.Tensor) -> tf.Tensor:
+    """Where the header ends without which nothing is known, (batch,) int64; of the first bytes as `of_headers`."""
+    return _FILE_HEADER + tf.clip_by_value(file_bytes.number(head[:, 14:18]), _OLD_HEADER, _HEADER)
 
 
 def _row_bytes(width: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,13 @@ from tftrt_yolo.ground.files.image_files import MOST_PIXELS, MOST_SIDE
 
 NOT_READ, JPEG_OR_PNG, BMP, GIF = range(4)  # kinds: how a file is decoded
 
+_PAGE = "a page of text (HTML or XML)"
+# How texts begin, behind blanks and a mark of UTF-8; of several that fit the last counts.
+_TEXTS = (
+    (_PAGE, r"(?is)\x{FEFF}?\s*<(!doctype|html|\?xml)\C*"),
+    ("SVG", r"(?is)\x{FEFF}?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!doctype svg[^>]*>\s*)?<svg\C*"),
+)
+_TEXT_BYTES = 512
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What other files begin with: name, and a place and the bytes there, or several; the first that fits counts.
 _STRANGERS = (
@@ -24,6 +31,8 @@ _STRANGERS = (
     *(("AVIF", ((4, b"ftyp" + brand),)) for brand in (b"avif", b"avis")),
     *(("HEIC", ((4, b"ftyp" + brand),)) for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")),
     ("a video (MP4)", ((4, b"ftyp"),)),
+    ("a video (AVI)", ((0, b"RIFF"), (8, b"AVI "))),
+    ("a video (MKV or WebM)", ((0, b"\x1a\x45\xdf\xa3"),)),
     ("JPEG 2000", ((0, b"\0\0\0\x0cjP  "),)),
     ("JPEG 2000", ((0, b"\xff\x4f\xff\x51"),)),
     ("JPEG XL", ((0, b"\0\0\0\x0cJXL "),)),
@@ -36,8 +45,9 @@ _STRANGERS = (
     ("an icon (ICO)", ((0, b"\0\0\1\0"),)),
     ("DDS", ((0, b"DDS "),)),
     ("PDF", ((0, b"%PDF"),)),
-    ("SVG", ((0, b"<svg"),)),
-    *(("a page of text (HTML or XML)", ((0, start),)) for start in (b"<!DOCTYPE", b"<!doctype", b"<html", b"<?xml")),
+    ("PostScript", ((0, b"%!PS"),)),
+    ("a pointer of Git LFS, to be fetched first", ((0, b"version https://"),)),
+    ("an array of NumPy", ((0, b"\x93NUMPY"),)),
     *(
         ("text in base64, to be decoded first", ((0, start),))
         for start in (b"/9j/", b"iVBORw0KGgo", b"R0lGOD", b"data:")
@@ -48,7 +58,7 @@ _STRANGERS = (
 _START_BYTES = 16
 _READ = "expected JPEG, PNG, BMP or GIF"
 _SAVE = f"{_READ}: save it as one of these"
-_NAMES = tuple(dict.fromkeys(name for name, _ in _STRANGERS))
+_NAMES = tuple(dict.fromkeys(name for name, _ in (*_STRANGERS, *_TEXTS)))
 REFUSALS = (
     "",
     f"it is empty; {_READ}",
@@ -160,7 +170,9 @@ def _others(files: tf.Tensor, is_jpeg: tf.Tensor) -> _Others:
     exif_places, exif_ends = png.exif(files, is_png)
     frames = gif.first_frames(files, is_gif)
     bitmap_sizes, ends, is_other_bitmap = bitmaps.of_headers(head)
-    is_cut = is_gif & (frames.ends == 0) | is_bmp & (ends > tf.cast(file_bytes.lengths_of(files), tf.int64))
+    lengths = tf.cast(file_bytes.lengths_of(files), tf.int64)
+    is_other_bitmap &= bitmaps.header_ends(head) <= lengths
+    is_cut = is_gif & (frames.ends == 0) | is_bmp & (tf.maximum(ends, bitmaps.header_ends(head)) > lengths)
     sizes = tf.where(is_gif[:, tf.newaxis], frames.sizes_hw, bitmap_sizes)
     refusals = tf.where(kinds == NOT_READ, _stranger(files, head), FINE)
     refusals = tf.where(is_cut, CUT_SHORT, refusals)
@@ -183,4 +195,7 @@ def _stranger(files: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     names = tf.constant([_FIRST_NAME + _NAMES.index(name) for name, _ in _STRANGERS])
     named = tf.gather(names, tf.argmax(tf.cast(fits, tf.int32), axis=1))
     unnamed = tf.where(file_bytes.lengths_of(files) == 0, EMPTY, NO_IMAGE)
+    start = tf.strings.substr(files, 0, _TEXT_BYTES)
+    for name, pattern in _TEXTS:
+        unnamed = tf.where(tf.strings.regex_full_match(start, pattern), _FIRST_NAME + _NAMES.index(name), unnamed)
     return tf.where(tf.reduce_any(fits, axis=1), named, unnamed)

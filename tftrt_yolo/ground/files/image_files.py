@@ -279,8 +279,9 @@ def _orientation(image: PIL.Image.Image, name: str) -> object:
     exif = exif if isinstance(exif, bytes) else b""
     try:
         image_structure.check_exif(exif)
-        tags = image.getexif() if hasattr(image, "tag_v2") else PIL.Image.Exif()  # a TIFF is its own EXIF
-        if exif and not tags:
+        tags = image.getexif()  # the user may have deleted it there
+        if _ORIENTATION in tags and not hasattr(image, "tag_v2"):  # a TIFF is its own EXIF
+            tags = PIL.Image.Exif()
             tags.load(exif)
         return tags.get(_ORIENTATION, 1)
     except _DAMAGES as error:
