@@ -39,7 +39,9 @@ def _convert(**arguments):
 
 
 @pytest.mark.parametrize("options", [TensorRTOptions, BakedOptions])
-@pytest.mark.parametrize(("size", "got"), [(65_537, "65537"), (1 << 32, "4294967296"), (10**99, "a whole number of 329 ")])
+@pytest.mark.parametrize(
+    ("size", "got"), [(65_537, "65537"), (1 << 32, "4294967296"), (10**99, "a whole number of 329 ")]
+)
 def test_a_batch_size_that_no_device_holds(options, size, got):
     with pytest.raises(ValueError, match=f"^batch_sizes has {got}.*; expected at most 65,536, which no device holds. "):
         options(batch_sizes=(1, size))

@@ -161,8 +161,8 @@ def check_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
         )
     if max(sizes) > MOST_IN_A_BATCH:
         raise ValueError(
-            f"{argument('batch_sizes')} has {quoted(max(sizes))}; expected at most {MOST_IN_A_BATCH:,}, which no device "
-            "holds. Larger batches need no size of their own."
+            f"{argument('batch_sizes')} has {quoted(max(sizes))}; expected at most {MOST_IN_A_BATCH:,}, which no "
+            "device holds. Larger batches need no size of their own."
         )
     return sizes
 

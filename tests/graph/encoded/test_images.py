@@ -210,7 +210,10 @@ BAD = {  # a file, and the status
     "a page after blanks": (b"\n  <!doctype HTML><html>", "it is a page of text (HTML or XML); expected"),
     "a page in capitals": (b"<HTML><BODY>", "it is a page of text (HTML or XML); expected"),
     "a page with a mark of UTF-8": (b"\xef\xbb\xbf<html>\xff\xfe", "it is a page of text (HTML or XML); expected"),
-    "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS, to be fetched first; exp"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "it is a pointer of Git LFS, to be fetched first; exp",
+    ),
     "base64": (b"/9j/4AAQSkZJRg", "it is text in base64, to be decoded first; expected"),
     "a video": (b"\0\0\0\x20ftypisom" + bytes(20), "it is a video (MP4); expected"),
     "a video of another kind": (b"RIFF\x10\0\0\0AVI LIST", "it is a video (AVI); expected"),
