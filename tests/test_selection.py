@@ -134,11 +134,6 @@ def test_nothing_is_asked_where_nothing_is_given():
         (Selection(), {"max_detections": 2_000}, Selection(max_detections=2_000)),
         (Selection(max_detections=2_000), {"max_detections": 5}, Selection(max_detections=5)),
         (Selection(max_candidates=5), {"score_threshold": 0.5}, Selection(0.5, max_candidates=5)),
-        # Somebody chose it at export.
-        (Selection(max_candidates=5), {"max_detections": 3}, Selection(max_detections=3, max_candidates=5)),
-        (Selection(max_candidates=5_000), {"max_detections": 9}, Selection(max_detections=9, max_candidates=5_000)),
-        # An export of an earlier version, where nobody did.
-        (Selection(max_detections=3_000, max_candidates=1_024), {"max_detections": 2_000}, Selection(0.25, 0.7, 2_000)),
     ],
 )
 def test_it_is_what_an_export_would_have(own, asked, expected):

@@ -35,11 +35,6 @@ class Selection:
     max_detections: int = 300
     max_candidates: int | None = None
 
-    @property
-    def usual_max_candidates(self) -> tuple[int, int]:
-        """What max_candidates is where nobody chose it: here, and in exports of earlier versions."""
-        return max(_MAX_CANDIDATES, self.max_detections), _MAX_CANDIDATES
-
     def __post_init__(self):
         """Raises ValueError for a number that is out of its range."""
         if self.max_candidates is None:
@@ -62,7 +57,7 @@ class SelectionOptions(Options):
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1]. It is
         nothing to models that give each object once, such as YOLOv10 and YOLO26.
       max_detections: At most this many detections an image, 100,000 or fewer. Suppression takes memory by the square
-        of this, from 1,024 on. A model that was exported with another max_candidates keeps it.
+        of this, from the model's max_candidates (1,024) on.
       classes: The classes that count: indices as numbers, or names. A box counts with its best class alone, and boxes
         of other classes suppress none of these. None for all.
       class_agnostic: Whether boxes suppress each other whatever their classes. Of a model that gives each object once:
@@ -91,7 +86,7 @@ class SelectionOptions(Options):
     def applied_to(self, own: Selection) -> Selection:
         """A model's own selection with the numbers that were given; it is what an export with these has."""
         numbers = {name: value for name, value in self.asked().items() if hasattr(own, name)}
-        if self.max_detections is not None and own.max_candidates in own.usual_max_candidates:
+        if self.max_detections is not None:
             numbers["max_candidates"] = None
         return dataclasses.replace(own, **numbers)
 

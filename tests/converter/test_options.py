@@ -38,6 +38,16 @@ def _convert(**arguments):
     return tftrt_yolo.convert("no_saved_model", "nowhere", **arguments)
 
 
+@pytest.mark.parametrize("options", [TensorRTOptions, BakedOptions])
+@pytest.mark.parametrize(
+    ("size", "got"), [(65_537, "65537"), (1 << 32, "4294967296"), (10**99, "a whole number of 329 ")]
+)
+def test_a_batch_size_that_no_device_holds(options, size, got):
+    with pytest.raises(ValueError, match=f"^batch_sizes has {got}.*; expected at most 65,536, which no device holds. "):
+        options(batch_sizes=(1, size))
+    assert options(batch_sizes=(1, 65_536)).batch_sizes == (1, 65_536)
+
+
 @pytest.mark.parametrize("accelerator", ["xla", "onednn"])
 @pytest.mark.parametrize(("name", "value"), _cases(TensorRTOptions))
 def test_options_of_tensorrt_with_another_accelerator(accelerator, name, value):

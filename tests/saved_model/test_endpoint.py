@@ -106,6 +106,19 @@ def test_among_other_layers(layer, batch, expected):
     np.testing.assert_array_equal(best["count"], expected["num_detections"])
 
 
+def test_behind_a_lambda_that_says_its_type(tiny_export, batch, expected):
+    """Without it Keras believes float32, and gives the boxes alone; the page of Keras says so."""
+
+    def answer(**options):
+        images = keras.Input((None, None, 3), dtype="uint8")
+        layer = keras.layers.TFSMLayer(str(tiny_export), call_endpoint="serving_default")
+        flipped = keras.layers.Lambda(lambda values: values[:, :, ::-1], **options)(images)
+        return keras.Model(images, layer(flipped))(np.ascontiguousarray(batch[:, :, ::-1]))
+
+    _check(answer(dtype="uint8"), expected)
+    assert not isinstance(answer(), dict)
+
+
 def test_the_other_endpoints(tiny_export, batch, expected):
     def of(key):
         return keras.layers.TFSMLayer(str(tiny_export), call_endpoint=key)

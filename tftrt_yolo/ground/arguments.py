@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from tftrt_yolo.ground.text import quoted, unwrapped
 
+MOST_IN_A_BATCH = 65_536  # images; of a size that is built or compiled
 _AS_FLAGS = "TFTRT_YOLO_ARGUMENTS_AS_FLAGS"  # in the environment, so that workers' messages agree
 
 
@@ -146,7 +147,7 @@ def check_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
       The numbers, as Python's own, in their order.
 
     Raises:
-      ValueError: If it is no list of whole numbers, is empty, or has one below 1.
+      ValueError: If it is no list of whole numbers, is empty, or has one below 1 or above `MOST_IN_A_BATCH`.
     """
     try:
         sizes = tuple(map(whole_number, batch_sizes))
@@ -157,6 +158,11 @@ def check_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
     if not sizes or min(sizes) < 1:
         raise ValueError(
             f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers of at least 1."
+        )
+    if max(sizes) > MOST_IN_A_BATCH:
+        raise ValueError(
+            f"{argument('batch_sizes')} has {quoted(max(sizes))}; expected at most {MOST_IN_A_BATCH:,}, which no "
+            "device holds. Larger batches need no size of their own."
         )
     return sizes
 

@@ -18,9 +18,9 @@ class BakedOptions(Options):
     Attributes:
       parity_images: An image, a folder of images, or a glob, on which xla and onednn are compared with the export; None
         for packaged pictures of digits.
-      batch_sizes: With xla the batch sizes that are compiled, by default every power of two: other batches are filled
-        up to the next of them inside the SavedModel, and those above the largest are cut into several. Not for onednn,
-        which compiles nothing.
+      batch_sizes: With xla the batch sizes that are compiled, 65,536 or fewer, by default every power of two: other
+        batches are filled up to the next of them inside the SavedModel, and those above the largest are cut into
+        several. Not for onednn, which compiles nothing.
     """
 
     MEANT_WITH: ClassVar = {"accelerator": ("xla", "onednn")}
