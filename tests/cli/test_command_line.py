@@ -12,7 +12,6 @@ import pytest
 
 from tests.conftest import IMAGES, TINY_WEIGHTS, heed_interrupts
 from tftrt_yolo.cli import command_line as cli
-from tftrt_yolo.cli import terminal
 from tftrt_yolo.cli.configs import load_config
 from tftrt_yolo.cli.signatures import arguments_of
 
@@ -223,11 +222,3 @@ def test_demo(tmp_path):
     picture = tmp_path / "demo" / "pictures" / "digits.jpg"
     assert f"The picture: {picture}" in result.stdout
     assert picture.is_file()
-
-
-def test_fatal_messages_of_tensorflow_pass_the_filter():
-    lines = "I0000 chatter\n2026-01-31 10:00:00.1: W chatter\n2026-01-31 10:00:00.1: F fatal\nWhatever else\n"
-    result = subprocess.run(
-        [sys.executable, "-S", "-E", "-c", terminal.FILTER], input=lines, capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "2026-01-31 10:00:00.1: F fatal\nWhatever else\n"

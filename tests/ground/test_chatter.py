@@ -97,3 +97,11 @@ def test_filters_within_filters_and_in_threads():
 def test_a_closed_standard_error():
     code = "import os\nos.close(2)\nfrom tftrt_yolo.ground import chatter\nwith chatter.filtered(): print('fine')\n"
     assert _run(code).stdout == "fine\n"
+
+
+def test_fatal_messages_of_tensorflow_pass_the_filter():
+    lines = "I0000 chatter\n2026-01-31 10:00:00.1: W chatter\n2026-01-31 10:00:00.1: F fatal\nWhatever else\n"
+    result = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", chatter.FILTER], input=lines, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "2026-01-31 10:00:00.1: F fatal\nWhatever else\n"
