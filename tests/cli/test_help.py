@@ -58,7 +58,9 @@ def test_options_show_their_defaults(capfd):
     text = capfd.readouterr().out
     assert "--batch_sizes (default: 1)\n      Batch sizes that engines are built for." in text
     assert text.count("--batch_sizes") == 1  # of two accelerators
-    assert "With xla the batch sizes that are compiled, by default every power of two" in " ".join(text.split())
+    assert "With xla the batch sizes that are compiled, 65,536 or fewer, by default every power of two" in " ".join(
+        text.split()
+    )
     assert "--minimum_coverage (default: 0.95)" in text
     assert "--calibration_data (default: none)" in text
 
