@@ -153,6 +153,7 @@ BAD_WITH_A_MODEL = [
     ("evaluate", {"images_dir": "a", "data": str(DATA / "detect" / "data.yaml")}, "<images_dir> is a, but"),
     ("evaluate", {"data": "coco.json"}, "<images_dir> is missing. Expected"),
     ("evaluate", {"data": "gone/data.yaml"}, "pass <skip_missing_images=True> to measure on the others"),
+    ("evaluate", {"data": "damaged/data.yaml"}, "<skip_unreadable=True> leaves such images out"),
     ("evaluate", {"data": str(DATA / "segment" / "data.yaml")}, "<boxes_only=True> measures on the boxes around"),
 ]
 BAD_IDS = [f"{command}-{'-'.join(arguments) or 'nothing'}" for command, arguments, _ in BAD]
@@ -237,6 +238,8 @@ def test_arguments_are_named_by_whoever_complains(folder, request, capfd, comman
     (folder / "gone" / "list.txt").write_text("images/000000.jpg\n")
     yaml = (DATA / "detect" / "data.yaml").read_text()
     (folder / "gone" / "data.yaml").write_text(re.sub("(?m)^val:.*$", "val: list.txt", yaml))
+    shutil.copytree(folder / "gone", folder / "damaged")
+    (folder / "damaged" / "images" / "000000.jpg").write_bytes(b"")
     _check_both(command, arguments | {"saved_model_dir": str(saved_model_dir)}, expected, capfd)
 
 

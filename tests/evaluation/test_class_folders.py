@@ -64,6 +64,57 @@ def test_names_that_do_not_fit(tmp_path, folders, message):
         _open(_folders(tmp_path, folders))
 
 
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", "__MACOSX", "@eaDir", ".git/x", "3/__MACOSX", "3/.cache"])
+@pytest.mark.parametrize("names", [list("0123456789"), _WNIDS, ["3"]])
+def test_folders_that_are_no_data_are_passed_over(tmp_path, names, folder):
+    """Beside the classes, in one of them, and beside the splits, whatever is in them."""
+    _folders(tmp_path / "val", names)
+    count, notes = len(_open(tmp_path).examples), _open(tmp_path).notes
+    if not folder.startswith("3/") or "3" in names:
+        _folders(tmp_path / "val" / folder, ["3"])
+    _folders(tmp_path / folder.replace("3/", ""), ["train"])
+    dataset = _open(tmp_path)
+    assert (len(dataset.examples), dataset.notes) == (count, notes)
+
+
+def test_an_empty_folder_of_a_class(tmp_path):
+    """It is a class without images, with names of the model and by sorted order."""
+    _folders(tmp_path / "a", list("012"))
+    (tmp_path / "a" / "3").mkdir()
+    (tmp_path / "a" / "4").mkdir()
+    (tmp_path / "a" / "4" / "notes.txt").write_text("x")
+    dataset = _open(tmp_path / "a")
+    assert ([int(example.truth.classes[0]) for example in dataset.examples], dataset.notes) == ([0, 1, 2], ())
+    _folders(tmp_path / "b", [*_WNIDS[:4], *_WNIDS[5:]])
+    (tmp_path / "b" / _WNIDS[4]).mkdir()
+    dataset = _open(tmp_path / "b")
+    assert [int(example.truth.classes[0]) for example in dataset.examples] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert len(dataset.notes) == 1
+
+
+@pytest.mark.parametrize("empty", [["a new folder"], ["a new folder", "z"], ["3"]])
+def test_empty_folders_beside_those_of_other_names(tmp_path, empty):
+    """They are passed over where the others are as many as the classes, with a note."""
+    _folders(tmp_path, _WNIDS)
+    for name in empty:
+        (tmp_path / name).mkdir()
+    (tmp_path / empty[0] / "notes.txt").write_text("x")
+    dataset = _open(tmp_path)
+    assert {example.path.parent.name: int(example.truth.classes[0]) for example in dataset.examples} == {
+        name: index for index, name in enumerate(_WNIDS)
+    }
+    count = "1 folder without an image was" if len(empty) == 1 else "2 folders without an image were"
+    assert dataset.notes[1] == f"{count} passed over, {empty[0]} first"
+
+
+@pytest.mark.parametrize("names", [list("0123456789"), list("01"), _WNIDS[:8], [*_WNIDS, "n1"], [*_WNIDS[:9], "3"]])
+def test_an_empty_folder_of_another_name_is_refused(tmp_path, names):
+    _folders(tmp_path, names)
+    (tmp_path / "a new folder").mkdir()
+    with pytest.raises(DatasetError, match="a new folder is no class of the model, which knows 0, 1, 2"):
+        _open(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("there", "split", "found", "note"),
     [

@@ -77,9 +77,9 @@ def evaluate(
       ValueError: If an argument is out of its range, or compare_to is of another task or other classes.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
-      DatasetError: If the data set is missing, damaged or empty, does not fit the model, or has missing images or bad
-        labels that are not to be skipped.
-      ImageError: If an image cannot be read.
+      DatasetError: If the data set is missing, damaged or empty, does not fit the model, has missing images or bad
+        labels that are not to be skipped, or if all its images were skipped.
+      ImageError: If an image cannot be read, and such are not to be skipped.
       CheckpointError: If compare_to cannot be used.
       EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.
     """
@@ -99,10 +99,18 @@ def evaluate(
     spec = networks.describe(handle)
     stages.enter("reading the labels")
     DataOptions.check_is("data_options", data_options)
-    dataset = open_dataset(data, spec, data_options or DataOptions())
+    data_options = data_options or DataOptions()
+    dataset = open_dataset(data, spec, data_options)
     stages.enter("running the network")
     measured = measurement.measure(
-        handle, dataset, spec, compare_to=compare_to, batch_size=batch_size, strict=strict, on_progress=on_progress
+        handle,
+        dataset,
+        spec,
+        data_options=data_options,
+        compare_to=compare_to,
+        batch_size=batch_size,
+        strict=strict,
+        on_progress=on_progress,
     )
     if output_dir is not None:
         with directories.written_whole(Path(output_dir), _CONTENTS, overwrite=overwrite) as partial_dir:

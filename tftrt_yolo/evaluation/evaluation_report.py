@@ -99,9 +99,11 @@ class EvaluationReport:
       classes: The classes that have a label.
       models: The SavedModel, and what it was compared to.
       num_crowds: COCO's crowds on the images, regions where a detection is neither right nor wrong.
-      skipped_labels: The bad labels for which images were left out, the first of each image, with its place and fault.
+      skipped_labels: The bad labels for which images were left out, the first of each image, with its place and fault;
+        among them those of images of another size than a COCO JSON says.
       notes: What a reader must know of the figures: how the data set was taken, and what a model computed where that is
         not what it was converted for.
+      unreadable_images: The images that were left out because they cannot be read, each with the reason.
     """
 
     data: str
@@ -117,6 +119,7 @@ class EvaluationReport:
     num_crowds: int = 0
     skipped_labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unreadable_images: tuple[str, ...] = ()
 
     def value(self, name: str, *, model: int = 0) -> float | None:
         """A figure.
@@ -185,6 +188,9 @@ def _heading(report: EvaluationReport) -> list[str]:
     if report.missing_images:
         missing = counted(len(report.missing_images), "missing image was", "missing images were")
         lines.append(f"  {missing} skipped, {report.missing_images[0]} first")
+    if report.unreadable_images:
+        unreadable = counted(len(report.unreadable_images), "unreadable image was", "unreadable images were")
+        lines.append(f"  {unreadable} skipped, first {report.unreadable_images[0]}")
     if report.skipped_labels:
         one, several = "bad label was skipped with its image", "bad labels were skipped with their images"
         lines.append(f"  {counted(len(report.skipped_labels), one, several)}, first {report.skipped_labels[0]}")

@@ -1,6 +1,6 @@
 """Runs a SavedModel, and a checkpoint beside it, over a data set, and adds up what was found.
 
-measured = measure(handle, dataset, spec, batch_size=16)
+measured = measure(handle, dataset, spec, data_options=DataOptions(), batch_size=16)
 measured.report, measured.write(Path("runs/evaluation"))
 """
 
@@ -16,16 +16,18 @@ import numpy as np
 from tftrt_yolo.contract import CLASSIFY, Metadata
 from tftrt_yolo.evaluation import charts, networks
 from tftrt_yolo.evaluation.average_precision import Curves
-from tftrt_yolo.evaluation.datasets.examples import Dataset, Example, LabelSpec
+from tftrt_yolo.evaluation.datasets.data_options import DataOptions
+from tftrt_yolo.evaluation.datasets.examples import Dataset, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport, ModelResult, Speed
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
-from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.evaluation.usable_images import UsableImages
+from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.ground.text import shown, sides
 from tftrt_yolo.saved_model import arithmetic
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.load import Backend
-from tftrt_yolo.saved_model.network import SavedModelNetwork, prepare_ahead
+from tftrt_yolo.saved_model.network import SavedModelNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,7 @@ def measure(
     dataset: Dataset,
     spec: LabelSpec,
     *,
+    data_options: DataOptions,
     compare_to: str | Path | None = None,
     batch_size: int = 16,
     strict: bool = False,
@@ -70,6 +73,7 @@ def measure(
       handle: The SavedModel.
       dataset: Images with labels.
       spec: What they fit.
+      data_options: What may be left out.
       compare_to: As `evaluate`; so are the others.
       batch_size: See there.
       strict: See there.
@@ -77,14 +81,20 @@ def measure(
 
     Returns:
       The figures, and what the pictures need.
+
+    Raises:
+      ImageError: If an image cannot be read, and such are not to be skipped.
+      DatasetError: If an image is of another size than its labels say, and such are not to be skipped, or if nothing
+        is left.
     """
+    images = UsableImages(dataset, data_options)
     loaded = [SavedModelNetwork(handle, strict=strict)]
     if compare_to is not None:
         loaded.append(networks.PyTorchNetwork(compare_to, spec))
     with contextlib.ExitStack() as resources:
         runs = [_Run(resources.enter_context(network), spec) for network in loaded]
-        waiting = _run_all(runs, dataset, handle.metadata, batch_size, on_progress or (lambda done, total: None))
-    report = _report(runs, dataset, spec, handle.metadata, waiting)
+        waiting = _run_all(runs, images, handle.metadata, batch_size, on_progress or (lambda done, total: None))
+    report = _report(runs, images.measured(), spec, handle.metadata, waiting)
     notes = (*report.notes, *_notes(handle, runs[0].network.backend, batch_size))
     report = dataclasses.replace(report, notes=notes)
     return Measured(report, spec.names, runs[0].curves, runs[0].scores.confusion)
@@ -106,42 +116,32 @@ class _Run:
 
 def _run_all(
     runs: list[_Run],
-    dataset: Dataset,
+    images: UsableImages,
     metadata: Metadata,
     batch_size: int,
     on_progress: Callable[[int, int], None],
 ) -> float:
     """Runs every network on every image, batch by batch, each on the same frames; returns the seconds of waiting."""
-    prepared = prepare_ahead([example.path for example in dataset.examples], metadata, batch_size)
-    waiting, done, total = 0.0, 0, len(dataset.examples)
-    while done < total:
-        start = time.perf_counter()
-        batch = list(itertools.islice(prepared, batch_size))
-        frames = np.stack([frame for frame, _ in batch])
-        waiting += time.perf_counter() - start
-        places = [place for _, place in batch]
-        examples = dataset.examples[done : done + len(batch)]
-        truths = [_in_pixels(example, place.size_hw) for example, place in zip(examples, places, strict=True)]
-        for run in runs:
-            dense, seconds = run.network.run(frames)
-            run.batches.append((len(frames), seconds))
-            run.scores.add(dense, truths, places)
-        done += len(batch)
-        on_progress(done, total)
+    waiting, done = 0.0, 0
+    with contextlib.closing(images.framed(metadata, batch_size)) as framed:
+        while done < images.total:
+            start = time.perf_counter()
+            batch = list(itertools.islice(framed, batch_size))
+            frames = np.stack([frame for frame, _, _ in batch]) if batch else ()
+            waiting += time.perf_counter() - start
+            if batch:
+                _run_batch(runs, frames, [truth for _, truth, _ in batch], [place for _, _, place in batch])
+            done = images.seen
+            on_progress(done, images.total)
     return waiting
 
 
-def _in_pixels(example: Example, size_hw) -> Truth:
-    """What is on an image, in its pixels."""
-    size_hw = tuple(map(int, size_hw))
-    if not example.is_in_pixels:
-        return example.truth.in_pixels(size_hw)
-    if example.size_hw is not None and tuple(example.size_hw) != size_hw:
-        raise DatasetError(
-            f"{example.path} is of {list(size_hw)}, height and width, and its labels say {list(example.size_hw)}. Give "
-            "the images that were labelled."
-        )
-    return example.truth
+def _run_batch(runs: list[_Run], frames: np.ndarray, truths: list[Truth], places: list[Placement]) -> None:
+    """Runs every network on a batch."""
+    for run in runs:
+        dense, seconds = run.network.run(frames)
+        run.batches.append((len(frames), seconds))
+        run.scores.add(dense, truths, places)
 
 
 def _report(
@@ -170,6 +170,7 @@ def _report(
         missing_images=dataset.missing,
         skipped_labels=dataset.skipped_labels,
         notes=(*dataset.notes, *_size_notes(metadata)),
+        unreadable_images=dataset.unreadable,
         classes=_count_classes(dataset, spec),
         models=tuple(results),
     )

@@ -23,6 +23,7 @@ import tensorflow as tf
 from tftrt_yolo import contract
 from tftrt_yolo.graph import crop, letterbox
 from tftrt_yolo.ground import forks
+from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.saved_model import load
@@ -67,27 +68,37 @@ class Framer:
 
 
 def prepare_ahead(
-    paths: list[Path], metadata: contract.Metadata, batch_size: int
-) -> Iterator[tuple[np.ndarray, Placement]]:
+    paths: list[Path], metadata: contract.Metadata, batch_size: int, *, raises: bool = True
+) -> Iterator[tuple[np.ndarray, Placement] | ImageError]:
     """Reads and frames images in order, in threads and ahead of the consumer by a batch.
 
     Args:
       paths: Image files.
       metadata: As `Framer`.
       batch_size: Images a batch.
+      raises: Whether an image that cannot be read raises; otherwise its error is yielded in its place.
 
     Yields:
       What `Framer` gives.
 
     Raises:
-      ImageError: If an image cannot be read.
+      ImageError: If raises, and an image cannot be read.
     """
     framer, threads = Framer(metadata), min(8, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="frame")
     pending = collections.deque()
+
+    def prepare(path):
+        try:
+            return framer(image_files.read_image(path))
+        except ImageError as error:
+            if raises:
+                raise
+            return error
+
     try:
         for path in paths:
-            pending.append(pool.submit(lambda path: framer(image_files.read_image(path)), path))
+            pending.append(pool.submit(prepare, path))
             if len(pending) > batch_size + threads:
                 yield pending.popleft().result()
         while pending:

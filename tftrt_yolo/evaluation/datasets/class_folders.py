@@ -3,6 +3,7 @@
 labelled = read(Path("imagenet"), model, "val")        # imagenet/val/n01440764/*.JPEG
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,26 +29,32 @@ def read(path: Path, model: LabelSpec, split: str) -> Labelled:
 
     Returns:
       An example for each image. Folders are matched by name; where none is named like a class and they are as many as
-      the classes, by sorted order, as Ultralytics does it, and a note says so.
+      the classes, by sorted order, as Ultralytics does it, and a note says so. Those without an image do not count
+      where they alone make too many, as nothing was ever trained on them.
 
     Raises:
       DatasetError: If there is no such split, or the folders are not of the model's classes.
     """
     name, notes = _split(path, model, split)
     root = path / name if name else path
-    folders = _folders(root)
-    index_of, note = _class_indices(folders, model, root)
+    images_in = {folder: _images(folder) for folder in _folders(root)}
+    index_of, found = _class_indices(images_in, model, root)
     examples = []
-    for folder in folders:
-        truth = Truth(np.array([index_of[folder.name]]), np.zeros((1, 4)))
-        images = [file for file in places.walk(folder) if file.suffix.lower() in places.IMAGE_SUFFIXES]
-        examples += [Example(image, truth) for image in images]
-    return Labelled(name, tuple(examples), notes=tuple(filter(None, (*notes, note))))
+    for folder, images in images_in.items():
+        if images:
+            truth = Truth(np.array([index_of[folder.name]]), np.zeros((1, 4)))
+            examples += [Example(image, truth) for image in images]
+    return Labelled(name, tuple(examples), notes=(*notes, *found))
+
+
+def _images(folder: Path) -> list[Path]:
+    """The images in a folder and its subfolders."""
+    return [file for file in places.walk(folder) if file.suffix.lower() in places.IMAGE_SUFFIXES]
 
 
 def _folders(root: Path) -> list[Path]:
-    """The folders in a folder, sorted by name, without hidden ones."""
-    return sorted(file for file in root.iterdir() if file.is_dir() and not file.name.startswith("."))
+    """The folders in a folder, sorted by name, without those that are hidden or that a system made."""
+    return sorted(file for file in root.iterdir() if file.is_dir() and places.is_of_the_data(file.name))
 
 
 def _split(path: Path, model: LabelSpec, split: str) -> tuple[str, list[str]]:
@@ -74,20 +81,25 @@ def _split(path: Path, model: LabelSpec, split: str) -> tuple[str, list[str]]:
     return "", []
 
 
-def _class_indices(folders: list[Path], model: LabelSpec, root: Path) -> tuple[dict[str, int], str]:
+def _class_indices(
+    images_in: Mapping[Path, list[Path]], model: LabelSpec, root: Path
+) -> tuple[dict[str, int], list[str]]:
     """Folder name to the model's class index, and what must be known of the match."""
     index_of = {}
     for index, name in model.names.items():
         index_of.setdefault(name, index)
+    folders = list(images_in)
     others = [folder for folder in folders if folder.name not in index_of]
     if not others:
-        return index_of, ""
+        return index_of, []
     if len(others) == len(folders) == len(model.names):
-        note = (
-            f"the folders are named otherwise than the classes and were matched by sorted order, {others[0].name} as "
-            f"{model.names[min(model.names)]} first"
-        )
-        return dict(zip((folder.name for folder in folders), sorted(model.names), strict=True)), shown(note)
+        return _by_order(folders, model)
+    full = [folder for folder in folders if images_in[folder]]
+    if len(full) == len(model.names) and not {folder.name for folder in full} & set(index_of):
+        empty = [folder.name for folder in folders if not images_in[folder]]
+        found, notes = _by_order(full, model)
+        passed = counted(len(empty), "folder without an image was", "folders without an image were")
+        return found, [*notes, shown(f"{passed} passed over, {empty[0]} first")]
     known = ", ".join(list(index_of)[:_LISTED])
     matched = counted(len(folders) - len(others), "other folder is", "other folders are")
     raise DatasetError(
@@ -95,3 +107,12 @@ def _class_indices(folders: list[Path], model: LabelSpec, root: Path) -> tuple[d
         f"{', ...' if len(index_of) > _LISTED else ''}. Expected folders named like the classes in {shown(root)}, as "
         f"{matched}, or {len(model.names)} folders of other names alone, which are matched by sorted order."
     )
+
+
+def _by_order(folders: list[Path], model: LabelSpec) -> tuple[dict[str, int], list[str]]:
+    """As `_class_indices`, for folders that are named otherwise than the classes."""
+    note = (
+        f"the folders are named otherwise than the classes and were matched by sorted order, {folders[0].name} as "
+        f"{model.names[min(model.names)]} first"
+    )
+    return dict(zip((folder.name for folder in folders), sorted(model.names), strict=True)), [shown(note)]

@@ -20,7 +20,10 @@ class DataOptions(Options):
         lists them.
       skip_bad_labels: Whether to go on without images of which a label is bad: not readable, out of bounds, of another
         number of columns, of an unknown class. The whole image is left out, as Ultralytics does it, for an object
-        without its label would make the detection that finds it a wrong one. The report lists them.
+        without its label would make the detection that finds it a wrong one. So is one of another size than its COCO
+        JSON says. The report lists them.
+      skip_unreadable: Whether to go on without images that are there and cannot be read, such as damaged ones, as
+        Ultralytics does; the report lists them.
     """
 
     split: str = "val"
@@ -28,3 +31,4 @@ class DataOptions(Options):
     boxes_only: bool = False
     skip_missing_images: bool = False
     skip_bad_labels: bool = False
+    skip_unreadable: bool = False

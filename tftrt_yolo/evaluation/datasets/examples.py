@@ -74,6 +74,7 @@ class Dataset:
       missing: Paths of the images that are not, or are in a format that is not read.
       skipped_labels: The bad labels for which images were left out, the first of each, with place and fault.
       notes: How it was taken where it does not say all, for the report.
+      unreadable: Why images were left out that are there and cannot be read; known once they were measured on.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Dataset:
     missing: tuple[str, ...]
     skipped_labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for a reader."""

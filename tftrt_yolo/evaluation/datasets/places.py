@@ -4,7 +4,8 @@
     paths = list(images_of(place, roots))               # of a folder with its subfolders, or of a list
     label_path(paths[0])                                # labels/... for images/...
 
-Hidden files are left out, as macOS puts one beside each image; folders are followed where they are links.
+Hidden files are left out, as macOS puts one beside each image, and folders that systems make. Links to folders are
+followed.
 """
 
 import os
@@ -21,6 +22,8 @@ IMAGE_SUFFIXES = SUFFIXES | {
     *(".avif", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jxl", ".mpo"),
     *(".pbm", ".pfm", ".pgm", ".pnm", ".ppm", ".psd", ".ras", ".sr", ".tga"),
 }
+# Folders that systems make beside the data: macOS in a ZIP file, Synology's thumbnails, Windows and Linux on a drive.
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 _MOST_LIST_BYTES = 256 << 20  # of a list of images, two million or more
 _MOST_LABEL_BYTES = 16 << 20  # of a text that may be a label without its image
 _LEAST_WORDS = 5  # of a label's line: a class and a box
@@ -71,14 +74,19 @@ def images_of(place: Path, roots: Sequence[Path]) -> Iterator[Path]:
             yield place / _image_name(label.relative_to(labels_dir), is_beside=labels_dir == place)
 
 
+def is_of_the_data(name: str) -> bool:
+    """Whether a file or folder of this name belongs to a data set, and is not hidden or made by a system."""
+    return not name.startswith(".") and name not in _SYSTEM_FOLDERS
+
+
 def walk(folder: Path) -> list[Path]:
     """All files of a folder and its subfolders, sorted, without hidden ones; none if there is no folder."""
     found, seen = [], set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        folders[:] = [] if real in seen else list(filter(is_of_the_data, folders))
         if real not in seen:
-            found += [Path(parent, name) for name in files if not name.startswith(".")]
+            found += [Path(parent, name) for name in files if is_of_the_data(name)]
         seen.add(real)
     return sorted(found)
 
