@@ -53,7 +53,7 @@ class SelectionOptions(Options):
     The result is exactly that of an export with these thresholds. A classifier selects nothing, and refuses them.
 
     Attributes:
-      score_threshold: Detections score above this, in [0, 1].
+      score_threshold: Detections score above this, in [0, 1]; None for the model's own, as of the next two.
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1]. It is
         nothing to models that give each object once, such as YOLOv10 and YOLO26.
       max_detections: At most this many detections an image, 100,000 or fewer. Suppression takes memory by the square
