@@ -135,7 +135,7 @@ def older(toy_export, tmp_path_factory):
     source = open_saved_model(toy_export)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "fill_batches", lambda compiled, sizes: compiled)
-        found = grappler.work(
+        *_, found = grappler.work(  # behind its stages
             source=source,
             output_dir=path,
             accelerator="xla",
