@@ -14,7 +14,6 @@ Importing this package loads neither TensorFlow nor PyTorch: the names below are
 
 import importlib
 
-from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.version import __version__
 
 _HOME_OF = {
@@ -81,6 +80,9 @@ def __getattr__(name: str):
     """Loads a public name from its module the first time that it is used."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'tftrt_yolo' has no attribute {name!r}; it has {', '.join(__all__)}")
+    # Late: of what it imports, `python -m tftrt_yolo` would take the working directory's.
+    from tftrt_yolo.ground import chatter
+
     chatter.heed()
     value = getattr(importlib.import_module(f"tftrt_yolo.{_HOME_OF[name]}"), name)
     globals()[name] = value
