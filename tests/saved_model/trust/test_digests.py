@@ -15,7 +15,7 @@ from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
 VARIABLES = "variables/variables.data-00000-of-00001"
-FILES = ["saved_model.pb", "fingerprint.pb", VARIABLES, "variables/variables.index"]
+FILES = ["saved_model.pb", "export.json", "fingerprint.pb", VARIABLES, "variables/variables.index"]
 
 
 @pytest.fixture
