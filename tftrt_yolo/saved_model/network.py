@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo import contract
-from tftrt_yolo.graph import crop, letterbox
+from tftrt_yolo.graph import letterbox
 from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import Placement
-from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model import load, write
 from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.tasks.table import TASKS
@@ -43,7 +43,7 @@ class Framer:
         """
         size_hw = metadata.image_size_hw
         forks.check("A SavedModel's frame")
-        fit = crop.crop_images if TASKS[metadata.task].is_cropped else letterbox.letterbox_padded_images
+        fit = write.fit_of(is_cropped=TASKS[metadata.task].is_cropped)
 
         @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)], autograph=False)
         def fit_one(images):
@@ -169,4 +169,6 @@ class SavedModelNetwork:
         if self.backend.name != "XLA" or self.backend.compiled_sizes:
             return frames
         missing = CompiledSizes().filled(len(frames)) - len(frames)
+        if not missing:  # or the whole batch would be copied
+            return frames
         return np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.uint8)])
