@@ -6,9 +6,8 @@ import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import OTHER_TASKS
-from tftrt_yolo.converter import partition
 from tftrt_yolo.graph import empty_batches
-from tftrt_yolo.saved_model import freeze, load, saved_model_pb
+from tftrt_yolo.saved_model import freeze, load
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 _EMPTY = {
@@ -63,9 +62,8 @@ def test_the_guard_is_no_part_of_what_is_converted(models):
     assert not [node.name for node in frozen.graph_def.node if node.op in ("If", "StatelessIf", "Switch", "Merge")]
     guard = [node.op for node in frozen.graph_def.node if "not_empty_batch" in node.name]
     assert set(guard) == {"Identity"}
-    message = saved_model_pb.read(models.converted("toy"))
-    counts = partition.count(message.meta_graphs[0].graph_def)
-    assert (counts["engines"], counts["nodes_outside"]) == (1, 0)
+    conversion = open_saved_model(models.converted("toy")).conversion  # what its worker counted of `network`
+    assert (conversion["engines"], conversion["nodes_outside"]) == (1, 0)
 
 
 def test_a_network_without_a_guard_stays_as_it_is():

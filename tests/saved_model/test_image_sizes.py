@@ -65,7 +65,7 @@ def _black(width, height):
             "it is 100000 pixels wide and 100000 high; expected sides of 1 to 65535: scale it down",
         ),
         (_png(9_000, 9_000), "it is damaged; expected a whole image file"),  # of which nothing is there
-        (_black(9_460, 9_460), "it has 9460 x 9460 pixels; expected at most 89478485 in all: scale it down first"),
+        (_black(13_378, 13_378), "it has 13378 x 13378 pixels; expected at most 178956970 in all: scale it down first"),
         (_black(65_536, 1), "it is 65536 pixels wide and 1 high; expected sides of 1 to 65535: scale it down first"),
         (b"", "it is empty; expected JPEG, PNG, BMP or GIF"),
         (
