@@ -7,6 +7,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.selection import Selection
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
@@ -156,11 +157,11 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
     )
 
 
-def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws boxes and labels on a copy of an image."""
-    from tftrt_yolo.tasks import drawing
+    from tftrt_yolo.tasks.drawing import annotators
 
-    return drawing.draw_labels(drawing.draw_boxes(image.copy(), detections), detections, names)
+    return annotators.draw_labels(annotators.draw_boxes(image.copy(), detections), detections, names)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene
 
 
@@ -103,13 +104,13 @@ def boxes(key_points):
     )
 
 
-def draw(image: np.ndarray, key_points, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, key_points, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws boxes, labels, the key points that are sure enough, and of a person the limbs, on a copy of an image.
 
     The key points and limbs of COCO's persons have Ultralytics' colours, by part of the body; of any other skeleton
     each key point has one of its own.
     """
-    from tftrt_yolo.tasks import skeleton
+    from tftrt_yolo.tasks.drawing import skeleton
 
     return skeleton.draw(detect.draw(image, boxes(key_points), names), key_points)
 

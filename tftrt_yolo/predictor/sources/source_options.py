@@ -15,5 +15,5 @@ class SourceOptions(Options):
       skip_unreadable: Whether to go on without an image that cannot be read; it is listed in the report.
     """
 
-    source: str | Path
+    source: str | Path | int
     skip_unreadable: bool = False

@@ -6,7 +6,7 @@ picture = skeleton.draw(picture, key_points)
 import numpy as np
 import supervision as sv
 
-from tftrt_yolo.tasks import drawing
+from tftrt_yolo.tasks.drawing import annotators
 
 _VISIBLE_CONFIDENCE = 0.25  # ultralytics.utils.plotting.Annotator.kpts: conf_thres
 # Of COCO's persons: the colour (red, green, blue) of key points, by index, and of limbs, by the indices of their ends.
@@ -40,11 +40,11 @@ def draw(picture: np.ndarray, key_points: sv.KeyPoints) -> np.ndarray:
     for rgb, limbs in _COCO_LIMBS.items() if is_person else ():
         for first, second in limbs:
             for one, other in points[shown[:, first] & shown[:, second]][:, (first, second)]:
-                sv.draw_line(picture, sv.Point(*one), sv.Point(*other), drawing.swapped(*rgb), thickness)
+                sv.draw_line(picture, sv.Point(*one), sv.Point(*other), annotators.swapped(*rgb), thickness)
     for rgb, indices in (_COCO_POINTS if is_person else _colors_of(points.shape[1])).items():
         found = points[:, indices][shown[:, indices]][np.newaxis]  # as those of one object
         if found.size:
-            annotator = sv.VertexAnnotator(drawing.swapped(*rgb), radius=thickness + 2)
+            annotator = sv.VertexAnnotator(annotators.swapped(*rgb), radius=thickness + 2)
             picture = annotator.annotate(picture, sv.KeyPoints(found))
     return picture
 

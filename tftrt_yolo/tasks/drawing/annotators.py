@@ -13,7 +13,7 @@ import PIL.ImageDraw
 import supervision as sv
 from supervision.detection.utils.boxes import spread_out_boxes
 
-from tftrt_yolo.tasks import lettering
+from tftrt_yolo.tasks.drawing import lettering
 
 _MINIMUM_TEXT_SCALE = 0.4  # letters of 12 pixels, the least that Ultralytics draws
 _PIXELS_OF_SCALE = 30  # of a TrueType font that is as high as OpenCV's strokes at a text scale of 1
