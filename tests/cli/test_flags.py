@@ -6,10 +6,10 @@ import absl.flags
 import pytest
 
 import tftrt_yolo
-from tftrt_yolo.cli import help as cli_help
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.signatures import REQUIRED, arguments_of, as_keywords
+from tftrt_yolo.ground import spelling
 from tftrt_yolo.ground.arguments import Options
 
 DIRS = ["--saved_model_dir=a", "--output_saved_model_dir=b"]
@@ -219,9 +219,9 @@ def test_a_config_with_ultralytics_words(tmp_path):
 def test_every_flag_that_is_named_for_ultralytics_word_exists():
     flags_of = {command: [row.name for row in arguments_of(getattr(tftrt_yolo, command))] for command in COMMANDS}
     known = {name for names in flags_of.values() for name in names}
-    for word, ours in cli_help._OF_ULTRALYTICS.items():
+    for word, ours in spelling._OF_ULTRALYTICS.items():
         assert set(ours) <= known, word
-    assert set(cli_help.OTHER_VALUES) <= set(cli_help._OF_ULTRALYTICS)
+    assert set(spelling.OTHER_VALUES) <= set(spelling._OF_ULTRALYTICS)
 
 
 def test_an_unknown_key_of_a_config_is_named_with_one_that_is_alike(tmp_path):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tftrt_yolo.ground.files.image_files import MOST_SIDE
+from tftrt_yolo.ground.files.image_arrays import MOST_SIDE
 from tftrt_yolo.ground.placement import PADDING_VALUE
 
 _HOST = "/CPU:0"
