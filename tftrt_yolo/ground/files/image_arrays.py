@@ -20,6 +20,7 @@ from tftrt_yolo.ground.text import first_line, quoted, shown
 
 MOST_SIDE = 65_535  # pixels
 _CHANNELS = (1, 3, 4)
+_CHANNELS_FIRST = (1, 3)  # of arrays; PyTorch alone has four before height and width
 _EXPECTED = "Expected uint8 of shape (height, width, 3), RGB, values 0 to 255"
 _IMAGE_KEYS = ("image", "images", "img")  # of an element that is a dictionary
 # How arrays of other packages say that they have no values: on a device, symbolic, sparse, deleted.
@@ -154,8 +155,8 @@ def to_rgb(image: object, options: ArrayOptions = PLAIN) -> np.ndarray:
 
     Args:
       image: An array or a tensor, on any device: (height, width), or with 1, 3 or 4 channels as the last axis or, as
-        PyTorch has it, as the first. Where both could be channels, as of (3, 4, 3), they are the last, and the first of
-        a tensor of PyTorch. Or an object that NumPy takes as its image, which is RGB.
+        PyTorch has it, as the first (4 of its own tensors alone). Where both could be channels, as of (3, 4, 3), they
+        are the last, and the first of a tensor of PyTorch. Or an object that NumPy takes as its image, which is RGB.
       options: How its values are meant.
 
     Returns:
@@ -253,7 +254,10 @@ def _plain(scale: float | None) -> float | int | None:
 def _channels_last(array: np.ndarray, *, is_torch: bool) -> np.ndarray:
     """Brings the channels to the end."""
     if array.ndim == 3 and 0 not in array.shape:
-        is_last, is_first = array.shape[-1] in _CHANNELS, array.shape[0] in _CHANNELS
+        is_last, is_first = (
+            array.shape[-1] in _CHANNELS,
+            array.shape[0] in (_CHANNELS if is_torch else _CHANNELS_FIRST),
+        )
         if is_first and (is_torch or not is_last):
             return np.ascontiguousarray(np.moveaxis(array, 0, -1))
         if is_last:
