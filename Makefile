@@ -51,6 +51,9 @@ docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
 	.venv-docs/bin/python docs/check_links.py build/site
 
+notebooks: .venv/installed
+	$(BIN)/python docs/notebook_pages.py
+
 dist: .venv-dist/installed
 	.venv-dist/bin/python .ci/dist.py
 
@@ -63,7 +66,7 @@ shape: .venv/installed
 
 .venv/installed: setup.cfg setup.py constraints.txt docs/requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,preflight,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,dataframe,preflight,notebooks,dev]'
 	touch $@
 
 .venv-docs/installed: docs/requirements.txt docs/constraints.txt constraints.txt
