@@ -9,8 +9,8 @@ import tftrt_yolo
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.signatures import REQUIRED, arguments_of, as_keywords
-from tftrt_yolo.ground import spelling
 from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.predictor import spelling
 
 DIRS = ["--saved_model_dir=a", "--output_saved_model_dir=b"]
 

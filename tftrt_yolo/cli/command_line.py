@@ -26,7 +26,7 @@ from tftrt_yolo.cli.terminal import fail, free_standard_output, progress_of, qui
 from tftrt_yolo.ground.arguments import named_as_flags
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.spelling import did_you_mean
+from tftrt_yolo.predictor.spelling import did_you_mean
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from absl import flags
 
 from tftrt_yolo.cli.configs import load_config
 from tftrt_yolo.cli.signatures import REQUIRED, Argument
-from tftrt_yolo.ground.spelling import OTHER_VALUES, meant, of_ultralytics
+from tftrt_yolo.predictor.spelling import OTHER_VALUES, meant, of_ultralytics
 
 
 @dataclasses.dataclass(frozen=True)

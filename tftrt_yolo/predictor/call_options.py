@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypedDict, get_type_hints
 
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
-from tftrt_yolo.ground.spelling import meant
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.spelling import meant
 from tftrt_yolo.selection import SelectionOptions
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tftrt_yolo.ground.spelling import meant
+from tftrt_yolo.predictor.spelling import meant
 
 _KNOWN = ("score_threshold", "iou_threshold", "classes")
 
