@@ -119,12 +119,12 @@ def _axes(
     ]
 
 
-def _axis(
-    edges: tf.Tensor, image: tf.Tensor, scaled: tf.Tensor, padding: tf.Tensor, neighbours: _Neighbours
-) -> _Axis:
+def _axis(edges: tf.Tensor, image: tf.Tensor, scaled: tf.Tensor, padding: tf.Tensor, neighbours: _Neighbours) -> _Axis:
     """One axis, of edges (batch, N, 2) in image pixels and sizes (batch, 1), all float64."""
     gain, length = scaled / image, neighbours.first.shape[0]
     in_frame = tf.cast(edges * gain[..., tf.newaxis] + padding[..., tf.newaxis], tf.float32)  # as Ultralytics' boxes
+    is_no_number = tf.reduce_any(tf.math.is_nan(in_frame), axis=-1, keepdims=True)  # and no index of a table either
+    in_frame = tf.where(is_no_number, 0.0, in_frame)
     start, stop = tf.unstack(tf.cast(tf.math.ceil(in_frame), tf.float64), axis=-1)
     start = tf.maximum(start, 0.0)
     stop = tf.maximum(tf.minimum(stop, tf.cast(length, tf.float64)), start)
