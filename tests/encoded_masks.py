@@ -31,5 +31,5 @@ def _pasted(file, corner_xy, image_size_hw):
 
 def num_bytes(outputs, index):
     """What the outputs of one image take, strings as long as they are."""
-    parts = [np.asarray(values)[index] for values in outputs.values()]
+    parts = [values[index : index + 1] for values in outputs.values()]
     return sum(sum(map(len, part.ravel())) if part.dtype == object else part.nbytes for part in parts)

@@ -186,23 +186,33 @@ def test_an_export_of_a_version_without_status(tiny_export, tmp_path):
     assert len(tftrt_yolo.Predictor(model)([IMAGES[0]])[0]) == len(tftrt_yolo.Predictor(tiny_export)([IMAGES[0]])[0])
 
 
-def test_an_export_of_a_version_without_masks(models, tmp_path):
-    """Its `encoded` gave coefficients and prototypes; it still loads and predicts, and a conversion has masks."""
+def _without_masks(models, folder):
+    """A segment model as earlier versions exported it: its `encoded` gives coefficients and prototypes."""
     loaded = tf.saved_model.load(str(models.exported("segment")))
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def encoded(image_bytes):
         image = tf.io.decode_jpeg(image_bytes[0], channels=3)
-        return loaded.signatures["serving_default"](images=image[tf.newaxis]) | {"status": tf.fill([1], "")}
+        images = tf.repeat(image[tf.newaxis], tf.size(image_bytes), axis=0)
+        return loaded.signatures["serving_default"](images=images) | {"status": tf.fill(tf.shape(image_bytes), "")}
 
-    model, root = copied(models.exported("segment"), tmp_path), tf.Module()
+    model, root = copied(models.exported("segment"), folder), tf.Module()
     root.loaded = loaded
     signatures = {key: loaded.signatures[key] for key in ("serving_default", "padded", "network")}
     tf.saved_model.save(root, str(model), signatures=signatures | {"encoded": encoded})
-    renew_digests(model)
+    return renew_digests(model)
+
+
+def test_an_export_of_a_version_without_masks(models, tmp_path):
+    model = _without_masks(models, tmp_path)
     assert {"mask_coefficients", "prototypes"} < set(tftrt_yolo.inspect(model).signatures["encoded"][1])
     [found], [expected] = (tftrt_yolo.Predictor(path)([IMAGES[3]]) for path in (model, models.exported("segment")))
     np.testing.assert_array_equal(found.mask, expected.mask)
+
+
+@pytest.mark.slow
+def test_a_conversion_of_an_export_without_masks_has_them(models, tmp_path):
+    model = _without_masks(models, tmp_path)
     tftrt_yolo.convert(model, tmp_path / "converted_saved_model", accelerator="onednn", precision_mode="FP32")
     assert "masks" in tftrt_yolo.inspect(tmp_path / "converted_saved_model").signatures["encoded"][1]
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tftrt_yolo.graph import letterbox
 
 _HOST = "/CPU:0"
-_AT_ONCE = 4  # masks; one of a whole photo of 89 megapixels takes 180 MB while it is encoded
+_AT_ONCE = 4  # masks; one that covers a photo of 179 megapixels takes as many MB, twice over
 _COMPRESSION = 6  # zlib's own choice; 9 makes files a tenth smaller in three times the time
 
 
