@@ -1,4 +1,4 @@
-"""What the masks of signature `encoded` cost and how large they are: processor time of the graph's part that makes them.
+"""What the masks of signature `encoded` cost, and how large they are: processor time of the ops that make them.
 
 python benchmarks/masks.py        # prints lines of benchmarks/encoded.md
 
@@ -6,6 +6,7 @@ Frames of 640 x 640 pixels, 300 rows, boxes of one size anywhere in the image. T
 weights, so each mask is a few blobs: harder to compress than most objects.
 """
 
+import sys
 import time
 
 import cv2
@@ -52,5 +53,4 @@ def measure(num_detections: int, side: int, image_hw: tuple[int, int], *, repeat
 
 
 if __name__ == "__main__":
-    for case in CASES:
-        print(measure(*case))
+    sys.stdout.writelines(f"{measure(*case)}\n" for case in CASES)
