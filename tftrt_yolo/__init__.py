@@ -41,7 +41,7 @@ _HOME_OF = {
     "predict": "predictor.predict",
     "PredictionReport": "predictor.predict",
     "SelectionOptions": "selection",
-    "SourceOptions": "predictor.source_options",
+    "SourceOptions": "predictor.sources.source_options",
     "check": "ground.environment",
     "Environment": "ground.environment",
     "benchmark": "workflows.benchmark",

@@ -151,7 +151,7 @@ def _bad_image(folder, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("missing", "cannot be read: No such file"),
+        ("missing", "There is no file or folder"),
         ("text", "is no image: it starts with b'not a pictur'"),
         ("empty", "is empty. Expected an image file"),
         ("truncated", "cannot be decoded"),

@@ -19,7 +19,7 @@ from tftrt_yolo.ground.files import directories, image_files, image_formats
 from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
-from tftrt_yolo.predictor.source_options import SourceOptions
+from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 

@@ -9,19 +9,27 @@ The third stage of the flow: it runs what `export` or `convert` wrote. `predict`
 """
 
 import collections
+import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from absl import logging
+from typing_extensions import Unpack
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted, quoted
+from tftrt_yolo.predictor import call_options
+from tftrt_yolo.predictor.call_options import CallOptions
+from tftrt_yolo.predictor.sources.opening import open_source
+from tftrt_yolo.predictor.sources.source import Source
+from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
@@ -122,11 +130,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        score_threshold: float | None = None,
-        iou_threshold: float | None = None,
-        max_detections: int | None = None,
-        classes: Iterable[int | str] | int | str | None = None,
-        class_agnostic: bool | None = None,
+        **options: Unpack[CallOptions],
     ) -> list:
         """Predicts what the model was trained for.
 
@@ -137,13 +141,9 @@ class Predictor:
           batch_size: At most this many images a call of the network; None for 8, and for the largest that an engine's
             profiles cover.
           on_unreadable: As `stream`.
-          score_threshold: Detections score above this, in [0, 1]; this and the next four are for this call alone, and
-            None is what the model was exported with. A classifier refuses them.
-          iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1];
-            nothing to models that give each object once.
-          max_detections: At most this many detections an image, 100,000 or fewer.
-          classes: The classes that count, as indices or names, or a single one; None for all.
-          class_agnostic: Whether boxes suppress each other whatever their classes.
+          **options: For this call alone, by name. The fields of `SelectionOptions`: `score_threshold`, `iou_threshold`,
+            `max_detections`, `classes` and `class_agnostic`; None is what the model was exported with, and a classifier
+            refuses them. The fields of `SourceOptions`, how a source is read.
 
         Returns:
           One object of supervision's for each image that could be read, in order, all in that image's pixels and best
@@ -161,17 +161,15 @@ class Predictor:
         """
         if getattr(images, "ndim", None) == 4:
             images = list(np.asarray(images))
-        elif not isinstance(images, (list, tuple)):
+        elif not isinstance(images, (list, tuple, str, os.PathLike, SourceOptions, Source)) and (
+            whole_number(images) is None
+        ):
             images = [images]
         results = self.stream(
             images,
             batch_size=batch_size,
             on_unreadable=on_unreadable,
-            score_threshold=score_threshold,
-            iou_threshold=iou_threshold,
-            max_detections=max_detections,
-            classes=classes,
-            class_agnostic=class_agnostic,
+            **options,
         )
         return list(results)
 
@@ -181,11 +179,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        score_threshold: float | None = None,
-        iou_threshold: float | None = None,
-        max_detections: int | None = None,
-        classes: Iterable[int | str] | int | str | None = None,
-        class_agnostic: bool | None = None,
+        **options: Unpack[CallOptions],
     ) -> Iterator:
         """Predicts on images as they come; memory stays flat however many there are.
 
@@ -199,11 +193,7 @@ class Predictor:
           on_unreadable: What to do about an image that cannot be read: "raise"; "skip", with a warning in the log, and
             then there are fewer results than images; or a function that takes the image as it was given and the
             ImageError, after which it is skipped. It is called as images are read, ahead of their results.
-          score_threshold: As `__call__`.
-          iou_threshold: As `__call__`.
-          max_detections: As `__call__`.
-          classes: As `__call__`.
-          class_agnostic: As `__call__`.
+          **options: As `__call__`.
 
         Yields:
           One object of supervision's for each image that could be read, in order, as `__call__` returns them.
@@ -217,11 +207,7 @@ class Predictor:
             images,
             batch_size=batch_size,
             on_unreadable=on_unreadable,
-            score_threshold=score_threshold,
-            iou_threshold=iou_threshold,
-            max_detections=max_detections,
-            classes=classes,
-            class_agnostic=class_agnostic,
+            **options,
         )
         return (result for _, _, result in found)
 
@@ -231,11 +217,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        score_threshold: float | None = None,
-        iou_threshold: float | None = None,
-        max_detections: int | None = None,
-        classes: Iterable[int | str] | int | str | None = None,
-        class_agnostic: bool | None = None,
+        **options: Unpack[CallOptions],
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `stream`, each result with its image.
 
@@ -243,11 +225,7 @@ class Predictor:
           images: As `stream`.
           batch_size: As `stream`.
           on_unreadable: As `stream`.
-          score_threshold: As `__call__`.
-          iou_threshold: As `__call__`.
-          max_detections: As `__call__`.
-          classes: As `__call__`.
-          class_agnostic: As `__call__`.
+          **options: As `__call__`.
 
         Returns:
           An iterator over what was given, the image (height, width, 3) uint8, and supervision's object.
@@ -256,15 +234,7 @@ class Predictor:
           ImageError: As `stream`.
           ValueError: As `stream`.
         """
-        given = {
-            "score_threshold": score_threshold,
-            "iou_threshold": iou_threshold,
-            "max_detections": max_detections,
-            "classes": classes,
-            "class_agnostic": class_agnostic,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
-        asked = SelectionOptions(**given) if given else None
+        call = call_options.parse(options, f"{type(self).__name__}.with_images")
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
         if not is_word and not callable(on_unreadable):
@@ -272,10 +242,25 @@ class Predictor:
                 f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
                 "takes the image and its ImageError."
             )
-        if asked is None:
-            return self._with_images(images, batch_size, on_unreadable)
-        signatures = self._asked_signatures(asked)
-        return self._with_images(images, self._batch_size_for(asked, batch_size), on_unreadable, signatures)
+        if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
+            on_unreadable = "skip"
+        source = self._opened(images, call.source | {"skip_unreadable": on_unreadable != "raise"})
+        asked, signatures = call.selection, None
+        if asked is not None:
+            signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
+        return self._with_images(source, batch_size, on_unreadable, signatures)
+
+    def _opened(self, images, how: dict) -> Source:
+        """The images of a source, or those that were given themselves."""
+        if isinstance(images, Source):
+            return images
+        if isinstance(images, SourceOptions):
+            return open_source(dataclasses.replace(images, **how))
+        if isinstance(images, (str, os.PathLike)) or whole_number(images) is not None:
+            return open_source(SourceOptions(source=images, **how))
+        if isinstance(images, (bytes, bytearray, memoryview)):
+            images = [images]
+        return Source(images, count=None)
 
     def _checked_batch_size(self, batch_size: int | None) -> int:
         """Refuses a batch size that is none."""
@@ -314,13 +299,13 @@ class Predictor:
             )
 
     def _with_images(
-        self, images, batch_size, on_unreadable, signatures=None
+        self, source: Source, batch_size: int, on_unreadable: OnUnreadable, signatures: Mapping | None
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `with_images`, after its checks."""
         given = collections.deque()
 
         def arrays():
-            for image, array in image_files.read_ahead(images, raises=on_unreadable == "raise"):
+            for image, array in image_files.read_ahead(source.images, raises=on_unreadable == "raise"):
                 if not isinstance(array, ImageError):
                     given.append(image)
                     yield array
@@ -329,7 +314,17 @@ class Predictor:
                 else:
                     logging.warning("skipped: %s", array)
 
-        for array, outputs in self._pipeline.run(arrays(), batch_size, signatures):
+        for array, outputs in self._run(arrays(), source, batch_size, signatures):
             self._check_classes(outputs)
             scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
             yield given.popleft(), array, self.task.to_supervision(outputs, scene)
+
+    def _run(
+        self, arrays: Iterator[np.ndarray], source: Source, batch_size: int, signatures: Mapping | None
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Each image with its outputs; images that come in their own time wait for no other."""
+        if not source.is_live:
+            yield from self._pipeline.run(arrays, batch_size, signatures)
+            return
+        for array in arrays:
+            yield from self._pipeline.run([array], 1, signatures)

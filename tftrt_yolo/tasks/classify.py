@@ -6,6 +6,7 @@ probabilities (batch, C)
 import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
@@ -55,12 +56,17 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
     return sv.Classifications(class_id=np.arange(len(scene.names)), confidence=outputs["probabilities"])
 
 
-def draw(image: np.ndarray, classifications, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, classifications, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Writes the best classes and their probabilities on a copy of an image, as Ultralytics does."""
-    from tftrt_yolo.tasks import drawing
+    from tftrt_yolo.tasks.drawing import annotators
 
-    lines = [(row["class"], f"{row['probability']:.2f}") for row in rows(classifications, names)]
-    return drawing.draw_lines(image.copy(), lines, names)
+    options = options or DrawingOptions()
+    lines = [
+        (row["class"], f"{row['probability']:.2f}" if options.show_confidence else "")
+        for row in rows(classifications, names)
+    ]
+    is_shown = options.show_labels or options.show_confidence
+    return annotators.draw_lines(image.copy(), lines if is_shown else [], names, options)
 
 
 def rows(classifications, names: np.ndarray) -> list[dict]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.selection import Selection
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 
@@ -156,19 +157,23 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
     )
 
 
-def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws boxes and labels on a copy of an image."""
-    from tftrt_yolo.tasks import drawing
+    from tftrt_yolo.tasks.drawing import annotators
 
-    return drawing.draw_labels(drawing.draw_boxes(image.copy(), detections), detections, names)
+    options = options or DrawingOptions()
+    return annotators.draw_labels(annotators.draw_boxes(image.copy(), detections, options), detections, names, options)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:
-    """Box, score and class of each detection, for a file."""
-    return [
+    """Box, score and class of each detection, and the number of its track if they are tracked, for a file."""
+    found = [
         {"xyxy": rounded(xyxy), "score": round(float(score), 5), "class": int(index), "name": str(names[index])}
         for xyxy, score, index in zip(detections.xyxy, detections.confidence, detections.class_id, strict=True)
     ]
+    if detections.tracker_id is None:
+        return found
+    return [{**row, "track": int(index)} for row, index in zip(found, detections.tracker_id, strict=True)]
 
 
 def rounded(values: np.ndarray, digits: int = 2) -> list:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene
 
 
@@ -141,15 +142,13 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
     return detections
 
 
-def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws oriented boxes and labels on a copy of an image."""
-    import supervision as sv
+    from tftrt_yolo.tasks.drawing import annotators
 
-    from tftrt_yolo.tasks import drawing
-
-    thickness = sv.calculate_optimal_line_thickness((image.shape[1], image.shape[0]))
-    picture = sv.OrientedBoxAnnotator(thickness=thickness).annotate(image.copy(), detections)
-    return drawing.draw_labels(picture, detections, names)
+    options = options or DrawingOptions()
+    picture = annotators.draw_boxes(image.copy(), detections, options, is_oriented=True)
+    return annotators.draw_labels(picture, detections, names, options)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene
 
 
@@ -92,26 +93,31 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 
 def boxes(key_points):
-    """The boxes of `supervision.KeyPoints` as `supervision.Detections`, in the same order."""
+    """The boxes of `supervision.KeyPoints` as `supervision.Detections`, in the same order, with their tracks if any.
+
+    supervision has no field for the tracks of key points; they are in `data["tracker_id"]`.
+    """
     import supervision as sv
 
     return sv.Detections(
         xyxy=key_points.data["xyxy"],
         confidence=key_points.detection_confidence,
         class_id=key_points.class_id,
+        tracker_id=key_points.data.get("tracker_id"),
         data={"class_name": key_points.data["class_name"]},
     )
 
 
-def draw(image: np.ndarray, key_points, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, key_points, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws boxes, labels, the key points that are sure enough, and of a person the limbs, on a copy of an image.
 
     The key points and limbs of COCO's persons have Ultralytics' colours, by part of the body; of any other skeleton
     each key point has one of its own.
     """
-    from tftrt_yolo.tasks import skeleton
+    from tftrt_yolo.tasks.drawing import skeleton
 
-    return skeleton.draw(detect.draw(image, boxes(key_points), names), key_points)
+    options = options or DrawingOptions()
+    return skeleton.draw(detect.draw(image, boxes(key_points), names, options), key_points, options)
 
 
 def rows(key_points, names: np.ndarray) -> list[dict]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect, masks
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Packing, Quantity, Scene
 
 
@@ -71,11 +72,14 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
     return detections
 
 
-def draw(image: np.ndarray, detections, names: np.ndarray) -> np.ndarray:
+def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws masks, boxes and labels on a copy of an image."""
     import supervision as sv
 
-    return detect.draw(sv.MaskAnnotator(opacity=0.5).annotate(image.copy(), detections), detections, names)
+    from tftrt_yolo.tasks.drawing import annotators
+
+    masked = sv.MaskAnnotator(opacity=0.5, color_lookup=annotators.color_lookup(detections))
+    return detect.draw(masked.annotate(image.copy(), detections), detections, names, options)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

@@ -94,7 +94,7 @@ class Task:
         letterboxed.
       default_size: Side of the frames in pixels unless the caller says otherwise; Ultralytics' own.
       to_supervision: Takes one image's outputs and a Scene to supervision's object.
-      draw: Takes an image (height, width, 3) uint8 RGB, that object and the names to a picture.
+      draw: Takes an image (height, width, 3) uint8 RGB, that object, the names and DrawingOptions to a picture.
       rows: Takes the object and the names to a dictionary for each of its parts, best first: for files.
       boxes: Takes the object to `supervision.Detections`, by which detections are matched; None without boxes.
       differences: Takes two of the objects and the indices of a pair to the largest difference of each quantity.
@@ -116,7 +116,7 @@ class Task:
     place: Callable[[dict, object], dict] | None
     ultralytics: Callable
     to_supervision: Callable[[dict[str, np.ndarray], Scene], object]
-    draw: Callable[[np.ndarray, object, np.ndarray], np.ndarray]
+    draw: Callable[..., np.ndarray]
     rows: Callable[[object, np.ndarray], list[dict]]
     boxes: Callable | None
     differences: Callable[[object, object, int, int], dict[str, float]]

@@ -152,7 +152,7 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
     try:
         for image in until:
             # An array needs no decoding, and a thread's round trip would cost more than looking at it.
-            is_array = isinstance(image, np.ndarray)
+            is_array = hasattr(image, "__array__")
             read = functools.partial(read_image, image) if is_array else pool.submit(read_image, image).result
             pending.append((image, read))
             while len(pending) > (0 if is_array else most_ahead):

@@ -8,7 +8,8 @@ import supervision as sv
 
 from tests.conftest import IMAGES
 from tftrt_yolo.ground.files.image_files import read_image
-from tftrt_yolo.tasks import classify, detect, lettering, obb, pose
+from tftrt_yolo.tasks import classify, detect, obb, pose
+from tftrt_yolo.tasks.drawing import lettering
 
 _SCRIPTS = {
     "ascii": ("dog", "cat"),
