@@ -165,11 +165,15 @@ def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptio
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:
-    """Box, score and class of each detection, for a file."""
-    return [
+    """Box, score and class of each detection, and its track if it has one, for a file."""
+    own = zip(detections.xyxy, detections.confidence, detections.class_id, strict=True)
+    found = [
         {"xyxy": rounded(xyxy), "score": round(float(score), 5), "class": int(index), "name": str(names[index])}
-        for xyxy, score, index in zip(detections.xyxy, detections.confidence, detections.class_id, strict=True)
+        for xyxy, score, index in own
     ]
+    for row, track in zip(found, () if detections.tracker_id is None else detections.tracker_id, strict=False):
+        row["track"] = int(track)
+    return found
 
 
 def rounded(values: np.ndarray, digits: int = 2) -> list:

@@ -100,6 +100,7 @@ def boxes(key_points):
         xyxy=key_points.data["xyxy"],
         confidence=key_points.detection_confidence,
         class_id=key_points.class_id,
+        tracker_id=key_points.data.get("tracker_id"),
         data={"class_name": key_points.data["class_name"]},
     )
 

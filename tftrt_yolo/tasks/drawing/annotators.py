@@ -49,8 +49,8 @@ def draw_labels(picture: np.ndarray, detections: sv.Detections, names: np.ndarra
     """
     letters = lettering.of(names)
     labels = [
-        f"{letters.texts[index]} {score:.2f}"
-        for index, score in zip(detections.class_id, detections.confidence, strict=True)
+        f"{track}{letters.texts[index]} {score:.2f}"
+        for track, index, score in zip(_tracks(detections), detections.class_id, detections.confidence, strict=True)
     ]
     scale = max(_MINIMUM_TEXT_SCALE, _text_scale(picture))
     if letters.font_path is not None:
@@ -62,6 +62,12 @@ def draw_labels(picture: np.ndarray, detections: sv.Detections, names: np.ndarra
         smart_position=True,
     )
     return annotator.annotate(picture, detections, labels=labels)
+
+
+def _tracks(detections: sv.Detections) -> list[str]:
+    """What stands before each name: the track, as Ultralytics writes it; nothing where none is tracked."""
+    ids = detections.tracker_id
+    return [""] * len(detections) if ids is None else [f"id:{track} " for track in ids]
 
 
 def _draw_written_labels(picture: np.ndarray, detections: sv.Detections, labels: list[str], written) -> np.ndarray:
