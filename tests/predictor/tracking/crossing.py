@@ -73,3 +73,19 @@ def _ground() -> np.ndarray:
     for y, x in zip(numbers.integers(0, SIZE_HW[0], _DOTS), numbers.integers(0, SIZE_HW[1], _DOTS), strict=True):
         ground[y : y + 3, x : x + 3] = 200
     return ground
+
+
+def idf1(tracked) -> float:
+    """IDF1 of boxes (n, 4) xyxy and ids (n,) or None of each frame, by motmetrics."""
+    import motmetrics
+
+    gathered = motmetrics.MOTAccumulator(auto_id=True)
+    for truth, (boxes, ids) in zip(true_boxes(len(tracked)), tracked, strict=True):
+        count = 0 if ids is None else len(ids)
+        distances = motmetrics.distances.iou_matrix(_xywh(truth), _xywh(boxes[:count]), max_iou=0.5)
+        gathered.update(range(len(truth)), [] if ids is None else list(ids), distances)
+    return float(motmetrics.metrics.create().compute(gathered, metrics=["idf1"])["idf1"].iloc[0])
+
+
+def _xywh(boxes: np.ndarray) -> np.ndarray:
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], -1)

@@ -20,7 +20,7 @@ _MOST_SOURCES = 256  # at once; of more, those that gave no frame for the longes
 class Trackers:
     """Gives each frame the tracker of its source.
 
-    Images that are no Frames, such as files and arrays, are taken for the frames of one video.
+    Images of their own, such as files, arrays and pictures on standard input, are taken for the frames of one video.
     """
 
     def __init__(self, tracker: str | Path | Tracking):
@@ -49,7 +49,8 @@ class Trackers:
         """
         if self._one is not None:
             return self._one
-        source, index = (given.source, given.index) if isinstance(given, Frame) else (None, None)
+        is_of_video = isinstance(given, Frame) and given.video is not None
+        source, index = (given.source, given.index) if is_of_video else (None, None)
         tracking, last = self._of.pop(source, (None, None))
         if tracking is None:
             tracking, self._spare = self._spare or Tracking(self._tracker), None

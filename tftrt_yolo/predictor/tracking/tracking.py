@@ -140,7 +140,7 @@ def _rows(result) -> tuple[np.ndarray, bool]:
 def _check_image(image: object) -> None:
     """Refuses what is no image."""
     shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", None)
-    if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
         found = f"{dtype} of shape {tuple(shape)}" if dtype else quoted(image)
         raise ValueError(f"A tracker got the image {found}; expected (height, width, 3) uint8, RGB.")
 
