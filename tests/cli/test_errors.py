@@ -21,7 +21,7 @@ OPTIONS = {
     },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
-    "predict": {"selection": tftrt_yolo.SelectionOptions},
+    "predict": {"selection": tftrt_yolo.SelectionOptions, "source": tftrt_yolo.SourceOptions},
 }
 # What each command cannot do without.
 NEEDED = {
@@ -147,6 +147,8 @@ BAD_WITH_A_MODEL = [
     ("predict", {"saved_model_dir": "conversion", "strict": True}, "<strict=False> runs their native segments"),
     ("predict", {"classes": ("cat",)}, "<classes> has 'cat'; expected indices or names of 0 (0), 1 (1)"),
     ("predict", {"classes": (0, 10)}, "<classes> has 10; expected indices or names of 0 (0), 1 (1)"),
+    ("predict", {"tracker": "sort"}, "<tracker> is 'sort'; expected one of bytetrack, botsort, or a YAML"),
+    ("predict", {"tracker": "gone.yaml"}, "<tracker> gone.yaml cannot be read: No such file or directory; expected"),
     ("benchmark", {"weights": "nowhere.pt"}, "<weights> is nowhere.pt, which is no file"),
     ("benchmark", {"weights": str(WEIGHTS)}, "but <saved_model_dir> was exported from"),
     ("evaluate", {"compare_to": "nowhere.pt"}, "<compare_to> is nowhere.pt, which is no file"),

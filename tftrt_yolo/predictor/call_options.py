@@ -8,11 +8,13 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TypedDict, get_type_hints
 
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.predictor.spelling import meant
+from tftrt_yolo.predictor.tracking.tracking import SCORE_THRESHOLD, Tracking
 from tftrt_yolo.selection import SelectionOptions
 
 
@@ -36,6 +38,7 @@ class CallOptions(TypedDict, total=False):
       channel_order: Of images that are arrays or tensors: "rgb", or "bgr" as OpenCV has it.
       scale: What the values of arrays and tensors that are not uint8 are multiplied with to be 0 to 255: 255 of floats
         from 0 to 1.
+      tracker: As in `SourceOptions`; or a Tracking, which goes on with the objects that it knows.
     """
 
     score_threshold: float | None
@@ -50,6 +53,7 @@ class CallOptions(TypedDict, total=False):
     timeout_s: float | None
     channel_order: str | None
     scale: float | None
+    tracker: str | Path | Tracking | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +64,32 @@ class Call:
       selection: What is selected in place of the model's own; None for the model's own.
       source: Fields of `SourceOptions` by name.
       arrays: How arrays are read, where it was told.
+      tracker: Who tells which objects are those of the image before; None for nobody.
     """
 
     selection: SelectionOptions | None
     source: dict[str, object]
     arrays: ArrayOptions | None = None
+    tracker: str | Path | Tracking | None = None
+
+    def with_tracker_of(self, images: object) -> "Call":
+        """The call with the tracker that a source's options ask for, and what its model must select for it.
+
+        Args:
+          images: What the call is given; SourceOptions may name a tracker.
+
+        Returns:
+          A call; with a tracker, detections score above `SCORE_THRESHOLD` unless it says otherwise.
+        """
+        tracker = self.tracker
+        if tracker is None and isinstance(images, SourceOptions):
+            tracker = images.tracker
+        if tracker is None:
+            return self
+        asked = self.selection.asked() if self.selection else {}
+        return dataclasses.replace(
+            self, tracker=tracker, selection=SelectionOptions(**{"score_threshold": SCORE_THRESHOLD} | asked)
+        )
 
 
 def _names(options: type) -> tuple[str, ...]:
@@ -76,6 +101,7 @@ def _names(options: type) -> tuple[str, ...]:
 _SELECTION, _SOURCE, _ARRAYS = _names(SelectionOptions), _names(SourceOptions), _names(ArrayOptions)
 _KINDS = (_SELECTION, _SOURCE, _ARRAYS)
 NAMES = (*_SELECTION, *_SOURCE, *_ARRAYS)
+_TRACKER = "tracker"
 
 
 def parse(options: Mapping[str, object], function: str) -> Call:
@@ -101,7 +127,10 @@ def parse(options: Mapping[str, object], function: str) -> Call:
     given = {name: value for name, value in options.items() if value is not None}
     selection, source, arrays = ({name: given[name] for name in names if name in given} for names in _KINDS)
     return Call(
-        SelectionOptions(**selection) if selection else None, source, ArrayOptions(**arrays) if arrays else None
+        SelectionOptions(**selection) if selection else None,
+        source,
+        ArrayOptions(**arrays) if arrays else None,
+        source.pop(_TRACKER, None),
     )
 
 

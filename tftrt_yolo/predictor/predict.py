@@ -150,7 +150,9 @@ def predict(
     ):
         task, names, picture_names = predictor.task, predictor.names, pictures.Names(partial_dir)
         on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
-        results = predictor.with_images(paths, batch_size=batch_size, on_unreadable=on_unreadable, **asked)
+        results = predictor.with_images(
+            paths, batch_size=batch_size, on_unreadable=on_unreadable, tracker=sources.tracker, **asked
+        )
         for path, image, result in results:
             rows = task.rows(result, names)
             drawn = task.draw(image, result, names)

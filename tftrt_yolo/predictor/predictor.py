@@ -32,6 +32,7 @@ from tftrt_yolo.predictor.reopening import Opening
 from tftrt_yolo.predictor.sources.opening import open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
@@ -178,6 +179,7 @@ class Predictor:
           **options: For this call alone, by name: the fields of `SelectionOptions`, for which None is what the model
             was exported with, and which a classifier refuses; those of `SourceOptions`, how a source is read; and
             `channel_order` and `scale`, how arrays and tensors are. `CallOptions` has them all.
+            `tracker` may be a Tracking too, which goes on with the objects that it knows.
 
         Returns:
           One object of supervision's for each image that could be read, in order, all in that image's pixels and best
@@ -265,7 +267,7 @@ class Predictor:
           ImageError: As `stream`.
           ValueError: As `stream`.
         """
-        call = call_options.parse(options, type(self).__name__)
+        call = call_options.parse(options, type(self).__name__).with_tracker_of(images)
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
         if not is_word and not callable(on_unreadable):
@@ -273,6 +275,7 @@ class Predictor:
                 f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
                 "takes the image and its ImageError."
             )
+        trackers = by_source.opened(call.tracker, self.task)
         if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
             on_unreadable = "skip"
         if call.arrays is not None and _is_source(images):
@@ -281,7 +284,8 @@ class Predictor:
         asked, signatures = call.selection, None
         if asked is not None:
             signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
-        return self._with_images(source, batch_size, on_unreadable, signatures, call.arrays or image_arrays.PLAIN)
+        arrays = call.arrays or image_arrays.PLAIN
+        return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures, arrays), trackers)
 
     def _opened(self, images, how: dict) -> Source:
         """The images of a source, or those that were given themselves."""
