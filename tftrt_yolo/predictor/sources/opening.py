@@ -41,12 +41,17 @@ def open_source(options: SourceOptions) -> Source:
     if isinstance(name, int):
         return _of_stream(feeds.of_webcam(name, timeout_s=options.timeout_s), options)
     if name == standard_input.NAME:
-        return Source(standard_input.images(vid_stride=options.vid_stride, tally=tally), None, tally=tally)
+        return _closing(standard_input.images(vid_stride=options.vid_stride, tally=tally), tally=tally)
     if listing.is_url(name):
         return _of_url(name, options)
     if Path(name).suffix.lower() == listing.STREAMS_SUFFIX and Path(name).is_file():
         return several.open_streams(Path(name), options)
     return _on_disk(options, name)
+
+
+def _closing(images: Iterator, *, count: int | None = None, **fields) -> Source:
+    """A source of a generator, which its closing ends."""
+    return Source(images, count=count, close=getattr(images, "close", lambda: None), **fields)
 
 
 def is_live_by_name(source: object) -> bool:
@@ -95,15 +100,12 @@ def _of_url(url: str, options: SourceOptions) -> Source:
         return _of_stream(Stream(urls.without_password(url), opened), options, found)
     if isinstance(found, Frame):
         return Source([found], count=1)
-    return Source(_video(found, options, tally), None, tally=tally)
+    return _closing(_video(found, options, tally), tally=tally)
 
 
 def _of_stream(stream: Stream, options: SourceOptions, feed: Feed | None = None) -> Source:
     """A stream; it is opened now, if it is not yet."""
-    tally = Tally()
-    return Source(
-        live.frames([stream], [feed or stream.opened()], options, tally), count=None, is_live=True, tally=tally
-    )
+    return live.source_of([stream], [feed or stream.opened()], options, Tally())
 
 
 def _on_disk(options: SourceOptions, name: str) -> Source:
@@ -116,7 +118,7 @@ def _on_disk(options: SourceOptions, name: str) -> Source:
     [only] = found.entries if len(found.entries) == 1 else [None]
     if isinstance(only, Path) and not are_images and not options.skip_unreadable:
         videos.check(videos.of_file(only, str(only)))
-    return Source(
+    return _closing(
         _images(found, options, tally),
         count=len(found.entries) + len(found.missing) if are_images else None,
         left_out=found.left_out,

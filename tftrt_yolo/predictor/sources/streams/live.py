@@ -1,6 +1,7 @@
 """Live streams: read by a thread each, opened anew when they break, and given frame by frame, in turn.
 
-for frame in live.frames([stream], feeds, options, tally):
+source = live.source_of([stream], [stream.opened()], options, Tally())
+for frame in source.images:
     frame.image, frame.index, frame.seconds
 
 A thread reads all that comes, so that nothing waits in the connection. Without `stream_buffer` it keeps the newest
@@ -10,10 +11,11 @@ itself, over UDP they are lost.
 """
 
 import collections
-import contextlib
+import inspect
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -22,7 +24,7 @@ from absl import logging
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
-from tftrt_yolo.predictor.sources.source import Tally, Unreadable
+from tftrt_yolo.predictor.sources.source import Source, Tally, Unreadable
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.predictor.sources.streams.feed import BrokenError, Feed, Stream
 
@@ -30,6 +32,37 @@ _MOST_WAITING = 30  # frames of one stream with stream_buffer. Source: ultralyti
 _LONGEST_WAIT_S = 30  # between two attempts to open a stream anew
 _WELL_AFTER_S = 60  # of a stream that was opened anew; then the count of attempts begins anew
 _JOIN_S = 2
+
+
+def source_of(
+    streams: Sequence[Stream],
+    feeds: Sequence[Feed],
+    options: SourceOptions,
+    tally: Tally,
+    failed: Iterable[Unreadable] = (),
+) -> Source:
+    """A live source.
+
+    Args:
+      streams: What can be opened anew.
+      feeds: The same, open.
+      options: How they are read.
+      tally: Counts what is given and left out, and notes why a stream ended.
+      failed: What is given first: streams that could not be opened.
+
+    Returns:
+      The source, whose threads begin with its first frame.
+    """
+    reading = frames(streams, feeds, options, tally)
+    images = itertools.chain(failed, reading)
+
+    def close() -> None:
+        if inspect.getgeneratorstate(reading) == inspect.GEN_CREATED:  # otherwise its threads close what they read
+            for feed in feeds:
+                feed.close()
+        reading.close()
+
+    return Source(images, count=None, is_live=True, tally=tally, close=close)
 
 
 def frames(
@@ -212,14 +245,3 @@ class _Reader:
         tried = f", and it was tried again {counted(most, 'time')}" if most and not self._stream.is_whole else ""
         self._failure = reason + tried
         return False
-
-
-@contextlib.contextmanager
-def closed_unless_given(feeds: list[Feed]) -> Iterator[None]:
-    """Closes feeds where something fails before they are given on."""
-    try:
-        yield
-    except BaseException:
-        for feed in feeds:
-            feed.close()
-        raise

@@ -54,18 +54,8 @@ def open_streams(path: Path, options: SourceOptions) -> Source:
                 one.feed.close()
         raise failed[0].error
     there = [one for one in found if one.feed is not None]
-    return Source(
-        _frames([Unreadable(one.stream.source, one.error) for one in failed], there, options, tally),
-        count=None,
-        is_live=True,
-        tally=tally,
-    )
-
-
-def _frames(failed: list[Unreadable], there: list[_Opened], options: SourceOptions, tally: Tally):
-    """What could not be opened, and the frames of the others."""
-    yield from failed
-    yield from live.frames([one.stream for one in there], [one.feed for one in there], options, tally)
+    errors = [Unreadable(one.stream.source, one.error) for one in failed]
+    return live.source_of([one.stream for one in there], [one.feed for one in there], options, tally, errors)
 
 
 def _opened(name: str, folder: Path, options: SourceOptions, tally: Tally) -> _Opened:

@@ -81,8 +81,8 @@ def _image(answer: urls.Answer) -> Frame:
     """An image, read whole."""
     if answer.content_type == "text/html":
         raise ImageError(
-            f"{answer.name} is a web page. Expected the URL of an image, a video or a stream itself, not of a page that "
-            "shows it."
+            f"{answer.name} is a web page. Expected the URL of an image, a video or a stream itself, not of a page "
+            "that shows it."
         )
     try:
         image_formats.of(answer.start)  # before the rest is fetched
