@@ -140,6 +140,7 @@ def video_of(container, name: str):
             f"{name} is too large to be safe: its frames have {context.width:,} x {context.height:,} pixels; at most "
             f"{image_files.MOST_PIXELS:,} are decoded. Scale it down first."
         )
+    context.options = {"max_pixels": str(image_files.MOST_PIXELS)}  # whatever comes behind the first frame
     stream.thread_type = "AUTO"
     return stream
 

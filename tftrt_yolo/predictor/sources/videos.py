@@ -184,7 +184,9 @@ class _Decoding:
             tally.note(f"{name} is cut short: its last {self._missing_seconds():.1f} s are missing; {after}.")
         elif self._container.format.name == "avi" and num_frames < self._stream.frames:
             missing = counted(self._stream.frames - num_frames, "frame")
-            tally.note(f"{name} is cut short: {missing} of {self._stream.frames:,} are missing; {after}.")
+            tally.note(
+                f"{name} is damaged or cut short: {missing} of {self._stream.frames:,} are missing; the others are used."
+            )
         if self._num_damaged:
             tally.note(f"{name} is damaged: {counted(self._num_damaged, 'frame')} could not be decoded whole.")
 
