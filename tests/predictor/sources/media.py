@@ -30,7 +30,9 @@ def video(
     path, num_frames=20, *, codec="mpeg4", pixels="yuv420p", size=SIZE, sound=False, form=None, times=None, **options
 ):
     """Writes a video of `picture`s; options beginning with "container_" are the container's."""
-    of_container = {name.removeprefix("container_"): options.pop(name) for name in list(options) if "container_" in name}
+    of_container = {
+        name.removeprefix("container_"): options.pop(name) for name in list(options) if "container_" in name
+    }
     with av.open(str(path), "w", format=form, options=of_container) as container:
         stream = container.add_stream(codec, rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = *size, pixels

@@ -193,7 +193,7 @@ def _no_frame(path):
 def _huge(path):
     """Few bytes whose header speaks of gigabytes."""
     data = media.video(path, 2, codec="ffv1", pixels="bgr0").read_bytes()
-    path.write_bytes(data.replace(struct.pack("<ii", *media.SIZE), struct.pack("<ii", 20_000, 20_000)))
+    path.write_bytes(data.replace(struct.pack("<ii", *media.SIZE), struct.pack("<ii", 15_000, 15_000)))
 
 
 REFUSED = [
@@ -206,7 +206,11 @@ REFUSED = [
     ("codec.avi", _codec_unknown, "a video in a codec that FFmpeg does not decode here.*convert it first"),
     ("sound.mp3", media.sound, "has no video track: it is a mp3 file with audio"),
     ("none.avi", _no_frame, "none.avi holds no frame of video: there is none"),
-    ("list.mp4", _names_another("ffconcat version 1.0\nfile secret.ts\n"), "is a list for FFmpeg's concat, which names"),
+    (
+        "list.mp4",
+        _names_another("ffconcat version 1.0\nfile secret.ts\n"),
+        "is a list for FFmpeg's concat, which names",
+    ),
     (
         "live.mp4",
         _names_another("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nsecret.ts\n#EXT-X-ENDLIST\n"),
@@ -214,7 +218,7 @@ REFUSED = [
     ),
     ("dash.mp4", _names_another('<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>'), "is no video"),
     ("talk.mp4", _names_another("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nm=video 9 RTP/AVP 33\r\n"), "session"),
-    ("huge.avi", _huge, "is too large to be safe: its frames have 20,000 x 20,000 pixels; at most"),
+    ("huge.avi", _huge, "is too large to be safe: its frames have 15,000 x 15,000 pixels; at most"),
 ]
 
 

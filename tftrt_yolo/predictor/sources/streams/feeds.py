@@ -95,7 +95,6 @@ def of_webcam(number: int, *, timeout_s: float) -> Stream:
 def _by_ffmpeg(url: str, name: str, form: str | None, options: dict[str, str], timeout_s: float) -> Feed:
     """Opens what FFmpeg reads by itself."""
     av = containers.library()
-    options = {"fflags": "nobuffer", "flags": "low_delay", **options}
     try:
         container = av.open(
             url,
