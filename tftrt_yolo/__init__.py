@@ -42,6 +42,8 @@ _HOME_OF = {
     "PredictionReport": "predictor.predict",
     "SelectionOptions": "selection",
     "SourceOptions": "predictor.sources.source_options",
+    "Frame": "predictor.sources.frame",
+    "VideoInfo": "predictor.sources.frame",
     "check": "ground.environment",
     "Environment": "ground.environment",
     "benchmark": "workflows.benchmark",
