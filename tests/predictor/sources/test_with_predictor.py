@@ -161,10 +161,6 @@ def test_closing_a_stream_ends_its_threads(predictor, tmp_path):
         assert left()
         stream.close()
         assert not left()
-    with pytest.raises(ZeroDivisionError):
-        for _ in predictor.stream(tmp_path / "a.mp4"):
-            raise ZeroDivisionError
-    del stream
 
 
 @pytest.mark.parametrize(
@@ -200,7 +196,7 @@ def _run(*arguments, **options):
         (
             ["--source=a.mp4", "--source=b.mp4"],
             2,
-            "--source is given 2 times, the last time as 'b.mp4'; expected it once",
+            "--source is given 2 times, the last time as 'b.mp4'; expected",
         ),
         (["--source=a.mp4", "--vid_stride=0"], 1, "--vid_stride is 0; it must be"),
         (["--source=a.mp4", "--timeout_s=0"], 1, "--timeout_s is 0.0; it must be"),
