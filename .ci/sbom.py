@@ -28,6 +28,7 @@ EXTRAS = (
     "export",
     "preflight",
     "track",
+    "video",
 )  # what a user runs; of gpu's libraries none is pinned
 _MODELS = (".pt",)
 # Its builds for GPUs ask for libraries that its build for CPUs has not: they belong to a machine, not to the release.

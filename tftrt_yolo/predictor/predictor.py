@@ -9,6 +9,7 @@ The third stage of the flow: it runs what `export` or `convert` wrote. `predict`
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import os
@@ -25,13 +26,14 @@ from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_numb
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_arrays, image_files
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
-from tftrt_yolo.ground.text import counted, quoted
+from tftrt_yolo.ground.text import counted, quoted, shown
 from tftrt_yolo.predictor import call_options, reopening
 from tftrt_yolo.predictor.call_options import CallOptions
 from tftrt_yolo.predictor.reopening import Opening
-from tftrt_yolo.predictor.sources.opening import open_source
+from tftrt_yolo.predictor.sources.opening import is_live_by_name, open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.sources.streams.urls import without_password
 from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
@@ -43,11 +45,6 @@ BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
 _MOST_PAIRS = 64 << 20
 # What to do about an image that cannot be read.
 OnUnreadable = Literal["raise", "skip"] | Callable[[object, ImageError], object]
-
-
-def _is_source(images: object) -> bool:
-    """Whether something says where images are, and is none itself."""
-    return isinstance(images, (str, os.PathLike, SourceOptions, Source)) or whole_number(images) is not None
 
 
 class Predictor:
@@ -172,7 +169,8 @@ class Predictor:
             (height, width, 3) or (3, height, width), of NumPy, PyTorch, TensorFlow or JAX; other values with `scale`.
             Several: a list of these, of mixed sizes; an array or a tensor of four axes; or any iterable, such as a
             tf.data.Dataset or a DataLoader of PyTorch, with batches and with labels, of which the images are taken.
-            Or a source: what `SourceOptions` takes as `source`, such as a folder or a video.
+            Or a source: what `SourceOptions` takes as `source`, such as a folder or a video; for what has no
+            end, such as a camera, there is `stream`.
           batch_size: At most this many images a call of the network; None for 8, and for the largest that an engine's
             profiles cover.
           on_unreadable: As `stream`.
@@ -196,13 +194,8 @@ class Predictor:
           ValueError: If batch_size is less than 1, on_unreadable is something else, or a threshold is out of its range,
             a class none of the model's, or the model a classifier; or an option for arrays comes with a source.
         """
-        results = self.stream(
-            images,
-            batch_size=batch_size,
-            on_unreadable=on_unreadable,
-            **options,
-        )
-        return list(results)
+        found = self._found(images, batch_size, on_unreadable, options, must_end=True)
+        return [result for _, _, result in found]
 
     @call_options.spelt_out
     def stream(
@@ -220,7 +213,8 @@ class Predictor:
 
         Args:
           images: As `__call__`: a list of paths, a generator, a source such as a video. An iterable must give arrays
-            that it does not change afterwards.
+            that it does not change afterwards. Also the number of a webcam, and the URL of a stream; of these each
+            frame is dealt with as it comes.
           batch_size: As `__call__`.
           on_unreadable: What to do about an image that cannot be read: "raise"; "skip", with a warning in the log, and
             then there are fewer results than images; or a function that takes the image as it was given and the
@@ -267,6 +261,18 @@ class Predictor:
           ImageError: As `stream`.
           ValueError: As `stream`.
         """
+        return self._found(images, batch_size, on_unreadable, options)
+
+    def _found(
+        self,
+        images,
+        batch_size: int | None,
+        on_unreadable: OnUnreadable,
+        options: CallOptions,
+        *,
+        must_end: bool = False,
+    ) -> Iterator[tuple[object, np.ndarray, object]]:
+        """As `with_images`; `must_end` says whether an endless source is refused."""
         call = call_options.parse(options, type(self).__name__).with_tracker_of(images)
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
@@ -278,24 +284,29 @@ class Predictor:
         trackers = by_source.opened(call.tracker, self.task)
         if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
             on_unreadable = "skip"
-        if call.arrays is not None and _is_source(images):
+        if call.arrays is not None and (_is_name(images) or isinstance(images, Source)):
             call.arrays.refuse("images that are arrays or tensors", "a source is read from files or streams")
-        source = self._opened(images, call.source | {"skip_unreadable": on_unreadable != "raise"})
+        how = call.source | {"skip_unreadable": on_unreadable != "raise"}
+        source = self._opened(images, how, must_end=must_end)
         asked, signatures = call.selection, None
         if asked is not None:
             signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
         arrays = call.arrays or image_arrays.PLAIN
         return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures, arrays), trackers)
 
-    def _opened(self, images, how: dict) -> Source:
+    def _opened(self, images, how: dict, *, must_end: bool) -> Source:
         """The images of a source, or those that were given themselves."""
-        if isinstance(images, Source):
-            return images
-        if isinstance(images, SourceOptions):
-            return open_source(dataclasses.replace(images, **how))
-        if _is_source(images):
-            return open_source(SourceOptions(source=images, **how))
-        return Source(image_arrays.each(images), count=None)
+        if _is_name(images):
+            options = images if isinstance(images, SourceOptions) else SourceOptions(source=images)
+            if must_end and is_live_by_name(options.source):
+                raise _endless(options.source)
+            images = open_source(dataclasses.replace(options, **how))
+        if not isinstance(images, Source):
+            return Source(image_arrays.each(images), count=None)
+        if must_end and images.is_live:
+            images.close()
+            raise _endless("The source")
+        return images
 
     def _checked_batch_size(self, batch_size: int | None) -> int:
         """Refuses a batch size that is none."""
@@ -355,10 +366,11 @@ class Predictor:
                 else:
                     logging.warning("skipped: %s", array)
 
-        for array, outputs in self._run(arrays(), source, batch_size, signatures):
-            self._check_classes(outputs)
-            scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
-            yield given.popleft(), array, self.task.to_supervision(outputs, scene)
+        with contextlib.closing(source):
+            for array, outputs in self._run(arrays(), source, batch_size, signatures):
+                self._check_classes(outputs)
+                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
+                yield given.popleft(), array, self.task.to_supervision(outputs, scene)
 
     def _run(
         self, arrays: Iterator[np.ndarray], source: Source, batch_size: int, signatures: Mapping | None
@@ -369,3 +381,16 @@ class Predictor:
             return
         for array in arrays:
             yield from self._pipeline.run([array], 1, signatures)
+
+
+def _is_name(images: object) -> bool:
+    """Whether images are a source by its name, and not themselves."""
+    return isinstance(images, (str, os.PathLike, SourceOptions)) or whole_number(images) is not None
+
+
+def _endless(source: object) -> ValueError:
+    """The error of a call that would never end."""
+    return ValueError(
+        f"{shown(without_password(str(source)))} is live and has no end, and a call returns a list of all results. "
+        "Expected a source that ends; use stream, which gives each result as it comes."
+    )
