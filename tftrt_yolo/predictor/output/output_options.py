@@ -1,0 +1,80 @@
+"""Where `predict` writes, in which forms, and what is drawn."""
+
+import dataclasses
+import difflib
+from pathlib import Path
+
+from tftrt_yolo.ground.arguments import argument, setting
+from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
+
+FORMS = ("txt", "csv", "coco", "crops", "masks")
+_MEANT_WITH_FORM = {"save_confidence": "txt", "coco_annotations": "coco"}
+_DRAWING = tuple(field.name for field in dataclasses.fields(DrawingOptions))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputOptions(DrawingOptions):
+    """Where `predict` writes, in which forms, and what is drawn on the pictures.
+
+    Attributes:
+      output_dir: Directory to write: a picture for each image, of its size, an H.264 mp4 for each video, and a line of
+        JSON for each image or frame in detections.jsonl.
+      save: Forms beside these. txt: labels/NAME.txt in YOLO's text format, as Ultralytics' save_txt; csv: a row for each
+        object in detections.csv; coco: coco_results.json as COCO's evaluation reads it, and coco_images.json with the
+        images and categories; crops: crops/CLASS/NAME_N.jpg for each object; masks: masks/NAME_N.png, of segment alone.
+      save_confidence: Whether the lines of txt end in the score, as with Ultralytics' save_conf.
+      pictures: Whether annotated pictures and videos are written.
+      coco_annotations: A COCO JSON with images and categories, by whose ids coco_results.json names the images, by their
+        file names, and the classes, by their names. None for ids of our own.
+    """
+
+    output_dir: str | Path
+    save: tuple[str, ...] = ()
+    save_confidence: bool = False
+    pictures: bool = True
+    coco_annotations: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses forms that there are not, and options that have no effect.
+
+        Raises:
+          ValueError: If save names another form, or an option is given without what it is for.
+        """
+        check_drawing = getattr(super(), "__post_init__", None)
+        if check_drawing:
+            check_drawing()
+        object.__setattr__(self, "save", _checked_forms(self.save))
+        for name, form in _MEANT_WITH_FORM.items():
+            if getattr(self, name) and form not in self.save:
+                raise ValueError(
+                    f"{argument(name)} is for the form {form}, which is not written. Give {setting('save', form)} too, "
+                    "or leave it out."
+                )
+        idle = [name for name in _DRAWING if name in self.given] if not self.pictures else []
+        if idle:
+            raise ValueError(
+                f"{argument(idle[0])} is for pictures, and {setting('pictures', False)} writes none. Leave one of them "
+                "out."
+            )
+
+    @property
+    def drawing(self) -> DrawingOptions:
+        """What is drawn."""
+        return DrawingOptions(**{name: getattr(self, name) for name in _DRAWING})
+
+
+def _checked_forms(save: object) -> tuple[str, ...]:
+    """The forms in our order, each once."""
+    given = (save,) if isinstance(save, str) else save
+    if not isinstance(given, (tuple, list, set, frozenset)):
+        raise ValueError(f"{argument('save')} is {quoted(save)}; expected any of {', '.join(FORMS)}.")
+    for form in given:
+        if not isinstance(form, str) or form not in FORMS:
+            close = difflib.get_close_matches(str(form).lower(), FORMS, n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            raise ValueError(
+                f"{argument('save')} has {quoted(form)}; expected any of {', '.join(FORMS)}, for annotated pictures and "
+                f"detections.jsonl are written anyway.{meant}"
+            )
+    return tuple(form for form in FORMS if form in given)
