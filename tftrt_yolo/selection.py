@@ -9,7 +9,14 @@ asked.class_indices({0: "person", 1: "bicycle", 2: "car"})                      
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_share, whole_number
+from tftrt_yolo.ground.arguments import (
+    Options,
+    argument,
+    check_at_least_one,
+    check_bool,
+    check_share,
+    whole_number,
+)
 from tftrt_yolo.ground.files import fields
 from tftrt_yolo.ground.text import counted, quoted, shown
 
@@ -73,7 +80,7 @@ class SelectionOptions(Options):
     def __post_init__(self):
         """Raises ValueError for a value that is out of its range, or of another kind."""
         checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
-        checks |= {"max_detections": _check_most, "classes": _check_classes, "class_agnostic": _check_bool}
+        checks |= {"max_detections": _check_most, "classes": _check_classes, "class_agnostic": check_bool}
         for name, check in checks.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen
@@ -138,13 +145,6 @@ def _check_most(name: str, value: object) -> int:
     if whole > MOST_DETECTIONS:
         raise ValueError(f"{argument(name)} is {whole:,}; it must be at most {MOST_DETECTIONS:,}.")
     return whole
-
-
-def _check_bool(name: str, value: object) -> bool:
-    """Refuses an argument that is neither True nor False; NumPy's are taken."""
-    if isinstance(value, bool) or (str(getattr(value, "dtype", "")) == "bool" and getattr(value, "ndim", 1) == 0):
-        return bool(value)
-    raise ValueError(f"{argument(name)} is {quoted(value)}; it must be True or False.")
 
 
 def _check_classes(name: str, value: object) -> tuple[int | str, ...]:

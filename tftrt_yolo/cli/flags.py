@@ -59,6 +59,7 @@ def parse(command: str, arguments: tuple[Argument, ...], command_line: list[str]
         ) from error
     if values.help:
         return Given({}, wants_help=True)
+    _refuse_repetition(values)
     flat = {argument.name: values[argument.name].value for argument in arguments if values[argument.name].present}
     for word in rest:
         _refuse_assignment(word, values)
@@ -75,6 +76,16 @@ def parse(command: str, arguments: tuple[Argument, ...], command_line: list[str]
         {argument.name: _of_type(argument, flat[argument.name]) for argument in arguments if argument.name in flat},
         as_json=values.json,
     )
+
+
+def _refuse_repetition(values: flags.FlagValues) -> None:
+    """Refuses a flag that is given more than once, of which absl takes the last."""
+    for name in values:
+        if values[name].present > 1:
+            raise flags.Error(
+                f"--{name} is given {values[name].present} times, the last time as {values[name].value!r}; expected it "
+                "once. Leave the others out."
+            )
 
 
 def _refuse_assignment(word: str, known: Iterable[str]) -> None:
@@ -145,6 +156,8 @@ def _define_flag(argument: Argument, values: flags.FlagValues) -> None:
             default = [str(item) for item in (default if isinstance(default, tuple) else (default,))]
         flag = flags.Flag(_WholeNumbers(), flags.CsvListSerializer(","), argument.name, default, argument.help)
         flags.DEFINE_flag(flag, flag_values=values)
+    elif str in argument.kinds:  # which may be a number as well
+        flags.DEFINE_string(argument.name, default, argument.help, flag_values=values)
     elif bool in argument.kinds:
         flags.DEFINE_boolean(argument.name, default, argument.help, flag_values=values)
     elif int in argument.kinds:

@@ -137,6 +137,24 @@ def check_share(name: str, value: object) -> float:
     return share
 
 
+def check_bool(name: str, value: object) -> bool:
+    """Refuses an argument that is neither True nor False.
+
+    Args:
+      name: Name of the argument, for the message.
+      value: What was given; NumPy's are taken.
+
+    Returns:
+      The value, as Python's own.
+
+    Raises:
+      ValueError: If it is something else.
+    """
+    if isinstance(value, bool) or (str(getattr(value, "dtype", "")) == "bool" and getattr(value, "ndim", 1) == 0):
+        return bool(value)
+    raise ValueError(f"{argument(name)} is {quoted(value)}; it must be True or False.")
+
+
 def check_batch_sizes(batch_sizes: object) -> tuple[int, ...]:
     """Refuses an argument `batch_sizes` that is not one or more whole numbers of at least 1.
 

@@ -11,6 +11,7 @@ The third stage of the flow: it runs what `export` or `convert` wrote. `predict`
 import collections
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -20,13 +21,14 @@ from absl import logging
 from typing_extensions import Unpack
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.predictor import call_options
 from tftrt_yolo.predictor.call_options import CallOptions
-from tftrt_yolo.predictor.sources.opening import Source, open_source
+from tftrt_yolo.predictor.sources.opening import open_source
+from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
@@ -159,7 +161,9 @@ class Predictor:
         """
         if getattr(images, "ndim", None) == 4:
             images = list(np.asarray(images))
-        elif not isinstance(images, (list, tuple, str, Path, SourceOptions, Source)):
+        elif not isinstance(images, (list, tuple, str, os.PathLike, SourceOptions, Source)) and (
+            whole_number(images) is None
+        ):
             images = [images]
         results = self.stream(
             images,
@@ -238,7 +242,9 @@ class Predictor:
                 f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
                 "takes the image and its ImageError."
             )
-        source = self._opened(images, call.source)
+        if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
+            on_unreadable = "skip"
+        source = self._opened(images, call.source | {"skip_unreadable": on_unreadable != "raise"})
         asked, signatures = call.selection, None
         if asked is not None:
             signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
@@ -250,8 +256,10 @@ class Predictor:
             return images
         if isinstance(images, SourceOptions):
             return open_source(dataclasses.replace(images, **how))
-        if isinstance(images, (str, Path, int)):
+        if isinstance(images, (str, os.PathLike)) or whole_number(images) is not None:
             return open_source(SourceOptions(source=images, **how))
+        if isinstance(images, (bytes, bytearray, memoryview)):
+            images = [images]
         return Source(images, count=None)
 
     def _checked_batch_size(self, batch_size: int | None) -> int:

@@ -60,8 +60,13 @@ def draw(image: np.ndarray, classifications, names: np.ndarray, options: Drawing
     """Writes the best classes and their probabilities on a copy of an image, as Ultralytics does."""
     from tftrt_yolo.tasks.drawing import annotators
 
-    lines = [(row["class"], f"{row['probability']:.2f}") for row in rows(classifications, names)]
-    return annotators.draw_lines(image.copy(), lines, names)
+    options = options or DrawingOptions()
+    lines = [
+        (row["class"], f"{row['probability']:.2f}" if options.show_confidence else "")
+        for row in rows(classifications, names)
+    ]
+    is_shown = options.show_labels or options.show_confidence
+    return annotators.draw_lines(image.copy(), lines if is_shown else [], names, options)
 
 
 def rows(classifications, names: np.ndarray) -> list[dict]:

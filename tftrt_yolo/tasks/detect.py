@@ -161,15 +161,19 @@ def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptio
     """Draws boxes and labels on a copy of an image."""
     from tftrt_yolo.tasks.drawing import annotators
 
-    return annotators.draw_labels(annotators.draw_boxes(image.copy(), detections), detections, names)
+    options = options or DrawingOptions()
+    return annotators.draw_labels(annotators.draw_boxes(image.copy(), detections, options), detections, names, options)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:
-    """Box, score and class of each detection, for a file."""
-    return [
+    """Box, score and class of each detection, and the number of its track if they are tracked, for a file."""
+    found = [
         {"xyxy": rounded(xyxy), "score": round(float(score), 5), "class": int(index), "name": str(names[index])}
         for xyxy, score, index in zip(detections.xyxy, detections.confidence, detections.class_id, strict=True)
     ]
+    if detections.tracker_id is None:
+        return found
+    return [{**row, "track": int(index)} for row, index in zip(found, detections.tracker_id, strict=True)]
 
 
 def rounded(values: np.ndarray, digits: int = 2) -> list:

@@ -144,13 +144,11 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Draws oriented boxes and labels on a copy of an image."""
-    import supervision as sv
-
     from tftrt_yolo.tasks.drawing import annotators
 
-    thickness = sv.calculate_optimal_line_thickness((image.shape[1], image.shape[0]))
-    picture = sv.OrientedBoxAnnotator(thickness=thickness).annotate(image.copy(), detections)
-    return annotators.draw_labels(picture, detections, names)
+    options = options or DrawingOptions()
+    picture = annotators.draw_boxes(image.copy(), detections, options, is_oriented=True)
+    return annotators.draw_labels(picture, detections, names, options)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

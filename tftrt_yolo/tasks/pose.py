@@ -93,13 +93,17 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 
 def boxes(key_points):
-    """The boxes of `supervision.KeyPoints` as `supervision.Detections`, in the same order."""
+    """The boxes of `supervision.KeyPoints` as `supervision.Detections`, in the same order, with their tracks if any.
+
+    supervision has no field for the tracks of key points; they are in `data["tracker_id"]`.
+    """
     import supervision as sv
 
     return sv.Detections(
         xyxy=key_points.data["xyxy"],
         confidence=key_points.detection_confidence,
         class_id=key_points.class_id,
+        tracker_id=key_points.data.get("tracker_id"),
         data={"class_name": key_points.data["class_name"]},
     )
 
@@ -112,7 +116,8 @@ def draw(image: np.ndarray, key_points, names: np.ndarray, options: DrawingOptio
     """
     from tftrt_yolo.tasks.drawing import skeleton
 
-    return skeleton.draw(detect.draw(image, boxes(key_points), names), key_points)
+    options = options or DrawingOptions()
+    return skeleton.draw(detect.draw(image, boxes(key_points), names, options), key_points, options)
 
 
 def rows(key_points, names: np.ndarray) -> list[dict]:

@@ -68,7 +68,10 @@ def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptio
     """Draws masks, boxes and labels on a copy of an image."""
     import supervision as sv
 
-    return detect.draw(sv.MaskAnnotator(opacity=0.5).annotate(image.copy(), detections), detections, names)
+    from tftrt_yolo.tasks.drawing import annotators
+
+    masked = sv.MaskAnnotator(opacity=0.5, color_lookup=annotators.color_lookup(detections))
+    return detect.draw(masked.annotate(image.copy(), detections), detections, names, options)
 
 
 def rows(detections, names: np.ndarray) -> list[dict]:

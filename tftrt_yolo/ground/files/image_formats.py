@@ -37,9 +37,14 @@ SUFFIXES = frozenset(
     | ({".avif"} if READS_AVIF else set())
     | ({".jp2"} if "JPEG2000" in FORMATS else set())
 )
+# Of folders. Those of Ultralytics (ultralytics.data.utils.VID_FORMATS) but .gif, and their siblings.
+VIDEO_SUFFIXES = frozenset(
+    {".asf", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+    | {".3gp", ".flv", ".m2ts", ".mts", ".ogv"}
+)
 
 _CONVERT = "Save it as JPEG or PNG first"
-_FRAMES = "Read its frames with another package, such as opencv-python, and pass them as arrays"
+_FRAMES = "Videos are read by predict and Predictor.stream; give the video itself as their source"
 _AVIF = "This Pillow reads no AVIF; pip install 'pillow>=11.3'"
 _HEIC = "Pillow does not read it; save it as JPEG first"
 _RAW = "Develop it to JPEG, PNG or TIFF first"
@@ -55,6 +60,7 @@ _STRANGERS = tuple(
         (rb"\x1a\x45\xdf\xa3", "a video (MKV or WebM)", _FRAMES),
         (rb"\0\0\x01[\xba\xb3]", "a video (MPEG)", _FRAMES),
         (rb"FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a video (FLV or WMV)", _FRAMES),
+        (rb"\x47.{187}\x47.{187}\x47", "a video (MPEG-TS)", _FRAMES),
         (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000", "This Pillow reads none; save it as JPEG or PNG first"),
         (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL", _CONVERT),
         (rb"II\xbc\x01", "JPEG XR", _CONVERT),
@@ -117,11 +123,10 @@ _COMPANIONS = frozenset(
     | {".pt", ".pdf", ".py", ".rst", ".sh", ".tar", ".gz", ".tsv", ".txt", ".xml", ".yaml", ".yml", ".zip"}
 )
 _RAW_SUFFIXES = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw"}
-_VIDEO_SUFFIXES = {".asf", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 _READ_BY_NAME = "not taken from folders; a glob or the file's own name takes it, if it is a picture that is read"
 _REASONS = {
     **dict.fromkeys(_RAW_SUFFIXES, "a camera's raw file; develop it to JPEG, PNG or TIFF first"),
-    **dict.fromkeys(_VIDEO_SUFFIXES, "a video; read its frames yourself and pass them as arrays"),
+    **dict.fromkeys(VIDEO_SUFFIXES, "a video; predict and Predictor.stream take it"),
     **dict.fromkeys((".heic", ".heif"), "HEIC, which Pillow does not read; save it as JPEG first"),
     ".avif": "AVIF, which this Pillow does not read; pip install 'pillow>=11.3'",
     ".jp2": "JPEG 2000, which this Pillow does not read; save it as JPEG or PNG first",
@@ -160,17 +165,31 @@ def _accepts(known: str, start: bytes) -> bool:
     return {"PPM": _PLAIN, "AVIF": _AVIF_BRAND}.get(known, _ANYTHING).match(start) is not None
 
 
-def left_out(folder: str | Path, *, is_deep: bool = False) -> tuple[str, ...]:
+def is_video(data: bytes) -> bool:
+    """Whether a file is a video, by its first bytes; many have none that tell.
+
+    Args:
+      data: The file, or its first 512 bytes.
+
+    Returns:
+      Whether it is a known one.
+    """
+    remedies = (remedy for pattern, _, remedy in _STRANGERS if pattern.match(data[:512]))
+    return next(remedies, None) == _FRAMES
+
+
+def left_out(folder: str | Path, *, is_deep: bool = False, takes_videos: bool = False) -> tuple[str, ...]:
     """The files of a folder that look like pictures or videos by their endings, and are not taken.
 
     Args:
       folder: A folder.
       is_deep: Whether those of its subfolders count, too.
+      takes_videos: Whether videos are taken.
 
     Returns:
       A line for each ending: how many there are, the first three names, and why; none if `folder` is no folder.
     """
-    folder, silent = Path(folder), SUFFIXES | _COMPANIONS
+    folder, silent = Path(folder), SUFFIXES | _COMPANIONS | (VIDEO_SUFFIXES if takes_videos else set())
     if not folder.is_dir():
         return ()
     found = collections.defaultdict(list)

@@ -1,9 +1,10 @@
-"""Which images are predicted on, and what is done about those that cannot be read."""
+"""Which images are predicted on, how they are read, and what is done about those that cannot be read."""
 
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, number, whole_number
+from tftrt_yolo.ground.text import quoted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -11,9 +12,41 @@ class SourceOptions(Options):
     """Which images are predicted on, and how they are read.
 
     Attributes:
-      source: An image, a folder of images, or a glob.
-      skip_unreadable: Whether to go on without an image that cannot be read; it is listed in the report.
+      source: An image or a video; a folder or a glob of these, such as 'photos/**/*.jpg'; a list of these in a file
+        .txt or .csv; the URL of an image, a video or a stream (http, https, rtsp, rtmp, tcp, udp); several streams in a
+        file .streams; the number of a webcam, such as 0; or - for JPEGs, one image or a video on standard input.
+      skip_unreadable: Whether to go on without an image or a video that cannot be read, and without entries of a list
+        that are not there; each is listed in the report.
+      recursive: Whether a folder's subfolders count, too.
+      vid_stride: Of videos and streams, every n-th frame is taken.
+      stream_buffer: Whether every frame of a live stream is dealt with, in order, which falls behind where frames
+        come faster than the network takes them. Without it frames are left out, and each result is of the newest.
+      max_retries: How often a live stream that ends, stalls or breaks is opened anew, after 1, 2, 4, 8, 16 and then
+        each time 30 s; the count begins anew after a minute without a fault.
+      timeout_s: Seconds without anything from a stream or a URL after which it counts as broken.
     """
 
     source: str | Path | int
     skip_unreadable: bool = False
+    recursive: bool = False
+    vid_stride: int = 1
+    stream_buffer: bool = False
+    max_retries: int = 5
+    timeout_s: float = 10.0
+
+    def __post_init__(self):
+        """Refuses what is out of range."""
+        check_at_least_one("vid_stride", self.vid_stride)
+        retries, seconds = whole_number(self.max_retries), number(self.timeout_s)
+        if retries is None or retries < 0:
+            raise ValueError(
+                f"{argument('max_retries')} is {quoted(self.max_retries)}; it must be a whole number of at least 0."
+            )
+        if seconds is None or not 0 < seconds <= 86_400:
+            raise ValueError(
+                f"{argument('timeout_s')} is {quoted(self.timeout_s)}; it must be a number of seconds above 0 and of "
+                "at most a day."
+            )
+        for name in ("skip_unreadable", "recursive", "stream_buffer"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{argument(name)} is {quoted(getattr(self, name))}; it must be True or False.")

@@ -1,6 +1,6 @@
 """Boxes, labels and lines of text on pictures, drawn by supervision; each task says what of it it draws.
 
-    picture = draw_labels(draw_boxes(image.copy(), detections), detections, names)
+    picture = draw_labels(draw_boxes(image.copy(), detections, options), detections, names, options)
 
 A picture always has the size of its image. On small ones the text is as small as it can be read.
 """
@@ -14,6 +14,7 @@ import supervision as sv
 from supervision.detection.utils.boxes import spread_out_boxes
 
 from tftrt_yolo.tasks.drawing import lettering
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 
 _MINIMUM_TEXT_SCALE = 0.4  # letters of 12 pixels, the least that Ultralytics draws
 _PIXELS_OF_SCALE = 30  # of a TrueType font that is as high as OpenCV's strokes at a text scale of 1
@@ -22,41 +23,62 @@ _PADDING_PX, _MARGIN_PX = 3, 2  # around a label, and around lines of text
 _SHARE_OF_TEXT = 0.5  # of the image's height, at most, that lines of text may cover
 
 
-def draw_boxes(picture: np.ndarray, detections: sv.Detections) -> np.ndarray:
-    """Draws upright boxes.
+def line_width(picture: np.ndarray, options: DrawingOptions) -> int:
+    """The width of lines in pixels: what is asked for, or what fits the picture."""
+    return options.line_width or sv.calculate_optimal_line_thickness((picture.shape[1], picture.shape[0]))
+
+
+def draw_boxes(
+    picture: np.ndarray, detections: sv.Detections, options: DrawingOptions, *, is_oriented: bool = False
+) -> np.ndarray:
+    """Draws boxes, unless they are not to be shown.
 
     Args:
       picture: (height, width, 3) uint8, RGB; it is changed.
-      detections: With class indices.
+      detections: With class indices, by which boxes have their colours; without them each has one of its own.
+      options: What is drawn.
+      is_oriented: Whether the boxes are those whose corners are in the detections' data.
 
     Returns:
       The picture.
     """
-    thickness = sv.calculate_optimal_line_thickness((picture.shape[1], picture.shape[0]))
-    return sv.BoxAnnotator(thickness=thickness).annotate(picture, detections)
+    if not options.show_boxes:
+        return picture
+    kind = sv.OrientedBoxAnnotator if is_oriented else sv.BoxAnnotator
+    annotator = kind(thickness=line_width(picture, options), color_lookup=color_lookup(detections))
+    return annotator.annotate(picture, detections)
 
 
-def draw_labels(picture: np.ndarray, detections: sv.Detections, names: np.ndarray) -> np.ndarray:
+def color_lookup(detections: sv.Detections) -> sv.ColorLookup:
+    """What supervision colours detections by: their classes, if they have any."""
+    return sv.ColorLookup.INDEX if detections.class_id is None else sv.ColorLookup.CLASS
+
+
+def draw_labels(
+    picture: np.ndarray, detections: sv.Detections, names: np.ndarray, options: DrawingOptions
+) -> np.ndarray:
     """Draws names and scores, side by side where they would lie on each other.
 
     Args:
       picture: (height, width, 3) uint8, RGB; it is changed.
-      detections: With class indices and scores.
+      detections: With class indices, scores and the numbers of tracks, each if there are any.
       names: (C,) str, the classes. One beyond ASCII has all drawn with a TrueType font; see `lettering`.
+      options: What of it is drawn.
 
     Returns:
       The picture.
     """
     letters = lettering.of(names)
-    labels = [
-        f"{letters.texts[index]} {score:.2f}"
-        for index, score in zip(detections.class_id, detections.confidence, strict=True)
-    ]
-    scale = max(_MINIMUM_TEXT_SCALE, _text_scale(picture))
+    labels = _labels(detections, letters.texts, options)
+    if not any(labels):
+        return picture
+    scale = max(_MINIMUM_TEXT_SCALE, _text_scale(picture, options))
     if letters.font_path is not None:
         return _draw_written_labels(picture, detections, labels, letters.font(round(_PIXELS_OF_SCALE * scale)))
     annotator = sv.LabelAnnotator(
+        color_lookup=color_lookup(detections),
         text_scale=scale,
+        text_thickness=max((options.line_width or 1) - 1, 1),  # as Ultralytics'
         text_color=sv.Color.BLACK,
         text_padding=_PADDING_PX,
         smart_position=True,
@@ -64,10 +86,21 @@ def draw_labels(picture: np.ndarray, detections: sv.Detections, names: np.ndarra
     return annotator.annotate(picture, detections, labels=labels)
 
 
+def _labels(detections: sv.Detections, texts: tuple[str, ...], options: DrawingOptions) -> list[str]:
+    """What is written at each detection: "id:7 dog 0.91", as Ultralytics writes it, or what of it is shown."""
+    count, is_shown = len(detections), options.show_labels
+    columns = []
+    if is_shown and detections.tracker_id is not None:
+        columns.append([f"id:{index}" for index in detections.tracker_id])
+    if is_shown and detections.class_id is not None:
+        columns.append([texts[index] for index in detections.class_id])
+    if options.show_confidence and detections.confidence is not None:
+        columns.append([f"{score:.2f}" for score in detections.confidence])
+    return [" ".join(column[index] for column in columns) for index in range(count)]
+
+
 def _draw_written_labels(picture: np.ndarray, detections: sv.Detections, labels: list[str], written) -> np.ndarray:
     """As supervision's LabelAnnotator, in a TrueType font; its RichLabelAnnotator takes four times as long."""
-    if not labels:
-        return picture
     ascent, descent = written.getmetrics()
     widths = np.array([math.ceil(written.getlength(label)) for label in labels])
     sizes = np.stack([widths, np.full(len(labels), ascent + descent)], -1) + 2 * _PADDING_PX
@@ -76,7 +109,8 @@ def _draw_written_labels(picture: np.ndarray, detections: sv.Detections, labels:
     frame_wh = np.array(picture.shape[1::-1])
     places = _within(places, frame_wh)
     places = _within(spread_out_boxes(places), frame_wh) if len(labels) > 1 else places
-    for label, index, size_wh, place in zip(labels, detections.class_id, sizes, places.astype(int), strict=True):
+    colors = np.arange(len(labels)) if detections.class_id is None else detections.class_id
+    for label, index, size_wh, place in zip(labels, colors, sizes, places.astype(int), strict=True):
         ink = PIL.Image.new("L", tuple(size_wh.tolist()))
         PIL.ImageDraw.Draw(ink).text((_PADDING_PX, _PADDING_PX + ascent), label, fill=255, font=written, anchor="ls")
         light = 1 - np.asarray(ink)[..., np.newaxis] / np.float32(255)
@@ -104,20 +138,23 @@ def swapped(red: int, green: int, blue: int) -> sv.Color:
     return sv.Color(r=blue, g=green, b=red)
 
 
-def draw_lines(picture: np.ndarray, rows: list[tuple[int, str]], names: np.ndarray) -> np.ndarray:
+def draw_lines(
+    picture: np.ndarray, rows: list[tuple[int, str]], names: np.ndarray, options: DrawingOptions
+) -> np.ndarray:
     """Writes lines on an image's upper left corner, black on white: as many as fit into the upper half, at least one.
 
     Args:
       picture: (height, width, 3) uint8, RGB; it is changed.
-      rows: A class index and what follows its name, a line each, the most important first.
+      rows: A class index and what follows its name, "" for nothing, a line each, the most important first.
       names: (C,) str, the classes.
+      options: What of it is drawn.
 
     Returns:
       The picture. One that is too small for a line of letters of 7 pixels has none.
     """
     letters = lettering.of(names)
-    lines = [(letters.texts[index], end) for index, end in rows]
-    size = round(_PIXELS_OF_SCALE * max(_MINIMUM_TEXT_SCALE, _text_scale(picture)))
+    lines = [(letters.texts[index], end) if options.show_labels else (end, "") for index, end in rows]
+    size = round(_PIXELS_OF_SCALE * max(_MINIMUM_TEXT_SCALE, _text_scale(picture, options)))
     while size > _SMALLEST_PX and not _fits(picture, letters.font(size), lines[:1]):
         size -= 1
     written = letters.font(size)
@@ -127,14 +164,16 @@ def draw_lines(picture: np.ndarray, rows: list[tuple[int, str]], names: np.ndarr
     return picture
 
 
-def _text_scale(picture: np.ndarray) -> float:
-    """Supervision's text scale for a picture's size."""
+def _text_scale(picture: np.ndarray, options: DrawingOptions) -> float:
+    """Supervision's text scale for a picture's size, or Ultralytics' for a width of lines."""
+    if options.line_width:
+        return options.line_width / 3
     return sv.calculate_optimal_text_scale((picture.shape[1], picture.shape[0]))
 
 
 def _fits(picture: np.ndarray, written, lines: list[tuple[str, str]]) -> bool:
     """Whether lines are within the picture's width, and one of them within half of its height."""
-    width = max((written.getlength(f"{name} {end}") for name, end in lines), default=0)
+    width = max((written.getlength(f"{name} {end}".rstrip()) for name, end in lines), default=0)
     is_low = sum(written.getmetrics()) <= picture.shape[0] * _SHARE_OF_TEXT
     return is_low and width + 2 * _MARGIN_PX <= picture.shape[1]
 
@@ -143,7 +182,7 @@ def _cut(line: tuple[str, str], written, width_px: int) -> str:
     """A line that fits into a width: the name alone if need be, and its end left out; empty if not a letter fits."""
     name, end = line
     shortened = (f"{name[:length]}.." for length in range(min(len(name) - 1, width_px), 0, -1))
-    for text in (f"{name} {end}", name, *shortened):
+    for text in (f"{name} {end}".rstrip(), name, *shortened):
         if written.getlength(text) + 2 * _MARGIN_PX <= width_px:
             return text
     return ""

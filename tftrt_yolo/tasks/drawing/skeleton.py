@@ -1,12 +1,15 @@
 """Key points and limbs on pictures, in the colours by which Ultralytics' users know them.
 
-picture = skeleton.draw(picture, key_points)
+picture = skeleton.draw(picture, key_points, options)
 """
+
+import math
 
 import numpy as np
 import supervision as sv
 
 from tftrt_yolo.tasks.drawing import annotators
+from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 
 _VISIBLE_CONFIDENCE = 0.25  # ultralytics.utils.plotting.Annotator.kpts: conf_thres
 # Of COCO's persons: the colour (red, green, blue) of key points, by index, and of limbs, by the indices of their ends.
@@ -23,19 +26,22 @@ _COCO_LIMBS = {
 _COCO_KEYPOINTS = 17
 
 
-def draw(picture: np.ndarray, key_points: sv.KeyPoints) -> np.ndarray:
+def draw(picture: np.ndarray, key_points: sv.KeyPoints, options: DrawingOptions) -> np.ndarray:
     """Draws the key points that are sure enough, and the limbs of COCO's skeleton.
 
     Args:
       picture: (height, width, 3) uint8, RGB; it is changed.
-      key_points: `xy` (n, K, 2) and `keypoint_confidence` (n, K).
+      key_points: `xy` (n, K, 2) and, if there is one, `keypoint_confidence` (n, K).
+      options: With the width of lines, by which limbs are as thick as Ultralytics'.
 
     Returns:
       The picture. A skeleton of 17 key points is COCO's; of any other each key point has a colour of its own.
     """
-    thickness = sv.calculate_optimal_line_thickness((picture.shape[1], picture.shape[0]))
-    points = key_points.xy[..., :2]
-    shown = (key_points.keypoint_confidence > _VISIBLE_CONFIDENCE) & np.isfinite(points).all(-1) & (points != 0).any(-1)
+    thickness, radius = _sizes(picture, options)
+    points, confidence = key_points.xy[..., :2], key_points.keypoint_confidence
+    shown = np.isfinite(points).all(-1) & (points != 0).any(-1)
+    if confidence is not None:
+        shown &= confidence > _VISIBLE_CONFIDENCE
     is_person = points.shape[1] == _COCO_KEYPOINTS
     for rgb, limbs in _COCO_LIMBS.items() if is_person else ():
         for first, second in limbs:
@@ -44,9 +50,18 @@ def draw(picture: np.ndarray, key_points: sv.KeyPoints) -> np.ndarray:
     for rgb, indices in (_COCO_POINTS if is_person else _colors_of(points.shape[1])).items():
         found = points[:, indices][shown[:, indices]][np.newaxis]  # as those of one object
         if found.size:
-            annotator = sv.VertexAnnotator(annotators.swapped(*rgb), radius=thickness + 2)
+            annotator = sv.VertexAnnotator(annotators.swapped(*rgb), radius=radius)
             picture = annotator.annotate(picture, sv.KeyPoints(found))
     return picture
+
+
+def _sizes(picture: np.ndarray, options: DrawingOptions) -> tuple[int, int]:
+    """Thickness of limbs and radius of key points in pixels.
+
+    Source: ultralytics.utils.plotting.Annotator.kpts, for limbs where a width of lines is given.
+    """
+    width = annotators.line_width(picture, options)
+    return (math.ceil(width / 2) if options.line_width else width), width + 2
 
 
 def _colors_of(num_points: int) -> dict[tuple[int, int, int], list[int]]:
