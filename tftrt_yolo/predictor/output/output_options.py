@@ -4,11 +4,13 @@ import dataclasses
 import difflib
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import argument, setting
+from tftrt_yolo.ground.arguments import argument, check_bool, setting
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 
 FORMS = ("txt", "csv", "coco", "crops", "masks")
+_WITH_BOXES = ("detect", "segment", "pose", "obb")
+_TASKS_OF = {"coco": _WITH_BOXES, "crops": _WITH_BOXES, "masks": ("segment",)}
 _MEANT_WITH_FORM = {"save_confidence": "txt", "coco_annotations": "coco"}
 _DRAWING = tuple(field.name for field in dataclasses.fields(DrawingOptions))
 
@@ -41,9 +43,9 @@ class OutputOptions(DrawingOptions):
         Raises:
           ValueError: If save names another form, or an option is given without what it is for.
         """
-        check_drawing = getattr(super(), "__post_init__", None)
-        if check_drawing:
-            check_drawing()
+        super().__post_init__()
+        for name in ("save_confidence", "pictures"):
+            object.__setattr__(self, name, check_bool(name, getattr(self, name)))
         object.__setattr__(self, "save", _checked_forms(self.save))
         for name, form in _MEANT_WITH_FORM.items():
             if getattr(self, name) and form not in self.save:
@@ -57,6 +59,23 @@ class OutputOptions(DrawingOptions):
                 f"{argument(idle[0])} is for pictures, and {setting('pictures', False)} writes none. Leave one of them "
                 "out."
             )
+
+    def check_task(self, task: str, given: str) -> None:
+        """Refuses a form that a task does not have.
+
+        Args:
+          task: Ultralytics' name of the task.
+          given: What the model is called, for the message.
+
+        Raises:
+          ValueError: If one is asked for.
+        """
+        for form in self.save:
+            if task not in _TASKS_OF.get(form, (task,)):
+                raise ValueError(
+                    f"{argument('save')} has {form}, which is for models for {', '.join(_TASKS_OF[form])}, and {given} is "
+                    f"a model for {task}. Leave it out; detections.jsonl, txt and csv are of every task."
+                )
 
     @property
     def drawing(self) -> DrawingOptions:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import counted, first_line
@@ -21,9 +23,12 @@ from tftrt_yolo.predictor.sources import containers
 _COPIED = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})  # what MP4 holds and players play
 _OTHERWISE = "aac"
 _RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)  # Hz, of AAC
-_MOST_CHANNELS = 8
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # of so many channels
 _MOST_BYTES = 1 << 40  # of a file, as videos.py has it
 _LEAST_LEAD_SECONDS = 0.1  # sound before the first frame that is kept; less is what an encoder puts there
+_LEAST_GAP_SECONDS = 0.1  # in the sound, that is kept as a gap
+_MOST_GAP_SECONDS = 3_600  # which MP4 still has a number for
+_AAC_FRAME = 1_024  # samples
 _PROBED_PACKETS = 50  # in which something must be whole
 
 
@@ -91,11 +96,11 @@ class Sound:
         if self._num_damaged:
             self.notes.append(f"The sound of {self._name} is damaged: {damaged} left out.")
         if self._fault:
-            self.notes.append(f"The sound of {self._name} ends early: FFmpeg says {self._fault}.")
+            self.notes.append(f"The sound of {self._name} ends early: {self._fault}.")
 
     def _whole_packets(self, source) -> Iterator[tuple[float, object, list]]:
         """The packets that can be decoded: when they are heard, they themselves, and what is in them."""
-        av = containers.library()
+        av, last = containers.library(), 0.0
         try:
             for packet in source.demux(self._stream):
                 try:
@@ -109,10 +114,14 @@ class Sound:
                         yield float("inf"), None, frames
                     continue
                 seconds = float(time * packet.time_base) - self._zero
+                if seconds - last > _MOST_GAP_SECONDS:
+                    self._fault = f"nothing for {seconds - last:,.0f} s"
+                    return
                 if seconds >= 0:
+                    last = seconds
                     yield seconds, packet, frames
         except (av.error.FFmpegError, OSError) as error:
-            self._fault = containers.said(error)
+            self._fault = f"FFmpeg says {containers.said(error)}"
 
 
 class _Copy:
@@ -144,8 +153,9 @@ class _Encoding:
         av = containers.library()
         rate = stream.codec_context.sample_rate
         rate = rate if rate in _RATES else 48_000
-        few = stream.codec_context.layout.nb_channels <= _MOST_CHANNELS
-        layout = _layout(stream.codec_context.layout) if few else "stereo"
+        few = stream.codec_context.layout.nb_channels in _LAYOUTS
+        self._num_channels = stream.codec_context.layout.nb_channels if few else 2
+        self._layout = layout = _LAYOUTS[self._num_channels]
         self._container, self._stream = container, container.add_stream(_OTHERWISE, rate=rate, layout=layout)
         self._stream.codec_context.time_base = Fraction(1, rate)
         self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
@@ -154,20 +164,40 @@ class _Encoding:
 
     def add(self, packet, frames: list, zero: float) -> None:
         for frame in frames:
-            if self._written is None:
-                begins = max(0.0, (frame.time or 0.0) - zero)
-                self._written = round(begins * self._rate)
+            if frame.time is not None:
+                self._go_to(max(0, round((frame.time - zero) * self._rate)))
             frame.pts = None
             for resampled in self._resampler.resample(frame):
                 self._put(resampled)
 
+    def _go_to(self, place: int) -> None:
+        """Goes on at a sample; where some are missing before it, nothing is heard."""
+        if self._written is None:
+            self._written = place
+        elif place - (self._written + self._fifo.samples) > _LEAST_GAP_SECONDS * self._rate:
+            if self._fifo.samples:
+                self._put(self._silence(self._size - self._fifo.samples))
+            self._written = place
+
+    def _silence(self, num_samples: int):
+        """So many samples of nothing."""
+        planes = np.zeros((self._num_channels, num_samples), np.float32)
+        silence = containers.library().AudioFrame.from_ndarray(planes, format="fltp", layout=self._layout)
+        silence.sample_rate = self._rate
+        return silence
+
+    @property
+    def _size(self) -> int:
+        """Samples of an encoded frame."""
+        return self._stream.codec_context.frame_size or _AAC_FRAME
+
     def _put(self, frame) -> None:
         """Encodes what is complete."""
+        self._written = self._written or 0
         frame.pts = None
         self._fifo.write(frame)
-        size = self._stream.codec_context.frame_size or 1_024
-        while self._fifo.samples >= size:
-            self._encode(self._fifo.read(size))
+        while self._fifo.samples >= self._size:
+            self._encode(self._fifo.read(self._size))
 
     def _encode(self, frame) -> None:
         frame.pts, frame.time_base = self._written, Fraction(1, self._rate)
@@ -186,12 +216,6 @@ class _Encoding:
         self._container.mux(self._stream.encode(None))
 
 
-def _layout(layout) -> str:
-    """A layout's name, of those that AAC has for so many channels."""
-    by_count = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-    return by_count[layout.nb_channels]
-
-
 def _probe(path: Path, name: str) -> None:
     """Refuses sound of which nothing can be decoded."""
     av = containers.library()
@@ -205,8 +229,7 @@ def _probe(path: Path, name: str) -> None:
                 with contextlib.suppress(av.error.InvalidDataError):
                     if packet.decode():
                         return
-                    continue
-                reason = "it is damaged"
+                reason = "it is damaged" if packet.size else reason
                 if count >= _PROBED_PACKETS:
                     break
         except (av.error.FFmpegError, OSError) as error:
