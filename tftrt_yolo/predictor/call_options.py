@@ -16,11 +16,12 @@ class CallOptions(TypedDict, total=False):
     """Keywords of `Predictor.__call__`, `stream` and `with_images`.
 
     Attributes:
-      score_threshold: As in `SelectionOptions`, as the next four.
+      score_threshold: As in `SelectionOptions`, as the next five.
       iou_threshold: Of boxes of one class.
       max_detections: Of an image.
       classes: Those that count.
       class_agnostic: Whether boxes suppress each other whatever their classes.
+      multi_label: Whether a box counts with each of its classes.
     """
 
     score_threshold: float | None
@@ -28,6 +29,7 @@ class CallOptions(TypedDict, total=False):
     max_detections: int | None
     classes: Iterable[int | str] | int | str | None
     class_agnostic: bool | None
+    multi_label: bool | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ report = tftrt_yolo.predict(
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from tftrt_yolo.predictor.sources.opening import open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.selection import SelectionOptions
+
+_VALIDATORS_SCORE = 0.01  # the highest that validators ask for: Ultralytics' own of oriented boxes
 
 
 def predict(
@@ -85,6 +88,7 @@ def predict(
     directories.check_apart(path, [*opened.paths, *filter(None, [output.coco_annotations])])
     predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
     output.check_task(predictor.task.name, str(saved_model_dir))
+    selection = _as_validators(selection, output)
     asked = selection.asked() if selection else {}
     indices = {"classes": selection.class_indices(predictor.metadata.names)} if "classes" in asked else {}
 
@@ -107,6 +111,14 @@ def predict(
         ended=ended,
         **_counted(writer.counts, opened),
     )
+
+
+def _as_validators(selection: SelectionOptions | None, output: OutputOptions) -> SelectionOptions | None:
+    """The selection; where COCO's results are written of nearly all that there is, with each class of a box."""
+    if selection is None or selection.multi_label is not None or "coco" not in output.save:
+        return selection
+    is_of_validators = selection.score_threshold is not None and selection.score_threshold <= _VALIDATORS_SCORE
+    return dataclasses.replace(selection, multi_label=True) if is_of_validators else selection
 
 
 def _written(
