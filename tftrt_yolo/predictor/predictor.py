@@ -9,6 +9,7 @@ The third stage of the flow: it runs what `export` or `convert` wrote. `predict`
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import os
@@ -24,12 +25,13 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.ground.text import counted, quoted
+from tftrt_yolo.ground.text import counted, quoted, shown
 from tftrt_yolo.predictor import call_options
 from tftrt_yolo.predictor.call_options import CallOptions
-from tftrt_yolo.predictor.sources.opening import open_source
+from tftrt_yolo.predictor.sources.opening import is_live_by_name, open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.sources.streams.urls import without_password
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
@@ -137,7 +139,8 @@ class Predictor:
         Args:
           images: One image or several. One: a path, bytes of an image file, a Pillow image, or an RGB uint8 array
             (height, width, 3). Several: a list of these, of mixed sizes, or an array or tf.Tensor
-            (batch, height, width, 3) uint8.
+            (batch, height, width, 3) uint8. Or a source by its name, as `SourceOptions` has it: a folder, a glob, a
+            list, a video, a URL; for what has no end, such as a camera, there is `stream`.
           batch_size: At most this many images a call of the network; None for 8, and for the largest that an engine's
             profiles cover.
           on_unreadable: As `stream`.
@@ -161,17 +164,10 @@ class Predictor:
         """
         if getattr(images, "ndim", None) == 4:
             images = list(np.asarray(images))
-        elif not isinstance(images, (list, tuple, str, os.PathLike, SourceOptions, Source)) and (
-            whole_number(images) is None
-        ):
+        elif not isinstance(images, (list, tuple, Source)) and not _is_name(images):
             images = [images]
-        results = self.stream(
-            images,
-            batch_size=batch_size,
-            on_unreadable=on_unreadable,
-            **options,
-        )
-        return list(results)
+        found = self._found(images, batch_size, on_unreadable, options, must_end=True)
+        return [result for _, _, result in found]
 
     def stream(
         self,
@@ -188,7 +184,8 @@ class Predictor:
 
         Args:
           images: Any iterable of what `__call__` takes as one image: a list of paths, a generator over a video. It must
-            give arrays that it does not change afterwards.
+            give arrays that it does not change afterwards. Or a source by its name, as `SourceOptions` has it: also the
+            number of a webcam, and the URL of a stream. Of these each frame is dealt with as it comes.
           batch_size: As `__call__`.
           on_unreadable: What to do about an image that cannot be read: "raise"; "skip", with a warning in the log, and
             then there are fewer results than images; or a function that takes the image as it was given and the
@@ -234,6 +231,18 @@ class Predictor:
           ImageError: As `stream`.
           ValueError: As `stream`.
         """
+        return self._found(images, batch_size, on_unreadable, options)
+
+    def _found(
+        self,
+        images,
+        batch_size: int | None,
+        on_unreadable: OnUnreadable,
+        options: CallOptions,
+        *,
+        must_end: bool = False,
+    ) -> Iterator[tuple[object, np.ndarray, object]]:
+        """As `with_images`; `must_end` says whether an endless source is refused."""
         call = call_options.parse(options, f"{type(self).__name__}.with_images")
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
@@ -244,23 +253,26 @@ class Predictor:
             )
         if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
             on_unreadable = "skip"
-        source = self._opened(images, call.source | {"skip_unreadable": on_unreadable != "raise"})
+        how = call.source | {"skip_unreadable": on_unreadable != "raise"}
+        source = self._opened(images, how, must_end=must_end)
         asked, signatures = call.selection, None
         if asked is not None:
             signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
         return self._with_images(source, batch_size, on_unreadable, signatures)
 
-    def _opened(self, images, how: dict) -> Source:
+    def _opened(self, images, how: dict, *, must_end: bool) -> Source:
         """The images of a source, or those that were given themselves."""
-        if isinstance(images, Source):
-            return images
-        if isinstance(images, SourceOptions):
-            return open_source(dataclasses.replace(images, **how))
-        if isinstance(images, (str, os.PathLike)) or whole_number(images) is not None:
-            return open_source(SourceOptions(source=images, **how))
-        if isinstance(images, (bytes, bytearray, memoryview)):
-            images = [images]
-        return Source(images, count=None)
+        if _is_name(images):
+            options = images if isinstance(images, SourceOptions) else SourceOptions(source=images)
+            if must_end and is_live_by_name(options.source):
+                raise _endless(options.source)
+            images = open_source(dataclasses.replace(options, **how))
+        if not isinstance(images, Source):
+            return Source([images] if isinstance(images, (bytes, bytearray, memoryview)) else images, count=None)
+        if must_end and images.is_live:
+            images.close()
+            raise _endless("The source")
+        return images
 
     def _checked_batch_size(self, batch_size: int | None) -> int:
         """Refuses a batch size that is none."""
@@ -314,10 +326,11 @@ class Predictor:
                 else:
                     logging.warning("skipped: %s", array)
 
-        for array, outputs in self._run(arrays(), source, batch_size, signatures):
-            self._check_classes(outputs)
-            scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
-            yield given.popleft(), array, self.task.to_supervision(outputs, scene)
+        with contextlib.closing(source):
+            for array, outputs in self._run(arrays(), source, batch_size, signatures):
+                self._check_classes(outputs)
+                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
+                yield given.popleft(), array, self.task.to_supervision(outputs, scene)
 
     def _run(
         self, arrays: Iterator[np.ndarray], source: Source, batch_size: int, signatures: Mapping | None
@@ -328,3 +341,16 @@ class Predictor:
             return
         for array in arrays:
             yield from self._pipeline.run([array], 1, signatures)
+
+
+def _is_name(images: object) -> bool:
+    """Whether images are a source by its name, and not themselves."""
+    return isinstance(images, (str, os.PathLike, SourceOptions)) or whole_number(images) is not None
+
+
+def _endless(source: object) -> ValueError:
+    """The error of a call that would never end."""
+    return ValueError(
+        f"{shown(without_password(str(source)))} is live and has no end, and a call returns a list of all results. "
+        "Expected a source that ends; use stream, which gives each result as it comes."
+    )

@@ -181,8 +181,9 @@ def read_image(image) -> np.ndarray:
         try:
             data = reading.read_bytes(image, _MOST_BYTES)
         except OSError as error:
+            hint = " A URL is a source by itself: give it alone, or in a list file." if "://" in str(image) else ""
             raise ImageError(
-                f"{shown(image)} cannot be read: {error.strerror}. Expected the path of an image file."
+                f"{shown(image)} cannot be read: {error.strerror}. Expected the path of an image file.{hint}"
             ) from error
         except ValueError as error:  # UnreadableError, and names that no file can have
             raise ImageError(

@@ -23,6 +23,12 @@ _FORMATS = (
     *("h264", "hevc", "vvc", "av1", "obu", "m4v", "h263", "mjpeg", "yuv4mpegpipe", "rm", "wtv", "gxf", "swf", "vc1"),
     *("aac", "ac3", "aiff", "amr", "caf", "flac", "mp3", "wav", "w64", "eac3", "dts"),
 )
+_LISTS = {
+    b"ffconcat": "a list for FFmpeg's concat",
+    b"#EXTM3U": "a playlist (M3U, HLS)",
+    b"<MPD": "a playlist (DASH)",
+    b"v=0": "a description of a session (SDP)",
+}
 _EXPECTED = "Expected a video such as H.264 in MP4, MKV or WebM"
 _OTHER_RATE = Fraction(25)  # FFmpeg's own where nothing says it
 _MOST_RATE = 1_000
@@ -59,6 +65,7 @@ def opened(file: BinaryIO, name: str):
       ImageError: If it is no video that FFmpeg knows, or is damaged from the beginning.
     """
     av = library()
+    _refuse_list(file, name)
 
     def refuse(url: str, *_) -> BinaryIO:
         raise PermissionError(f"it asks for {url}")
@@ -77,6 +84,17 @@ def opened(file: BinaryIO, name: str):
             f"{name} is no video that can be read: FFmpeg says {said(error)}. {_EXPECTED}; of one that was cut short "
             "before its end was written, as MP4 has its index there, nothing can be read: copy or record it again."
         ) from error
+
+
+def _refuse_list(file: BinaryIO, name: str) -> None:
+    """Refuses a file that only names others, by its first bytes, where they can be looked at."""
+    start = file.peek(64) if hasattr(file, "peek") else file.start
+    what = next((what for mark, what in _LISTS.items() if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(mark)), None)
+    if what:
+        raise ImageError(
+            f"{name} is {what}, which names other files, and none that a file names is opened. {_EXPECTED}; give the "
+            "videos themselves, or the URL of the stream."
+        )
 
 
 def said(error: BaseException) -> str:

@@ -5,18 +5,23 @@ for image in source.images:
     ...                             # what `image_files.read_image` takes, a Frame, or an Unreadable
 """
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import setting
+from tftrt_yolo.ground.arguments import argument, setting, whole_number
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_formats, reading
+from tftrt_yolo.ground.text import quoted, shown
 from tftrt_yolo.predictor.sources import listing, videos
+from tftrt_yolo.predictor.sources.frame import Frame
 from tftrt_yolo.predictor.sources.source import Source, Tally, Unreadable
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.sources.streams import feeds, live, several, standard_input, urls, web
+from tftrt_yolo.predictor.sources.streams.feed import Feed, Stream
 
-_SOUND_SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".wma"}  # to be told what is missing
+_WEB = ("http", "https")
 
 
 def open_source(options: SourceOptions) -> Source:
@@ -30,21 +35,90 @@ def open_source(options: SourceOptions) -> Source:
 
     Raises:
       ImageError: If there is none.
+      TypeError: If the source is neither text, nor a path, nor a number.
     """
-    return _on_disk(options, os.fspath(options.source))
+    name, tally = _named(options.source), Tally()
+    if isinstance(name, int):
+        return _of_stream(feeds.of_webcam(name, timeout_s=options.timeout_s), options)
+    if name == standard_input.NAME:
+        return _closing(standard_input.images(vid_stride=options.vid_stride, tally=tally), tally=tally)
+    if listing.is_url(name):
+        return _of_url(name, options)
+    if Path(name).suffix.lower() == listing.STREAMS_SUFFIX and Path(name).is_file():
+        return several.open_streams(Path(name), options)
+    return _on_disk(options, name)
+
+
+def _closing(images: Iterator, *, count: int | None = None, **fields) -> Source:
+    """A source of a generator, which its closing ends."""
+    return Source(images, count=count, close=getattr(images, "close", lambda: None), **fields)
+
+
+def is_live_by_name(source: object) -> bool:
+    """Whether a source is live, by its name alone; behind a URL of http may be a stream as well.
+
+    Args:
+      source: What `SourceOptions.source` takes.
+
+    Returns:
+      Whether it is a webcam, a stream that FFmpeg opens, or a file of streams.
+    """
+    name = _named(source)
+    if isinstance(name, int):
+        return True
+    if listing.is_url(name):
+        return feeds.scheme_of(name) not in _WEB
+    return Path(name).suffix.lower() == listing.STREAMS_SUFFIX and Path(name).is_file()
+
+
+def _named(source: object) -> str | int:
+    """A source's name, or a webcam's number."""
+    number = whole_number(source)
+    if number is not None:
+        return number
+    try:
+        name = os.fsdecode(source)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument('source')} is {quoted(source)}; expected a path, a URL, a glob or the number of a webcam."
+        ) from error
+    if not name:
+        raise ImageError(f"{argument('source')} is empty. {listing.EXPECTED}")
+    is_number = name.isascii() and name.isdecimal() and not os.path.lexists(name)
+    if is_number or (name.startswith(feeds.DEVICES) and name.removeprefix(feeds.DEVICES).isdecimal()):
+        return int(name.removeprefix(feeds.DEVICES)[:9])
+    return name
+
+
+def _of_url(url: str, options: SourceOptions) -> Source:
+    """An image, a video or a stream behind a URL."""
+    if feeds.scheme_of(url) not in _WEB:
+        return _of_stream(feeds.of_url(url, timeout_s=options.timeout_s), options)
+    found, tally = web.look(url, timeout_s=options.timeout_s), Tally()
+    if isinstance(found, Feed):
+        opened = functools.partial(web.feed_of, url, timeout_s=options.timeout_s)
+        return _of_stream(Stream(urls.without_password(url), opened), options, found)
+    if isinstance(found, Frame):
+        return Source([found], count=1)
+    return _closing(_video(found, options, tally), tally=tally)
+
+
+def _of_stream(stream: Stream, options: SourceOptions, feed: Feed | None = None) -> Source:
+    """A stream; it is opened now, if it is not yet."""
+    return live.source_of([stream], [feed or stream.opened()], options, Tally())
 
 
 def _on_disk(options: SourceOptions, name: str) -> Source:
     """A file, a folder, a glob or a list."""
-    found = listing.found(name, recursive=options.recursive)
+    found, tally = listing.found(name, recursive=options.recursive), Tally()
     if found.missing and not options.skip_unreadable:
         error = listing.refusal(name, found.missing, len(found.entries))
         raise ImageError(f"{error} Pass {setting('skip_unreadable')} to go on without.")
     are_images = all(isinstance(entry, Path) and not _is_video(entry) for entry in found.entries)
-    if len(found.entries) == 1 and not are_images and not options.skip_unreadable:
-        videos.check(videos.VideoFile(found.entries[0], name))
-    tally = Tally()
-    return Source(
+    [only] = found.entries if len(found.entries) == 1 else [None]
+    if isinstance(only, Path) and not are_images and not options.skip_unreadable:
+        videos.check(videos.of_file(only, str(only)))
+    return _closing(
         _images(found, options, tally),
         count=len(found.entries) + len(found.missing) if are_images else None,
         left_out=found.left_out,
@@ -58,13 +132,32 @@ def _images(found: listing.Found, options: SourceOptions, tally: Tally) -> Itera
     for name, reason in found.missing:
         yield Unreadable(name, ImageError(reason))
     for entry in found.entries:
-        if _is_video(entry):
-            yield from _video(videos.VideoFile(entry, str(entry)), options, tally)
+        if isinstance(entry, str):
+            yield from _behind(entry, options, tally)
+        elif _is_video(entry):
+            yield from _video(videos.of_file(entry, str(entry)), options, tally)
         else:
             yield entry
 
 
-def _video(video: videos.VideoFile, options: SourceOptions, tally: Tally) -> Iterator:
+def _behind(url: str, options: SourceOptions, tally: Tally) -> Iterable:
+    """The images behind a URL of a list."""
+    name = urls.without_password(url)
+    try:
+        found = web.look(url, timeout_s=options.timeout_s) if feeds.scheme_of(url) in _WEB else None
+    except ImageError as error:
+        return [Unreadable(name, error)]
+    if isinstance(found, Frame):
+        return [found]
+    if isinstance(found, videos.Video):
+        return _video(found, options, tally)
+    if found is not None:
+        found.close()
+    reason = f"{shown(name)} is a live stream, which has no end. Expected images and videos in a list of files"
+    return [Unreadable(name, ImageError(f"{reason}; streams go into a file {listing.STREAMS_SUFFIX}."))]
+
+
+def _video(video: videos.Video, options: SourceOptions, tally: Tally) -> Iterator:
     """The frames of a video; what stands for them where it cannot be read."""
     try:
         yield from videos.frames(video, vid_stride=options.vid_stride, tally=tally)
@@ -83,5 +176,4 @@ def _is_video(path: Path) -> bool:
         image_formats.of(start)
         return False
     except ValueError:
-        suffix = path.suffix.lower()
-        return image_formats.is_video(start) or suffix in image_formats.VIDEO_SUFFIXES or suffix in _SOUND_SUFFIXES
+        return image_formats.is_video(start) or videos.is_called_one(path)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +71,13 @@ class Source:
 
     Attributes:
       images: What gives its images, once: paths, bytes of image files, Frames, and an `Unreadable` for each entry that
-        cannot be read. Closing it, where it is a generator, ends its threads.
+        cannot be read.
       count: How many there are; None if that shows only at the end.
       is_live: Whether images come in their own time, so that each is to be dealt with at once.
       left_out: What of a folder looks like pictures and is not taken, a line for each ending, and why.
       tally: What is counted while its images are read.
       paths: The files that are read, which are not to be written over.
+      close: Ends its threads and connections, whether its images were read or not; it may be called again.
     """
 
     images: Iterable
@@ -85,3 +86,4 @@ class Source:
     left_out: tuple[str, ...] = ()
     tally: Tally = dataclasses.field(default_factory=Tally)
     paths: tuple[Path, ...] = ()
+    close: Callable[[], None] = lambda: None

@@ -1,16 +1,17 @@
 """Frames of video files: all of them, in order, decoded ahead of the consumer.
 
-for frame in videos.frames(VideoFile("clip.mp4"), vid_stride=2, tally=Tally()):
+for frame in videos.frames(videos.of_file(Path("clip.mp4"), "clip.mp4"), vid_stride=2, tally=Tally()):
     frame.image, frame.seconds
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.files import image_formats, reading
 from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.predictor.sources import containers
 from tftrt_yolo.predictor.sources.ahead import ahead
@@ -22,20 +23,24 @@ _MOST_AHEAD = 4  # frames
 # Formats whose files say how long they are; of the others FFmpeg estimates it.
 _KNOW_LENGTH = {"mov", "matroska", "avi", "flv", "asf"}
 _MISSING_SECONDS = 0.5  # what may be missing at the end without being told, such as a last frame's duration
+# To be told that there is no video in them.
+_SOUND_SUFFIXES = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".wma"})
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoFile:
-    """A video that is a file.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Video:
+    """A video that ends.
 
     Attributes:
-      path: The file.
       source: What the user called it; for messages and frames.
+      opened: Opens it: gives a context with PyAV's container, or raises an ImageError.
+      path: The file that holds it and its sound; None where there is none.
       keeper: What keeps the file, if it is a temporary one.
     """
 
-    path: Path
     source: str
+    opened: Callable[[], contextlib.AbstractContextManager]
+    path: Path | None = None
     keeper: object = None
 
     @property
@@ -44,24 +49,34 @@ class VideoFile:
         return shown(self.source)
 
 
-def check(video: VideoFile) -> None:
+def of_file(path: Path, source: str, *, keeper: object = None) -> Video:
+    """A video that is a file; the arguments are fields of `Video`."""
+    return Video(source, functools.partial(_opened, path, shown(source)), path, keeper)
+
+
+def is_called_one(path: str | PurePath) -> bool:
+    """Whether a name ends as those of videos do, or of sound."""
+    return PurePath(path).suffix.lower() in image_formats.VIDEO_SUFFIXES | _SOUND_SUFFIXES
+
+
+def check(video: Video) -> None:
     """Opens a video and closes it.
 
     Args:
-      video: The file.
+      video: The video.
 
     Raises:
       ImageError: If it cannot be read, or has no video.
     """
-    with _opened(video) as container:
+    with video.opened() as container:
         containers.video_of(container, video.name)
 
 
-def frames(video: VideoFile, *, vid_stride: int, tally: Tally) -> Iterator[Frame]:
+def frames(video: Video, *, vid_stride: int, tally: Tally) -> Iterator[Frame]:
     """Reads a video.
 
     Args:
-      video: The file.
+      video: The video.
       vid_stride: Every n-th frame is given.
       tally: Counts frames, and notes what is missing.
 
@@ -76,9 +91,9 @@ def frames(video: VideoFile, *, vid_stride: int, tally: Tally) -> Iterator[Frame
         yield frame
 
 
-def _frames(video: VideoFile, vid_stride: int, tally: Tally) -> Iterator[Frame]:
+def _frames(video: Video, vid_stride: int, tally: Tally) -> Iterator[Frame]:
     """As `frames`, in the thread of whoever calls."""
-    with _opened(video) as container:
+    with video.opened() as container:
         stream = containers.video_of(container, video.name)
         decoding, convert, info, index = _Decoding(container, stream), containers.Converter(), None, -1
         for index, decoded in enumerate(decoding):
@@ -90,7 +105,7 @@ def _frames(video: VideoFile, vid_stride: int, tally: Tally) -> Iterator[Frame]:
         decoding.tell(video.name, index + 1, tally)
 
 
-def _info(video: VideoFile, container, stream, size_hw: tuple[int, int]) -> VideoInfo:
+def _info(video: Video, container, stream, size_hw: tuple[int, int]) -> VideoInfo:
     """What is known of a video."""
     return VideoInfo(
         source=video.source,
@@ -105,19 +120,19 @@ def _info(video: VideoFile, container, stream, size_hw: tuple[int, int]) -> Vide
 
 
 @contextlib.contextmanager
-def _opened(video: VideoFile) -> Iterator:
-    """A video's container, closed with its file."""
+def _opened(path: Path, name: str) -> Iterator:
+    """A file's container, closed with it."""
     expected = "Expected the path of a video file."
     try:
-        file = reading.opened(video.path, _MOST_BYTES)
+        file = reading.opened(path, _MOST_BYTES)
     except OSError as error:
-        raise ImageError(f"{video.name} cannot be read: {error.strerror}. {expected}") from error
+        raise ImageError(f"{name} cannot be read: {error.strerror}. {expected}") from error
     except ValueError as error:
-        raise ImageError(f"{video.name} cannot be read: it {first_line(error)}. {expected}") from error
+        raise ImageError(f"{name} cannot be read: it {first_line(error)}. {expected}") from error
     with file:
         if not file.peek(1):
-            raise ImageError(f"{video.name} is empty. {expected}")
-        with containers.opened(file, video.name) as container:
+            raise ImageError(f"{name} is empty. {expected}")
+        with containers.opened(file, name) as container:
             yield container
 
 
@@ -174,6 +189,9 @@ class _Decoding:
             tally.note(f"{name} is damaged or cut short: FFmpeg says {self._fault}; {after}.")
         elif self._missing_seconds() > _MISSING_SECONDS:
             tally.note(f"{name} is cut short: its last {self._missing_seconds():.1f} s are missing; {after}.")
+        elif self._container.format.name == "avi" and num_frames < self._stream.frames:
+            missing = counted(self._stream.frames - num_frames, "frame")
+            tally.note(f"{name} is cut short: {missing} of {self._stream.frames:,} are missing; {after}.")
         if self._num_damaged:
             tally.note(f"{name} is damaged: {counted(self._num_damaged, 'frame')} could not be decoded whole.")
 

@@ -1,0 +1,1 @@
+"""Images and videos that come over a network, from a webcam or on standard input."""
