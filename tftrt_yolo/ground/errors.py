@@ -51,6 +51,10 @@ class ImageError(TftrtYoloError):
     """An image cannot be read or has a type or shape that is not an image's."""
 
 
+class TrackingError(TftrtYoloError):
+    """What tracking needs is not installed."""
+
+
 class BenchmarkError(TftrtYoloError):
     """No contestant could be measured, or the file of an earlier benchmark is missing or damaged."""
 

@@ -6,9 +6,11 @@ call.selection, call.source             # SelectionOptions(score_threshold=0.5),
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TypedDict
 
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.tracking.tracking import SCORE_THRESHOLD, Tracking
 from tftrt_yolo.selection import SelectionOptions
 
 
@@ -22,6 +24,7 @@ class CallOptions(TypedDict, total=False):
       classes: Those that count.
       class_agnostic: Whether boxes suppress each other whatever their classes.
       multi_label: Whether a box counts with each of its classes.
+      tracker: As in `SourceOptions`; or a Tracking, which goes on with the objects that it knows.
     """
 
     score_threshold: float | None
@@ -30,6 +33,7 @@ class CallOptions(TypedDict, total=False):
     classes: Iterable[int | str] | int | str | None
     class_agnostic: bool | None
     multi_label: bool | None
+    tracker: str | Path | Tracking | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +43,38 @@ class Call:
     Attributes:
       selection: What is selected in place of the model's own; None for the model's own.
       source: Fields of `SourceOptions` by name.
+      tracker: Who tells which objects are those of the image before; None for nobody.
     """
 
     selection: SelectionOptions | None
     source: dict[str, object]
+    tracker: str | Path | Tracking | None = None
+
+    def with_tracker_of(self, images: object) -> "Call":
+        """The call with the tracker that a source's options ask for, and what its model must select for it.
+
+        Args:
+          images: What the call is given; SourceOptions may name a tracker.
+
+        Returns:
+          A call; with a tracker, detections score above `SCORE_THRESHOLD` unless it says otherwise.
+        """
+        tracker = self.tracker
+        if tracker is None and isinstance(images, SourceOptions):
+            tracker = images.tracker
+        if tracker is None:
+            return self
+        asked = self.selection.asked() if self.selection else {}
+        return dataclasses.replace(
+            self, tracker=tracker, selection=SelectionOptions(**{"score_threshold": SCORE_THRESHOLD} | asked)
+        )
 
 
 _SELECTION = tuple(field.name for field in dataclasses.fields(SelectionOptions))
 _SOURCE = tuple(
     field.name for field in dataclasses.fields(SourceOptions) if field.name not in ("source", "skip_unreadable")
 )
+_TRACKER = "tracker"
 
 
 def parse(options: Mapping[str, object], function: str) -> Call:
@@ -72,4 +98,5 @@ def parse(options: Mapping[str, object], function: str) -> Call:
     given = {name: value for name, value in options.items() if value is not None}
     selection = {name: value for name, value in given.items() if name in _SELECTION}
     source = {name: value for name, value in given.items() if name in _SOURCE}
-    return Call(SelectionOptions(**selection) if selection else None, source)
+    tracker = source.pop(_TRACKER, None)
+    return Call(SelectionOptions(**selection) if selection else None, source, tracker)

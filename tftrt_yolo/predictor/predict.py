@@ -95,9 +95,9 @@ def predict(
     start, unreadable = time.perf_counter(), []
     with directories.written_whole(path, CONTENTS, overwrite=overwrite) as partial_dir:
         on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
-        results = predictor.with_images(opened, batch_size=batch_size, on_unreadable=on_unreadable, **asked)
-        scene = Scene(partial_dir, predictor.task, predictor.names, output, predictor.metadata.keypoint_shape)
-        with RunWriter(scene, vid_stride=sources.vid_stride) as writer:
+        asking = {"batch_size": batch_size, "on_unreadable": on_unreadable, "tracker": sources.tracker}
+        results = predictor.with_images(opened, **asking, **asked)
+        with RunWriter(_scene(partial_dir, predictor, output), vid_stride=sources.vid_stride) as writer:
             ended = _written(results, writer, opened, unreadable, on_progress)
     return PredictionReport(
         output_dir=path,
@@ -111,6 +111,11 @@ def predict(
         ended=ended,
         **_counted(writer.counts, opened),
     )
+
+
+def _scene(folder: Path, predictor: Predictor, output: OutputOptions) -> Scene:
+    """What a run is of."""
+    return Scene(folder, predictor.task, predictor.names, output, predictor.metadata.keypoint_shape)
 
 
 def _as_validators(selection: SelectionOptions | None, output: OutputOptions) -> SelectionOptions | None:
@@ -131,7 +136,7 @@ def _written(
     """Has all results written; says how that ended: "" as it should, or by an interrupt of a live source."""
     num_done = 0
     try:
-        with contextlib.closing(results):
+        with contextlib.closing(source), contextlib.closing(results):
             for num_done, (given, image, result) in enumerate(results, start=1):
                 writer.put(given, image, result)
                 if on_progress:

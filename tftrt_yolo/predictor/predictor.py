@@ -32,6 +32,7 @@ from tftrt_yolo.predictor.sources.opening import is_live_by_name, open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.predictor.sources.streams.urls import without_password
+from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
@@ -146,7 +147,8 @@ class Predictor:
           on_unreadable: As `stream`.
           **options: For this call alone, by name. The fields of `SelectionOptions`: `score_threshold`, `iou_threshold`,
             `max_detections`, `classes` and `class_agnostic`; None is what the model was exported with, and a classifier
-            refuses them. The fields of `SourceOptions`, how a source is read.
+            refuses them. The fields of `SourceOptions`, how a source is read. `tracker` may be a Tracking too, which
+            goes on with the objects that it knows.
 
         Returns:
           One object of supervision's for each image that could be read, in order, all in that image's pixels and best
@@ -243,7 +245,7 @@ class Predictor:
         must_end: bool = False,
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `with_images`; `must_end` says whether an endless source is refused."""
-        call = call_options.parse(options, f"{type(self).__name__}.with_images")
+        call = call_options.parse(options, f"{type(self).__name__}.with_images").with_tracker_of(images)
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
         if not is_word and not callable(on_unreadable):
@@ -251,6 +253,7 @@ class Predictor:
                 f"{argument('on_unreadable')} is {quoted(on_unreadable)}; expected 'raise', 'skip' or a function that "
                 "takes the image and its ImageError."
             )
+        trackers = by_source.opened(call.tracker, self.task)
         if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
             on_unreadable = "skip"
         how = call.source | {"skip_unreadable": on_unreadable != "raise"}
@@ -258,7 +261,7 @@ class Predictor:
         asked, signatures = call.selection, None
         if asked is not None:
             signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
-        return self._with_images(source, batch_size, on_unreadable, signatures)
+        return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures), trackers)
 
     def _opened(self, images, how: dict, *, must_end: bool) -> Source:
         """The images of a source, or those that were given themselves."""

@@ -21,7 +21,6 @@ class Scene:
       names: (C,) str, the classes.
       options: What is asked for.
       keypoint_shape: Key points of an object and numbers of a key point, 3 with a confidence; None without key points.
-      tracks: Whether objects are numbered.
     """
 
     folder: Path
@@ -29,7 +28,6 @@ class Scene:
     names: np.ndarray
     options: OutputOptions
     keypoint_shape: tuple[int, int] | None = None
-    tracks: bool = False
 
 
 class Form(Protocol):

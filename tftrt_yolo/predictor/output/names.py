@@ -58,11 +58,6 @@ def stem_of(source: str) -> str:
     return PurePath(source).stem
 
 
-def without_password(source: str) -> str:
-    """A source as files may name it: a URL without the user and password that it may hold."""
-    return re.sub(r"(?<=://)[^/@]*@", "", source) if "://" in source else source
-
-
 def safe_name(name: str, most_bytes: int = _MOST_FOLDER_BYTES) -> str:
     """A name that every system takes for a file or a folder, and that leads nowhere.
 

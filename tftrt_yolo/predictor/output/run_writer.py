@@ -169,7 +169,7 @@ class RunWriter:
     def _called(self, given: object) -> tuple[str, str]:
         """What files call an image, and what its own file is called."""
         if isinstance(given, Frame):
-            number, source = given.index + 1, names.without_password(str(given.source))
+            number, source = given.index + 1, str(given.source)
         else:
             number = self.counts.num_images
             source = f"image_{number}.jpg" if isinstance(given, (bytes, bytearray)) else str(given)
@@ -182,7 +182,7 @@ class RunWriter:
     def _frame(self, given: Frame, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
         """Hands a frame to its video; gives what forms need, and the beginning of its line."""
         self.counts.num_frames += 1
-        video, source = self._video_of(given.video), names.without_password(str(given.source))
+        video, source = self._video_of(given.video), str(given.source)
         seconds = round(float(given.seconds), _MICROSECONDS)
         header = {"image": source}
         if video.stage:
@@ -201,7 +201,7 @@ class RunWriter:
 
     def _begun(self, info: VideoInfo) -> _Video:
         """Begins a video."""
-        stem = self._stems.stem_for(names.without_password(str(info.source)))
+        stem = self._stems.stem_for(str(info.source))
         if not self._scene.options.pictures:
             return _Video(info, stem, None, None, None)
         path = names.free_path(self._scene.folder, stem, ENDING)

@@ -24,6 +24,9 @@ class SourceOptions(Options):
       max_retries: How often a live stream that ends, stalls or breaks is opened anew, after 1, 2, 4, 8, 16 and then
         each time 30 s; the count begins anew after a minute without a fault.
       timeout_s: Seconds without anything from a stream or a URL after which it counts as broken.
+      tracker: Who tells which objects are those of the frame before: "bytetrack"; "botsort", which also follows the
+        camera's motion; or a YAML file of either, as Ultralytics takes it. Each video has ids of its own, from 1;
+        detections then score above 0.1 unless `score_threshold` says otherwise.
     """
 
     source: str | Path | int
@@ -33,6 +36,7 @@ class SourceOptions(Options):
     stream_buffer: bool = False
     max_retries: int = 5
     timeout_s: float = 10.0
+    tracker: str | Path | None = None
 
     def __post_init__(self):
         """Refuses what is out of range."""

@@ -1,0 +1,1 @@
+"""Tracking: which object of a frame is which of the frames before."""
