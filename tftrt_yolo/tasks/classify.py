@@ -49,11 +49,11 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
       scene: The names.
 
     Returns:
-      `supervision.Classifications` of all classes in their order; `get_top_k(5)` gives the best.
+      `supervision.Classifications` of all classes in their order, with `class_name`; `get_top_k(5)` gives the best.
     """
-    import supervision as sv
+    from tftrt_yolo.tasks.results.readable import Classifications
 
-    return sv.Classifications(class_id=np.arange(len(scene.names)), confidence=outputs["probabilities"])
+    return Classifications(np.arange(len(scene.names)), outputs["probabilities"], class_name=scene.names)
 
 
 def draw(image: np.ndarray, classifications, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
@@ -62,7 +62,7 @@ def draw(image: np.ndarray, classifications, names: np.ndarray, options: Drawing
 
     options = options or DrawingOptions()
     lines = [
-        (row["class"], f"{row['probability']:.2f}" if options.show_confidence else "")
+        (row["class"], f"{row['probability']:.2f}" if options.show_confidence and "probability" in row else "")
         for row in rows(classifications, names)
     ]
     is_shown = options.show_labels or options.show_confidence
@@ -71,23 +71,15 @@ def draw(image: np.ndarray, classifications, names: np.ndarray, options: Drawing
 
 def rows(classifications, names: np.ndarray) -> list[dict]:
     """Class and probability of the five best classes, for a file."""
-    best = np.argsort(-classifications.confidence, kind="stable")[:_NUM_SHOWN]
-    return [
-        {
-            "class": int(classifications.class_id[index]),
-            "name": str(names[classifications.class_id[index]]),
-            "probability": round(float(classifications.confidence[index]), 5),
-        }
-        for index in best
-    ]
+    from tftrt_yolo.tasks.results import rows as of_results
+
+    return of_results.classes(classifications, names)
 
 
 def differences(expected, found, one: int, other: int) -> dict[str, float]:
     """The largest difference of the probabilities of all classes."""
     return {"probabilities": np.abs(expected.confidence - found.confidence).max()}
 
-
-_NUM_SHOWN = 5
 
 TASK = Task(
     name="classify",

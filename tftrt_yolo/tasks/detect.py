@@ -145,11 +145,12 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
       scene: The names.
 
     Returns:
-      `supervision.Detections`: xyxy, confidence, class_id, and the names in `data["class_name"]`.
+      `supervision.Detections` that print themselves: xyxy, confidence, class_id, and the names in
+      `data["class_name"]`.
     """
-    import supervision as sv
+    from tftrt_yolo.tasks.results.readable import Detections
 
-    return sv.Detections(
+    return Detections(
         xyxy=outputs["boxes"],
         confidence=outputs["scores"],
         class_id=outputs["classes"].astype(int),
@@ -167,18 +168,9 @@ def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptio
 
 def rows(detections, names: np.ndarray) -> list[dict]:
     """Box, score and class of each detection, and the number of its track if they are tracked, for a file."""
-    found = [
-        {"xyxy": rounded(xyxy), "score": round(float(score), 5), "class": int(index), "name": str(names[index])}
-        for xyxy, score, index in zip(detections.xyxy, detections.confidence, detections.class_id, strict=True)
-    ]
-    if detections.tracker_id is None:
-        return found
-    return [{**row, "track": int(index)} for row, index in zip(found, detections.tracker_id, strict=True)]
+    from tftrt_yolo.tasks.results import rows as of_results
 
-
-def rounded(values: np.ndarray, digits: int = 2) -> list:
-    """Numbers of any shape as nested lists, in a file's precision."""
-    return np.round(np.asarray(values, np.float64), digits).tolist()
+    return of_results.boxes(detections, names)
 
 
 def boxes(detections):

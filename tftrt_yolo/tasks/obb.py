@@ -153,13 +153,9 @@ def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptio
 
 def rows(detections, names: np.ndarray) -> list[dict]:
     """As `detect.rows`, with "xywhr", the angle in radians, and the four "corners"."""
-    from supervision.config import ORIENTED_BOX_COORDINATES
+    from tftrt_yolo.tasks.results import rows as of_results
 
-    own = zip(detections.data["xywhr"], detections.data[ORIENTED_BOX_COORDINATES], strict=True)
-    return [
-        {**row, "xywhr": [*detect.rounded(xywhr[:4]), round(float(xywhr[4]), 5)], "corners": detect.rounded(points)}
-        for row, (xywhr, points) in zip(detect.rows(detections, names), own, strict=True)
-    ]
+    return of_results.oriented(detections, names)
 
 
 def differences(expected, found, one: int, other: int) -> dict[str, float]:

@@ -81,9 +81,9 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
       `supervision.KeyPoints`: xy, keypoint_confidence, detection_confidence, class_id, and in `data` what it has no
       field for: the names in "class_name" and the boxes in "xyxy", where supervision's own metrics look for them.
     """
-    import supervision as sv
+    from tftrt_yolo.tasks.results.readable import KeyPoints
 
-    return sv.KeyPoints(
+    return KeyPoints(
         xy=outputs["keypoints"][..., :2],
         keypoint_confidence=outputs["keypoints"][..., 2],
         detection_confidence=outputs["scores"],
@@ -93,19 +93,10 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 
 def boxes(key_points):
-    """The boxes of `supervision.KeyPoints` as `supervision.Detections`, in the same order, with their tracks if any.
+    """The boxes of `supervision.KeyPoints` as `supervision.Detections`, in the same order, with their tracks if any."""
+    from tftrt_yolo.tasks.results import kinds
 
-    supervision has no field for the tracks of key points; they are in `data["tracker_id"]`.
-    """
-    import supervision as sv
-
-    return sv.Detections(
-        xyxy=key_points.data["xyxy"],
-        confidence=key_points.detection_confidence,
-        class_id=key_points.class_id,
-        tracker_id=key_points.data.get("tracker_id"),
-        data={"class_name": key_points.data["class_name"]},
-    )
+    return kinds.boxes_of(key_points)
 
 
 def draw(image: np.ndarray, key_points, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
@@ -122,11 +113,9 @@ def draw(image: np.ndarray, key_points, names: np.ndarray, options: DrawingOptio
 
 def rows(key_points, names: np.ndarray) -> list[dict]:
     """As `detect.rows`, with "keypoints": x, y and confidence of each."""
-    points = np.concatenate([key_points.xy, key_points.keypoint_confidence[..., np.newaxis]], axis=-1)
-    return [
-        {**row, "keypoints": detect.rounded(own, 3)}
-        for row, own in zip(detect.rows(boxes(key_points), names), points, strict=True)
-    ]
+    from tftrt_yolo.tasks.results import rows as of_results
+
+    return of_results.key_points(key_points, names)
 
 
 def differences(expected, found, one: int, other: int) -> dict[str, float]:

@@ -76,12 +76,9 @@ def draw(image: np.ndarray, detections, names: np.ndarray, options: DrawingOptio
 
 def rows(detections, names: np.ndarray) -> list[dict]:
     """As `detect.rows`, with "polygons": the outlines of each mask's parts, points x and y in image pixels."""
-    import supervision as sv
+    from tftrt_yolo.tasks.results import rows as of_results
 
-    return [
-        {**row, "polygons": [polygon.tolist() for polygon in sv.mask_to_polygons(mask)]}
-        for row, mask in zip(detect.rows(detections, names), detections.mask, strict=True)
-    ]
+    return of_results.segments(detections, names)
 
 
 def differences(expected, found, one: int, other: int) -> dict[str, float]:
