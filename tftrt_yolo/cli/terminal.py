@@ -124,7 +124,7 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
 
 
 def _count_columns() -> tuple:
-    """rich's columns of a bar and of how much is done; without a bar where nobody knows how much there is."""
+    """Rich's columns of a bar and of how much is done; without a bar where nobody knows how much there is."""
     from rich.progress import BarColumn, MofNCompleteColumn
     from rich.text import Text
 

@@ -108,7 +108,7 @@ def encode_runs(mask: np.ndarray, left: int, top: int, size_hw: tuple[int, int])
 
 
 def runs_of(mask: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> list[int]:
-    """Lengths of the runs of a mask that lies somewhere in an image, column by column, beginning with what is not in it.
+    """Runs of a mask that lies somewhere in an image, column by column; the first is of what is not in it.
 
     Args:
       mask: (h, w) bool, a part of the image.

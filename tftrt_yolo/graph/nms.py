@@ -233,9 +233,7 @@ def _competing_scores(scores: tf.Tensor, selection: AnySelection) -> tf.Tensor:
     return tf.cond(selection.is_multi_label, of_each_class, of_best_class)
 
 
-def _anchors_and_classes(
-    entries: tf.Tensor, scores: tf.Tensor, selection: AnySelection
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _anchors_and_classes(entries: tf.Tensor, scores: tf.Tensor, selection: AnySelection) -> tuple[tf.Tensor, tf.Tensor]:
     """(batch, K) int32 and (batch, K) float32: the anchor of each of the `_competing_scores`, and its class."""
 
     def of_best_class():

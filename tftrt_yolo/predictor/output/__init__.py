@@ -1,1 +1,1 @@
-"""What `predict` writes: annotated pictures and videos, a line of JSON for each image, and the forms that are asked for."""
+"""What `predict` writes: annotated pictures and videos, a line of JSON for each image, and the forms asked for."""

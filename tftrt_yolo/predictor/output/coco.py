@@ -1,10 +1,10 @@
 """coco_results.json: what COCO's evaluation reads as results; and coco_images.json: what its ids mean.
 
     truth = COCO("instances_val2017.json")
-    found = truth.loadRes("runs/photos/coco_results.json")     # of predict(..., coco_annotations="instances_val2017.json")
+    found = truth.loadRes("runs/photos/coco_results.json")     # with coco_annotations="instances_val2017.json"
 
-Boxes are x, y, width, height in pixels. segment has masks as run-length encodings of the image's size, pose key points, obb
-the box's four corners as a polygon and Ultralytics' "rbox". Both files are written as the run goes.
+Boxes are x, y, width, height in pixels. segment has masks as run-length encodings of the image's size, pose key points,
+obb the box's four corners as a polygon and Ultralytics' "rbox". Both files are written as the run goes.
 """
 
 import json
@@ -17,7 +17,6 @@ from tftrt_yolo.evaluation.datasets.coco import coco_masks
 from tftrt_yolo.predictor.output.coco_ids import AnnotatedIds, OwnIds
 from tftrt_yolo.predictor.output.form import Scene
 from tftrt_yolo.predictor.output.shot import Shot
-from tftrt_yolo.tasks.detect import rounded
 
 RESULTS, IMAGES = "coco_results.json", "coco_images.json"
 _DIGITS, _SCORE_DIGITS = 3, 6
@@ -62,7 +61,7 @@ class CocoResults:
         boxes = self._scene.task.boxes(shot.result)
         left, top, right, bottom = boxes.xyxy[index].astype(np.float64)
         return {
-            "bbox": rounded([left, top, right - left, bottom - top], _DIGITS),
+            "bbox": _rounded([left, top, right - left, bottom - top], _DIGITS),
             "score": round(float(boxes.confidence[index]), _SCORE_DIGITS),
         } | _MORE.get(self._scene.task.name, lambda *_: {})(shot, index)
 
@@ -74,6 +73,11 @@ class CocoResults:
     def notes(self) -> list[str]:
         """Which images and classes have no id in coco_annotations."""
         return self._ids.notes()
+
+
+def _rounded(values: object, digits: int) -> list:
+    """Numbers in a file's precision."""
+    return np.round(np.asarray(values, np.float64), digits).tolist()
 
 
 class _List:
@@ -110,7 +114,7 @@ def _mask(shot: Shot, index: int) -> dict[str, object]:
 def _keypoints(shot: Shot, index: int) -> dict[str, object]:
     """Key points: x, y and confidence, one after the other."""
     numbers = np.column_stack([shot.result.xy[index], shot.result.keypoint_confidence[index]])
-    return {"keypoints": rounded(numbers.ravel(), _DIGITS)}
+    return {"keypoints": _rounded(numbers.ravel(), _DIGITS)}
 
 
 def _oriented(shot: Shot, index: int) -> dict[str, object]:
@@ -118,7 +122,7 @@ def _oriented(shot: Shot, index: int) -> dict[str, object]:
     from supervision.config import ORIENTED_BOX_COORDINATES
 
     corners = np.ravel(shot.result.data[ORIENTED_BOX_COORDINATES][index])
-    return {"segmentation": [rounded(corners, _DIGITS)], "rbox": rounded(shot.result.data["xywhr"][index], 5)}
+    return {"segmentation": [_rounded(corners, _DIGITS)], "rbox": _rounded(shot.result.data["xywhr"][index], 5)}
 
 
 _MORE = {"segment": _mask, "pose": _keypoints, "obb": _oriented}

@@ -1,8 +1,8 @@
 """By which numbers COCO's results name images and classes: our own, or those of a COCO JSON.
 
-    ids = OwnIds(scene)                                 # 139 of 000000000139.jpg, otherwise counted; classes from 1
-    ids = AnnotatedIds(Path("instances_val2017.json"), scene)
-    ids.image_id(shot), ids.category_of[0]
+ids = OwnIds(scene)                                 # 139 of 000000000139.jpg, otherwise counted; classes from 1
+ids = AnnotatedIds(Path("instances_val2017.json"), scene)
+ids.image_id(shot), ids.category_of[0]
 """
 
 import itertools
@@ -47,11 +47,11 @@ class OwnIds:
 
         Frames are counted: the name of a video's frame is no number.
         """
-        stem = shot.name
-        if shot.frame is None and stem.isascii() and stem.isdecimal() and len(stem) <= _MOST_DIGITS:
-            if int(stem) > self._counted and int(stem) not in self._taken:
-                self._taken.add(int(stem))
-                return int(stem)
+        is_number = shot.frame is None and shot.name.isascii() and shot.name.isdecimal()
+        own = int(shot.name) if is_number and len(shot.name) <= _MOST_DIGITS else 0
+        if own > self._counted and own not in self._taken:
+            self._taken.add(own)
+            return own
         self._counted = next(number for number in itertools.count(self._counted + 1) if number not in self._taken)
         return self._counted
 

@@ -106,7 +106,9 @@ def upright(image: np.ndarray, box_xywhr: np.ndarray) -> np.ndarray | None:
         return None
     cos, sin = math.cos(angle), math.sin(angle)
     extent_x, extent_y = (abs(width * cos) + abs(height * sin)) / 2, (abs(width * sin) + abs(height * cos)) / 2
-    is_outside = x + extent_x <= 0 or y + extent_y <= 0 or x - extent_x >= image.shape[1] or y - extent_y >= image.shape[0]
+    is_outside = (
+        x + extent_x <= 0 or y + extent_y <= 0 or x - extent_x >= image.shape[1] or y - extent_y >= image.shape[0]
+    )
     if is_outside:
         return None
     most = 2 * max(image.shape[:2])

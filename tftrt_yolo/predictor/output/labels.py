@@ -5,8 +5,6 @@ corners; all as fractions of the image's sides. classify: probability and name o
 behind them if it is asked for, and at the end the number of a tracked object.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from tftrt_yolo.ground.text import shown

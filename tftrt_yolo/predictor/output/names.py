@@ -1,7 +1,7 @@
 """Names of the files and folders that `predict` writes, whatever sources and classes are called.
 
-    Stems().stem_for("photos/bus.jpg"), Stems().stem_for("rtsp://user:secret@camera/stream")    # "bus", "stream"
-    folder_names(np.array(["person", "../../x", "con"]))                                        # "person", ".._x", ...
+Stems().stem_for("photos/bus.jpg"), Stems().stem_for("rtsp://user:secret@camera/stream")    # "bus", "stream"
+folder_names(np.array(["person", "../../x", "con"]))                                        # "person", ".._x", ...
 """
 
 import re

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -131,10 +132,12 @@ class RunWriter:
     def _complete(self) -> None:
         """Ends every file."""
         self._close_videos(list(self._videos))
+        with _failures_named():
+            for form in self._forms:
+                form.close()
+            self._lines.close()
         for form in self._forms:
-            form.close()
             self.counts.notes += form.notes()
-        self._lines.close()
 
     def _write(self, given: object, image: np.ndarray, result: object) -> None:
         """Writes one image."""
@@ -145,9 +148,10 @@ class RunWriter:
         else:
             shot, header = self._image(given, image, result, rows)
         header |= {"height": image.shape[0], "width": image.shape[1]}
-        for form in self._forms:
-            header |= form.add(shot)
-        self._lines.write(json.dumps({**header, task.row_label: rows}) + "\n")
+        with _failures_named():
+            for form in self._forms:
+                header |= form.add(shot)
+            self._lines.write(json.dumps({**header, task.row_label: rows}) + "\n")
         self.counts.classes.update(row["name"] for row in (rows if task.select else rows[:1]))
 
     def _drawn(self, image: np.ndarray, result: object) -> np.ndarray:
@@ -218,3 +222,18 @@ class RunWriter:
                 video.writer.close()
                 self.counts.notes += video.writer.notes
             del self._videos[key]
+
+
+@contextlib.contextmanager
+def _failures_named() -> Iterator[None]:
+    """Says of a file that cannot be written what was to be written, where the system's error does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # it was said already
+            raise
+        raise OSError(
+            error.errno,
+            f"{DETECTIONS}, or what is written beside it, cannot be written: {error.strerror}. Expected a folder with "
+            "room for it; nothing of this run was kept",
+        ) from error

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shot:
     """One image or frame of a run, with what was found on it.

@@ -1,19 +1,17 @@
-"""detections.csv: a row for each object, a column for each number.
+"""detections.csv: a row for each object, with the columns of `to_dataframe`; a classifier's rows are its best classes.
 
-image,frame,seconds,track,class,name,score,x1,y1,x2,y2 and what the task has more; a classifier's are its best classes.
+image,frame,seconds,class,name,score,x1,y1,x2,y2,...,track
 """
 
 import csv
 import json
-from collections.abc import Callable
 
 from tftrt_yolo.predictor.output.form import Scene
 from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.tasks.results import data_frame
 
 FILE = "detections.csv"
-_SIDES = ("x1", "y1", "x2", "y2")
-_ORIENTED = ("center_x", "center_y", "width", "height", "angle")
-_CORNERS = tuple(f"corner_{number}_{axis}" for number in range(1, 5) for axis in "xy")
+_WHERE = ("image", "frame", "seconds")
 
 
 class Table:
@@ -25,17 +23,19 @@ class Table:
         Args:
           scene: What the run is of.
         """
-        self._columns = columns_of(scene)
+        tracks = ("track",) if scene.task.select else ()
+        self._columns = (*_WHERE, *data_frame.COLUMNS[scene.task.name], *tracks)
         self._file = open(scene.folder / FILE, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(self._columns)
 
     def add(self, shot: Shot) -> dict[str, object]:
-        """Writes a row for each object; none for an image without."""
+        """Writes a row for each object; none for an image without. What is a list is JSON."""
         where = {"image": shot.source, "frame": shot.frame, "seconds": shot.seconds}
         for row in shot.rows:
-            values = where | _flat(row)
-            self._writer.writerow([values.get(column) for column in self._columns])
+            values = where | data_frame.flat(row)
+            cells = (values.get(column) for column in self._columns)
+            self._writer.writerow([json.dumps(cell) if isinstance(cell, list) else cell for cell in cells])
         return {}
 
     def close(self) -> None:
@@ -45,45 +45,3 @@ class Table:
     def notes(self) -> list[str]:
         """Nothing."""
         return []
-
-
-def columns_of(scene: Scene) -> tuple[str, ...]:
-    """The columns of a task's table."""
-    if scene.task.name == "classify":
-        return ("image", "frame", "seconds", "class", "name", "probability")
-    num_keypoints = scene.keypoint_shape[0] if scene.keypoint_shape else 0
-    more = {"segment": ("polygons",), "obb": (*_ORIENTED, *_CORNERS), "pose": _keypoints(num_keypoints)}
-    return ("image", "frame", "seconds", "track", "class", "name", "score", *_SIDES, *more.get(scene.task.name, ()))
-
-
-def _keypoints(count: int) -> tuple[str, ...]:
-    """The columns of so many key points."""
-    parts = ("x", "y", "confidence")
-    return tuple(f"keypoint_{number}_{part}" for number in range(1, count + 1) for part in parts)
-
-
-def _flat(row: dict) -> dict[str, object]:
-    """A row of the task with a value for each column; polygons are JSON, for their corners have no columns."""
-    flat = {}
-    for key, value in row.items():
-        flat |= _PARTS[key](value) if key in _PARTS else {key: value}
-    return flat
-
-
-def _under(columns_for: Callable[[list], tuple[str, ...]]) -> Callable[[list], dict[str, object]]:
-    """Spreads a list, or a list of lists, over columns."""
-
-    def spread(values: list) -> dict[str, object]:
-        numbers = [number for value in values for number in (value if isinstance(value, list) else [value])]
-        return dict(zip(columns_for(values), numbers, strict=True))
-
-    return spread
-
-
-_PARTS = {
-    "xyxy": _under(lambda _: _SIDES),
-    "xywhr": _under(lambda _: _ORIENTED),
-    "corners": _under(lambda _: _CORNERS),
-    "keypoints": _under(lambda points: _keypoints(len(points))),
-    "polygons": lambda polygons: {"polygons": json.dumps(polygons, separators=(",", ":"))},
-}

@@ -1,8 +1,8 @@
 """Annotated videos: H.264 in MP4, frame by frame, at the times of the frames, with the sound of the video that was read.
 
-    writer = VideoWriter(Path("clip.mp4"), frame.video, vid_stride=1)
-    writer.add(picture, frame.seconds)
-    writer.close()
+writer = VideoWriter(Path("clip.mp4"), frame.video, vid_stride=1)
+writer.add(picture, frame.seconds)
+writer.close()
 """
 
 import contextlib
