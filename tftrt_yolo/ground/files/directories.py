@@ -38,8 +38,8 @@ class Contents:
     Attributes:
       marker: Name of the file by which a result is known.
       others: Names of all else, with the wildcards of `fnmatch`; a slash leads into a folder.
-      listed: Takes the directory and gives the names that only this result knows, of files in folders with slashes; None
-        if there are none.
+      listed: Takes the directory and gives the names that only this result knows, in folders with slashes; None if
+        there are none.
     """
 
     marker: str

@@ -39,7 +39,7 @@ class Crops:
           shot: The image.
 
         Returns:
-          Names of the files, as "crops", None for an object that has no pixel inside the image; nothing without objects.
+          Names of the files, as "crops", None for an object without a pixel inside the image; nothing without objects.
         """
         written = []
         for index, row in enumerate(shot.rows):
@@ -106,10 +106,8 @@ def upright(image: np.ndarray, box_xywhr: np.ndarray) -> np.ndarray | None:
         return None
     cos, sin = math.cos(angle), math.sin(angle)
     extent_x, extent_y = (abs(width * cos) + abs(height * sin)) / 2, (abs(width * sin) + abs(height * cos)) / 2
-    is_outside = (
-        x + extent_x <= 0 or y + extent_y <= 0 or x - extent_x >= image.shape[1] or y - extent_y >= image.shape[0]
-    )
-    if is_outside:
+    rows, columns = image.shape[:2]
+    if not (-extent_x < x < columns + extent_x and -extent_y < y < rows + extent_y):
         return None
     most = 2 * max(image.shape[:2])
     columns, rows = (min(max(round(side), 1), most) for side in (width, height))

@@ -1,8 +1,8 @@
 """Labels in YOLO's text format, as Ultralytics' save_txt writes them: labels/NAME.txt, an object a line.
 
-detect: class, centre x and y, width, height; segment: class and a polygon; pose: a box and key points; obb: class and four
-corners; all as fractions of the image's sides. classify: probability and name of the best five classes. The score stands
-behind them if it is asked for, and at the end the number of a tracked object.
+detect: class, centre x and y, width, height; segment: class and a polygon; pose: a box and key points; obb: class and
+four corners; all as fractions of the image's sides. classify: probability and name of the best five classes. The score
+stands behind them if it is asked for, and at the end the number of a tracked object.
 """
 
 import numpy as np

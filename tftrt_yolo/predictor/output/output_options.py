@@ -22,13 +22,14 @@ class OutputOptions(DrawingOptions):
     Attributes:
       output_dir: Directory to write: a picture for each image, of its size, an H.264 mp4 for each video, and a line of
         JSON for each image or frame in detections.jsonl.
-      save: Forms beside these. txt: labels/NAME.txt in YOLO's text format, as Ultralytics' save_txt; csv: a row for each
-        object in detections.csv; coco: coco_results.json as COCO's evaluation reads it, and coco_images.json with the
-        images and categories; crops: crops/CLASS/NAME_N.jpg for each object; masks: masks/NAME_N.png, of segment alone.
+      save: Forms beside these, several with commas. txt: labels/NAME.txt in YOLO's text format, as Ultralytics'
+        save_txt; csv: a row for each object in detections.csv; coco: coco_results.json as COCO's evaluation reads it,
+        and coco_images.json with the images and categories; crops: crops/CLASS/NAME_N.jpg for each object; masks:
+        masks/NAME_N.png, of segment alone.
       save_confidence: Whether the lines of txt end in the score, as with Ultralytics' save_conf.
       pictures: Whether annotated pictures and videos are written.
-      coco_annotations: A COCO JSON with images and categories, by whose ids coco_results.json names the images, by their
-        file names, and the classes, by their names. None for ids of our own.
+      coco_annotations: A COCO JSON with images and categories, whose ids coco_results.json has: of images by the names
+        of their files, of classes by their names. None for ids of our own.
     """
 
     output_dir: str | Path
@@ -73,8 +74,8 @@ class OutputOptions(DrawingOptions):
         for form in self.save:
             if task not in _TASKS_OF.get(form, (task,)):
                 raise ValueError(
-                    f"{argument('save')} has {form}, which is for models for {', '.join(_TASKS_OF[form])}, and {given} is "
-                    f"a model for {task}. Leave it out; detections.jsonl, txt and csv are of every task."
+                    f"{argument('save')} has {form}, which is for models for {' and '.join(_TASKS_OF[form])}, and "
+                    f"{given} is a model for {task}. Leave it out; detections.jsonl, txt and csv are of every task."
                 )
 
     @property
@@ -93,7 +94,7 @@ def _checked_forms(save: object) -> tuple[str, ...]:
             close = difflib.get_close_matches(str(form).lower(), FORMS, n=1)
             meant = f" Did you mean {close[0]}?" if close else ""
             raise ValueError(
-                f"{argument('save')} has {quoted(form)}; expected any of {', '.join(FORMS)}, for annotated pictures and "
-                f"detections.jsonl are written anyway.{meant}"
+                f"{argument('save')} has {quoted(form)}; expected any of {', '.join(FORMS)}. Annotated pictures and "
+                f"detections.jsonl are written without it.{meant}"
             )
     return tuple(form for form in FORMS if form in given)

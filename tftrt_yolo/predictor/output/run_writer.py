@@ -1,4 +1,4 @@
-"""Writes what a run finds, image by image, behind the network's back: it draws, writes and encodes in threads of its own.
+"""Writes what a run finds, image by image, while the network goes on: it draws, writes and encodes in threads.
 
     with RunWriter(scene, vid_stride=1) as writer:
         for given, image, result in results:

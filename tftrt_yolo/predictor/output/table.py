@@ -8,7 +8,6 @@ import json
 
 from tftrt_yolo.predictor.output.form import Scene
 from tftrt_yolo.predictor.output.shot import Shot
-from tftrt_yolo.tasks.results import data_frame
 
 FILE = "detections.csv"
 _WHERE = ("image", "frame", "seconds")
@@ -23,6 +22,9 @@ class Table:
         Args:
           scene: What the run is of.
         """
+        from tftrt_yolo.tasks.results import data_frame  # with supervision, which a command's help need not wait for
+
+        self._flat = data_frame.flat
         tracks = ("track",) if scene.task.select else ()
         self._columns = (*_WHERE, *data_frame.COLUMNS[scene.task.name], *tracks)
         self._file = open(scene.folder / FILE, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
@@ -33,7 +35,7 @@ class Table:
         """Writes a row for each object; none for an image without. What is a list is JSON."""
         where = {"image": shot.source, "frame": shot.frame, "seconds": shot.seconds}
         for row in shot.rows:
-            values = where | data_frame.flat(row)
+            values = where | self._flat(row)
             cells = (values.get(column) for column in self._columns)
             self._writer.writerow([json.dumps(cell) if isinstance(cell, list) else cell for cell in cells])
         return {}

@@ -1,4 +1,4 @@
-"""Annotated videos: H.264 in MP4, frame by frame, at the times of the frames, with the sound of the video that was read.
+"""Annotated videos: H.264 in MP4, each frame at its time, with the sound of the video that was read.
 
 writer = VideoWriter(Path("clip.mp4"), frame.video, vid_stride=1)
 writer.add(picture, frame.seconds)
@@ -145,8 +145,8 @@ class VideoWriter:
         except (OSError, ValueError) as error:  # FFmpegError is one of both
             if type(error).__name__ == "UnknownCodecError":
                 raise OSError(
-                    f"The video {shown(self._path.name)} cannot be written: this PyAV has no {first_line(error)}. Expected "
-                    "PyAV's own wheel, which has libx264; pip install --force-reinstall av."
+                    f"The video {shown(self._path.name)} cannot be written: this PyAV has no {first_line(error)}. "
+                    "Expected PyAV's own wheel, which has libx264; pip install --force-reinstall av."
                 ) from error
             raise pictures.unwritable(self._path, size_hw, error) from error
 
