@@ -7,7 +7,7 @@ Files come from strangers, so only formats are read that hold a video themselves
 DASH, SDP), no numbered images. And whatever a file asks to have opened beside it is refused.
 """
 
-from collections.abc import Mapping
+import http.client
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -18,7 +18,7 @@ from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import first_line, with_article
 
 # FFmpeg's names of the formats that hold frames themselves; those of sound alone are there to be named in a message.
-_FORMATS = (
+FORMATS = (
     *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "ivf", "nut", "mxf", "dv"),
     *("h264", "hevc", "vvc", "av1", "obu", "m4v", "h263", "mjpeg", "yuv4mpegpipe", "rm", "wtv", "gxf", "swf", "vc1"),
     *("aac", "ac3", "aiff", "amr", "caf", "flac", "mp3", "wav", "w64", "eac3", "dts"),
@@ -51,6 +51,11 @@ def library():
     return av
 
 
+def faults() -> tuple[type[Exception], ...]:
+    """What opening and reading raise: FFmpeg's errors, and those of what it reads from."""
+    return (library().error.FFmpegError, OSError, ValueError, http.client.HTTPException)
+
+
 def opened(file: BinaryIO, name: str):
     """Opens a video.
 
@@ -74,12 +79,12 @@ def opened(file: BinaryIO, name: str):
         return av.open(
             file,
             "r",
-            container_options={"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "none"},
+            container_options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
             buffer_size=_BUFFER_BYTES,
             io_open=refuse,
             metadata_errors="replace",
         )
-    except (OSError, ValueError) as error:  # FFmpegError is one of both
+    except faults() as error:
         raise ImageError(
             f"{name} is no video that can be read: FFmpeg says {said(error)}. {_EXPECTED}; of one that was cut short "
             "before its end was written, as MP4 has its index there, nothing can be read: copy or record it again."
@@ -135,6 +140,7 @@ def video_of(container, name: str):
             f"{name} is too large to be safe: its frames have {context.width:,} x {context.height:,} pixels; at most "
             f"{image_files.MOST_PIXELS:,} are decoded. Scale it down first."
         )
+    context.options = {"max_pixels": str(image_files.MOST_PIXELS)}  # whatever comes behind the first frame
     stream.thread_type = "AUTO"
     return stream
 
@@ -191,8 +197,3 @@ def turned(array: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     if abs(b) > abs(a):
         array, a, d = array.swapaxes(0, 1), c, b
     return array[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
-def options(values: Mapping[str, object]) -> dict[str, str]:
-    """Options as FFmpeg takes them."""
-    return {name: str(value) for name, value in values.items()}

@@ -16,9 +16,11 @@ from pathlib import Path
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_formats, reading
 from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.predictor.sources import heads
 
 LIST_SUFFIXES = (".txt", ".csv")
 STREAMS_SUFFIX = ".streams"
+_OF_TYPESCRIPT = (".ts", ".mts")
 _MOST_LIST_BYTES = 64 << 20
 _MOST_NAMED = 5  # missing entries in a message
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -63,7 +65,7 @@ def found(source: str, *, recursive: bool) -> Found:
     """
     try:
         path = Path(source)
-        if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
+        if path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not heads.is_image(path):
             return _of_list(path, recursive)
         return _of_path(source, recursive)
     except (OSError, ValueError, re.error) as error:  # no right to look, or what no path can hold
@@ -98,7 +100,7 @@ def _of_folder(folder: Path, recursive: bool) -> Found:
     """The images and videos of a folder."""
     taken = image_formats.SUFFIXES | image_formats.VIDEO_SUFFIXES
     files = folder.rglob("*") if recursive else folder.iterdir()
-    files = tuple(sorted(file for file in files if file.suffix.lower() in taken and not file.is_dir()))
+    files = tuple(sorted(file for file in files if file.suffix.lower() in taken and not _is_other(file)))
     left_out = image_formats.left_out(folder, is_deep=recursive, takes_videos=True)
     if not files:
         others = f" Left out: {'; '.join(left_out)}." if left_out else ""
@@ -112,6 +114,11 @@ def _of_folder(folder: Path, recursive: bool) -> Found:
             f"{', '.join(sorted(taken))}.{deeper}{others}"
         )
     return Found(files, left_out=left_out)
+
+
+def _is_other(file: Path) -> bool:
+    """Whether a file is something else in spite of its ending: a folder, or a program in TypeScript."""
+    return file.is_dir() or (file.suffix.lower() in _OF_TYPESCRIPT and not heads.is_video(file, trusts_name=False))
 
 
 def lines(path: Path) -> list[str]:
@@ -143,7 +150,7 @@ def _of_list(path: Path, recursive: bool) -> Found:
         try:
             of_entry = _of_entry(name, path.parent, recursive)
         except (ImageError, OSError, ValueError, re.error) as error:
-            missing.append((name, first_line(error)))
+            missing.append((name, f"{shown(name)} of {shown(path)} is not there: {first_line(error)}"))
             continue
         entries += of_entry.entries
         left_out += of_entry.left_out
@@ -182,5 +189,5 @@ def refusal(path: str, missing: Iterable[tuple[str, str]], num_entries: int) -> 
     verb = "is" if len(missing) == 1 else "are"
     return ImageError(
         f"{counted(len(missing), 'entry', 'entries')} of {shown(path)} {verb} not there: {named}. Expected paths "
-        f"beside the list or in the working directory, or URLs; {counted(num_entries, 'file')} were found."
+        f"beside the list or in the working directory, or URLs; found: {counted(num_entries, 'file')}."
     )

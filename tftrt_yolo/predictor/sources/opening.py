@@ -12,9 +12,8 @@ from pathlib import Path
 
 from tftrt_yolo.ground.arguments import argument, setting, whole_number
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_formats, reading
 from tftrt_yolo.ground.text import quoted, shown
-from tftrt_yolo.predictor.sources import listing, videos
+from tftrt_yolo.predictor.sources import heads, listing, videos
 from tftrt_yolo.predictor.sources.frame import Frame
 from tftrt_yolo.predictor.sources.source import Source, Tally, Unreadable
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
@@ -114,7 +113,7 @@ def _on_disk(options: SourceOptions, name: str) -> Source:
     if found.missing and not options.skip_unreadable:
         error = listing.refusal(name, found.missing, len(found.entries))
         raise ImageError(f"{error} Pass {setting('skip_unreadable')} to go on without.")
-    are_images = all(isinstance(entry, Path) and not _is_video(entry) for entry in found.entries)
+    are_images = all(isinstance(entry, Path) and not heads.is_video(entry) for entry in found.entries)
     [only] = found.entries if len(found.entries) == 1 else [None]
     if isinstance(only, Path) and not are_images and not options.skip_unreadable:
         videos.check(videos.of_file(only, str(only)))
@@ -134,7 +133,7 @@ def _images(found: listing.Found, options: SourceOptions, tally: Tally) -> Itera
     for entry in found.entries:
         if isinstance(entry, str):
             yield from _behind(entry, options, tally)
-        elif _is_video(entry):
+        elif heads.is_video(entry):
             yield from _video(videos.of_file(entry, str(entry)), options, tally)
         else:
             yield entry
@@ -163,17 +162,3 @@ def _video(video: videos.Video, options: SourceOptions, tally: Tally) -> Iterato
         yield from videos.frames(video, vid_stride=options.vid_stride, tally=tally)
     except ImageError as error:
         yield Unreadable(video.source, error)
-
-
-def _is_video(path: Path) -> bool:
-    """Whether a file is to be read as a video: what its first bytes say, and otherwise its name."""
-    try:
-        with reading.opened(path, 1 << 62) as file:
-            start = file.read(512)
-    except (OSError, ValueError):
-        start = b""
-    try:
-        image_formats.of(start)
-        return False
-    except ValueError:
-        return image_formats.is_video(start) or videos.is_called_one(path)

@@ -8,10 +8,10 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_formats, reading
+from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.predictor.sources import containers
 from tftrt_yolo.predictor.sources.ahead import ahead
@@ -23,8 +23,6 @@ _MOST_AHEAD = 4  # frames
 # Formats whose files say how long they are; of the others FFmpeg estimates it.
 _KNOW_LENGTH = {"mov", "matroska", "avi", "flv", "asf"}
 _MISSING_SECONDS = 0.5  # what may be missing at the end without being told, such as a last frame's duration
-# To be told that there is no video in them.
-_SOUND_SUFFIXES = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".wma"})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,11 +50,6 @@ class Video:
 def of_file(path: Path, source: str, *, keeper: object = None) -> Video:
     """A video that is a file; the arguments are fields of `Video`."""
     return Video(source, functools.partial(_opened, path, shown(source)), path, keeper)
-
-
-def is_called_one(path: str | PurePath) -> bool:
-    """Whether a name ends as those of videos do, or of sound."""
-    return PurePath(path).suffix.lower() in image_formats.VIDEO_SUFFIXES | _SOUND_SUFFIXES
 
 
 def check(video: Video) -> None:
@@ -168,7 +161,7 @@ class _Decoding:
                     continue
                 self._num_damaged += max(packet.is_corrupt, sum(frame.is_corrupt for frame in decoded))
                 yield from decoded
-        except (av.error.FFmpegError, OSError) as error:
+        except containers.faults() as error:
             self._fault = containers.said(error)
 
     def _look_at(self, packet) -> None:
@@ -191,7 +184,9 @@ class _Decoding:
             tally.note(f"{name} is cut short: its last {self._missing_seconds():.1f} s are missing; {after}.")
         elif self._container.format.name == "avi" and num_frames < self._stream.frames:
             missing = counted(self._stream.frames - num_frames, "frame")
-            tally.note(f"{name} is cut short: {missing} of {self._stream.frames:,} are missing; {after}.")
+            tally.note(
+                f"{name} is damaged or cut short: {missing} of {self._stream.frames:,} are missing; the others are used."
+            )
         if self._num_damaged:
             tally.note(f"{name} is damaged: {counted(self._num_damaged, 'frame')} could not be decoded whole.")
 

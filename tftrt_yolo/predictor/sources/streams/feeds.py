@@ -59,9 +59,12 @@ def of_url(url: str, *, timeout_s: float) -> Stream:
     Returns:
       The stream.
     """
-    protocols, options = _SCHEMES[scheme_of(url)]
+    protocols, own = _SCHEMES[scheme_of(url)]
+    options = dict(own)
     source = urls.without_password(url)
-    options = {**options, "protocol_whitelist": protocols, "analyzeduration": str(_PROBE_MICROSECONDS)}
+    formats = ",".join((*containers.FORMATS, "rtsp", "rtp", "live_flv"))  # none that sends FFmpeg elsewhere
+    options |= {"protocol_whitelist": protocols, "format_whitelist": formats}
+    options["analyzeduration"] = str(_PROBE_MICROSECONDS)
     return Stream(source, functools.partial(_by_ffmpeg, url, shown(source), None, options, timeout_s))
 
 
@@ -92,7 +95,6 @@ def of_webcam(number: int, *, timeout_s: float) -> Stream:
 def _by_ffmpeg(url: str, name: str, form: str | None, options: dict[str, str], timeout_s: float) -> Feed:
     """Opens what FFmpeg reads by itself."""
     av = containers.library()
-    options = {"fflags": "nobuffer", "flags": "low_delay", **options}
     try:
         container = av.open(
             url,
@@ -102,7 +104,7 @@ def _by_ffmpeg(url: str, name: str, form: str | None, options: dict[str, str], t
             timeout=(max(timeout_s, 2 * _PROBE_MICROSECONDS / 1e6), timeout_s),
             metadata_errors="replace",
         )
-    except (OSError, ValueError) as error:
+    except containers.faults() as error:
         raise ImageError(
             f"{name} cannot be opened: {_why(error)}. Expected a stream or a webcam that is there; look at its address "
             "and its sender."
@@ -156,7 +158,7 @@ def _decoded(container, stream) -> Iterator[Callable[[], np.ndarray]]:
                 continue  # after a gap, until the next key frame
             for frame in decoded:
                 yield functools.partial(convert, frame)
-    except urls.FAULTS as error:  # FFmpeg's are among them
+    except containers.faults() as error:
         raise BrokenError(_why(error)) from error
     raise BrokenError("it ended")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from tftrt_yolo.ground.files.reading import UnreadableError
 
 START = b"\xff\xd8\xff"
+_BARE_BYTES = 4  # of a beginning without anything behind it
 _MOST_BYTES = 64 << 20  # of one JPEG, and of what stands between two
 # A marker that ends the pixels of a scan: neither a stuffed byte, nor a restart, nor a filling byte.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -32,7 +33,7 @@ class Jpegs:
         Args:
           read: Gives the next bytes, as many as there are; none at the end.
         """
-        self._read, self._data, self.says_its_end = read, bytearray(), False
+        self._read, self._data, self._is_over, self.says_its_end = read, bytearray(), False, False
 
     def __iter__(self) -> Iterator[bytes]:
         """Finds them.
@@ -43,7 +44,8 @@ class Jpegs:
         """
         while self._skip_to(START):
             num_bytes = self._jpeg_length()
-            yield bytes(self._data[:num_bytes])
+            if num_bytes > _BARE_BYTES:
+                yield bytes(self._data[:num_bytes])
             del self._data[:num_bytes]
         self.says_its_end = self._data.rstrip().endswith(b"--")
 
@@ -52,8 +54,9 @@ class Jpegs:
         while len(self._data) < num_bytes:
             if len(self._data) > _MOST_BYTES:
                 raise UnreadableError(f"holds no JPEG of at most {_MOST_BYTES:,} bytes")
-            piece = self._read()
-            if not piece:
+            piece = b"" if self._is_over else self._read()
+            self._is_over = not piece
+            if self._is_over:
                 return False
             self._data += piece
         return True

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files, image_formats
 from tftrt_yolo.ground.text import first_line
-from tftrt_yolo.predictor.sources import containers, videos
+from tftrt_yolo.predictor.sources import containers, heads, videos
 from tftrt_yolo.predictor.sources.frame import Frame
 from tftrt_yolo.predictor.sources.streams import feeds, urls
 from tftrt_yolo.predictor.sources.streams.feed import Feed
@@ -68,12 +68,11 @@ def feed_of(url: str, *, timeout_s: float) -> Feed:
 
 def _is_video(answer: urls.Answer) -> bool:
     """Whether an answer is a video: its first bytes say so; or they say nothing, and its kind or its name does."""
-    with contextlib.suppress(ValueError):
-        image_formats.of(answer.start)
+    if heads.begins_image(answer.start):
         return False
     if answer.content_type.startswith("text/") or answer.start.lstrip().startswith(b"<"):
         return False
-    is_called = videos.is_called_one(answer.path) or answer.content_type.startswith(("video/", "audio/"))
+    is_called = heads.is_called_video(answer.path) or answer.content_type.startswith(("video/", "audio/"))
     return is_called or image_formats.is_video(answer.start)
 
 
@@ -136,7 +135,7 @@ def _playlist(url: str, name: str, timeout_s: float):
         return containers.library().open(
             url, "r", format="hls", io_open=ask, container_options=_HLS_OPTIONS, timeout=(6 * timeout_s, 3 * timeout_s)
         )
-    except (*urls.FAULTS, ImageError) as error:
+    except (*containers.faults(), ImageError) as error:
         said = first_line(error) if isinstance(error, ImageError) else containers.said(error)
         raise ImageError(
             f"{name} is a playlist that cannot be read: {said}. Expected HLS whose parts are there, by http or "
