@@ -33,7 +33,7 @@ def test_an_annotated_video(tiny_export, tmp_path, name, codec, sound, written):
     films.film(tmp_path / name, codec=codec, sound=sound)
     report = tftrt_yolo.predict(tiny_export, tmp_path / name, tmp_path / "out")
     assert (report.num_images, report.num_frames, report.num_videos) == (0, 12, 1)
-    assert report.notes == ()
+    assert not [note for note in report.notes if "sound" in note]
     assert "on 12 frames of 1 video in" in str(report)
     assert "(videos and detections.jsonl)" in str(report)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", "detections.jsonl"}
@@ -170,7 +170,7 @@ def test_an_output_of_videos_is_replaced_and_nothing_else(tiny_export, tmp_path)
     for foreign in ("mine.mp4", "labels/mine.txt", "crops/mine.jpg", "labels/mine/a.txt"):
         (tmp_path / "out" / foreign).parent.mkdir(exist_ok=True)
         (tmp_path / "out" / foreign).touch()
-        with pytest.raises(FileExistsError, match=r"holds what this did not write \((labels/mine/|" + foreign):
+        with pytest.raises(FileExistsError, match=rf"holds what this did not write \((labels/mine/|{foreign})\)"):
             tftrt_yolo.predict(tiny_export, tmp_path / "a.mp4", output, overwrite=True)
         (tmp_path / "out" / foreign).unlink()
     (tmp_path / "out" / "labels" / "mine").rmdir()

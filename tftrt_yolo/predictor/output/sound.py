@@ -1,6 +1,6 @@
 """The sound of a video that is read, written beside the annotated frames.
 
-    sound = Sound(Path("clip.mkv"), "clip.mkv", container)
+    sound = Sound(frame.video, container)
     sound.give(2.5)                     # what belongs to the first 2.5 seconds
     sound.give(None)                    # the rest
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import counted, first_line
+from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.predictor.sources import containers
+from tftrt_yolo.predictor.sources.frame import VideoInfo
 
 _COPIED = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})  # what MP4 holds and players play
 _OTHERWISE = "aac"
@@ -40,27 +41,25 @@ class Sound:
       notes: What is to be known of it, after `close`.
     """
 
-    def __init__(self, path: Path, name: str, container):
+    def __init__(self, info: VideoInfo, container):
         """Opens the sound and adds it to a file.
 
         Args:
-          path: The file of the video.
-          name: Its name for messages.
+          info: The video that it is of.
           container: PyAV's, to which nothing was written yet.
 
         Raises:
           ImageError: If there is no sound that can be decoded; then nothing was added.
         """
+        path, name = info.path, shown(info.source)
         self._name, self.notes = name, []
         self._num_damaged, self._fault, self._held = 0, None, None
-        _probe(path, name)
+        ahead = info.begins - _beginning(path, name)
         self._files = contextlib.ExitStack()
         source = self._files.enter_context(_opened(path, name))
         self._stream = source.streams.best("audio")
-        video = source.streams.best("video")
-        start, begins = (_start_of(stream) for stream in (video, self._stream))
-        self.lead = start - begins if start - begins >= _LEAST_LEAD_SECONDS else 0.0
-        self._zero = start - self.lead  # in the file's own time: where the written one begins
+        self.lead = ahead if ahead >= _LEAST_LEAD_SECONDS else 0.0
+        self._zero = info.begins - self.lead  # in the file's own time: where the written one begins
         self._writes = _Copy(container, self._stream) if self._is_copied() else _Encoding(container, self._stream)
         self._packets = self._whole_packets(source)
 
@@ -216,8 +215,8 @@ class _Encoding:
         self._container.mux(self._stream.encode(None))
 
 
-def _probe(path: Path, name: str) -> None:
-    """Refuses sound of which nothing can be decoded."""
+def _beginning(path: Path, name: str) -> float:
+    """When the sound begins, in the file's own time; refuses sound of which nothing can be decoded."""
     av = containers.library()
     with _opened(path, name) as container:
         stream = container.streams.best("audio")
@@ -226,9 +225,10 @@ def _probe(path: Path, name: str) -> None:
         reason = "there is none"
         try:
             for count, packet in enumerate(container.demux(stream)):
-                with contextlib.suppress(av.error.InvalidDataError):
-                    if packet.decode():
-                        return
+                with contextlib.suppress(av.error.FFmpegError):
+                    frames = packet.decode()
+                    if frames:
+                        return frames[0].time or 0.0
                 reason = "it is damaged" if packet.size else reason
                 if count >= _PROBED_PACKETS:
                     break
@@ -246,8 +246,3 @@ def _opened(path: Path, name: str) -> Iterator:
         raise ImageError(f"The sound of {name} is left out: it cannot be read ({first_line(error)}).") from error
     with file, containers.opened(file, name) as container:
         yield container
-
-
-def _start_of(stream) -> float:
-    """When a stream begins, in its file's time."""
-    return float(stream.start_time * stream.time_base) if stream is not None and stream.start_time is not None else 0.0

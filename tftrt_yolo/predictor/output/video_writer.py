@@ -89,7 +89,7 @@ class VideoWriter:
     def abandon(self) -> None:
         """Closes the file, which is not to be kept."""
         if self._container is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, containers.library().error.FFmpegError):
                 self._container.close()
         self._close_sound()
 
@@ -113,7 +113,7 @@ class VideoWriter:
     def _add_sound(self) -> None:
         """Has the sound of the video written beside the frames; one that cannot be is left out, and said."""
         try:
-            self._sound = Sound(self._info.path, shown(self._info.source), self._container)
+            self._sound = Sound(self._info, self._container)
             self._lead = self._sound.lead
         except ImageError as error:
             self.notes.append(str(error))
@@ -142,7 +142,7 @@ class VideoWriter:
         """Says which video cannot be written, and why."""
         try:
             yield
-        except (OSError, ValueError) as error:  # FFmpegError is one of both
+        except (OSError, ValueError, containers.library().error.FFmpegError) as error:
             if type(error).__name__ == "UnknownCodecError":
                 raise OSError(
                     f"The video {shown(self._path.name)} cannot be written: this PyAV has no {first_line(error)}. "
