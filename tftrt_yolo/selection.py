@@ -65,10 +65,14 @@ class SelectionOptions(Options):
         nothing to models that give each object once, such as YOLOv10 and YOLO26.
       max_detections: At most this many detections an image, 100,000 or fewer. Suppression takes memory by the square
         of this, from the model's max_candidates (1,024) on.
-      classes: The classes that count: indices as numbers, or names. A box counts with its best class alone, and boxes
-        of other classes suppress none of these. None for all.
+      classes: The classes that count: indices as numbers, or names. A box counts with its best class alone (but see
+        multi_label), and boxes of other classes suppress none of these. None for all.
       class_agnostic: Whether boxes suppress each other whatever their classes. Of a model that gives each object once:
         whether a box comes with its best class alone.
+      multi_label: Whether a box counts with each of its classes that scores above the threshold, as validators select
+        for average precision, and not with its best alone. None for no, and for yes where `predict` writes COCO's
+        results with a score_threshold of 0.01 or less, as only validators ask for. It is nothing to models that give
+        each object once.
     """
 
     score_threshold: float | None = None
@@ -76,11 +80,13 @@ class SelectionOptions(Options):
     max_detections: int | None = None
     classes: tuple[int | str, ...] | None = None
     class_agnostic: bool | None = None
+    multi_label: bool | None = None
 
     def __post_init__(self):
         """Raises ValueError for a value that is out of its range, or of another kind."""
         checks = dict.fromkeys(("score_threshold", "iou_threshold"), check_share)
-        checks |= {"max_detections": _check_most, "classes": _check_classes, "class_agnostic": check_bool}
+        checks |= dict.fromkeys(("class_agnostic", "multi_label"), check_bool)
+        checks |= {"max_detections": _check_most, "classes": _check_classes}
         for name, check in checks.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, check(name, getattr(self, name)))  # the dataclass is frozen

@@ -20,6 +20,7 @@ def _asked(selection, classes=None, class_agnostic=False, num_classes=CLASSES):
         max_detections=tf.constant(selection.max_detections),
         max_candidates=tf.constant(selection.max_candidates),
         allowed=tf.constant([classes is None or index in classes for index in range(num_classes)]),
+        is_multi_label=tf.constant(False),
         is_class_agnostic=tf.constant(class_agnostic),
     )
 

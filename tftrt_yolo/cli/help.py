@@ -59,7 +59,7 @@ def _default_of(argument: Argument) -> str:
         return "required"
     shown = argument.default
     shown = ",".join(map(str, shown)) if isinstance(shown, tuple) else shown
-    return "default: none" if shown is None else f"default: {shown}"
+    return "default: none" if shown in (None, "") else f"default: {shown}"
 
 
 def _indented(text: str) -> list[str]:

@@ -125,7 +125,9 @@ def _options_of(annotation: object) -> type[Options] | None:
 
 def _fields_of(parameter: str, options: type[Options]) -> Iterator[Argument]:
     """The fields of a dataclass of options."""
-    descriptions, hints = _descriptions(options, "Attributes"), typing.get_type_hints(options)
+    descriptions, hints = {}, typing.get_type_hints(options)
+    for documented in reversed(options.__mro__[:-1]):  # what it inherits is described there
+        descriptions |= _descriptions(documented, "Attributes") if documented.__doc__ else {}
     for field in dataclasses.fields(options):
         default = field.default
         if field.default_factory is not dataclasses.MISSING:

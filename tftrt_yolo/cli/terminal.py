@@ -100,11 +100,11 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
       The function's callback, if it has one, by its name.
     """
     from rich.console import Console  # these two take a tenth of a second, which a command's help need not wait for
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     name, takes = _callback_of(function)
-    counts = (BarColumn(), MofNCompleteColumn()) if takes == [int, int] else ()
+    counts = _count_columns() if len(takes) == 2 else ()
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *counts, TimeElapsedColumn())
     # Into a file or a pipe it would write empty lines.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -113,7 +113,7 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
         def describe(line: str) -> None:
             progress.update(task, description=f"{printable(line)} ...")
 
-        def count(done: int, total: int) -> None:
+        def count(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
         def enter(stage: str) -> None:
@@ -121,6 +121,23 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
 
         with contextlib.nullcontext() if takes == [str] else stages.told_to(enter):  # its own lines say more
             yield {name: count if counts else describe} if name else {}
+
+
+def _count_columns() -> tuple:
+    """Rich's columns of a bar and of how much is done; without a bar where nobody knows how much there is."""
+    from rich.progress import BarColumn, MofNCompleteColumn
+    from rich.text import Text
+
+    class Bar(BarColumn):
+        def render(self, task):
+            return Text() if task.total is None and task.completed else super().render(task)
+
+    class Done(MofNCompleteColumn):
+        def render(self, task):
+            is_counted = task.total is None and task.completed
+            return Text(f"{int(task.completed):,}", "progress.download") if is_counted else super().render(task)
+
+    return Bar(), Done()
 
 
 def _callback_of(function: Callable) -> tuple[str | None, list]:

@@ -103,9 +103,24 @@ def encode_runs(mask: np.ndarray, left: int, top: int, size_hw: tuple[int, int])
     """
     from faster_coco_eval.core import mask as mask_api
 
+    runs = runs_of(mask, left, top, size_hw)
+    return mask_api.frPyObjects({"size": list(size_hw), "counts": runs}, *size_hw)
+
+
+def runs_of(mask: np.ndarray, left: int, top: int, size_hw: tuple[int, int]) -> list[int]:
+    """Runs of a mask that lies somewhere in an image, column by column; the first is of what is not in it.
+
+    Args:
+      mask: (h, w) bool, a part of the image.
+      left: Column of the image where it begins.
+      top: Row of the image where it begins.
+      size_hw: Height and width of the image in pixels.
+
+    Returns:
+      Numbers of pixels, which add up to the image's.
+    """
     height, width = size_hw
     columns = np.zeros((mask.shape[1], height), bool)
     columns[:, top : top + mask.shape[0]] = mask.T
     changes = np.flatnonzero(np.diff(columns.ravel(), prepend=False, append=False))
-    edges = np.concatenate([[0], changes + left * height, [height * width]])
-    return mask_api.frPyObjects({"size": [height, width], "counts": np.diff(edges).tolist()}, height, width)
+    return np.diff(np.concatenate([[0], changes + left * height, [height * width]])).tolist()

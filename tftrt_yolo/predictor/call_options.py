@@ -24,12 +24,13 @@ class CallOptions(TypedDict, total=False):
     None is as good as not given.
 
     Attributes:
-      score_threshold: Detections score above this, in [0, 1]. This and the next four are of `SelectionOptions`: not
+      score_threshold: Detections score above this, in [0, 1]. This and the next five are of `SelectionOptions`: not
         given, they are what the model was exported with, and a classifier refuses them.
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image, 100,000 or fewer.
       classes: The classes that count: indices as numbers, names, or a single one.
       class_agnostic: Whether boxes suppress each other whatever their classes.
+      multi_label: Whether a box counts with each of its classes, not with its best alone.
       recursive: Whether a folder's subfolders count, too. This and the next four are of `SourceOptions`.
       vid_stride: Of videos and streams, every n-th frame is taken.
       stream_buffer: Whether every frame of a live stream is dealt with, in order.
@@ -46,6 +47,7 @@ class CallOptions(TypedDict, total=False):
     max_detections: int | None
     classes: Iterable[int | str] | int | str | None
     class_agnostic: bool | None
+    multi_label: bool | None
     recursive: bool | None
     vid_stride: int | None
     stream_buffer: bool | None

@@ -51,23 +51,32 @@ class Names:
         has_encoder = PIL.Image.registered_extensions().get(suffix) in PIL.Image.SAVE
         is_writable = suffix in _MOST_SIDE and has_encoder and max(size_hw) <= (_MOST_SIDE[suffix] or max(size_hw))
         stem, ending = (image.stem, image.suffix) if is_writable else (image.name, _OTHERWISE)
-        stem = _cut(stem, _MOST_NAME_BYTES - len(os.fsencode(ending)))
+        stem = cut(stem, _MOST_NAME_BYTES - len(os.fsencode(ending)))
         numbers = itertools.count(self._given[stem + ending] + 1)
         number, path = next(
             (number, path) for number in numbers if not (path := self._numbered(stem, number, ending)).exists()
         )
-        self._given[stem + ending] = number
+        if number > 1:  # of the others the folder itself knows, so that memory stays flat
+            self._given[stem + ending] = number
         return path
 
     def _numbered(self, stem: str, number: int, ending: str) -> Path:
         """The path of the first, second, ... picture of a name."""
         if number > 1:
-            stem = f"{_cut(stem, _MOST_NAME_BYTES - _NUMBER_BYTES - len(ending))}_{number}"
+            stem = f"{cut(stem, _MOST_NAME_BYTES - _NUMBER_BYTES - len(ending))}_{number}"
         return self._folder / (stem + ending)
 
 
-def _cut(text: str, most_bytes: int) -> str:
-    """The beginning of a name that takes at most so many bytes, without a torn letter."""
+def cut(text: str, most_bytes: int) -> str:
+    """Cuts a name without tearing a letter.
+
+    Args:
+      text: The name.
+      most_bytes: What it may take.
+
+    Returns:
+      Its beginning; all of it where it fits.
+    """
     encoded = os.fsencode(text)
     if len(encoded) <= most_bytes:
         return text
@@ -89,8 +98,23 @@ def write(picture: np.ndarray, path: Path) -> None:
     try:
         PIL.Image.fromarray(picture).save(path, file_format, quality=95)
     except (KeyError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise OSError(
-            f"The picture {shown(path.name)} of {picture.shape[1]:,} x {picture.shape[0]:,} pixels cannot be written: "
-            f"{reason}. Expected a folder with room for it; nothing of this run was kept."
-        ) from error
+        raise unwritable(path, picture.shape[:2], error) from error
+
+
+def unwritable(path: Path, size_hw: tuple[int, int], error: Exception) -> OSError:
+    """The error of a picture or a video that cannot be written.
+
+    Args:
+      path: Where it was to be.
+      size_hw: Its height and width in pixels.
+      error: What was raised.
+
+    Returns:
+      An OSError that says which it is, and why.
+    """
+    reason = getattr(error, "strerror", None) or first_line(error)
+    what = "video" if path.suffix == ".mp4" else "picture"
+    return OSError(
+        f"The {what} {shown(path.name)} of {size_hw[1]:,} x {size_hw[0]:,} pixels cannot be written: {reason}. Expected "
+        "a folder with room for it; nothing of this run was kept."
+    )

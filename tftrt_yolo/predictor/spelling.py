@@ -29,9 +29,19 @@ _OF_ULTRALYTICS = {
     "format": ("accelerator",),
     "workspace": ("max_workspace_size_bytes",),
     "exist_ok": ("overwrite",),
+    "save_conf": ("save_confidence",),
+    "show_conf": ("show_confidence",),
+    "line_thickness": ("line_width",),
+    **dict.fromkeys(("save_txt", "save_crop", "save_csv", "save_json"), ("save",)),
+    "nosave": ("pictures",),
+    "hide_labels": ("show_labels",),
+    "hide_conf": ("show_confidence",),
     **dict.fromkeys(("save_dir", "project", "name"), ("output_dir", "output_saved_model_dir", "saved_model_dir")),
 }
-OTHER_VALUES = ("half", "int8", "quantize", "format", "workspace")  # whose values are not those of our flags
+OTHER_VALUES = (  # whose values are not those of our flags
+    *("half", "int8", "quantize", "format", "workspace"),
+    *("save_txt", "save_crop", "save_csv", "save_json", "nosave", "hide_labels", "hide_conf"),
+)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -111,12 +111,14 @@ def in_tensors(asked: SelectionOptions, metadata: Metadata) -> RunTimeSelection:
         max_candidates=tf.constant(numbers.max_candidates, tf.int32),
         allowed=tf.constant([indices is None or index in indices for index in sorted(metadata.names)]),
         is_class_agnostic=tf.constant(bool(asked.class_agnostic)),
+        is_multi_label=tf.constant(bool(asked.multi_label)),
     )
 
 
 def _run_time_specs(num_classes: int) -> RunTimeSelection:
     """What a `RunTimeSelection` is made of."""
-    shapes = {"allowed": (tf.bool, (num_classes,)), "is_class_agnostic": (tf.bool, ())}
+    shapes = {"allowed": (tf.bool, (num_classes,))}
+    shapes |= dict.fromkeys(("is_class_agnostic", "is_multi_label"), (tf.bool, ()))
     shapes |= dict.fromkeys(("score_threshold", "iou_threshold"), (tf.float32, ()))
     shapes |= dict.fromkeys(("max_detections", "max_candidates"), (tf.int32, ()))
     return RunTimeSelection(**{name: tf.TensorSpec(shape, dtype) for name, (dtype, shape) in shapes.items()})

@@ -14,7 +14,8 @@ from tftrt_yolo.converter.convert import convert
 from tftrt_yolo.exporter.export import export
 from tftrt_yolo.ground.assets import PHOTO, WEIGHTS
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.predictor.predict import CONTENTS, predict
+from tftrt_yolo.predictor.output.contents import CONTENTS
+from tftrt_yolo.predictor.predict import predict
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Contents:
     Attributes:
       marker: Name of the file by which a result is known.
       others: Names of all else, with the wildcards of `fnmatch`; a slash leads into a folder.
-      listed: Takes the directory and gives the names that only this result knows; None if there are none.
+      listed: Takes the directory and gives the names that only this result knows, in folders with slashes; None if
+        there are none.
     """
 
     marker: str
@@ -55,7 +56,9 @@ class Contents:
           Names, sorted; a folder's, which is not searched, ends with a slash.
         """
         listed = frozenset(self.listed(directory) if self.listed else ())
-        return sorted(self._search(directory, (), listed))
+        # Of what is listed in folders, these too, which end with a slash.
+        folders = {name[: at + 1] for name in listed for at, letter in enumerate(name) if letter == "/"}
+        return sorted(self._search(directory, (), listed | folders))
 
     def _search(self, folder: Path, above: tuple[str, ...], listed: frozenset[str]) -> Iterator[str]:
         patterns = [tuple(name.split("/")) for name in (self.marker, *self.others)]
@@ -63,7 +66,8 @@ class Contents:
             parts = (*above, entry.name)
             name = "/".join(parts)
             if entry.is_dir(follow_symlinks=False):
-                if any(len(pattern) > len(parts) and _match(parts, pattern) for pattern in patterns):
+                is_ours = f"{name}/" in listed
+                if is_ours or any(len(pattern) > len(parts) and _match(parts, pattern) for pattern in patterns):
                     yield from self._search(folder / entry.name, parts, listed)
                 else:
                     yield f"{name}/"

@@ -21,6 +21,7 @@ class VideoInfo:
       path: A file that holds the video and its sound: the video's own, or a temporary one of a video with a URL, which
         is there as long as this object or one of its frames; None for a stream.
       is_live: Whether it is a stream whose frames come in their own time.
+      begins: When the first frame is shown in the file's own time, in seconds, by which its sound counts too.
       keeper: Keeps the temporary file; nothing to a reader.
     """
 
@@ -32,6 +33,7 @@ class VideoInfo:
     has_sound: bool = False
     path: Path | None = None
     is_live: bool = False
+    begins: float = 0.0
     keeper: object = dataclasses.field(default=None, repr=False, compare=False)
 
 

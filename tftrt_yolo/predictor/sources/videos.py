@@ -92,13 +92,13 @@ def _frames(video: Video, vid_stride: int, tally: Tally) -> Iterator[Frame]:
         for index, decoded in enumerate(decoding):
             if index % vid_stride:
                 continue
-            image = convert(decoded)
-            info = info or _info(video, container, stream, image.shape[:2])
-            yield Frame(image, video.source, index, decoding.seconds_of(decoded, index), info)
+            image, seconds = convert(decoded), decoding.seconds_of(decoded, index)
+            info = info or _info(video, container, stream, image.shape[:2], decoding.begins)
+            yield Frame(image, video.source, index, seconds, info)
         decoding.tell(video.name, index + 1, tally)
 
 
-def _info(video: Video, container, stream, size_hw: tuple[int, int]) -> VideoInfo:
+def _info(video: Video, container, stream, size_hw: tuple[int, int], begins: float) -> VideoInfo:
     """What is known of a video."""
     return VideoInfo(
         source=video.source,
@@ -108,6 +108,7 @@ def _info(video: Video, container, stream, size_hw: tuple[int, int]) -> VideoInf
         seconds=container.duration / 1e6 if container.duration else None,
         has_sound=bool(container.streams.audio),
         path=video.path,
+        begins=begins,
         keeper=video.keeper,
     )
 
@@ -137,6 +138,11 @@ class _Decoding:
         self._num_damaged, self._fault, self._end = 0, None, 0.0
         self._rate = containers.rate_of(stream)
         self._start = None  # seconds, of the first frame
+
+    @property
+    def begins(self) -> float:
+        """When the first frame is shown, in the file's own time."""
+        return self._start or 0.0
 
     def seconds_of(self, decoded, index: int) -> float:
         """When a frame is shown; by its number where it has no time stamp."""

@@ -14,7 +14,8 @@ from tftrt_yolo.tasks.results import kinds, rows
 
 _OF_BOXES = ("class", "name", "score", "x1", "y1", "x2", "y2")
 _OF_XYWHR = ("center_x", "center_y", "width", "height", "angle")
-_COLUMNS = {
+# Of each task, without where a row is from, and without tracks.
+COLUMNS = {
     "detect": _OF_BOXES,
     "segment": (*_OF_BOXES, "polygons"),
     "obb": (*_OF_BOXES, *_OF_XYWHR, "corners"),
@@ -51,11 +52,11 @@ def to_dataframe(results):
         ) from error
     found, columns, heads = [], {}, {}
     for head, result in _each(results):
-        own = [_flat(row) for row in rows.of(result)]
+        own = [flat(row) for row in rows.of(result)]
         found += [{**head, **row} for row in own]
         heads |= dict.fromkeys(head)
-        # The order of `_COLUMNS` where a column is in it; what only some rows have follows.
-        columns |= dict.fromkeys([*_COLUMNS[kinds.of(result)], *itertools.chain.from_iterable(own)])
+        # The order of `COLUMNS` where a column is in it; what only some rows have follows.
+        columns |= dict.fromkeys([*COLUMNS[kinds.of(result)], *itertools.chain.from_iterable(own)])
         if getattr(result, "tracker_id", None) is not None:
             columns["track"] = None
     frame = pd.DataFrame(found, columns=[*(heads or {"image": None}), *columns])
@@ -84,11 +85,11 @@ def _origin(given: object) -> dict:
     return {"image": str(given)} if hasattr(given, "__fspath__") or isinstance(given, str) else {}
 
 
-def _flat(row: dict) -> dict:
-    """A row with a column for each of a box's numbers."""
-    flat = {name: value for name, value in row.items() if name not in ("xyxy", "xywhr")}
-    flat |= dict(zip(("x1", "y1", "x2", "y2"), row.get("xyxy", ()), strict=False))
-    return flat | dict(zip(_OF_XYWHR, row.get("xywhr", ()), strict=False))
+def flat(row: dict) -> dict:
+    """A row of a result with a column for each of a box's numbers."""
+    columns = {name: value for name, value in row.items() if name not in ("xyxy", "xywhr")}
+    columns |= dict(zip(("x1", "y1", "x2", "y2"), row.get("xyxy", ()), strict=False))
+    return columns | dict(zip(_OF_XYWHR, row.get("xywhr", ()), strict=False))
 
 
 def _dtype(name: str, frame) -> str:

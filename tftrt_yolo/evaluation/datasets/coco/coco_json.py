@@ -42,10 +42,10 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
       BadLabelError: If a label does not fit, and such are not to be skipped.
     """
     images_dir = _images_dir(path, model, options)
-    document = _load(path)
-    images = _images(path, document["images"], images_dir)
+    document = load(path)
+    images = images_of(path, document["images"], images_dir)
     rows, orphans = _annotations_by_image(path, document["annotations"], images)
-    class_of, notes = _classes(path, document, model)
+    class_of, notes = classes_of(path, document, model)
     if orphans:
         passed = counted(orphans, "annotation was", "annotations were")
         notes.append(f"{passed} passed over, of images that the file does not list")
@@ -75,8 +75,18 @@ def _images_dir(path: Path, model: LabelSpec, options: DataOptions) -> Path:
     return Path(images_dir)
 
 
-def _load(path: Path) -> dict:
-    """Parses the file."""
+def load(path: Path) -> dict:
+    """Parses a COCO JSON.
+
+    Args:
+      path: The file.
+
+    Returns:
+      The document, which has the lists images, annotations and categories.
+
+    Raises:
+      DatasetError: If it cannot be read or has not.
+    """
     try:
         document = reading.parse_json(reading.read_text(path, _MOST_BYTES), checks_depth=False)
     except (OSError, ValueError) as error:
@@ -90,8 +100,20 @@ def _load(path: Path) -> dict:
     return document
 
 
-def _images(path: Path, entries: list, images_dir: Path) -> dict[object, tuple[Path, tuple[int, int] | None]]:
-    """Image id to its file and its height and width; None where the file does not say them."""
+def images_of(path: Path, entries: list, images_dir: Path) -> dict[object, tuple[Path, tuple[int, int] | None]]:
+    """Finds the images of a COCO JSON.
+
+    Args:
+      path: The COCO JSON, for messages.
+      entries: Its images.
+      images_dir: The folder that the files are in.
+
+    Returns:
+      Image id to its file and its height and width; None where the COCO JSON does not say them.
+
+    Raises:
+      DatasetError: If an entry is damaged or leads out of the folder.
+    """
     images = {}
     for index, entry in enumerate(entries):
         place = f"{shown(path)}, image {index}"
@@ -137,10 +159,21 @@ def _annotations_by_image(path: Path, entries: list, images: Mapping) -> tuple[d
     return rows, orphans
 
 
-def _classes(path: Path, document: dict, model: LabelSpec) -> tuple[dict, list[str]]:
-    """Category id to the model's class index, and what must be known of it; categories without an object do not count.
+def classes_of(path: Path, document: dict, model: LabelSpec) -> tuple[dict, list[str]]:
+    """Matches the categories of a COCO JSON with the classes of a model; those without an object do not count.
 
     Where several categories have a name, they are one class, or one after the other the model's classes of this name.
+
+    Args:
+      path: The COCO JSON, for messages.
+      document: What it holds.
+      model: The model.
+
+    Returns:
+      Category id to the model's class index, and what must be known of it.
+
+    Raises:
+      DatasetError: If a category that has an object is no class of the model.
     """
     used, names = _used(document["annotations"]), {}
     for position, category in enumerate(document["categories"]):

@@ -79,3 +79,16 @@ def uncompressed(counts: str) -> list[int]:
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
     return runs
+
+
+def compressed(runs: list[int]) -> str:
+    """Runs as COCO's compressed string, which `uncompressed` reads. Source: rleToString of COCO's maskApi.c."""
+    characters = []
+    for index, run in enumerate(runs):
+        value = run - runs[index - 2] if index > 2 else run
+        is_more = True
+        while is_more:
+            bits, value = value & 31, value >> 5
+            is_more = value != (-1 if bits & 16 else 0)
+            characters.append(chr(bits + 32 * is_more + 48))
+    return "".join(characters)

@@ -1,0 +1,239 @@
+"""Writes what a run finds, image by image, while the network goes on: it draws, writes and encodes in threads.
+
+    with RunWriter(scene, vid_stride=1) as writer:
+        for given, image, result in results:
+            writer.put(given, image, result)
+    writer.counts.num_images
+
+An error, or an interrupt, within the block ends the threads; otherwise its end waits for them.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from tftrt_yolo.predictor import pictures
+from tftrt_yolo.predictor.output import names
+from tftrt_yolo.predictor.output.coco import CocoResults
+from tftrt_yolo.predictor.output.contents import DETECTIONS
+from tftrt_yolo.predictor.output.crops import Crops
+from tftrt_yolo.predictor.output.form import Form, Scene
+from tftrt_yolo.predictor.output.labels import Labels
+from tftrt_yolo.predictor.output.mask_files import MaskFiles
+from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.predictor.output.stage import Stage
+from tftrt_yolo.predictor.output.table import Table
+from tftrt_yolo.predictor.output.video_writer import ENDING, VideoWriter
+from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
+
+_FORMS = {"txt": Labels, "csv": Table, "coco": CocoResults, "crops": Crops, "masks": MaskFiles}
+_MICROSECONDS = 6  # digits of seconds
+
+
+@dataclasses.dataclass
+class Counts:
+    """What was written so far.
+
+    Attributes:
+      num_images: Images.
+      num_frames: Frames of videos.
+      num_videos: Videos that these are of.
+      classes: Class name to its objects; of a classifier to images and frames.
+      notes: What a reader must know of what was written.
+    """
+
+    num_images: int = 0
+    num_frames: int = 0
+    num_videos: int = 0
+    classes: Counter = dataclasses.field(default_factory=Counter)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Video:
+    """A video that is being written.
+
+    Attributes:
+      info: The video that is read.
+      stem: Name of its files.
+      file: Name of the annotated video; None if none is written.
+      writer: What writes it.
+      stage: The thread that does.
+    """
+
+    info: VideoInfo
+    stem: str
+    file: str | None
+    writer: VideoWriter | None
+    stage: Stage | None
+
+
+class RunWriter:
+    """Writes all forms of a run.
+
+    Attributes:
+      counts: What was written; complete after the block.
+    """
+
+    def __init__(self, scene: Scene, *, vid_stride: int):
+        """Begins the files.
+
+        Args:
+          scene: What the run is of.
+          vid_stride: Of videos, every n-th frame comes.
+        """
+        self._scene, self._vid_stride = scene, vid_stride
+        self._drawing = scene.options.drawing
+        self.counts = Counts()
+        self._stems, self._pictures = names.Stems(), pictures.Names(scene.folder)
+        self._videos: dict[int, _Video] = {}
+        self._lines = open(scene.folder / DETECTIONS, "w", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+        self._forms: list[Form] = [_FORMS[name](scene) for name in scene.options.save]
+        self._stage = None
+
+    def __enter__(self) -> "RunWriter":
+        """Starts the thread that writes."""
+        self._stage = Stage(lambda item: self._write(*item), name="write")
+        return self
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        """Completes all files; after an error, closes them."""
+        try:
+            if kind is None:
+                self._stage.close()
+                self._complete()
+        finally:
+            self._stage.abandon()
+            for video in self._videos.values():
+                if video.stage:
+                    video.stage.abandon()
+                    video.writer.abandon()
+            with contextlib.suppress(OSError):  # the disk is full, which was raised already
+                self._lines.close()
+
+    def put(self, given: object, image: np.ndarray, result: object) -> None:
+        """Hands an image over; waits where writing is some images behind.
+
+        Args:
+          given: What the source gave: a path, bytes or a Frame.
+          image: (height, width, 3) uint8, RGB.
+          result: The task's object.
+
+        Raises:
+          OSError: If an earlier one cannot be written.
+        """
+        self._stage.put((given, image, result))
+
+    def _complete(self) -> None:
+        """Ends every file."""
+        self._close_videos(list(self._videos))
+        with _failures_named():
+            for form in self._forms:
+                form.close()
+            self._lines.close()
+        for form in self._forms:
+            self.counts.notes += form.notes()
+
+    def _write(self, given: object, image: np.ndarray, result: object) -> None:
+        """Writes one image."""
+        task, class_names = self._scene.task, self._scene.names
+        rows = task.rows(result, class_names)
+        if isinstance(given, Frame) and given.video is not None:
+            shot, header = self._frame(given, image, result, rows)
+        else:
+            shot, header = self._image(given, image, result, rows)
+        header |= {"height": image.shape[0], "width": image.shape[1]}
+        with _failures_named():
+            for form in self._forms:
+                header |= form.add(shot)
+            self._lines.write(json.dumps({**header, task.row_label: rows}) + "\n")
+        self.counts.classes.update(row["name"] for row in (rows if task.select else rows[:1]))
+
+    def _drawn(self, image: np.ndarray, result: object) -> np.ndarray:
+        """The annotated picture."""
+        return self._scene.task.draw(image, result, self._scene.names, self._drawing)
+
+    def _image(self, given: object, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
+        """Writes the picture of an image; gives what forms need, and the beginning of its line."""
+        self.counts.num_images += 1
+        source, file = self._called(given)
+        header = {"image": source}
+        if self._scene.options.pictures:
+            drawn = self._drawn(image, result)
+            path = self._pictures.path_for(Path(file), drawn.shape[:2])
+            pictures.write(drawn, path)
+            header["picture"] = path.name
+        return Shot(self._stems.stem_for(file), source, image, result, rows), header
+
+    def _called(self, given: object) -> tuple[str, str]:
+        """What files call an image, and what its own file is called."""
+        if isinstance(given, Frame):
+            number, source = given.index + 1, str(given.source)
+        else:
+            number = self.counts.num_images
+            source = f"image_{number}.jpg" if isinstance(given, (bytes, bytearray)) else str(given)
+        if source == "-":
+            source = f"image_{number}.jpg"
+        if "://" in source:
+            return source, names.stem_of(source) + (PurePath(source.partition("?")[0]).suffix or ".jpg")
+        return source, source
+
+    def _frame(self, given: Frame, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
+        """Hands a frame to its video; gives what forms need, and the beginning of its line."""
+        self.counts.num_frames += 1
+        video, source = self._video_of(given.video), str(given.source)
+        seconds = round(float(given.seconds), _MICROSECONDS)
+        header = {"image": source}
+        if video.stage:
+            video.stage.put((self._drawn(image, result), seconds))
+            header["video"] = video.file
+        header |= {"frame": given.index, "seconds": seconds}
+        return Shot(f"{video.stem}_{given.index}", source, image, result, rows, given.index, seconds), header
+
+    def _video_of(self, info: VideoInfo) -> _Video:
+        """What writes a video; those before it are over, unless several streams come at once."""
+        if id(info) not in self._videos:
+            self._close_videos([key for key, video in self._videos.items() if not video.info.is_live])
+            self._videos[id(info)] = self._begun(info)
+            self.counts.num_videos += 1
+        return self._videos[id(info)]
+
+    def _begun(self, info: VideoInfo) -> _Video:
+        """Begins a video."""
+        stem = self._stems.stem_for(str(info.source))
+        if not self._scene.options.pictures:
+            return _Video(info, stem, None, None, None)
+        path = names.free_path(self._scene.folder, stem, ENDING)
+        path.touch()  # the name is taken
+        writer = VideoWriter(path, info, vid_stride=self._vid_stride)
+        return _Video(info, stem, path.name, writer, Stage(lambda item: writer.add(*item), name="encode"))
+
+    def _close_videos(self, keys: list[int]) -> None:
+        """Completes videos."""
+        for key in keys:
+            video = self._videos[key]
+            if video.stage:
+                video.stage.close()
+                video.writer.close()
+                self.counts.notes += video.writer.notes
+            del self._videos[key]
+
+
+@contextlib.contextmanager
+def _failures_named() -> Iterator[None]:
+    """Says of a file that cannot be written what was to be written, where the system's error does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # it was said already
+            raise
+        raise OSError(
+            error.errno,
+            f"{DETECTIONS}, or what is written beside it, cannot be written: {error.strerror}. Expected a folder with "
+            "room for it; nothing of this run was kept",
+        ) from error
