@@ -221,13 +221,13 @@ def _no_array(value: object, error: Exception) -> ImageError:
 
 def _in_bytes(array: np.ndarray, options: ArrayOptions) -> np.ndarray:
     """Values as uint8, by the scale if there is one."""
-    dtype, name, scale = shown(array.dtype, 60), array.dtype.name, setting("scale", _plain(options.scale))
-    found = f"The image is an array of dtype {dtype} and shape {array.shape}"
-    if array.dtype == np.uint8:
-        if options.scale not in (None, 1.0):
-            raise ImageError(f"{found}, and {scale}. Values of uint8 are not scaled; leave it out.")
+    if array.dtype == np.uint8 and options.scale in (None, 1.0):  # the usual, in no time
         return array
-    is_float = array.dtype.kind == "f" or name.startswith(("bfloat", "float"))
+    found = f"The image is an array of dtype {shown(array.dtype, 60)} and shape {array.shape}"
+    scale = setting("scale", _plain(options.scale))
+    if array.dtype == np.uint8:
+        raise ImageError(f"{found}, and {scale}. Values of uint8 are not scaled; leave it out.")
+    is_float = array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float"))
     if options.scale is None or not (is_float or array.dtype.kind in "iu"):
         hint = (
             f"pass {setting('scale', 255)} for values from 0 to 1, {setting('scale', 1)} for 0 to 255, or multiply by "
@@ -240,8 +240,8 @@ def _in_bytes(array: np.ndarray, options: ArrayOptions) -> np.ndarray:
     least, most = (values.min(), values.max()) if values.size else (0, 0)
     if not (least >= 0 and most <= 255):  # nor NaN
         raise ImageError(
-            f"{found} and has values from {least:.6g} to {most:.6g} with {scale}. Expected 0 "
-            "to 255; pass another scale, or clip them first."
+            f"{found} and has values from {least:.6g} to {most:.6g} with {scale}. Expected 0 to 255; pass another "
+            "scale, or clip them first."
         )
     return values.astype(np.uint8)
 
