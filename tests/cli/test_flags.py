@@ -93,6 +93,18 @@ def test_no_options_where_none_are_given():
             "source",
             tftrt_yolo.SourceOptions(source="b", skip_unreadable=True),
         ),
+        (
+            "predict",
+            ["a", "--source=0", "--output_dir=c", "--vid_stride=2", "--stream_buffer", "--max_retries=3"],
+            "source",
+            tftrt_yolo.SourceOptions(source="0", vid_stride=2, stream_buffer=True, max_retries=3),
+        ),
+        (
+            "predict",
+            ["a", "--source", "-", "--output_dir=c", "--recursive", "--timeout_s=2.5"],
+            "source",
+            tftrt_yolo.SourceOptions(source="-", recursive=True, timeout_s=2.5),
+        ),
     ],
 )
 def test_options_of_other_commands(command, flags, name, options):
@@ -168,6 +180,12 @@ def test_the_directory_given_twice(command, others, command_line):
             r"flag 'batch_size'\. Did you mean --batch_sizes\? `tftrt-yolo convert --help`",
         ),
         (["predict", "--sorce=a"], "Did you mean --source"),
+        (["predict", "a", "--source=b", "--source=c"], r"--source is given 2 times, the last time as 'c'; expected it"),
+        (["predict", "--source", "b", "--source", "b"], "--source is given 2 times"),
+        (["predict", "--overwrite", "--nooverwrite"], "--overwrite is given 2 times, the last time as False"),
+        (["convert", "--batch_sizes=1", "--batch_sizes=8"], r"--batch_sizes is given 2 times, the last time as \[8\]"),
+        (["inspect", "a", "--json", "--json", "--json"], "--json is given 3 times"),
+        (["export", "--config=a.py", "--config=b.py"], "--config is given 2 times"),
         (["predict", "--conf=0.5"], r"flag 'conf'\. Ultralytics' conf is --score_threshold here\. `tftrt-yolo predict"),
         (["predict", "--conf-thres=0.5"], "Ultralytics' conf-thres is --score_threshold here"),
         (["predict", "--iou=0.5"], "Ultralytics' iou is --iou_threshold here"),
