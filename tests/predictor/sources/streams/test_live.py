@@ -130,11 +130,11 @@ def test_a_stream_that_breaks_and_comes_back(caplog, breaks, reason):
     tally = source.tally
     assert (tally.num_frames, tally.num_retries, tally.notes) == (7, 2, [])
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == [
-        f"{url}/: {reason}; it is opened anew in 1 s (1 of 5)",
-        f"{url}/: cannot be read: the server answers 404 Not Found. Expected the URL of an image, a video or a stream that "
-        "is there; it is opened anew in 2 s (2 of 5)",
+    patterns = [
+        rf"^{re.escape(url)}/: {reason}.*; it is opened anew in 1 s \(1 of 5\)$",
+        rf"^{re.escape(url)}/: cannot be read: .* 404 Not Found\. .*; it is opened anew in 2 s \(2 of 5\)$",
     ]
+    assert [bool(re.search(*pair)) for pair in zip(patterns, warnings, strict=True)] == [True, True], warnings
 
 
 @pytest.mark.parametrize("max_retries", [0, 1])
@@ -195,7 +195,7 @@ def test_threads_and_connections_end_with_the_source(has_begun):
         assert gone.wait(_PATIENCE_S)  # the server sees that nobody listens
         _until(lambda: not [one for one in set(threading.enumerate()) - before if one.name == "stream"])
         source.close()
-    assert [frame for frame in source.images] == []
+    assert list(source.images) == []
 
 
 def _ts(tmp_path):
@@ -254,9 +254,7 @@ def test_tcp_and_udp(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "tcp"])
 def test_streams_that_were_never_there(scheme):
-    with pytest.raises(
-        tftrt_yolo.ImageError, match="cannot be opened: Connection refused. Expected a stream or a webcam"
-    ):
+    with pytest.raises(tftrt_yolo.ImageError, match=r"cannot be opened: Connection refused\. Expected a stream"):
         _source(f"{scheme}://127.0.0.1:1/camera")
 
 
@@ -265,13 +263,17 @@ def test_a_sender_does_not_send_us_elsewhere(tmp_path, text):
     asked = threading.Event()
     with servers.tcp(lambda _: asked.set()) as other:
         data = text.format(f"tcp://127.0.0.1:{other}").encode()
-        with servers.tcp(lambda connection: connection.sendall(data)) as port:
-            with pytest.raises(tftrt_yolo.ImageError, match="cannot be opened"):
-                _source(f"tcp://127.0.0.1:{port}")
+        with (
+            servers.tcp(lambda connection: connection.sendall(data)) as port,
+            pytest.raises(tftrt_yolo.ImageError, match="cannot be opened"),
+        ):
+            _source(f"tcp://127.0.0.1:{port}")
     assert not asked.is_set()
 
 
 def test_a_stream_that_is_silent_from_the_beginning():
-    with servers.tcp(lambda connection: connection.recv(1)) as port:
-        with pytest.raises(tftrt_yolo.ImageError, match="cannot be opened: nothing came within the time limit"):
-            _source(f"tcp://127.0.0.1:{port}", timeout_s=0.5)
+    with (
+        servers.tcp(lambda connection: connection.recv(1)) as port,
+        pytest.raises(tftrt_yolo.ImageError, match="cannot be opened: nothing came within the time limit"),
+    ):
+        _source(f"tcp://127.0.0.1:{port}", timeout_s=0.5)

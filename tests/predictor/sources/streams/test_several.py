@@ -69,6 +69,8 @@ def test_files_of_no_streams(tmp_path, text, message):
 
 
 def test_an_image_is_no_stream(tmp_path):
-    with servers.web({"/a.jpg": servers.file(media.jpeg(1))}) as url:
-        with pytest.raises(tftrt_yolo.ImageError, match="is one image and no stream"):
-            _open(tmp_path / "x.streams", f"{url}/a.jpg\n")
+    with (
+        servers.web({"/a.jpg": servers.file(media.jpeg(1))}) as url,
+        pytest.raises(tftrt_yolo.ImageError, match="is one image and no stream"),
+    ):
+        _open(tmp_path / "x.streams", f"{url}/a.jpg\n")

@@ -173,9 +173,11 @@ def test_hls_that_goes_on_is_live(tmp_path):
 @pytest.mark.parametrize("named", ["file:///etc/hosts.ts", "/etc/hosts.ts", "ftp://127.0.0.1/a.ts", "concat:a.ts|b.ts"])
 def test_hls_opens_nothing_but_http(tmp_path, named):
     text = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{named}\n#EXT-X-ENDLIST\n"
-    with servers.web({"/a.m3u8": servers.file(text.encode())}) as url:
-        with pytest.raises(tftrt_yolo.ImageError, match="cannot be read|no video|not there|holds no frame"):
-            _source(url + "/a.m3u8", timeout_s=1)
+    with (
+        servers.web({"/a.m3u8": servers.file(text.encode())}) as url,
+        pytest.raises(tftrt_yolo.ImageError, match=r"cannot be read|no video|not there|holds no frame"),
+    ):
+        _source(url + "/a.m3u8", timeout_s=1)
 
 
 def test_urls_in_a_list(tmp_path):
