@@ -44,6 +44,8 @@ _HOME_OF = {
     "SelectionOptions": "selection",
     "Tracking": "predictor.tracking.tracking",
     "SourceOptions": "predictor.sources.source_options",
+    "Frame": "predictor.sources.frame",
+    "VideoInfo": "predictor.sources.frame",
     "check": "ground.environment",
     "Environment": "ground.environment",
     "benchmark": "workflows.benchmark",

@@ -1,3 +1,4 @@
+import gc
 import logging
 import re
 import struct
@@ -270,3 +271,17 @@ def test_the_oracle_is_pyavs_own_reading(tmp_path):
     with av.open(str(path)) as container:
         for frame, expected in zip(frames, container.decode(video=0), strict=True):
             np.testing.assert_array_equal(frame.image, expected.to_ndarray(format="rgb24"))
+
+
+def test_frames_do_not_stay_in_memory(tmp_path):
+    """Not even until the next round of the garbage collector: of 1080p that would be gigabytes."""
+    path = media.video(tmp_path / "a.mkv", 100, codec="ffv1", pixels="bgr0")
+    gc.collect()
+    gc.disable()
+    try:
+        tally = Tally()
+        assert sum(1 for _ in videos.frames(videos.of_file(path, "a.mkv"), vid_stride=1, tally=tally)) == 100
+        alive = [one for one in gc.get_objects() if isinstance(one, (av.VideoFrame, tftrt_yolo.Frame))]
+    finally:
+        gc.enable()
+    assert len(alive) <= 10

@@ -159,6 +159,7 @@ class Converter:
     def __init__(self):
         """Nothing is known yet."""
         self._reformatter = library().video.reformatter.VideoReformatter()
+        self._rotation, self._matrix = None, None
 
     def __call__(self, frame) -> np.ndarray:
         """Converts.
@@ -170,7 +171,10 @@ class Converter:
           (height, width, 3) uint8, RGB, turned as the video asks for.
         """
         array = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return np.ascontiguousarray(turned(array, _matrix(frame)))
+        # A frame whose side data were looked at refers to itself, and stays in memory until the next round of gc.
+        if frame.rotation != self._rotation:
+            self._rotation, self._matrix = frame.rotation, _matrix(frame)
+        return np.ascontiguousarray(turned(array, self._matrix))
 
 
 def _matrix(frame) -> np.ndarray | None:

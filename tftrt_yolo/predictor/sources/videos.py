@@ -191,7 +191,7 @@ class _Decoding:
         elif self._container.format.name == "avi" and num_frames < self._stream.frames:
             missing = counted(self._stream.frames - num_frames, "frame")
             tally.note(
-                f"{name} is damaged or cut short: {missing} of {self._stream.frames:,} are missing; the others are used."
+                f"{name} is damaged or cut short: {missing} of {self._stream.frames:,} are missing; the others count."
             )
         if self._num_damaged:
             tally.note(f"{name} is damaged: {counted(self._num_damaged, 'frame')} could not be decoded whole.")
