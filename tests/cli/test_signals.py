@@ -1,6 +1,8 @@
 """INT, TERM and HUP at any moment: status 130, one line, and nothing left, neither files nor processes."""
 
 import contextlib
+import itertools
+import json
 import os
 import re
 import signal
@@ -9,9 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.conftest import IMAGES, TINY_WEIGHTS, heed_interrupts
+from tests.predictor.sources import servers
 
 _LINE = re.compile(r"tftrt-yolo \w+: interrupted; nothing half written is left\n")
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -166,3 +170,31 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
         time.sleep(0.01)
     command.process.communicate(timeout=60)
     assert left == []
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_end_of_a_run_on_a_stream(tiny_export, tmp_path, name):
+    """A stream has no end of its own: what was found is kept, and the status is that of success."""
+    with servers.web({"/camera": servers.mjpeg(itertools.count(), before=lambda _: time.sleep(0.02))}) as url:
+        out = tmp_path / "output" / "x"
+        flags = [f"--source={url}/camera", f"--output_dir={out}", "--save=txt,csv,coco"]
+        command = _Command(tmp_path, "predict", f"--saved_model_dir={tiny_export}", *flags)
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size for path in command.output.glob(".x.*/new/*.mp4")):
+            assert time.monotonic() < deadline
+            assert command.process.poll() is None, command.process.communicate()
+            time.sleep(0.05)
+        time.sleep(0.5)
+        command.process.send_signal(getattr(signal, name))
+        text, error = command.process.communicate(timeout=60)
+    assert command.process.returncode == 0, error
+    assert error == ""
+    assert "  ended        interrupted; what was found until then is kept" in text
+    lines = [json.loads(line) for line in (out / "detections.jsonl").read_text().splitlines()]
+    assert f"on {len(lines)} frames of 1 video" in text.replace(",", "")
+    with av.open(str(out / lines[0]["video"])) as video:
+        assert sum(1 for _ in video.decode(video=0)) == len(lines)
+    json.loads((out / "coco_results.json").read_text())
+    assert len(json.loads((out / "coco_images.json").read_text())["images"]) == len(lines)
+    assert [path.name for path in command.output.iterdir()] == ["x"]
+    assert command.processes() == []

@@ -115,6 +115,6 @@ def unwritable(path: Path, size_hw: tuple[int, int], error: Exception) -> OSErro
     reason = getattr(error, "strerror", None) or first_line(error)
     what = "video" if path.suffix == ".mp4" else "picture"
     return OSError(
-        f"The {what} {shown(path.name)} of {size_hw[1]:,} x {size_hw[0]:,} pixels cannot be written: {reason}. Expected "
-        "a folder with room for it; nothing of this run was kept."
+        f"The {what} {shown(path.name)} of {size_hw[1]:,} x {size_hw[0]:,} pixels cannot be written: {reason}. "
+        "Expected a folder with room for it; nothing of this run was kept."
     )

@@ -88,7 +88,7 @@ def _box(shot: Shot, index: int, sides: np.ndarray, scene: Scene) -> np.ndarray:
 
 def _pose(shot: Shot, index: int, sides: np.ndarray, scene: Scene) -> np.ndarray:
     """A box and its key points, with their confidence where the model has one."""
-    points = _inside(shot.result.xy[index] / sides)
+    points = inside(shot.result.xy[index] / sides)
     numbers = np.column_stack([points, shot.result.keypoint_confidence[index]])[:, : scene.keypoint_shape[1]]
     return np.concatenate([_box(shot, index, sides, scene), numbers.ravel()])
 
@@ -97,7 +97,7 @@ def _corners(shot: Shot, index: int, sides: np.ndarray, scene: Scene) -> np.ndar
     """(4, 2) of an oriented box."""
     from supervision.config import ORIENTED_BOX_COORDINATES
 
-    return _inside(shot.result.data[ORIENTED_BOX_COORDINATES][index].astype(np.float64) / sides)
+    return inside(shot.result.data[ORIENTED_BOX_COORDINATES][index].astype(np.float64) / sides)
 
 
 def _polygon(shot: Shot, index: int, sides: np.ndarray, scene: Scene) -> np.ndarray | None:
@@ -106,7 +106,7 @@ def _polygon(shot: Shot, index: int, sides: np.ndarray, scene: Scene) -> np.ndar
     return joined(parts) / sides if parts else None
 
 
-def _inside(values: np.ndarray) -> np.ndarray:
+def inside(values: np.ndarray) -> np.ndarray:
     """Fractions as far outside of the image as a reader takes them, and no farther."""
     return np.clip(values, _LEAST, _MOST)
 

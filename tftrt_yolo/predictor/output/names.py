@@ -38,12 +38,14 @@ class Stems:
           The end of the path without its ending; with a number where it was given before.
         """
         stem = cut(stem_of(source), _MOST_STEM_BYTES)
-        name, number = stem, self._given[stem] or 1
-        while name in self._given:
-            number += 1
+        name, number = stem, self._given[stem]
+        while number or name in self._given:
+            number = max(number, 1) + 1
             name = f"{stem}_{number}"
-        self._given[stem] = number
-        self._given[name] += 1
+            if name not in self._given:
+                break
+        self._given[name] = self._given[name] or 1
+        self._given[stem] = max(number, 1)
         return name
 
 

@@ -4,8 +4,8 @@
     sound.give(2.5)                     # what belongs to the first 2.5 seconds
     sound.give(None)                    # the rest
 
-It is copied where players take the codec in MP4, and encoded as AAC otherwise. Every packet is decoded to see whether it
-is whole: damaged ones are left out, and counted.
+It is copied where players take the codec in MP4, and encoded as AAC otherwise. Every packet is decoded to see whether
+it is whole: damaged ones are left out, and counted.
 """
 
 import contextlib
