@@ -33,7 +33,7 @@ def write(name: str) -> Path:
       The page.
     """
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=_TIMEOUT_S, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=_TIMEOUT_S, kernel_name="python3", coalesce_streams=True).execute()
     PAGES.mkdir(exist_ok=True)
     for old in PAGES.glob(f"{name}_*.jpg"):
         old.unlink()
