@@ -99,7 +99,11 @@ BAD = [
     ("predict", {"max_detections": 100_001}, "<max_detections> is 100,001; it must be at most"),
     ("predict", {"classes": ()}, "<classes> is empty; expected"),
     ("predict", {"save": ("foo",)}, "<save> has 'foo'; expected any of txt, csv, coco, crops, masks."),
-    ("predict", {"save_confidence": True}, "<save_confidence> is for the form txt, which is not written. Give <save='txt'>"),
+    (
+        "predict",
+        {"save_confidence": True},
+        "<save_confidence> is for the form txt, which is not written. Give <save='txt'>",
+    ),
     ("predict", {"coco_annotations": "a.json"}, "<coco_annotations> is for the form coco, which is not written"),
     ("predict", {"pictures": False, "line_width": 2}, "<line_width> is for pictures, and <pictures=False> writes none"),
     ("predict", {"output_dir": "taken"}, TAKEN),

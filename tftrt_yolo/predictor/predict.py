@@ -90,6 +90,7 @@ def predict(
     output.check_task(predictor.task.name, str(saved_model_dir))
     selection = _as_validators(selection, output)
     asked = selection.asked() if selection else {}
+    predictor.retina_masks = "coco" in output.save and bool(asked.get("multi_label"))
     indices = {"classes": selection.class_indices(predictor.metadata.names)} if "classes" in asked else {}
 
     start, unreadable = time.perf_counter(), []

@@ -53,7 +53,11 @@ class Predictor:
       task: What the task is made of.
       names: (C,) str, the classes.
       backend: What runs the network and why.
+      retina_masks: Whether masks are computed at the image's resolution, as with Ultralytics' option of this name, and
+        not at the frame's. It may be set between calls.
     """
+
+    retina_masks = False
 
     def __init__(self, saved_model_dir: str | Path, *, strict: bool = False, allow_side_effects: bool = False):
         """Loads a SavedModel; GPU memory grows on demand.
@@ -332,7 +336,7 @@ class Predictor:
         with contextlib.closing(source):
             for array, outputs in self._run(arrays(), source, batch_size, signatures):
                 self._check_classes(outputs)
-                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
+                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw, self.retina_masks)
                 yield given.popleft(), array, self.task.to_supervision(outputs, scene)
 
     def _run(
