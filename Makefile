@@ -3,6 +3,8 @@
 #                  more processes than two, each of which takes up to 3 GB
 # make test-all    the same with the slow tests
 # make test-lowest sets up .venv-lowest with the oldest versions that setup.cfg allows and runs tests on them
+# make test-ultralytics sets up .venv-ultralytics, in which torchvision works beside TensorFlow, and runs Ultralytics' own
+#                  predict and val on our directories; 8 GB on disk, as PyPI's torch is a build for GPUs, with their libraries
 # make fuzz        brings damaged checkpoints, SavedModels, images, labels, recipes and workers' results to the package, an
 #                  hour or two long; FUZZ="--images=100 --seed=2" for others; the log goes to build/fuzz.json
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
@@ -18,7 +20,7 @@ FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels
 # A file's tests stay together, for they share models, and files go in the order of conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo test test-all test-lowest fuzz check benchmarks docs dist lint shape clean
+.PHONY: demo test test-all test-lowest test-ultralytics fuzz check benchmarks docs dist lint shape clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -41,6 +43,11 @@ test-lowest: .venv-lowest/installed
 	  tests/predictor/test_predictor.py tests/converter/test_convert.py tests/evaluation/test_evaluate.py \
 	  -k 'not depth and not bomb'
 
+# The import is for the skips: without a torchvision that works all of it would be left out.
+test-ultralytics: .venv-ultralytics/installed
+	.venv-ultralytics/bin/python -c 'import tensorflow, torchvision'
+	.venv-ultralytics/bin/python -m pytest -m torchvision tests/ultralytics tests/exporter tests/graph/test_crop.py
+
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz --workers=$(WORKERS) --log=build/fuzz.json $(FUZZ)
 
@@ -50,6 +57,9 @@ benchmarks: .venv/installed
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
 	.venv-docs/bin/python docs/check_links.py build/site
+
+notebooks: .venv/installed
+	$(BIN)/python docs/notebook_pages.py
 
 dist: .venv-dist/installed
 	.venv-dist/bin/python .ci/dist.py
@@ -63,7 +73,7 @@ shape: .venv/installed
 
 .venv/installed: setup.cfg setup.py constraints.txt docs/requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,preflight,video,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,dataframe,track,preflight,video,notebooks,dev]'
 	touch $@
 
 .venv-docs/installed: docs/requirements.txt docs/constraints.txt constraints.txt
@@ -82,5 +92,11 @@ shape: .venv/installed
 	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable '.[benchmark,evaluate,export]' pytest
 	touch $@
 
+.venv-ultralytics/installed: setup.cfg setup.py .ci/ultralytics.txt
+	$(PYTHON) -m venv .venv-ultralytics
+	.venv-ultralytics/bin/python -m pip install --quiet --constraint .ci/ultralytics.txt --editable '.[export]' \
+	  pytest torchvision
+	touch $@
+
 clean:
-	rm -rf .venv .venv-docs .venv-dist .venv-lowest runs build dist *.egg-info
+	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics runs build dist *.egg-info

@@ -23,9 +23,11 @@ from packaging.utils import canonicalize_name
 
 EXTRAS = (
     "benchmark",
+    "dataframe",
     "evaluate",
     "export",
     "preflight",
+    "track",
     "video",
 )  # what a user runs; of gpu's libraries none is pinned
 _MODELS = (".pt",)

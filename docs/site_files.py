@@ -21,6 +21,8 @@ _COPIED = (
     "benchmarks/*/benchmark.png",
     "configs/*.py",
     "notebooks/*.ipynb",
+    "notebooks/executed/*.md",
+    "notebooks/executed/*.jpg",
 )
 _NOT_ON_THE_SITE = ("benchmarks/findings.md",)  # benchmarks/README.md begins with it
 _TABLE = re.compile(r"<!-- benchmark table: begin -->\n(.*?)<!-- benchmark table: end -->", re.DOTALL)

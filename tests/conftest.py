@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pickle
@@ -62,6 +63,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="torchvision cannot be imported beside this build of torch"))
 
 
+@functools.cache
 def _torchvision_works() -> bool:
     """Looks in a process of its own: a torchvision that fails to load leaves torch half registered."""
     import subprocess

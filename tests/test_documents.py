@@ -41,19 +41,52 @@ EXPECTED = {
 }
 
 
-@pytest.mark.slow  # the commands and the Python of README are the same walk
-def test_the_notebook_runs_and_ends_with_its_result():
+def _last_output(name):
+    """Runs a notebook, and gives what its last cell shows."""
     pytest.importorskip("torch")
     nbclient = pytest.importorskip("nbclient")
     import nbformat
 
-    notebook = nbformat.read(ROOT / "notebooks" / "1_export_convert_predict.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    result = ast.literal_eval(notebook.cells[-1].outputs[-1]["data"]["text/plain"])
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+    return ast.literal_eval(notebook.cells[-1].outputs[-1]["data"]["text/plain"])
+
+
+@pytest.mark.slow  # the commands and the Python of README are the same walk
+def test_the_notebook_runs_and_ends_with_its_result():
+    result = _last_output("1_export_convert_predict")
     assert result["engines"] == 1
     assert result["coverage"] == 1.0
     assert result["largest_box_difference_px"] < 0.1
     assert result["digits"] == "1223555679"
+
+
+@pytest.mark.slow
+def test_the_notebook_of_all_tasks_runs_and_ends_with_its_result():
+    pytest.importorskip("pandas")
+    result = _last_output("2_all_tasks")
+    assert all(result[task] == ["4", "7", "8"] for task in ("detect", "segment", "pose", "obb"))
+    assert result["classify"] == "0"
+    assert result["rows"] > 190
+
+
+def test_executed_notebooks_are_those_that_are_there():
+    """Their pages on the site have the very cells, and what they show is small."""
+    import nbformat
+
+    folder = ROOT / "notebooks" / "executed"
+    pages = sorted(folder.glob("*.md"))
+    assert pages
+    for page in pages:
+        text = page.read_text()
+        cells = nbformat.read(ROOT / "notebooks" / f"{page.stem}.ipynb", as_version=4).cells
+        assert re.findall(r"^```python\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL) == [
+            cell.source for cell in cells if cell.cell_type == "code"
+        ], f"make notebooks writes {page.name} anew"
+        assert all(cell.source in text for cell in cells if cell.cell_type == "markdown")
+        shown = re.findall(r"^!\[[^]]*\]\((.+)\)$", text, re.MULTILINE)
+        assert set(shown) == {path.name for path in folder.glob(f"{page.stem}_*.jpg")}
+        assert sum(path.stat().st_size for path in [page, *folder.glob(f"{page.stem}_*.jpg")]) < 400_000
 
 
 def test_notebooks_are_stripped_and_define_nothing():

@@ -60,6 +60,7 @@ def test_rooms_keep_their_secrets():
             *(f"exporter/{name}.py" for name in ("onnx_trunk", "pytorch_half", "reference", "surgery")),
             *(f"exporter/checkpoint/{name}.py" for name in ("contents", "load", "model_yaml", "rebuild", "rewrite")),
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics")),
+            "predictor/tracking/undisturbed.py",
         },
         "ultralytics": {
             "exporter/checkpoint/load.py",
@@ -67,6 +68,7 @@ def test_rooms_keep_their_secrets():
             "exporter/official.py",
             "exporter/surgery.py",
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
+            "predictor/tracking/library.py",
         },
         "onnx2tf": {"exporter/trunk.py"},
         "torchvision": {"benchmarking/runners/ultralytics.py"},

@@ -46,7 +46,7 @@ def test_a_lower_bound_is_the_version_that_was_run(requirement):
     assert Version(_pins(".ci/lowest.txt")[canonicalize_name(requirement.name)]) == Version(lower)
 
 
-@pytest.mark.parametrize("requirement", _requirements("benchmark", "evaluate", "export", "preflight"), ids=str)
+@pytest.mark.parametrize("requirement", _requirements("benchmark", "evaluate", "export", "preflight", "track"), ids=str)
 def test_the_tested_versions_are_allowed(requirement):
     assert _pins("constraints.txt")[canonicalize_name(requirement.name)] in requirement.specifier
 

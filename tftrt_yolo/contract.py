@@ -9,8 +9,9 @@ Signatures, all with a dynamic batch:
     network          frames float32 (batch, S, S, 3) RGB in [0, 1]         -> boxes, scores of every anchor
 
 The first three give `num_detections`, `boxes`, `scores` and `classes`, zero-padded to `max_detections`, and what the
-task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`, `boxes_xywhr`. A classifier gives
-`probabilities` instead, in all four. `status` string (batch,) is empty for a file that was read, and otherwise says why
+task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`, `boxes_xywhr`. In place of the first two
+`encoded` gives `masks`, PNG files, and `mask_corners`, where they lie in the image. A classifier gives `probabilities`
+instead, in all four. `status` string (batch,) is empty for a file that was read, and otherwise says why
 it was not; all else of that image is zero. `tftrt_yolo.tasks` has the outputs of every task. `network` is the part that
 TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and, under `tftrt_yolo`, ours; this
 module writes and reads it:
@@ -173,7 +174,7 @@ def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, s
         "description": f"{Path(metadata.weights).stem} as a TensorFlow SavedModel",
         **common_document(metadata),
         "batch": 1,
-        "args": {"batch": 1, "half": False, "nms": False},
+        "args": {"batch": 1, "half": False, "nms": False, "dynamic": None},  # with False it runs batches one by one
         OUR_SECTION: {"weights": metadata.weights, "selection": dataclasses.asdict(metadata.selection)}
         | ({"weights_sha256": metadata.weights_sha256} if metadata.weights_sha256 else {})
         | ({"trained_size_hw": list(metadata.trained_size_hw)} if metadata.trained_size_hw else {})

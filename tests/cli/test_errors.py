@@ -161,6 +161,8 @@ BAD_WITH_A_MODEL = [
     ("predict", {"save": ("coco",), "coco_annotations": "nowhere.json"}, "nowhere.json cannot be read: No such file"),
     ("predict", {"classes": ("cat",)}, "<classes> has 'cat'; expected indices or names of 0 (0), 1 (1)"),
     ("predict", {"classes": (0, 10)}, "<classes> has 10; expected indices or names of 0 (0), 1 (1)"),
+    ("predict", {"tracker": "sort"}, "<tracker> is 'sort'; expected one of bytetrack, botsort, or a YAML"),
+    ("predict", {"tracker": "gone.yaml"}, "<tracker> gone.yaml cannot be read: No such file or directory; expected"),
     ("benchmark", {"weights": "nowhere.pt"}, "<weights> is nowhere.pt, which is no file"),
     ("benchmark", {"weights": str(WEIGHTS)}, "but <saved_model_dir> was exported from"),
     ("evaluate", {"compare_to": "nowhere.pt"}, "<compare_to> is nowhere.pt, which is no file"),

@@ -6,11 +6,11 @@ import absl.flags
 import pytest
 
 import tftrt_yolo
-from tftrt_yolo.cli import help as cli_help
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.cli.flags import parse
 from tftrt_yolo.cli.signatures import REQUIRED, arguments_of, as_keywords
 from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.predictor import spelling
 
 DIRS = ["--saved_model_dir=a", "--output_saved_model_dir=b"]
 
@@ -105,6 +105,18 @@ def test_no_options_where_none_are_given():
             "output_dir",
             tftrt_yolo.OutputOptions(output_dir="c", save=("coco",), pictures=False, coco_annotations="d"),
         ),
+        (
+            "predict",
+            ["a", "--source=0", "--output_dir=c", "--vid_stride=2", "--stream_buffer", "--max_retries=3"],
+            "source",
+            tftrt_yolo.SourceOptions(source="0", vid_stride=2, stream_buffer=True, max_retries=3),
+        ),
+        (
+            "predict",
+            ["a", "--source", "-", "--output_dir=c", "--recursive", "--timeout_s=2.5"],
+            "source",
+            tftrt_yolo.SourceOptions(source="-", recursive=True, timeout_s=2.5),
+        ),
     ],
 )
 def test_options_of_other_commands(command, flags, name, options):
@@ -180,6 +192,12 @@ def test_the_directory_given_twice(command, others, command_line):
             r"flag 'batch_size'\. Did you mean --batch_sizes\? `tftrt-yolo convert --help`",
         ),
         (["predict", "--sorce=a"], "Did you mean --source"),
+        (["predict", "a", "--source=b", "--source=c"], r"--source is given 2 times, the last time as 'c'; expected it"),
+        (["predict", "--source", "b", "--source", "b"], "--source is given 2 times"),
+        (["predict", "--overwrite", "--nooverwrite"], "--overwrite is given 2 times, the last time as False"),
+        (["convert", "--batch_sizes=1", "--batch_sizes=8"], r"--batch_sizes is given 2 times, the last time as \[8\]"),
+        (["inspect", "a", "--json", "--json", "--json"], "--json is given 3 times"),
+        (["export", "--config=a.py", "--config=b.py"], "--config is given 2 times"),
         (["predict", "--conf=0.5"], r"flag 'conf'\. Ultralytics' conf is --score_threshold here\. `tftrt-yolo predict"),
         (["predict", "--conf-thres=0.5"], "Ultralytics' conf-thres is --score_threshold here"),
         (["predict", "--iou=0.5"], "Ultralytics' iou is --iou_threshold here"),
@@ -238,9 +256,9 @@ def test_a_config_with_ultralytics_words(tmp_path):
 def test_every_flag_that_is_named_for_ultralytics_word_exists():
     flags_of = {command: [row.name for row in arguments_of(getattr(tftrt_yolo, command))] for command in COMMANDS}
     known = {name for names in flags_of.values() for name in names}
-    for word, ours in cli_help._OF_ULTRALYTICS.items():
+    for word, ours in spelling._OF_ULTRALYTICS.items():
         assert set(ours) <= known, word
-    assert set(cli_help.OTHER_VALUES) <= set(cli_help._OF_ULTRALYTICS)
+    assert set(spelling.OTHER_VALUES) <= set(spelling._OF_ULTRALYTICS)
 
 
 def test_an_unknown_key_of_a_config_is_named_with_one_that_is_alike(tmp_path):

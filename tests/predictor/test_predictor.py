@@ -156,7 +156,7 @@ def _bad_image(folder, kind):
         ("empty", "is empty. Expected an image file"),
         ("truncated", "cannot be decoded"),
         ("header", "cannot be decoded"),
-        ("folder", "cannot be read: it is a folder"),
+        ("folder", "holds no image and no video"),
         ("bomb", "too large to be safe"),
     ],
 )

@@ -20,12 +20,13 @@ import tftrt_yolo
 from tftrt_yolo.cli import interrupts
 from tftrt_yolo.cli.commands import ALIASES, COMMANDS
 from tftrt_yolo.cli.flags import parse
-from tftrt_yolo.cli.help import USAGE, did_you_mean, help_of, version
+from tftrt_yolo.cli.help import USAGE, help_of, version
 from tftrt_yolo.cli.signatures import arguments_of, as_keywords
 from tftrt_yolo.cli.terminal import fail, free_standard_output, progress_of, quiet, show, warnings_of_ours
 from tftrt_yolo.ground.arguments import named_as_flags
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.files import documents
+from tftrt_yolo.predictor.spelling import did_you_mean
 
 
 def main(arguments: list[str]) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from absl import flags
 
 from tftrt_yolo.cli.configs import load_config
-from tftrt_yolo.cli.help import OTHER_VALUES, flag_meant, of_ultralytics
 from tftrt_yolo.cli.signatures import REQUIRED, Argument
+from tftrt_yolo.predictor.spelling import OTHER_VALUES, meant, of_ultralytics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def parse(command: str, arguments: tuple[Argument, ...], command_line: list[str]
         rest = values([command, *command_line], known_only=False)[1:]
     except flags.UnrecognizedFlagError as error:
         raise flags.Error(
-            f"Unknown command line flag '{error.flagname}'.{flag_meant(error.flagname, values)} "
+            f"Unknown command line flag '{error.flagname}'.{meant(error.flagname, values, prefix='--')} "
             f"`tftrt-yolo {command} --help` lists the known."
         ) from error
     if values.help:
@@ -97,7 +97,7 @@ def _refuse_assignment(word: str, known: Iterable[str]) -> None:
         raise flags.Error(f"'{word}' is no flag; write --{word}.")
     ours = of_ultralytics(name, known)
     if ours is None:
-        raise flags.Error(f"'{word}' is no flag; write --name=value.{flag_meant(name, known)}")
+        raise flags.Error(f"'{word}' is no flag; write --name=value.{meant(name, known, prefix='--')}")
     shown = "..." if name in OTHER_VALUES else value
     raise flags.Error(f"'{word}' is no flag. Ultralytics' {name} is --{ours} here; write --{ours}={shown}.")
 
@@ -117,7 +117,7 @@ def _section(path: str, command: str, arguments: tuple[Argument, ...]) -> dict:
     if unknown:
         raise flags.Error(
             f"the config's section '{command}' has {unknown[0]!r}, which is no argument of {command}."
-            f"{flag_meant(unknown[0], known, prefix='')}"
+            f"{meant(unknown[0], known)}"
         )
     return section
 

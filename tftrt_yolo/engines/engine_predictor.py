@@ -16,7 +16,9 @@ import numpy as np
 from tftrt_yolo.engines import engine_file, tensors
 from tftrt_yolo.engines.running.runtime import EngineRuntime, open_runtime, out_of_range
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
+from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.predictor.predictor import Predictor
+from tftrt_yolo.predictor.reopening import Opening
 
 
 class EnginePredictor(Predictor):
@@ -30,6 +32,8 @@ class EnginePredictor(Predictor):
       batch_ranges: The least and the largest batch of each of its profiles; larger ones are refused, and a batch that
         is smaller than all is filled up with black frames.
     """
+
+    _unusable = EngineError
 
     def __init__(self, engine_path: str | Path, *, runtime: EngineRuntime | None = None):
         """Opens an engine; TensorFlow's share of the GPU's memory grows on demand.
@@ -49,10 +53,12 @@ class EnginePredictor(Predictor):
         file = engine_file.read(engine_path)
         if file.facts:
             tensors.check(file.facts.tensors, file.metadata, file.given)
+        self._has_own_runtime = runtime is None
         if runtime is None:
             runtime = open_runtime(file)
         tensors.check(runtime.tensors, file.metadata, file.given)
         self._open(file, runtime)
+        self._opening = Opening(file.path, {}, (file.metadata, file.facts, file.header_bytes))
 
     def _open(self, file: engine_file.EngineFile, runtime: EngineRuntime) -> None:
         """Puts letterboxing and selection around what runs the plan."""
@@ -67,6 +73,19 @@ class EnginePredictor(Predictor):
         precision = f", {file.facts.precision_mode}" if file.facts else ""
         backend = Backend(runtime.name, runtime.device, f"the engine {file.path.name}{precision}")
         self._begin(file.given, file.metadata, self._run_time_signatures.by_key(), backend)
+
+    def __reduce__(self) -> tuple:
+        """As of Predictor: what a pickle holds.
+
+        Raises:
+          TypeError: If a runtime was given, which no other process has.
+        """
+        if not self._has_own_runtime:
+            raise TypeError(
+                f"The EnginePredictor of {self._given} cannot be pickled: it was given a runtime. Expected one that "
+                "runs in the TensorRT that is installed; make the EnginePredictor where it is used."
+            )
+        return super().__reduce__()
 
     @property
     def largest_batch(self) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tftrt_yolo.ground.files.image_files import MOST_SIDE
+from tftrt_yolo.ground.files.image_arrays import MOST_SIDE
 from tftrt_yolo.ground.placement import PADDING_VALUE
 
 _HOST = "/CPU:0"
@@ -142,6 +142,23 @@ def letterbox_padded_images(
     return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox
 
 
+def scaled_and_padding(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """How large images become in their frames, and how far from the upper left corner they lie.
+
+    The arithmetic is float64, as Python's, so that halves round the same way.
+
+    Args:
+      sizes_hw: (batch, 2) int32, height and width of the images in pixels.
+      size_hw: Frame height and width in pixels.
+
+    Returns:
+      Height and width, and padding at the top and at the left: (batch, 2) float64 each, whole pixels of the frame.
+    """
+    image_hw, frame_hw = tf.cast(sizes_hw, tf.float64), tf.constant(size_hw, tf.float64)
+    scaled_hw = tf.maximum(tf.round(image_hw * tf.reduce_min(frame_hw / image_hw, axis=1, keepdims=True)), 1.0)
+    return scaled_hw, tf.round((frame_hw - scaled_hw) / 2.0 - 0.1)
+
+
 def to_unit_range(frames: tf.Tensor) -> tf.Tensor:
     """Takes uint8 frames in [0, 255] to what the network takes: float32 in [0, 1]."""
     return tf.cast(frames, tf.float32) / 255.0
@@ -168,8 +185,6 @@ class _Neighbours(NamedTuple):
 def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[Letterbox, _Neighbours, _Neighbours]:
     """Where images go, and from where each row and column of the frame comes.
 
-    The arithmetic is float64, as Python's, so that halves round the same way.
-
     Args:
       sizes_hw: (batch, 2) int32.
       size_hw: Frame height and width in pixels.
@@ -178,9 +193,7 @@ def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[Letterbox
       The transform back, and the source pixels of the rows and of the columns.
     """
     image_hw = tf.cast(sizes_hw, tf.float64)
-    frame_hw = tf.constant(size_hw, tf.float64)
-    scaled_hw = tf.maximum(tf.round(image_hw * tf.reduce_min(frame_hw / image_hw, axis=1, keepdims=True)), 1.0)
-    padding_hw = tf.round((frame_hw - scaled_hw) / 2.0 - 0.1)
+    scaled_hw, padding_hw = scaled_and_padding(sizes_hw, size_hw)
     letterbox = Letterbox(
         gain_xy=tf.cast(scaled_hw / image_hw, tf.float32)[:, ::-1],
         padding_xy=tf.cast(padding_hw, tf.float32)[:, ::-1],

@@ -1,29 +1,44 @@
 """What a call of a Predictor can be told beside its images, by name.
 
-call = parse({"score_threshold": 0.5, "vid_stride": 2}, "Predictor.stream")
-call.selection, call.source             # SelectionOptions(score_threshold=0.5), {"vid_stride": 2}
+call = parse({"score_threshold": 0.5, "vid_stride": 2}, "Predictor")
+call.selection, call.source, call.arrays    # SelectionOptions(score_threshold=0.5), {"vid_stride": 2}, None
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, get_type_hints
 
+from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.spelling import meant
 from tftrt_yolo.predictor.tracking.tracking import SCORE_THRESHOLD, Tracking
 from tftrt_yolo.selection import SelectionOptions
 
 
 class CallOptions(TypedDict, total=False):
-    """Keywords of `Predictor.__call__`, `stream` and `with_images`.
+    """Keywords of a Predictor's calls, of `stream` and of `with_images`, each for that call alone.
+
+    None is as good as not given.
 
     Attributes:
-      score_threshold: As in `SelectionOptions`, as the next five.
-      iou_threshold: Of boxes of one class.
-      max_detections: Of an image.
-      classes: Those that count.
+      score_threshold: Detections score above this, in [0, 1]. This and the next five are of `SelectionOptions`: not
+        given, they are what the model was exported with, and a classifier refuses them.
+      iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
+      max_detections: At most this many detections an image, 100,000 or fewer.
+      classes: The classes that count: indices as numbers, names, or a single one.
       class_agnostic: Whether boxes suppress each other whatever their classes.
-      multi_label: Whether a box counts with each of its classes.
+      multi_label: Whether a box counts with each of its classes, not with its best alone.
+      recursive: Whether a folder's subfolders count, too. This and the next four are of `SourceOptions`.
+      vid_stride: Of videos and streams, every n-th frame is taken.
+      stream_buffer: Whether every frame of a live stream is dealt with, in order.
+      max_retries: How often a live stream that ends, stalls or breaks is opened anew.
+      timeout_s: Seconds without anything from a stream or a URL after which it counts as broken.
+      channel_order: Of images that are arrays or tensors: "rgb", or "bgr" as OpenCV has it.
+      scale: What the values of arrays and tensors that are not uint8 are multiplied with to be 0 to 255: 255 of floats
+        from 0 to 1.
       tracker: As in `SourceOptions`; or a Tracking, which goes on with the objects that it knows.
     """
 
@@ -33,6 +48,13 @@ class CallOptions(TypedDict, total=False):
     classes: Iterable[int | str] | int | str | None
     class_agnostic: bool | None
     multi_label: bool | None
+    recursive: bool | None
+    vid_stride: int | None
+    stream_buffer: bool | None
+    max_retries: int | None
+    timeout_s: float | None
+    channel_order: str | None
+    scale: float | None
     tracker: str | Path | Tracking | None
 
 
@@ -43,11 +65,13 @@ class Call:
     Attributes:
       selection: What is selected in place of the model's own; None for the model's own.
       source: Fields of `SourceOptions` by name.
+      arrays: How arrays are read, where it was told.
       tracker: Who tells which objects are those of the image before; None for nobody.
     """
 
     selection: SelectionOptions | None
     source: dict[str, object]
+    arrays: ArrayOptions | None = None
     tracker: str | Path | Tracking | None = None
 
     def with_tracker_of(self, images: object) -> "Call":
@@ -70,10 +94,15 @@ class Call:
         )
 
 
-_SELECTION = tuple(field.name for field in dataclasses.fields(SelectionOptions))
-_SOURCE = tuple(
-    field.name for field in dataclasses.fields(SourceOptions) if field.name not in ("source", "skip_unreadable")
-)
+def _names(options: type) -> tuple[str, ...]:
+    """The fields of a dataclass of options that a call can be told."""
+    own = ("source", "skip_unreadable")  # the images themselves, and on_unreadable
+    return tuple(field.name for field in dataclasses.fields(options) if field.name not in own)
+
+
+_SELECTION, _SOURCE, _ARRAYS = _names(SelectionOptions), _names(SourceOptions), _names(ArrayOptions)
+_KINDS = (_SELECTION, _SOURCE, _ARRAYS)
+NAMES = (*_SELECTION, *_SOURCE, *_ARRAYS)
 _TRACKER = "tracker"
 
 
@@ -82,21 +111,49 @@ def parse(options: Mapping[str, object], function: str) -> Call:
 
     Args:
       options: Name to value; None is as good as not given.
-      function: The call's name, for messages.
+      function: What was called, for messages.
 
     Returns:
       What was given.
 
     Raises:
-      TypeError: If there is no such keyword.
+      TypeError: If there is no such keyword; the message has the one that was perhaps meant.
       ValueError: If a value is out of its range.
     """
-    unknown = [name for name in options if name not in (*_SELECTION, *_SOURCE)]
+    unknown = [name for name in options if name not in NAMES]
     if unknown:
-        known = ", ".join((*_SELECTION, *_SOURCE))
-        raise TypeError(f"{function}() got an unexpected keyword argument '{unknown[0]}'; expected one of {known}.")
+        raise TypeError(
+            f"{function} got an unexpected keyword argument '{unknown[0]}'.{meant(unknown[0], NAMES)} Expected one of "
+            f"{', '.join(NAMES)}."
+        )
     given = {name: value for name, value in options.items() if value is not None}
-    selection = {name: value for name, value in given.items() if name in _SELECTION}
-    source = {name: value for name, value in given.items() if name in _SOURCE}
-    tracker = source.pop(_TRACKER, None)
-    return Call(SelectionOptions(**selection) if selection else None, source, tracker)
+    selection, source, arrays = ({name: given[name] for name in names if name in given} for names in _KINDS)
+    return Call(
+        SelectionOptions(**selection) if selection else None,
+        source,
+        ArrayOptions(**arrays) if arrays else None,
+        source.pop(_TRACKER, None),
+    )
+
+
+def spelt_out(function: Callable) -> Callable:
+    """Shows each keyword of `CallOptions` in a function's signature and help, in place of `**options`.
+
+    Args:
+      function: It ends with `**options: Unpack[CallOptions]`.
+
+    Returns:
+      The function itself.
+    """
+    signature = inspect.signature(function)
+    plain = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    kinds = get_type_hints(CallOptions)
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kinds[name]) for name in kinds
+    ]
+    function.__signature__ = signature.replace(parameters=[*plain, *keywords])
+    described = (CallOptions.__doc__ or "").partition("Attributes:\n")[2].rstrip()
+    if function.__doc__ and described:
+        listed = textwrap.indent(textwrap.dedent(described), " " * 10)
+        function.__doc__ = f"{function.__doc__.rstrip()}\n\n        Options:\n{listed}"
+    return function

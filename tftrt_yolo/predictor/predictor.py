@@ -24,10 +24,12 @@ from typing_extensions import Unpack
 from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
-from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.ground.files import image_arrays, image_files
+from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.ground.text import counted, quoted, shown
-from tftrt_yolo.predictor import call_options
+from tftrt_yolo.predictor import call_options, reopening
 from tftrt_yolo.predictor.call_options import CallOptions
+from tftrt_yolo.predictor.reopening import Opening
 from tftrt_yolo.predictor.sources.opening import is_live_by_name, open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
@@ -48,6 +50,9 @@ OnUnreadable = Literal["raise", "skip"] | Callable[[object, ImageError], object]
 class Predictor:
     """A loaded SavedModel that takes images of any kind and size.
 
+    A pickle of it holds the directory and what it was opened with, and opens it again where it is loaded, so that
+    processes that were not forked can be given one. Copies are the predictor itself.
+
     Attributes:
       metadata: What the SavedModel knows about itself: names, sizes, thresholds.
       task: What the task is made of.
@@ -58,6 +63,7 @@ class Predictor:
     """
 
     retina_masks = False
+    _unusable = SavedModelError  # what a model that cannot be opened raises
 
     def __init__(self, saved_model_dir: str | Path, *, strict: bool = False, allow_side_effects: bool = False):
         """Loads a SavedModel; GPU memory grows on demand.
@@ -83,12 +89,17 @@ class Predictor:
         signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
         self._network = signatures[contract.NETWORK]
         self._begin(handle.given, handle.metadata, signatures, backend)
+        self._opening = Opening(
+            handle.directory,
+            {"strict": strict, "allow_side_effects": allow_side_effects},
+            (handle.metadata, handle.conversion, handle.files),
+        )
 
     def _begin(self, given: str, metadata, signatures: dict, backend) -> None:
         """Takes signatures that were loaded, whatever runs them."""
         from tftrt_yolo.predictor import pipeline
 
-        self._given, self._no_classes = given, np.zeros(0, np.int32)
+        self._given, self._no_classes, self._warm_batch_sizes = given, np.zeros(0, np.int32), ()
         self.metadata, self.backend = metadata, backend
         self.task = TASKS[self.metadata.task]
         self._pipeline = pipeline.Pipeline(
@@ -111,6 +122,18 @@ class Predictor:
             f"{self.backend.name} on {self.backend.device}>"
         )
 
+    def __reduce__(self) -> tuple:
+        """What a pickle holds: where the model is, and no more of it."""
+        return reopening.reopen, (type(self), self._opening, self._warm_batch_sizes)
+
+    def __copy__(self) -> "Predictor":
+        """Itself: the model is in memory once."""
+        return self
+
+    def __deepcopy__(self, memo: dict) -> "Predictor":
+        """Itself, as `__copy__`."""
+        return self
+
     @property
     def compiled_batch_sizes(self) -> tuple[int, ...]:
         """The batch sizes that XLA compiled so far; empty for a model that was not converted for XLA."""
@@ -129,8 +152,11 @@ class Predictor:
         Raises:
           ValueError: If one is less than 1.
         """
-        self._pipeline.warm_up(tuple(check_at_least_one("batch_sizes", batch_size) for batch_size in batch_sizes))
+        batch_sizes = tuple(check_at_least_one("batch_sizes", batch_size) for batch_size in batch_sizes)
+        self._pipeline.warm_up(batch_sizes)
+        self._warm_batch_sizes = tuple(sorted({*self._warm_batch_sizes, *batch_sizes}))
 
+    @call_options.spelt_out
     def __call__(
         self,
         images,
@@ -143,38 +169,38 @@ class Predictor:
 
         Args:
           images: One image or several. One: a path, bytes of an image file, a Pillow image, or an RGB uint8 array
-            (height, width, 3). Several: a list of these, of mixed sizes, or an array or tf.Tensor
-            (batch, height, width, 3) uint8. Or a source by its name, as `SourceOptions` has it: a folder, a glob, a
-            list, a video, a URL; for what has no end, such as a camera, there is `stream`.
+            (height, width, 3) or (3, height, width), of NumPy, PyTorch, TensorFlow or JAX; other values with `scale`.
+            Several: a list of these, of mixed sizes; an array or a tensor of four axes; or any iterable, such as a
+            tf.data.Dataset or a DataLoader of PyTorch, with batches and with labels, of which the images are taken.
+            Or a source: what `SourceOptions` takes as `source`, such as a folder or a video; for what has no
+            end, such as a camera, there is `stream`.
           batch_size: At most this many images a call of the network; None for 8, and for the largest that an engine's
             profiles cover.
           on_unreadable: As `stream`.
-          **options: For this call alone, by name. The fields of `SelectionOptions`: `score_threshold`, `iou_threshold`,
-            `max_detections`, `classes` and `class_agnostic`; None is what the model was exported with, and a classifier
-            refuses them. The fields of `SourceOptions`, how a source is read. `tracker` may be a Tracking too, which
-            goes on with the objects that it knows.
+          **options: For this call alone, by name: the fields of `SelectionOptions`, for which None is what the model
+            was exported with, and which a classifier refuses; those of `SourceOptions`, how a source is read; and
+            `channel_order` and `scale`, how arrays and tensors are. `CallOptions` has them all.
+            `tracker` may be a Tracking too, which goes on with the objects that it knows.
 
         Returns:
           One object of supervision's for each image that could be read, in order, all in that image's pixels and best
-          first:
+          first; it prints itself, in a notebook as a table, and has `to_dataframe()`:
           detect: `Detections` with `xyxy`, `confidence`, `class_id`, and the class names in `data["class_name"]`;
           segment: the same with `mask` at the image's resolution;
           obb: the same with the corners in `data["xyxyxyxy"]` and centre, size and angle in `data["xywhr"]`;
           pose: `KeyPoints`, with the boxes in `data["xyxy"]`;
-          classify: `Classifications` of all classes in their order.
+          classify: `Classifications` of all classes in their order, with their names in `class_name`.
 
         Raises:
           ImageError: If an image cannot be read or is none, and on_unreadable is "raise".
+          TypeError: If there is no such option.
           ValueError: If batch_size is less than 1, on_unreadable is something else, or a threshold is out of its range,
-            a class none of the model's, or the model a classifier.
+            a class none of the model's, or the model a classifier; or an option for arrays comes with a source.
         """
-        if getattr(images, "ndim", None) == 4:
-            images = list(np.asarray(images))
-        elif not isinstance(images, (list, tuple, Source)) and not _is_name(images):
-            images = [images]
         found = self._found(images, batch_size, on_unreadable, options, must_end=True)
         return [result for _, _, result in found]
 
+    @call_options.spelt_out
     def stream(
         self,
         images: Iterable,
@@ -189,9 +215,9 @@ class Predictor:
         results come up to three batches after their images; where each must come at once, call the predictor.
 
         Args:
-          images: Any iterable of what `__call__` takes as one image: a list of paths, a generator over a video. It must
-            give arrays that it does not change afterwards. Or a source by its name, as `SourceOptions` has it: also the
-            number of a webcam, and the URL of a stream. Of these each frame is dealt with as it comes.
+          images: As `__call__`: a list of paths, a generator, a source such as a video. An iterable must give arrays
+            that it does not change afterwards. Also the number of a webcam, and the URL of a stream; of these each
+            frame is dealt with as it comes.
           batch_size: As `__call__`.
           on_unreadable: What to do about an image that cannot be read: "raise"; "skip", with a warning in the log, and
             then there are fewer results than images; or a function that takes the image as it was given and the
@@ -214,6 +240,7 @@ class Predictor:
         )
         return (result for _, _, result in found)
 
+    @call_options.spelt_out
     def with_images(
         self,
         images: Iterable,
@@ -249,7 +276,7 @@ class Predictor:
         must_end: bool = False,
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `with_images`; `must_end` says whether an endless source is refused."""
-        call = call_options.parse(options, f"{type(self).__name__}.with_images").with_tracker_of(images)
+        call = call_options.parse(options, type(self).__name__).with_tracker_of(images)
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
         if not is_word and not callable(on_unreadable):
@@ -260,12 +287,15 @@ class Predictor:
         trackers = by_source.opened(call.tracker, self.task)
         if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
             on_unreadable = "skip"
+        if call.arrays is not None and (_is_name(images) or isinstance(images, Source)):
+            call.arrays.refuse("images that are arrays or tensors", "a source is read from files or streams")
         how = call.source | {"skip_unreadable": on_unreadable != "raise"}
         source = self._opened(images, how, must_end=must_end)
         asked, signatures = call.selection, None
         if asked is not None:
             signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
-        return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures), trackers)
+        arrays = call.arrays or image_arrays.PLAIN
+        return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures, arrays), trackers)
 
     def _opened(self, images, how: dict, *, must_end: bool) -> Source:
         """The images of a source, or those that were given themselves."""
@@ -275,7 +305,7 @@ class Predictor:
                 raise _endless(options.source)
             images = open_source(dataclasses.replace(options, **how))
         if not isinstance(images, Source):
-            return Source([images] if isinstance(images, (bytes, bytearray, memoryview)) else images, count=None)
+            return Source(image_arrays.each(images), count=None)
         if must_end and images.is_live:
             images.close()
             raise _endless("The source")
@@ -318,13 +348,19 @@ class Predictor:
             )
 
     def _with_images(
-        self, source: Source, batch_size: int, on_unreadable: OnUnreadable, signatures: Mapping | None
+        self,
+        source: Source,
+        batch_size: int,
+        on_unreadable: OnUnreadable,
+        signatures: Mapping | None,
+        options: ArrayOptions,
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `with_images`, after its checks."""
         given = collections.deque()
 
         def arrays():
-            for image, array in image_files.read_ahead(source.images, raises=on_unreadable == "raise"):
+            raises = on_unreadable == "raise"
+            for image, array in image_files.read_ahead(source.images, raises=raises, arrays=options):
                 if not isinstance(array, ImageError):
                     given.append(image)
                     yield array

@@ -22,6 +22,7 @@ from tftrt_yolo.saved_model import endpoint
 from tftrt_yolo.saved_model.batches import CompiledSizes, fill_batches
 from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
 
 # Nothing here is Python control flow over tensors; autograph would only take six seconds to find that out.
 _graph_function = functools.partial(tf.function, autograph=False)
@@ -71,7 +72,7 @@ def save(
     if compiled_sizes:
         predict, network_function = (fill_batches(function, compiled_sizes) for function in (predict, network_function))
         network_function = _graph_function(network_function, input_signature=[frames_spec]).get_concrete_function()
-    signatures = _image_signatures(predict, size_hw, is_cropped=task.is_cropped)
+    signatures = _image_signatures(predict, size_hw, task)
     root = tf.Module()
     root.tracked = tracked
     root.serving_default = endpoint.serving_attribute(
@@ -82,9 +83,9 @@ def save(
     digests.seal(saved_model_dir, metadata)
 
 
-def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped: bool) -> dict[str, Callable]:
+def _image_signatures(predict: Callable, size_hw: tuple[int, int], task: Task) -> dict[str, Callable]:
     """The signatures that take images, around one function of frames and of where the images lie in them."""
-    fit = fit_of(is_cropped=is_cropped)
+    fit = fit_of(is_cropped=task.is_cropped)
 
     @_graph_function(input_signature=[endpoint.IMAGES_SPEC])
     def serving_default(images):
@@ -94,6 +95,9 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], *, is_cropped
     def encoded(image_bytes):
         read = encoded_images.read_each(image_bytes, size_hw, fit)
         outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
+        if task.packing:
+            packed = task.packing.pack(outputs, read.placed, size_hw)
+            outputs = {name: outputs[name] for name in outputs if name not in task.packing.replaced} | packed
         return outputs | {contract.STATUS: read.status}
 
     @_graph_function(input_signature=[endpoint.IMAGES_SPEC, tf.TensorSpec((None, 2), tf.int32, name="sizes")])

@@ -117,12 +117,12 @@ def _upsample(
     def neighbours(pixels: range | np.ndarray, length: int, frame_length: int):
         position = np.maximum((np.asarray(pixels) + 0.5) * (length / frame_length) - 0.5, 0.0).astype(np.float32)
         first = np.minimum(position.astype(int), length - 1)
-        return first, np.minimum(first + 1, length - 1), position - first
+        return first, np.minimum(first + 1, length - 1), position - first.astype(np.float32)
 
     upper, lower, share = neighbours(rows, logits.shape[0], frame_size_hw[0])
     left, right, share_x = neighbours(columns, logits.shape[1], frame_size_hw[1])
     across = logits[:, left] * (1 - share_x) + logits[:, right] * share_x
-    share = share[:, np.newaxis].astype(np.float32)
+    share = share[:, np.newaxis]
     return across[upper] * (1 - share) + across[lower] * share
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.tasks import detect, masks
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
-from tftrt_yolo.tasks.task import Quantity, Scene
+from tftrt_yolo.tasks.task import Packing, Quantity, Scene
 
 
 def raw_outputs(head, features: list) -> dict[str, list]:
@@ -38,6 +38,14 @@ def decode(parts: dict[str, list], head: HeadSpec) -> dict:
 def ultralytics(dense: dict, metadata: Metadata) -> list:
     """Ultralytics' rows with the coefficients at their end, and the prototypes (batch, S/4, S/4, 32)."""
     return [detect.ultralytics(dense, metadata, (dense["mask_coefficients"],)), dense["prototypes"]]
+
+
+def pack(outputs: dict, letterbox, frame_size_hw: tuple[int, int]) -> dict:
+    """Masks as PNG files, and where they lie, of an image whose prototypes take megabytes; see `encoded.masks.pack`."""
+    from tftrt_yolo.graph.encoded import masks as encoded_masks
+
+    files, corners_xy = encoded_masks.pack(outputs, letterbox.image_sizes_hw, frame_size_hw)
+    return {"masks": files, "mask_corners": corners_xy}
 
 
 def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
@@ -111,4 +119,5 @@ TASK = dataclasses.replace(
     draw=draw,
     rows=rows,
     differences=differences,
+    packing=Packing(replaced=("mask_coefficients", "prototypes"), given=("masks", "mask_corners"), pack=pack),
 )

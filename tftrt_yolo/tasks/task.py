@@ -58,6 +58,22 @@ class Scene:
 
 
 @dataclasses.dataclass(frozen=True)
+class Packing:
+    """What signature `encoded` gives in place of outputs that are too large to send.
+
+    Attributes:
+      replaced: Names of the outputs that it does not give.
+      given: Names of those that it gives instead.
+      pack: Takes the outputs of the signatures that take images, a Letterbox and the frame's height and width in pixels
+        to the outputs `given`.
+    """
+
+    replaced: tuple[str, ...]
+    given: tuple[str, ...]
+    pack: Callable[[dict, object, tuple[int, int]], dict]
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """One task of Ultralytics. Functions import TensorFlow, PyTorch and supervision where they use them.
 
@@ -85,6 +101,7 @@ class Task:
       boxes: Takes the object to `supervision.Detections`, by which detections are matched; None without boxes.
       differences: Takes two of the objects and the indices of a pair to the largest difference of each quantity.
       row_label: What a file calls the rows.
+      packing: What `encoded` gives instead of some outputs; None for the same as the other signatures.
     """
 
     name: str
@@ -108,6 +125,7 @@ class Task:
     row_label: str = "detections"
     is_cropped: bool = False
     default_size: int = 640
+    packing: Packing | None = None
 
     @property
     def dense(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -183,6 +184,64 @@ def test_an_export_of_a_version_without_status(tiny_export, tmp_path):
     renew_digests(model)
     assert "status" not in tftrt_yolo.inspect(model).signatures["encoded"][1]
     assert len(tftrt_yolo.Predictor(model)([IMAGES[0]])[0]) == len(tftrt_yolo.Predictor(tiny_export)([IMAGES[0]])[0])
+
+
+def _without_masks(models, folder):
+    """A segment model as earlier versions exported it: its `encoded` gives coefficients and prototypes."""
+    loaded = tf.saved_model.load(str(models.exported("segment")))
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def encoded(image_bytes):
+        image = tf.io.decode_jpeg(image_bytes[0], channels=3)
+        images = tf.repeat(image[tf.newaxis], tf.size(image_bytes), axis=0)
+        return loaded.signatures["serving_default"](images=images) | {"status": tf.fill(tf.shape(image_bytes), "")}
+
+    model, root = copied(models.exported("segment"), folder), tf.Module()
+    root.loaded = loaded
+    signatures = {key: loaded.signatures[key] for key in ("serving_default", "padded", "network")}
+    tf.saved_model.save(root, str(model), signatures=signatures | {"encoded": encoded})
+    return renew_digests(model)
+
+
+def test_an_export_of_a_version_without_masks(models, tmp_path):
+    model = _without_masks(models, tmp_path)
+    assert {"mask_coefficients", "prototypes"} < set(tftrt_yolo.inspect(model).signatures["encoded"][1])
+    [found], [expected] = (tftrt_yolo.Predictor(path)([IMAGES[3]]) for path in (model, models.exported("segment")))
+    np.testing.assert_array_equal(found.mask, expected.mask)
+
+
+@pytest.mark.slow
+def test_a_conversion_of_an_export_without_masks_has_them(models, tmp_path):
+    model = _without_masks(models, tmp_path)
+    tftrt_yolo.convert(model, tmp_path / "converted_saved_model", accelerator="onednn", precision_mode="FP32")
+    assert "masks" in tftrt_yolo.inspect(tmp_path / "converted_saved_model").signatures["encoded"][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            _signature("encoded", "outputs", "masks", _set_type),
+            "has output masks of signature `encoded` double (?, 300). Expected string (?, N)",
+        ),
+        (
+            _signature("encoded", "outputs", "mask_corners", _resize(2, 4)),
+            "output mask_corners of signature `encoded` is int32 (?, 300, 4), whose axis 2 is 4. Expected 2",
+        ),
+        (
+            _signature("encoded", "outputs", "masks", _resize(1, 7)),
+            "output masks of signature `encoded` is string (?, 7), whose axis 1 is 7. In metadata.yaml max_detections",
+        ),
+        (
+            lambda meta_graph: meta_graph.signature_def["encoded"].outputs.pop("mask_corners"),
+            "the outputs of signature `encoded` are boxes, classes, masks, num_detections, scores, status, without "
+            "mask_corners. Expected boxes, classes, mask_corners, masks, num_detections, scores, status",
+        ),
+    ],
+    ids=["type", "axes", "length", "half"],
+)
+def test_masks_of_another_form(models, tmp_path, change, message):
+    assert message in _refusal(edit_graph(copied(models.exported("segment"), tmp_path), change))
 
 
 def test_a_signature_that_does_not_say_what_its_function_gives(tiny_export, tmp_path):

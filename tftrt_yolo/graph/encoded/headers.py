@@ -12,7 +12,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tftrt_yolo.graph.encoded import bitmaps, exif, file_bytes, gif, jpeg, png
-from tftrt_yolo.ground.files.image_files import MOST_PIXELS, MOST_SIDE
+from tftrt_yolo.ground.files.image_arrays import MOST_SIDE
+from tftrt_yolo.ground.files.image_files import MOST_PIXELS
 
 NOT_READ, JPEG_OR_PNG, BMP, GIF = range(4)  # kinds: how a file is decoded
 

@@ -22,7 +22,8 @@ import PIL.Image
 from absl import logging
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_colours, image_formats, image_structure, reading
+from tftrt_yolo.ground.files import image_arrays, image_colours, image_formats, image_structure, reading
+from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.ground.files.image_formats import SUFFIXES
 from tftrt_yolo.ground.streams import UntilFailure
 from tftrt_yolo.ground.text import first_line, quoted, shown
@@ -35,7 +36,6 @@ _DAMAGES = (
 _MOST_BYTES = 512 << 20  # of a file
 # Of a file: where Pillow itself refuses, which is at twice its MAX_IMAGE_PIXELS; other packages set that to None.
 MOST_PIXELS = 2 * ((1 << 30) // 4 // 3)
-MOST_SIDE = 65_535  # pixels
 _ORIENTATION = 0x0112  # EXIF's tag
 # Source: PIL.ImageOps.exif_transpose, which writes the EXIF anew as well and fails where it is damaged.
 _TURNS = {
@@ -118,12 +118,15 @@ def _found(path: Path, source: str) -> list[Path]:
     return found
 
 
-def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[object, np.ndarray | ImageError]]:
+def read_ahead(
+    images: Iterable, *, raises: bool = True, arrays: ArrayOptions = image_arrays.PLAIN
+) -> Iterator[tuple[object, np.ndarray | ImageError]]:
     """Reads images in order, files by several threads and some of them ahead of the consumer.
 
     Args:
       images: What `read_image` takes, one by one.
       raises: Whether an image that cannot be read raises; otherwise its error is yielded in its place.
+      arrays: How arrays among them are read.
 
     Yields:
       What was given, and its array or error.
@@ -153,7 +156,7 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
         for image in until:
             # An array needs no decoding, and a thread's round trip would cost more than looking at it.
             is_array = hasattr(image, "__array__")
-            read = functools.partial(read_image, image) if is_array else pool.submit(read_image, image).result
+            read = functools.partial(read_image, image, arrays) if is_array else pool.submit(read_image, image).result
             pending.append((image, read))
             while len(pending) > (0 if is_array else most_ahead):
                 yield finish()
@@ -164,12 +167,13 @@ def read_ahead(images: Iterable, *, raises: bool = True) -> Iterator[tuple[objec
         pool.shutdown(cancel_futures=True)
 
 
-def read_image(image) -> np.ndarray:
+def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN) -> np.ndarray:
     """Reads one image.
 
     Args:
-      image: A path; bytes of an image file; a Pillow image; or an array, (height, width, 3) uint8 RGB. Grey, palette,
-        CMYK and RGBA images and grey and RGBA arrays are converted, with a warning in the log.
+      image: A path; bytes of an image file; a Pillow image; or an array or tensor, as `image_arrays.to_rgb` takes it.
+        Grey, palette, CMYK and RGBA images and grey and RGBA arrays are converted, with a warning in the log.
+      arrays: How an array is read.
 
     Returns:
       (height, width, 3) uint8, RGB; an EXIF orientation is applied, as OpenCV and Ultralytics do.
@@ -198,7 +202,7 @@ def read_image(image) -> np.ndarray:
         with _damages_named("image"):
             image.load()  # a PNG's EXIF may lie behind its pixels
             return _to_rgb(image, "image")
-    return _check_array(image)
+    return image_arrays.to_rgb(image, arrays)
 
 
 def _decode(data: bytes, name: str) -> np.ndarray:
@@ -223,7 +227,7 @@ def _decode(data: bytes, name: str) -> np.ndarray:
                     f"{name} is too large to be safe: it has {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} "
                     "are decoded. Scale it down first."
                 )
-            _check_sides(image.size[::-1], name)
+            image_arrays.check_sides(image.size[::-1], name)
             image_colours.prepare(image)
             image.load()
             return _to_rgb(image, name)
@@ -250,19 +254,9 @@ def _damages_named(name: str) -> Iterator[None]:
         raise ImageError(f"{name} cannot be decoded ({said}). Expected a whole image file; copy it again.") from error
 
 
-def _check_sides(size_hw: tuple[int, int], name: str) -> None:
-    """Refuses what the graph does not take."""
-    height, width = size_hw
-    if not 0 < min(height, width) <= max(height, width) <= MOST_SIDE:
-        raise ImageError(
-            f"{name} is {width:,} pixels wide and {height:,} high. Expected sides of 1 to {MOST_SIDE:,} pixels; scale "
-            "it down first."
-        )
-
-
 def _to_rgb(image: PIL.Image.Image, name: str) -> np.ndarray:
     """Applies the EXIF orientation and converts to RGB."""
-    _check_sides(image.size[::-1], name)
+    image_arrays.check_sides(image.size[::-1], name)
     turn = _TURNS.get(_orientation(image, name))
     if image.mode != "RGB":
         logging.warning("%s has Pillow's mode %s; converted to RGB", name, image.mode)
@@ -288,26 +282,3 @@ def _orientation(image: PIL.Image.Image, name: str) -> object:
     except _DAMAGES as error:
         logging.warning("%s has damaged EXIF (%s); it is taken as upright", name, first_line(error))
         return 1
-
-
-def _check_array(image: object) -> np.ndarray:
-    """Checks an array and brings it to three channels."""
-    expected = "Expected uint8 of shape (height, width, 3), RGB, values 0 to 255"
-    try:
-        array = np.asarray(image)
-    except _DAMAGES as error:
-        raise ImageError(f"The image is {quoted(image)} and no array ({first_line(error)}). {expected}.") from error
-    if array.dtype != np.uint8:
-        hint = "multiply by 255 and cast to uint8 first" if array.dtype.kind == "f" else "cast it to uint8 first"
-        dtype = shown(array.dtype, 60)
-        raise ImageError(f"The image is an array of dtype {dtype} and shape {array.shape}. {expected}; {hint}.")
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise ImageError(f"The image is an array of shape {array.shape}. {expected}.")
-    _check_sides(array.shape[:2], "The image")
-    if array.shape[-1] != 3:
-        kind = "grey" if array.shape[-1] == 1 else "RGBA"
-        logging.warning("an array of shape %s is taken as %s; converted to RGB", array.shape, kind)
-        array = np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
-    return array

@@ -1,7 +1,7 @@
 """An import of Ultralytics that leaves the process as it was.
 
     with undisturbed.import_():
-        from ultralytics.trackers import BYTETracker
+        trackers = importlib.import_module("ultralytics.trackers")
 
 Left alone, the import sets environment variables, print options of NumPy and PyTorch, OpenCV's threads, filters of
 warnings and levels of loggers; puts functions of its own in the places of PIL.Image.open, which then installs a package

@@ -21,6 +21,7 @@ from tftrt_yolo.ground.text import counted, printable, quoted
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
 
 _SHOWN = 12  # names, in a message
 _MATRIX_OPS = ("Conv2D", "MatMul")
@@ -62,6 +63,7 @@ _COUNTS = {
     "classes": Spec("int32", (None, "N")),
 }
 _STATUS = {contract.STATUS: Spec("string", (None,))}
+_PACKED = {"masks": Spec("string", (None, "N")), "mask_corners": Spec("int32", (None, "N", 2))}  # by `Task.packing`
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",
@@ -124,18 +126,27 @@ def _sizes(metadata: contract.Metadata) -> dict[str, int]:
 
 
 def _expected(metadata: contract.Metadata, key: str, kind: str, found: dict[str, Spec]) -> dict[str, Spec]:
-    """The inputs or outputs of a signature, by what the task has; older versions' `encoded` has no status."""
+    """The inputs or outputs of a signature, by what the task has."""
     if kind == "input":
         return _INPUTS[key]
-    beside = _STATUS if key == contract.ENCODED and contract.STATUS in found else {}
     task = TASKS[metadata.task]
+    expected = _unpacked(metadata, task, is_network=key == contract.NETWORK)
+    if key != contract.ENCODED:
+        return expected
+    if task.packing and set(task.packing.given) & set(found):
+        expected = {name: spec for name, spec in expected.items() if name not in task.packing.replaced}
+        expected |= {name: _PACKED[name] for name in task.packing.given}
+    return expected | (_STATUS if contract.STATUS in found else {})  # older versions' had none of these
+
+
+def _unpacked(metadata: contract.Metadata, task: Task, *, is_network: bool) -> dict[str, Spec]:
+    """The outputs of `network`, or of the signatures that take images."""
     if not task.select:
-        return {name: _WHOLE[name] for name in task.dense} | beside
-    is_network = key == contract.NETWORK
+        return {name: _WHOLE[name] for name in task.dense}
     axis = "A" if is_network else "N"
     of_objects = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}
     of_objects |= {name: _WHOLE[name] for name in task.per_image}
-    return of_objects | ({"scores": Spec("float", (None, "A", "C"))} if is_network else _COUNTS) | beside
+    return of_objects | ({"scores": Spec("float", (None, "A", "C"))} if is_network else _COUNTS)
 
 
 def _spec(tensor) -> Spec:

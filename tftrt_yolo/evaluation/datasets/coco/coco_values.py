@@ -8,7 +8,7 @@ Python takes 7 and 7.0 for the same key, and so does pycocotools; faster-coco-ev
 """
 
 from tftrt_yolo.ground.errors import DatasetError
-from tftrt_yolo.ground.files.image_files import MOST_SIDE
+from tftrt_yolo.ground.files.image_arrays import MOST_SIDE
 from tftrt_yolo.ground.text import counted, quoted
 
 _MOST = 1e12  # of a coordinate or an area
