@@ -21,7 +21,7 @@ import numpy as np
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.predictor.output.contents import CONTENTS
-from tftrt_yolo.predictor.output.form import Scene
+from tftrt_yolo.predictor.output.forms.form import Scene
 from tftrt_yolo.predictor.output.output_options import OutputOptions
 from tftrt_yolo.predictor.output.run_writer import Counts, RunWriter
 from tftrt_yolo.predictor.prediction_report import INTERRUPTED, PredictionReport

@@ -19,16 +19,16 @@ import numpy as np
 
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.output import names
-from tftrt_yolo.predictor.output.coco import CocoResults
 from tftrt_yolo.predictor.output.contents import DETECTIONS
-from tftrt_yolo.predictor.output.crops import Crops
-from tftrt_yolo.predictor.output.form import Form, Scene
-from tftrt_yolo.predictor.output.labels import Labels
-from tftrt_yolo.predictor.output.mask_files import MaskFiles
-from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.predictor.output.forms.coco import CocoResults
+from tftrt_yolo.predictor.output.forms.crops import Crops
+from tftrt_yolo.predictor.output.forms.form import Form, Scene
+from tftrt_yolo.predictor.output.forms.labels import Labels
+from tftrt_yolo.predictor.output.forms.mask_files import MaskFiles
+from tftrt_yolo.predictor.output.forms.shot import Shot
+from tftrt_yolo.predictor.output.forms.table import Table
 from tftrt_yolo.predictor.output.stage import Stage
-from tftrt_yolo.predictor.output.table import Table
-from tftrt_yolo.predictor.output.video_writer import ENDING, VideoWriter
+from tftrt_yolo.predictor.output.videos.video_writer import ENDING, VideoWriter
 from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
 
 _FORMS = {"txt": Labels, "csv": Table, "coco": CocoResults, "crops": Crops, "masks": MaskFiles}

@@ -14,7 +14,8 @@ from tests.evaluation import digits
 from tests.predictor.output import films
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
-from tftrt_yolo.predictor.output import crops, labels, names, output_options
+from tftrt_yolo.predictor.output import names, output_options
+from tftrt_yolo.predictor.output.forms import crops, labels
 from tftrt_yolo.tasks.results.data_frame import to_dataframe
 
 NUM_IMAGES = 6
