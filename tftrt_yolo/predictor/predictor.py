@@ -15,11 +15,10 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from absl import logging
-from typing_extensions import Unpack
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
@@ -39,6 +38,9 @@ from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Scene
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
 # Pairs of boxes that are compared at a time: of suppression's tensors, which are a few, each has as many numbers.
@@ -163,7 +165,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        **options: Unpack[CallOptions],
+        **options: "Unpack[CallOptions]",
     ) -> list:
         """Predicts what the model was trained for.
 
@@ -207,7 +209,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        **options: Unpack[CallOptions],
+        **options: "Unpack[CallOptions]",
     ) -> Iterator:
         """Predicts on images as they come; memory stays flat however many there are.
 
@@ -247,7 +249,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        **options: Unpack[CallOptions],
+        **options: "Unpack[CallOptions]",
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `stream`, each result with its image.
 
