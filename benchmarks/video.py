@@ -25,16 +25,16 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).parent / "video.md"
 SIZE, RATE, SECONDS, BATCH = (1_920, 1_080), 30, 60, 8
 WAYS = ("network", "network and decoding", "predict, no pictures", "predict", "ultralytics, save=True")
-ROUNDS = 2
+ROUNDS = 1
 HEADER = """# Videos
 
 What `python benchmarks/video.py` wrote, on two cores without a GPU, beside other work (load average {load}):
 {seconds} s of 1080p, {frames} frames of H.264 with AAC sound, yolov8n at 640 px with random weights, batches of
 {batch}.
-Each way ran {rounds} times in processes of their own, in turns; the row is of the run that took least processor time.
+Rounds: {rounds}, each way in a process of its own, in turns; the row is of the run that took least processor time.
 *network* is the model alone on frames that were decoded before. Processor time is of all threads, a frame; on a machine
 that others use it tells more than wall time. *grows* is by how much the process's largest memory was more at the end
-than after a tenth of the frames.
+than after a tenth of the frames.{missing}
 
 """
 COLUMNS = ("way", "frames/s", "wall to network", "processor ms a frame", "processor to network", "grows MB")
@@ -133,22 +133,23 @@ def main(exports_dir: Path, seconds: int) -> None:
     if not exported.exists():
         tftrt_yolo.export("yolov8n.yaml", exported)
     with tempfile.TemporaryDirectory() as folder:
-        video, frames, found = Path(folder) / "film.mp4", seconds * RATE, {}
+        video, frames, found, absent = Path(folder) / "film.mp4", seconds * RATE, {}, {}
         film(video, seconds)
         for way in [*WAYS] * ROUNDS:
             python = os.environ.get("ULTRALYTICS_PYTHON") if way.startswith("ultralytics") else None
             command = [python or sys.executable, __file__, way, exported, video, frames]
             done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
             if done.returncode:
+                absent[way] = done.stderr.strip().splitlines()[-1]
                 sys.stderr.write(f"{way} does not run here: {done.stderr.strip().splitlines()[-1:]}\n")
                 continue
             figures = json.loads(done.stdout.splitlines()[-1])
             sys.stderr.write(f"{way} {figures}\n")
             found[way] = min(found.get(way, figures), figures, key=lambda one: one["processor"] / one["frames"])
-    write(found, seconds)
+    write(found, absent, seconds)
 
 
-def write(found: dict[str, dict], seconds: int) -> None:
+def write(found: dict[str, dict], absent: dict[str, str], seconds: int) -> None:
     """Writes the table."""
     base = found["network"]
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
@@ -158,8 +159,14 @@ def write(found: dict[str, dict], seconds: int) -> None:
         )
         rate, each = one["frames"] / one["wall"], 1e3 * one["processor"] / one["frames"]
         lines.append(f"| {way} | {rate:.1f} | {wall:.2f} | {each:.1f} | {processor:.2f} | {one['grows']:.0f} |")
+    missing = "".join(f" *{way}* does not run here: `{why}`." for way, why in absent.items())
     header = HEADER.format(
-        load=f"{os.getloadavg()[2]:.0f}", seconds=seconds, frames=seconds * RATE, batch=BATCH, rounds=ROUNDS
+        missing=missing,
+        load=f"{os.getloadavg()[2]:.0f}",
+        seconds=seconds,
+        frames=seconds * RATE,
+        batch=BATCH,
+        rounds=ROUNDS,
     )
     TABLE.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
 
