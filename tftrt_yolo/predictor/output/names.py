@@ -49,6 +49,8 @@ class Stems:
 
 def stem_of(source: str) -> str:
     """What a source is called, without an ending: bus of photos/bus.jpg, camera_0 of 0, a URL's end or its host."""
+    if source == "-":
+        return "stdin"
     if source.isdecimal() and source.isascii() and not Path(source).exists():
         return f"camera_{source}"
     if "://" in source:

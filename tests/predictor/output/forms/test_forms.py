@@ -345,6 +345,7 @@ def test_folders_of_classes_are_safe(tmp_path):
     [
         ("photos/bus.jpg", "bus"),
         ("0", "camera_0"),
+        ("-", "stdin"),
         ("rtsp://camera.example:554/live/main", "main"),
         ("rtsp://user:secret@camera.example:554", "camera.example_554"),
         ("https://example.org/a%2F..%2Fb.mp4?token=1", "b"),
