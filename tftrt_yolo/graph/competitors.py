@@ -62,8 +62,8 @@ def anchors_and_classes(entries: tf.Tensor, scores: tf.Tensor, selection: AnySel
         return entries, tf.cast(found, tf.float32)
 
     def of_each_class():
-        rows, classes = rows_and_columns(entries, scores.shape[2])
-        return tf.cast(rows, tf.int32), classes
+        anchors = entries // scores.shape[2]  # not by rows_and_columns: there may be more entries than float32 counts
+        return anchors, tf.cast(entries - anchors * scores.shape[2], tf.float32)
 
     return _as_asked(selection, of_each_class, of_best_class)
 

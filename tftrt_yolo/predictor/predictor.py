@@ -60,7 +60,7 @@ class Predictor:
       task: What the task is made of.
       names: (C,) str, the classes.
       backend: What runs the network and why.
-      retina_masks: Whether masks are computed at the image's resolution, as by Ultralytics' option; it may be set.
+      retina_masks: Whether masks are of the image's resolution, as Ultralytics' argument has it; it may be set.
     """
 
     retina_masks = False
