@@ -30,7 +30,7 @@ HEADER = """# Videos
 
 What `python benchmarks/video.py` wrote, on two cores without a GPU, beside other work (load average {load}):
 {seconds} s of 1080p, {frames} frames of H.264 with AAC sound, yolov8n at 640 px with random weights, batches of
-{batch}. These find next to nothing, so drawing is little more than a copy of the picture.
+{batch}. These find nothing, so drawing is little more than a copy of the picture.
 Rounds: {rounds}, each way in a process of its own, in turns; the row is of the run that took least processor time.
 *network* is the model alone on frames that were decoded before. Processor time is of all threads, a frame; on a machine
 that others use it tells more than wall time. *grows* is by how much the process's largest memory was more at the end
