@@ -21,7 +21,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("benchmark", "evaluate", "export", "preflight", "track")  # what a user runs; of gpu's libraries none is pinned
+EXTRAS = ("benchmark", "evaluate", "export", "preflight", "track")  # what a user runs; none of gpu's is pinned
 _MODELS = (".pt",)
 # Its builds for GPUs ask for libraries that its build for CPUs has not: they belong to a machine, not to the release.
 _ASKS_FOR_PLATFORM = "torch"
