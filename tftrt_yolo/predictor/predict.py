@@ -29,6 +29,7 @@ from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
 from tftrt_yolo.predictor.sources.opening import open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
+from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.selection import SelectionOptions
 
 _VALIDATORS_SCORE = 0.01  # the highest that validators ask for: Ultralytics' own of oriented boxes
@@ -111,6 +112,7 @@ def predict(
             forms=output.save,
             pictures=output.pictures,
             ended=ended,
+            tracker=by_source.name_of(sources.tracker),
             **_counted(writer.counts, opened),
         )
 

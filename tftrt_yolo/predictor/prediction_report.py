@@ -34,6 +34,8 @@ class PredictionReport:
       pictures: Whether annotated pictures and videos were written.
       notes: What else is to be known: a video that is cut short, sound that is damaged, images without an id.
       ended: How the run ended: empty for as it should, "interrupted" for an interrupt of a live stream.
+      tracker: Who told which objects are those of the frame before: the name or the YAML file that was given; None for
+        nobody.
     """
 
     output_dir: Path
@@ -54,6 +56,7 @@ class PredictionReport:
     pictures: bool = True
     notes: tuple[str, ...] = ()
     ended: str = ""
+    tracker: str | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -63,6 +66,7 @@ class PredictionReport:
             f"{found} {self._images()} in {self.seconds:.1f} s",
             f"  classes      {counts}",
             *self._selection_lines(),
+            *([f"  tracker      {self.tracker}"] if self.tracker is not None else []),
             f"  backend      {self.backend}",
             f"  written      {self.output_dir} ({self._files()})",
         ]

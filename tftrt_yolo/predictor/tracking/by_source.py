@@ -62,6 +62,20 @@ class Trackers:
         return tracking
 
 
+def name_of(tracker: str | Path | Tracking | None) -> str | None:
+    """What a tracker is called in a report.
+
+    Args:
+      tracker: As `Trackers` takes it; None for none.
+
+    Returns:
+      The name or the file that was given; of a Tracking the name of its kind; None for none.
+    """
+    if isinstance(tracker, Tracking):
+        return tracker.parameters["tracker_type"]
+    return None if tracker is None else str(tracker)
+
+
 def opened(tracker: str | Path | Tracking | None, task: Task) -> Trackers | None:
     """Makes trackers, if they are asked for.
 
