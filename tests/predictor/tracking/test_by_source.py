@@ -105,6 +105,16 @@ def test_each_video_has_a_tracker(predictor, images, tmp_path):
     assert [_facts(predictor.task, result) for result in twice] == 2 * alone[1]
 
 
+def test_predict_says_who_tracked(models, images, tmp_path):
+    video = _write_video(tmp_path / "a.mp4", images[:6])
+    source = tftrt_yolo.SourceOptions(source=video, tracker="bytetrack.yaml")
+    report = tftrt_yolo.predict(models.exported("tiny"), source, tmp_path / "out")
+    assert report.tracker == "bytetrack.yaml"
+    assert "  tracker      bytetrack.yaml\n" in str(report)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert any("track" in row for line in rows for row in line["detections"])
+
+
 def _frame(source, index):
     video = VideoInfo(source, (20, 30), Fraction(25)) if source is not None else None
     return Frame(np.zeros((20, 30, 3), np.uint8), source or "-", index, index / 25, video)
