@@ -3,10 +3,10 @@
     python benchmarks/video.py ~/exports            # exports are kept there, and taken from there the next time
     python benchmarks/video.py ~/exports 10         # 10 seconds of video in place of 60
 
-A film of 1080p at 30 frames a second is made of the digits' pictures. Each way runs in a process of its own, one after
-the other, and every other way again at the end. Network: the same frames, decoded before and a second of them kept,
-through `Predictor.with_images` in batches of 8. Memory is the process's largest after a tenth of the frames and at the
-end.
+A film of 1080p at 30 frames a second is made of the digits' pictures. Each way runs in processes of its own, and the
+ways take turns. Network: frames that were decoded before, a second of them again and again, through
+`Predictor.with_images` in batches of 8. Ultralytics' own way runs where torchvision works: with the interpreter that
+ULTRALYTICS_PYTHON names, or this one.
 """
 
 import json
@@ -24,16 +24,17 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).parent / "video.md"
 SIZE, RATE, SECONDS, BATCH = (1_920, 1_080), 30, 60, 8
-WAYS = ("network", "network and decoding", "predict, no pictures", "predict", "ultralytics predict, save=True")
-ROUNDS = 2
+WAYS = ("network", "network and decoding", "predict, no pictures", "predict", "ultralytics, save=True")
+ROUNDS = 1
 HEADER = """# Videos
 
-What `python benchmarks/video.py` wrote, on two cores without a GPU, beside other work (load average {load}): {seconds} s
-of 1080p, {frames} frames of H.264 with AAC sound, yolov8n at 640 px with random weights, score_threshold 0.25, batches
-of {batch}. Each way ran {rounds} times in processes of their own, in turns; the row is of the run that took least
-processor time. *network* is the model alone on frames that were decoded before. Processor time is of all threads, a
-frame; on a machine that others use it tells more than wall time. *grows* is by how much the process's largest memory was
-more at the end than after a tenth of the frames.
+What `python benchmarks/video.py` wrote, on two cores without a GPU, beside other work (load average {load}):
+{seconds} s of 1080p, {frames} frames of H.264 with AAC sound, yolov8n at 640 px with random weights, batches of
+{batch}. These find nothing, so drawing is little more than a copy of the picture.
+Rounds: {rounds}, each way in a process of its own, in turns; the row is of the run that took least processor time.
+*network* is the model alone on frames that were decoded before. Processor time is of all threads, a frame; on a machine
+that others use it tells more than wall time. *grows* is by how much the process's largest memory was more at the end
+than after a tenth of the frames.{missing}
 
 """
 COLUMNS = ("way", "frames/s", "wall to network", "processor ms a frame", "processor to network", "grows MB")
@@ -64,14 +65,15 @@ def film(path: Path, seconds: int) -> None:
 
 
 class Meter:
-    """Measures from its making on."""
+    """Measures from the first frames on, so that loading the model is no part of it."""
 
     def __init__(self, frames: int):
-        self._frames, self._early = frames, 0
-        self._wall, self._processor = time.perf_counter(), time.process_time()
+        self._frames, self._first, self._early = frames, 0, 0
 
     def tick(self, done: int, _: object = None) -> None:
-        """Notes the memory once a tenth is done."""
+        """Begins with the first batch, and notes the memory once a tenth is done."""
+        if not self._first and done >= BATCH:
+            self._first, self._wall, self._processor = done, time.perf_counter(), time.process_time()
         if done >= self._frames // 10 and not self._early:
             self._early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -79,26 +81,23 @@ class Meter:
         """The figures."""
         wall, processor = time.perf_counter() - self._wall, time.process_time() - self._processor
         late = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"frames": frames, "wall": wall, "processor": processor, "grows": (late - self._early) / 1_024}
+        counts = {"frames": frames - self._first, "grows": (late - self._early) / 1_024}
+        return {"wall": wall, "processor": processor} | counts
 
 
 def run(way: str, exported: Path, video: Path, frames: int) -> dict:
     """Runs one way in this process."""
-    import tftrt_yolo
-
     if way.startswith("ultralytics"):
         return run_ultralytics(video, frames)
-    predictor = tftrt_yolo.Predictor(exported)
-    predictor.warm_up((1, BATCH))
+    import tftrt_yolo
+
     with tempfile.TemporaryDirectory() as folder:
         if way.startswith("predict"):
             output = tftrt_yolo.OutputOptions(output_dir=Path(folder) / "out", pictures=way == "predict")
-            tftrt_yolo.predict(exported, str(ROOT / "tests" / "data" / "images" / "000000.jpg"), Path(folder) / "first")
             meter = Meter(frames)
             report = tftrt_yolo.predict(exported, video, output, batch_size=BATCH, on_progress=meter.tick)
-            # Loading the model is no part of it, as of the other ways.
-            return meter.result(report.num_frames) | {"wall": report.seconds}
-        source = str(video)
+            return meter.result(report.num_frames)
+        source, predictor = str(video), tftrt_yolo.Predictor(exported)
         if way == "network":
             second = [image for _, image, _ in zip_first(predictor.with_images(source), RATE)]
             source = (second[number % RATE] for number in range(frames))
@@ -134,21 +133,23 @@ def main(exports_dir: Path, seconds: int) -> None:
     if not exported.exists():
         tftrt_yolo.export("yolov8n.yaml", exported)
     with tempfile.TemporaryDirectory() as folder:
-        video, frames, found = Path(folder) / "film.mp4", seconds * RATE, {}
+        video, frames, found, absent = Path(folder) / "film.mp4", seconds * RATE, {}, {}
         film(video, seconds)
         for way in [*WAYS] * ROUNDS:
-            command = [sys.executable, __file__, way, exported, video, frames]
+            python = os.environ.get("ULTRALYTICS_PYTHON") if way.startswith("ultralytics") else None
+            command = [python or sys.executable, __file__, way, exported, video, frames]
             done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
             if done.returncode:
-                print(f"{way} does not run here: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+                absent[way] = done.stderr.strip().splitlines()[-1]
+                sys.stderr.write(f"{way} does not run here: {done.stderr.strip().splitlines()[-1:]}\n")
                 continue
             figures = json.loads(done.stdout.splitlines()[-1])
-            print(way, figures, flush=True)
+            sys.stderr.write(f"{way} {figures}\n")
             found[way] = min(found.get(way, figures), figures, key=lambda one: one["processor"] / one["frames"])
-    write(found, seconds)
+    write(found, absent, seconds)
 
 
-def write(found: dict[str, dict], seconds: int) -> None:
+def write(found: dict[str, dict], absent: dict[str, str], seconds: int) -> None:
     """Writes the table."""
     base = found["network"]
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
@@ -158,14 +159,20 @@ def write(found: dict[str, dict], seconds: int) -> None:
         )
         rate, each = one["frames"] / one["wall"], 1e3 * one["processor"] / one["frames"]
         lines.append(f"| {way} | {rate:.1f} | {wall:.2f} | {each:.1f} | {processor:.2f} | {one['grows']:.0f} |")
+    missing = "".join(f" *{way}* does not run here: `{why}`." for way, why in absent.items())
     header = HEADER.format(
-        load=f"{os.getloadavg()[2]:.0f}", seconds=seconds, frames=seconds * RATE, batch=BATCH, rounds=ROUNDS
+        missing=missing,
+        load=f"{os.getloadavg()[2]:.0f}",
+        seconds=seconds,
+        frames=seconds * RATE,
+        batch=BATCH,
+        rounds=ROUNDS,
     )
     TABLE.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     if sys.argv[1] in WAYS:
-        print(json.dumps(run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
+        sys.stdout.write(json.dumps(run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
     else:
         main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else SECONDS)

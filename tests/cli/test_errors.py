@@ -21,7 +21,11 @@ OPTIONS = {
     },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
-    "predict": {"selection": tftrt_yolo.SelectionOptions, "source": tftrt_yolo.SourceOptions},
+    "predict": {
+        "selection": tftrt_yolo.SelectionOptions,
+        "source": tftrt_yolo.SourceOptions,
+        "output_dir": tftrt_yolo.OutputOptions,
+    },
 }
 # What each command cannot do without.
 NEEDED = {
@@ -94,6 +98,14 @@ BAD = [
     ("predict", {"iou_threshold": float("nan")}, "<iou_threshold> is nan; it must be"),
     ("predict", {"max_detections": 100_001}, "<max_detections> is 100,001; it must be at most"),
     ("predict", {"classes": ()}, "<classes> is empty; expected"),
+    ("predict", {"save": ("foo",)}, "<save> has 'foo'; expected any of txt, csv, coco, crops, masks."),
+    (
+        "predict",
+        {"save_confidence": True},
+        "<save_confidence> is for the form txt, which is not written. Give <save='txt'>",
+    ),
+    ("predict", {"coco_annotations": "a.json"}, "<coco_annotations> is for the form coco, which is not written"),
+    ("predict", {"pictures": False, "line_width": 2}, "<line_width> is for pictures, and <pictures=False> writes none"),
     ("predict", {"output_dir": "taken"}, TAKEN),
     ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("inspect", {}, "nowhere is no directory"),
@@ -145,6 +157,8 @@ BAD = [
 BAD_WITH_A_MODEL = [
     ("convert", {"minimum_segment_size": 100_000}, "lower <minimum_segment_size>"),
     ("predict", {"saved_model_dir": "conversion", "strict": True}, "<strict=False> runs their native segments"),
+    ("predict", {"save": ("txt", "masks")}, "<save> has masks, which is for models for segment, and"),
+    ("predict", {"save": ("coco",), "coco_annotations": "nowhere.json"}, "nowhere.json cannot be read: No such file"),
     ("predict", {"classes": ("cat",)}, "<classes> has 'cat'; expected indices or names of 0 (0), 1 (1)"),
     ("predict", {"classes": (0, 10)}, "<classes> has 10; expected indices or names of 0 (0), 1 (1)"),
     ("predict", {"tracker": "sort"}, "<tracker> is 'sort'; expected one of bytetrack, botsort, or a YAML"),

@@ -95,6 +95,18 @@ def test_no_options_where_none_are_given():
         ),
         (
             "predict",
+            ["a", "--source=b", "--output_dir=c", "--save=txt,masks", "--noshow_boxes", "--line_width=2"],
+            "output_dir",
+            tftrt_yolo.OutputOptions(output_dir="c", save=("txt", "masks"), show_boxes=False, line_width=2),
+        ),
+        (
+            "predict",
+            ["a", "--source=b", "--output_dir=c", "--save=coco", "--nopictures", "--coco_annotations=d"],
+            "output_dir",
+            tftrt_yolo.OutputOptions(output_dir="c", save=("coco",), pictures=False, coco_annotations="d"),
+        ),
+        (
+            "predict",
             ["a", "--source=0", "--output_dir=c", "--vid_stride=2", "--stream_buffer", "--max_retries=3"],
             "source",
             tftrt_yolo.SourceOptions(source="0", vid_stride=2, stream_buffer=True, max_retries=3),
@@ -197,6 +209,13 @@ def test_the_directory_given_twice(command, others, command_line):
         (["predict", "--save_dir=a"], "Ultralytics' save_dir is --output_dir here"),
         (["predict", "--project=a"], "Ultralytics' project is --output_dir here"),
         (["predict", "--exist_ok"], "Ultralytics' exist_ok is --overwrite here"),
+        (["predict", "--save_txt"], "Ultralytics' save_txt is --save here"),
+        (["predict", "--save-crop"], "Ultralytics' save-crop is --save here"),
+        (["predict", "--save_conf"], "Ultralytics' save_conf is --save_confidence here"),
+        (["predict", "--show_conf=False"], "Ultralytics' show_conf is --show_confidence here"),
+        (["predict", "--line_thickness=2"], "Ultralytics' line_thickness is --line_width here"),
+        (["predict", "--nosave"], "Ultralytics' nosave is --pictures here"),
+        (["predict", "a", "save_txt=True"], r"Ultralytics' save_txt is --save here; write --save=\.\.\."),
         (["predict", "--imgsz=320"], r"flag 'imgsz'\. `tftrt-yolo predict --help` lists"),  # it has none
         (["predict", "--device=0"], r"flag 'device'\. `tftrt-yolo predict --help` lists"),
         (["export", "--model=a"], "Ultralytics' model is --weights here"),

@@ -100,6 +100,25 @@ def test_stages_on_a_terminal():
     assert "0:00:01" in shown
 
 
+_COUNTS = """
+import sys, time
+import tftrt_yolo
+from tftrt_yolo.cli import terminal
+
+with terminal.progress_of("predict", tftrt_yolo.predict) as callback:
+    callback["on_progress"](1_234, None)
+    time.sleep(0.5)
+"""
+
+
+def test_a_count_without_an_end():
+    """Of a stream: how many frames are done, and no bar, for nobody knows of how many."""
+    shown = _on_a_terminal(_COUNTS)
+    assert "1,234" in shown
+    assert "/?" not in shown.partition("1,234")[2]
+    assert "\u2501" not in shown.partition("1,234")[2]  # of which rich's bar is made
+
+
 def test_nothing_of_it_in_a_pipe():
     result = subprocess.run([sys.executable, "-c", _STAGES, "x"], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")

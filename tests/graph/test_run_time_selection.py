@@ -194,3 +194,33 @@ def test_more_detections_than_compete_by_default(max_detections):
     asked = _asked(selection, num_classes=1)
     at_run_time = nms.select(tf.constant(boxes), tf.constant(scores), asked)
     assert at_run_time.anchors[0].numpy().tolist() == list(range(1_500))
+
+
+@pytest.mark.parametrize("kind", ["upright", "rotated"])
+def test_each_class_of_an_anchor_as_validators_select(kind):
+    """The same anchors, classes and scores as `evaluate` selects, which is held to Ultralytics' multi_label=True."""
+    from tftrt_yolo.evaluation import selection as validators
+
+    boxes, scores = _case(kind, np.random.default_rng(3))
+    asked = _asked(Selection(validators.SCORE_THRESHOLD, validators.IOU_THRESHOLD, validators.MAX_DETECTIONS))
+    asked = asked._replace(is_multi_label=tf.constant(True))
+    found = _traced(kind)(boxes, scores, asked)
+    for index in range(len(boxes)):
+        oriented = boxes[index] if kind == "rotated" else None
+        expected = validators.select(scores[index], boxes_xyxy=boxes[index][:, :4], boxes_xywhr=oriented)
+        count = int(found.num_detections[index])
+        assert count == len(expected.anchors) > ANCHORS / 10
+        rows = zip(found.anchors[index, :count].numpy(), found.classes[index, :count].numpy(), strict=True)
+        assert set(rows) == set(zip(expected.anchors, expected.classes, strict=True))
+        np.testing.assert_allclose(found.scores[index, :count], expected.scores, rtol=1e-6)
+
+
+def test_each_of_the_classes_that_are_asked_for():
+    """An anchor whose best class is not asked for counts with its others."""
+    boxes = tf.constant([[[0.0, 0.0, 10.0, 10.0], [50.0, 0.0, 60.0, 10.0]]])
+    scores = tf.constant([[[0.9, 0.5, 0.4, 0.1], [0.2, 0.3, 0.8, 0.0]]])
+    asked = _asked(Selection(0.25), classes=(1, 2))._replace(is_multi_label=tf.constant(True))
+    found = nms.select(boxes, scores, asked)
+    assert found.num_detections.numpy().tolist() == [4]
+    assert found.anchors[0, :4].numpy().tolist() == [1, 0, 0, 1]
+    assert found.classes[0, :4].numpy().tolist() == [2, 1, 2, 1]

@@ -26,7 +26,7 @@ COMMANDS = {
     "preflight": Command("show and check what TensorRT will be given", plain="saved_model_dir"),
     "build_engine": Command("build an engine for TensorRT's own runtime"),
     "extract_engines": Command("take the engines out of a conversion", plain="saved_model_dir"),
-    "predict": Command("predict on files and draw what is found", plain="saved_model_dir"),
+    "predict": Command("predict on images, videos and streams, and write what is found", plain="saved_model_dir"),
     "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
     "check": Command("show what this machine has, and what to do about what it lacks"),
     "benchmark": Command("measure an export, its conversions and its peers here"),

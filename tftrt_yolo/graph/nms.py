@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tftrt_yolo.selection import Selection
+from tftrt_yolo.graph import competitors
+from tftrt_yolo.graph.competitors import AnySelection, RunTimeSelection
 
 # Measured on an H200, batch 64, 43 candidates an image on average (85 at most), XLA: a competition of 1,024 takes 0.49
 # ms of device time, of 128 with 1,024 in reserve 0.14 ms, of 64, 256 and 1,024 in turn 0.17 ms.
@@ -27,31 +28,6 @@ _ROUNDS_A_CHECK = 4
 _MANY_DETECTIONS = 1_024
 _CLASS_DISTANCE_PX = 7_680.0  # max_wh of ultralytics.utils.nms.non_max_suppression
 _EPSILON = 1e-7  # eps of ultralytics.utils.metrics.batch_probiou
-
-
-class RunTimeSelection(NamedTuple):
-    """A selection whose numbers come with the call: as `Selection`, in tensors, and which classes count.
-
-    Attributes:
-      score_threshold: () float32.
-      iou_threshold: () float32.
-      max_detections: () int32.
-      max_candidates: () int32.
-      allowed: (classes,) bool, the classes that count; an anchor of another best class does not take part.
-      is_class_agnostic: () bool, whether boxes of different classes compete.
-      is_multi_label: () bool, whether an anchor takes part with each of its classes, and not with its best alone.
-    """
-
-    score_threshold: tf.Tensor
-    iou_threshold: tf.Tensor
-    max_detections: tf.Tensor
-    max_candidates: tf.Tensor
-    allowed: tf.Tensor
-    is_class_agnostic: tf.Tensor
-    is_multi_label: tf.Tensor
-
-
-AnySelection = Selection | RunTimeSelection
 
 
 class Selected(NamedTuple):
@@ -161,7 +137,7 @@ def best(scores: tf.Tensor, selection: AnySelection) -> Selected:
     _, anchors = tf.math.top_k(tf.reduce_max(scores, axis=-1), count)
     candidates = tf.reshape(tf.gather(scores, anchors, batch_dims=1), (-1, count * num_classes))
     best_scores, places = tf.math.top_k(candidates, count)
-    rows, classes = _rows_and_columns(places, num_classes)
+    rows, classes = competitors.rows_and_columns(places, num_classes)
     anchors = tf.gather(tf.cast(anchors, tf.float32), tf.cast(rows, tf.int32), batch_dims=1)
     return _pick(best_scores > selection.score_threshold, anchors, best_scores, classes, most)
 
@@ -190,16 +166,16 @@ def select(
 
     Source: ultralytics.utils.nms.non_max_suppression with multi_label=False; with True where the selection says so.
     """
-    is_at_run_time = isinstance(selection, RunTimeSelection)
-    competing_scores = _competing_scores(scores, selection)
+    competing_scores = competitors.competing_scores(scores, selection)
     most = tf.cast(tf.reduce_max(_count(competing_scores >= 0.0)), tf.int32)
-    entries = tf.shape(competing_scores)[1] if is_at_run_time else scores.shape[1]
-    limit = _smaller(selection.max_candidates, entries)
+    is_at_run_time = isinstance(selection, RunTimeSelection)
+    length = tf.shape(competing_scores)[1] if is_at_run_time else scores.shape[1]
+    limit = _smaller(selection.max_candidates, length)
     num_candidates = limit if static_shapes else tf.clip_by_value(most, 0, limit)
     candidate_scores, entries = tf.math.top_k(competing_scores, num_candidates)
 
     def compete(first: int | tf.Tensor) -> Selected:
-        places, classes = _anchors_and_classes(entries[:, :first], scores, selection)
+        places, classes = competitors.anchors_and_classes(entries[:, :first], scores, selection)
         candidates = tf.gather(boxes, places, batch_dims=1)
         competing, most_kept = classes, selection.max_detections
         if is_at_run_time:
@@ -212,57 +188,6 @@ def select(
     if not static_shapes or limit <= _FEW_CANDIDATES:
         return compete(num_candidates)
     return tf.cond(most <= _FEW_CANDIDATES, lambda: compete(_FEW_CANDIDATES), lambda: compete(limit))
-
-
-def _competing_scores(scores: tf.Tensor, selection: AnySelection) -> tf.Tensor:
-    """(batch, entries) float32: what competes, -1 for what does not; an anchor's best class, or all of them in turn."""
-
-    def of_best_class():
-        highest = tf.reduce_max(scores, axis=-1)
-        passes = highest > selection.score_threshold  # false for NaN
-        if isinstance(selection, RunTimeSelection):
-            passes &= _has_asked_class(scores, selection.allowed)
-        return tf.where(passes, highest, -1.0)
-
-    def of_each_class():
-        passes = (scores > selection.score_threshold) & selection.allowed
-        return tf.reshape(tf.where(passes, scores, -1.0), (-1, scores.shape[1] * scores.shape[2]))
-
-    if not isinstance(selection, RunTimeSelection):
-        return of_best_class()
-    return tf.cond(selection.is_multi_label, of_each_class, of_best_class)
-
-
-def _anchors_and_classes(entries: tf.Tensor, scores: tf.Tensor, selection: AnySelection) -> tuple[tf.Tensor, tf.Tensor]:
-    """(batch, K) int32 and (batch, K) float32: the anchor of each of the `_competing_scores`, and its class."""
-
-    def of_best_class():
-        found = tf.argmax(tf.gather(scores, entries, batch_dims=1), axis=-1, output_type=tf.int32)
-        return entries, tf.cast(found, tf.float32)
-
-    def of_each_class():
-        rows, classes = _rows_and_columns(entries, scores.shape[2])
-        return tf.cast(rows, tf.int32), classes
-
-    if not isinstance(selection, RunTimeSelection):
-        return of_best_class()
-    return tf.cond(selection.is_multi_label, of_each_class, of_best_class)
-
-
-def _rows_and_columns(places: tf.Tensor, num_columns: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows and columns, float32, of places in a table that is counted row by row."""
-    places = tf.cast(places, tf.float32)
-    rows = tf.floor((places + 0.5) / num_columns)  # half a place off the edges, where a quotient could round wrongly
-    return rows, places - rows * num_columns
-
-
-def _has_asked_class(scores: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
-    """(batch, anchors) bool: whether the best class of each anchor is allowed; where all are, it is not looked for."""
-
-    def look():
-        return tf.gather(allowed, tf.argmax(scores, axis=-1, output_type=tf.int32))
-
-    return tf.cond(tf.reduce_all(allowed), lambda: tf.ones(tf.shape(scores)[:2], tf.bool), look)
 
 
 def _asked(scores: tf.Tensor, selection: RunTimeSelection) -> tf.Tensor:

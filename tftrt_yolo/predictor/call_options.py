@@ -31,15 +31,15 @@ class CallOptions(TypedDict, total=False):
       classes: The classes that count: indices as numbers, names, or a single one.
       class_agnostic: Whether boxes suppress each other whatever their classes.
       multi_label: Whether a box counts with each of its classes, not with its best alone.
-      recursive: Whether a folder's subfolders count, too. This and the next four are of `SourceOptions`.
+      recursive: Whether a folder's subfolders count, too. This and the next five are of `SourceOptions`.
       vid_stride: Of videos and streams, every n-th frame is taken.
       stream_buffer: Whether every frame of a live stream is dealt with, in order.
       max_retries: How often a live stream that ends, stalls or breaks is opened anew.
       timeout_s: Seconds without anything from a stream or a URL after which it counts as broken.
+      tracker: As in `SourceOptions`; or a Tracking, which goes on with the objects that it knows.
       channel_order: Of images that are arrays or tensors: "rgb", or "bgr" as OpenCV has it.
       scale: What the values of arrays and tensors that are not uint8 are multiplied with to be 0 to 255: 255 of floats
         from 0 to 1.
-      tracker: As in `SourceOptions`; or a Tracking, which goes on with the objects that it knows.
     """
 
     score_threshold: float | None
@@ -53,9 +53,9 @@ class CallOptions(TypedDict, total=False):
     stream_buffer: bool | None
     max_retries: int | None
     timeout_s: float | None
+    tracker: str | Path | Tracking | None
     channel_order: str | None
     scale: float | None
-    tracker: str | Path | Tracking | None
 
 
 @dataclasses.dataclass(frozen=True)

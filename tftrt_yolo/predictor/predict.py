@@ -21,7 +21,7 @@ import numpy as np
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.predictor.output.contents import CONTENTS
-from tftrt_yolo.predictor.output.form import Scene
+from tftrt_yolo.predictor.output.forms.form import Scene
 from tftrt_yolo.predictor.output.output_options import OutputOptions
 from tftrt_yolo.predictor.output.run_writer import Counts, RunWriter
 from tftrt_yolo.predictor.prediction_report import INTERRUPTED, PredictionReport
@@ -86,33 +86,35 @@ def predict(
     directories.check_free(path, CONTENTS, overwrite=overwrite)
     sources = source if isinstance(source, SourceOptions) else SourceOptions(source=source)
     opened = open_source(sources)
-    directories.check_apart(path, [*opened.paths, *filter(None, [output.coco_annotations])])
-    predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
-    output.check_task(predictor.task.name, str(saved_model_dir))
-    selection = _as_validators(selection, output)
-    asked = selection.asked() if selection else {}
-    indices = {"classes": selection.class_indices(predictor.metadata.names)} if "classes" in asked else {}
+    with contextlib.closing(opened):
+        directories.check_apart(path, [*opened.paths, *filter(None, [output.coco_annotations])])
+        predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
+        output.check_task(predictor.task.name, str(saved_model_dir))
+        selection = _as_validators(selection, output)
+        asked = selection.asked() if selection else {}
+        predictor.retina_masks = "coco" in output.save and bool(asked.get("multi_label"))
+        indices = {"classes": selection.class_indices(predictor.metadata.names)} if "classes" in asked else {}
 
-    start, unreadable = time.perf_counter(), []
-    with directories.written_whole(path, CONTENTS, overwrite=overwrite) as partial_dir:
-        on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
-        asking = {"batch_size": batch_size, "on_unreadable": on_unreadable, "tracker": sources.tracker}
-        results = predictor.with_images(opened, **asking, **asked)
-        with RunWriter(_scene(partial_dir, predictor, output), vid_stride=sources.vid_stride) as writer:
-            ended = _written(results, writer, opened, unreadable, on_progress)
-    return PredictionReport(
-        output_dir=path,
-        task=predictor.task.name,
-        backend=str(predictor.backend),
-        unreadable=tuple(unreadable),
-        seconds=time.perf_counter() - start,
-        selection=asked | indices,
-        forms=output.save,
-        pictures=output.pictures,
-        ended=ended,
-        tracker=by_source.name_of(sources.tracker),
-        **_counted(writer.counts, opened),
-    )
+        start, unreadable = time.perf_counter(), []
+        with directories.written_whole(path, CONTENTS, overwrite=overwrite) as partial_dir:
+            on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
+            asking = {"batch_size": batch_size, "on_unreadable": on_unreadable, "tracker": sources.tracker}
+            results = predictor.with_images(opened, **asking, **asked)
+            with RunWriter(_scene(partial_dir, predictor, output), vid_stride=sources.vid_stride) as writer:
+                ended = _written(results, writer, opened, unreadable, on_progress)
+        return PredictionReport(
+            output_dir=path,
+            task=predictor.task.name,
+            backend=str(predictor.backend),
+            unreadable=tuple(unreadable),
+            seconds=time.perf_counter() - start,
+            selection=asked | indices,
+            forms=output.save,
+            pictures=output.pictures,
+            ended=ended,
+            tracker=by_source.name_of(sources.tracker),
+            **_counted(writer.counts, opened),
+        )
 
 
 def _scene(folder: Path, predictor: Predictor, output: OutputOptions) -> Scene:
@@ -138,7 +140,7 @@ def _written(
     """Has all results written; says how that ended: "" as it should, or by an interrupt of a live source."""
     num_done = 0
     try:
-        with contextlib.closing(source), contextlib.closing(results):
+        with contextlib.closing(results):
             for num_done, (given, image, result) in enumerate(results, start=1):
                 writer.put(given, image, result)
                 if on_progress:

@@ -34,8 +34,8 @@ class PredictionReport:
       pictures: Whether annotated pictures and videos were written.
       notes: What else is to be known: a video that is cut short, sound that is damaged, images without an id.
       ended: How the run ended: empty for as it should, "interrupted" for an interrupt of a live stream.
-      tracker: Who told which objects are those of the frame before: the name or the YAML file that was given; None
-        without a tracker.
+      tracker: Who told which objects are those of the frame before: the name or the YAML file that was given; None for
+        nobody.
     """
 
     output_dir: Path

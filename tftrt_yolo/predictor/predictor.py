@@ -15,11 +15,10 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from absl import logging
-from typing_extensions import Unpack
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
@@ -40,6 +39,9 @@ from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Scene
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
+
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
 # Pairs of boxes that are compared at a time: of suppression's tensors, which are a few, each has as many numbers.
 _MOST_PAIRS = 64 << 20
@@ -58,8 +60,10 @@ class Predictor:
       task: What the task is made of.
       names: (C,) str, the classes.
       backend: What runs the network and why.
+      retina_masks: Whether masks are of the image's resolution, as Ultralytics' argument has it; it may be set.
     """
 
+    retina_masks = False
     _unusable = SavedModelError  # what a model that cannot be opened raises
 
     def __init__(self, saved_model_dir: str | Path, *, strict: bool = False, allow_side_effects: bool = False):
@@ -160,7 +164,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        **options: Unpack[CallOptions],
+        **options: "Unpack[CallOptions]",
     ) -> list:
         """Predicts what the model was trained for.
 
@@ -204,7 +208,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        **options: Unpack[CallOptions],
+        **options: "Unpack[CallOptions]",
     ) -> Iterator:
         """Predicts on images as they come; memory stays flat however many there are.
 
@@ -244,7 +248,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         on_unreadable: OnUnreadable = "raise",
-        **options: Unpack[CallOptions],
+        **options: "Unpack[CallOptions]",
     ) -> Iterator[tuple[object, np.ndarray, object]]:
         """As `stream`, each result with its image.
 
@@ -369,7 +373,7 @@ class Predictor:
         with contextlib.closing(source):
             for array, outputs in self._run(arrays(), source, batch_size, signatures):
                 self._check_classes(outputs)
-                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw)
+                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw, self.retina_masks)
                 yield given.popleft(), array, self.task.to_supervision(outputs, scene)
 
     def _run(

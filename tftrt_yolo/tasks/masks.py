@@ -21,6 +21,7 @@ def compute(
     *,
     image_size_hw: tuple[int, int],
     frame_size_hw: tuple[int, int],
+    is_of_image: bool = False,
 ):
     """Computes the masks of one image's detections.
 
@@ -30,6 +31,8 @@ def compute(
       boxes_xyxy: (n, 4) float32, in image pixels.
       image_size_hw: Height and width of the image in pixels.
       frame_size_hw: Height and width of the frame in pixels.
+      is_of_image: Whether the sum is interpolated at the pixels of the image, as Ultralytics does with retina_masks and
+        validators do; otherwise at those of the frame.
 
     Returns:
       Which detections have a mask that is not empty, (n,) bool, for Ultralytics drops the others; and the masks of
@@ -42,6 +45,14 @@ def compute(
         np.floor((np.arange(length) + 0.5) * gain + padding).astype(int)
         for length, (gain, padding) in zip(image_size_hw, (rows, columns), strict=True)
     )
+    if is_of_image:
+        found = [
+            _at_image_pixels(own, box, image_size_hw, (rows, columns), frame_size_hw)
+            for own, box in zip(logits, boxes_xyxy.astype(np.float64), strict=True)
+        ]
+        kept = np.array([mask.any() for mask, _ in found], bool)
+        crops, places = ([one[part] for one, stays in zip(found, kept, strict=True) if stays] for part in (0, 1))
+        return kept, _compact(crops, places, image_size_hw)
     kept, crops, places = np.zeros(len(boxes_xyxy), bool), [], []
     for index, (left, top, right, bottom) in enumerate(boxes_xyxy.astype(np.float64)):
         inside_y = _pixels_inside(top, bottom, rows, frame_size_hw[0])
@@ -59,6 +70,25 @@ def compute(
     return kept, _compact(crops, places, image_size_hw)
 
 
+def _at_image_pixels(
+    logits: np.ndarray,
+    box_xyxy: np.ndarray,
+    image_size_hw: tuple[int, int],
+    axes: tuple[tuple[float, float], tuple[float, float]],
+    frame_size_hw: tuple[int, int],
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """A mask inside its box, (h, w) bool, and the image's column and row where it begins.
+
+    Source: ultralytics.utils.ops.process_mask_native.
+    """
+    edges = np.ceil(box_xyxy).astype(int)
+    starts = np.maximum(edges[:2], 0)
+    ends = np.maximum(np.minimum(edges[2:], image_size_hw[::-1]), starts)
+    x, y = (np.arange(start, end) for start, end in zip(starts, ends, strict=True))
+    positions = [(pixels + 0.5) * gain + padding - 0.5 for pixels, (gain, padding) in zip((y, x), axes, strict=True)]
+    return _upsample(logits, *positions, frame_size_hw) > 0.0, (int(starts[0]), int(starts[1]))
+
+
 def _pixels_inside(first_edge: float, second_edge: float, axis: tuple[float, float], length: int) -> range:
     """The frame pixels between a box's edges, which are in image pixels; of the axis, gain and padding are given."""
     gain, padding = axis
@@ -67,7 +97,9 @@ def _pixels_inside(first_edge: float, second_edge: float, axis: tuple[float, flo
     return range(start, max(start, min(int(np.ceil(second)), length)))
 
 
-def _upsample(logits: np.ndarray, rows: range, columns: range, frame_size_hw: tuple[int, int]) -> np.ndarray:
+def _upsample(
+    logits: np.ndarray, rows: range | np.ndarray, columns: range | np.ndarray, frame_size_hw: tuple[int, int]
+) -> np.ndarray:
     """A window of prototypes' sum, resized bilinearly to the frame's resolution.
 
     Args:
@@ -82,9 +114,9 @@ def _upsample(logits: np.ndarray, rows: range, columns: range, frame_size_hw: tu
     Source: torch.nn.functional.interpolate with mode="bilinear", align_corners=False.
     """
 
-    def neighbours(pixels: range, length: int, frame_length: int):
+    def neighbours(pixels: range | np.ndarray, length: int, frame_length: int):
         position = np.maximum((np.asarray(pixels) + 0.5) * (length / frame_length) - 0.5, 0.0).astype(np.float32)
-        first = position.astype(int)
+        first = np.minimum(position.astype(int), length - 1)
         return first, np.minimum(first + 1, length - 1), position - first.astype(np.float32)
 
     upper, lower, share = neighbours(rows, logits.shape[0], frame_size_hw[0])

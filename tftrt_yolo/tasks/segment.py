@@ -66,6 +66,7 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
         outputs["boxes"],
         image_size_hw=scene.image_size_hw,
         frame_size_hw=scene.frame_size_hw,
+        is_of_image=scene.retina_masks,
     )
     detections = detect.to_supervision({name: outputs[name][kept] for name in ("boxes", "scores", "classes")}, scene)
     detections.mask = found

@@ -48,11 +48,13 @@ class Scene:
       names: (C,) str, the classes.
       image_size_hw: Height and width of the image in pixels.
       frame_size_hw: Height and width of the network's frame in pixels.
+      retina_masks: Whether masks are computed at the image's resolution, and not at the frame's.
     """
 
     names: np.ndarray
     image_size_hw: tuple[int, int]
     frame_size_hw: tuple[int, int]
+    retina_masks: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

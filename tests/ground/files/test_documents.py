@@ -22,7 +22,9 @@ BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 REPORTS = [
     kind
     for kind in (getattr(tftrt_yolo, name) for name in tftrt_yolo.__all__)
-    if dataclasses.is_dataclass(kind) and not issubclass(kind, tftrt_yolo.ground.arguments.Options)
+    if dataclasses.is_dataclass(kind)
+    and not issubclass(kind, tftrt_yolo.ground.arguments.Options)
+    and kind not in (tftrt_yolo.Frame, tftrt_yolo.VideoInfo)  # of a source, not of what was done
 ]
 # What checks its own values.
 _SOUND = {

@@ -135,7 +135,7 @@ def test_no_matrix_changes_nothing():
         ("a.mkv", {}, r"a\.mkv is cut short: its last [\d.]+ s are missing; the \d+ frames before are used"),
         ("a.webm", {"codec": "libvpx-vp9"}, "is cut short: its last"),
         ("a.flv", {"codec": "flv"}, "is cut short: its last"),
-        ("a.avi", {"codec": "mjpeg", "pixels": "yuvj420p"}, r"is damaged or cut short: \d+ frames of 20 are missing"),
+        ("a.avi", {"codec": "mjpeg", "pixels": "yuvj420p"}, r"cut short: of 20 frames it lacks \d+ frames"),
         ("a.mp4", {"container_movflags": "faststart"}, "is cut short: its last"),
     ],
 )
@@ -147,6 +147,13 @@ def test_a_video_cut_short_gives_what_is_there_and_says_so(tmp_path, caplog, nam
     assert 2 <= len(frames) < 20
     assert any(re.search(note, said) for said in tally.notes), tally.notes
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == tally.notes
+
+
+def test_what_an_avi_repeats_is_not_missing(tmp_path):
+    path = media.video(tmp_path / "a.avi", 10, times=[0, 2, 3, 4, 6, 7, 8, 9, 10, 11])
+    frames, tally = _frames(path)
+    assert [len(frames), tally.notes] == [10, []]
+    assert [frame.seconds for frame in frames][:3] == [0.0, 0.2, 0.3]
 
 
 def test_damage_in_the_middle_is_told_and_the_rest_is_used(tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.predictor.output import coco, table
+from tftrt_yolo.predictor.output.forms import coco, table
 
 DETECTIONS = "detections.jsonl"
 _NAMED = ("picture", "video", "labels", "crops", "masks")  # what a line names its files by

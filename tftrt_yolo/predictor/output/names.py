@@ -4,9 +4,9 @@ Stems().stem_for("photos/bus.jpg"), Stems().stem_for("rtsp://user:secret@camera/
 folder_names(np.array(["person", "../../x", "con"]))                                        # "person", ".._x", ...
 """
 
+import itertools
 import re
 import unicodedata
-from collections import Counter
 from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
 
@@ -26,7 +26,7 @@ class Stems:
 
     def __init__(self):
         """Starts without names."""
-        self._given = Counter()
+        self._given: dict[str, int] = {}  # name to the last number behind it
 
     def stem_for(self, source: str) -> str:
         """A name that was not given before.
@@ -38,19 +38,19 @@ class Stems:
           The end of the path without its ending; with a number where it was given before.
         """
         stem = cut(stem_of(source), _MOST_STEM_BYTES)
-        name, number = stem, self._given[stem]
-        while number or name in self._given:
-            number = max(number, 1) + 1
-            name = f"{stem}_{number}"
-            if name not in self._given:
-                break
-        self._given[name] = self._given[name] or 1
-        self._given[stem] = max(number, 1)
+        name = stem
+        if stem in self._given:
+            numbers = itertools.count(self._given[stem] + 1)
+            number = next(number for number in numbers if f"{stem}_{number}" not in self._given)
+            self._given[stem], name = number, f"{stem}_{number}"
+        self._given[name] = 1
         return name
 
 
 def stem_of(source: str) -> str:
     """What a source is called, without an ending: bus of photos/bus.jpg, camera_0 of 0, a URL's end or its host."""
+    if source == "-":
+        return "stdin"
     if source.isdecimal() and source.isascii() and not Path(source).exists():
         return f"camera_{source}"
     if "://" in source:

@@ -19,16 +19,16 @@ import numpy as np
 
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.output import names
-from tftrt_yolo.predictor.output.coco import CocoResults
 from tftrt_yolo.predictor.output.contents import DETECTIONS
-from tftrt_yolo.predictor.output.crops import Crops
-from tftrt_yolo.predictor.output.form import Form, Scene
-from tftrt_yolo.predictor.output.labels import Labels
-from tftrt_yolo.predictor.output.mask_files import MaskFiles
-from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.predictor.output.forms.coco import CocoResults
+from tftrt_yolo.predictor.output.forms.crops import Crops
+from tftrt_yolo.predictor.output.forms.form import Form, Scene
+from tftrt_yolo.predictor.output.forms.labels import Labels
+from tftrt_yolo.predictor.output.forms.mask_files import MaskFiles
+from tftrt_yolo.predictor.output.forms.shot import Shot
+from tftrt_yolo.predictor.output.forms.table import Table
 from tftrt_yolo.predictor.output.stage import Stage
-from tftrt_yolo.predictor.output.table import Table
-from tftrt_yolo.predictor.output.video_writer import ENDING, VideoWriter
+from tftrt_yolo.predictor.output.videos.video_writer import ENDING, VideoWriter
 from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
 
 _FORMS = {"txt": Labels, "csv": Table, "coco": CocoResults, "crops": Crops, "masks": MaskFiles}
@@ -161,27 +161,27 @@ class RunWriter:
     def _image(self, given: object, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
         """Writes the picture of an image; gives what forms need, and the beginning of its line."""
         self.counts.num_images += 1
-        source, file = self._called(given)
+        source, file, is_numbered = self._called(given)
         header = {"image": source}
         if self._scene.options.pictures:
             drawn = self._drawn(image, result)
             path = self._pictures.path_for(Path(file), drawn.shape[:2])
             pictures.write(drawn, path)
             header["picture"] = path.name
-        return Shot(self._stems.stem_for(file), source, image, result, rows), header
+        stem = PurePath(file).stem if is_numbered else self._stems.stem_for(file)
+        return Shot(stem, source, image, result, rows), header
 
-    def _called(self, given: object) -> tuple[str, str]:
-        """What files call an image, and what its own file is called."""
-        if isinstance(given, Frame):
-            number, source = given.index + 1, str(given.source)
-        else:
-            number = self.counts.num_images
-            source = f"image_{number}.jpg" if isinstance(given, (bytes, bytearray)) else str(given)
-        if source == "-":
-            source = f"image_{number}.jpg"
+    def _called(self, given: object) -> tuple[str, str, bool]:
+        """What files call an image, what its own file is called, and whether that is a number of ours."""
+        of_stream = isinstance(given, Frame)
+        source = str(given.source) if of_stream else str(given) if isinstance(given, (str, Path)) else "-"
+        if source == "-":  # standard input, whose pictures have no names
+            source = f"image_{given.index + 1 if of_stream else self.counts.num_images}.jpg"
+            return source, source, True
         if "://" in source:
-            return source, names.stem_of(source) + (PurePath(source.partition("?")[0]).suffix or ".jpg")
-        return source, source
+            ending = PurePath(source.partition("?")[0]).suffix or ".jpg"
+            return source, names.stem_of(source) + ending, False
+        return source, source, False
 
     def _frame(self, given: Frame, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
         """Hands a frame to its video; gives what forms need, and the beginning of its line."""

@@ -188,13 +188,17 @@ class _Decoding:
             tally.note(f"{name} is damaged or cut short: FFmpeg says {self._fault}; {after}.")
         elif self._missing_seconds() > _MISSING_SECONDS:
             tally.note(f"{name} is cut short: its last {self._missing_seconds():.1f} s are missing; {after}.")
-        elif self._container.format.name == "avi" and num_frames < self._stream.frames:
-            missing = counted(self._stream.frames - num_frames, "frame")
-            tally.note(
-                f"{name} is damaged or cut short: {missing} of {self._stream.frames:,} are missing; the others count."
-            )
+        elif self._container.format.name == "avi" and num_frames < (held := self._num_held()):
+            missing = counted(held - num_frames, "frame")
+            tally.note(f"{name} is damaged or cut short: of {held:,} frames it lacks {missing}; the others count.")
         if self._num_damaged:
             tally.note(f"{name} is damaged: {counted(self._num_damaged, 'frame')} could not be decoded whole.")
+
+    def _num_held(self) -> int:
+        """How many frames an AVI says that it has; those that repeat the one before are counted and have no entry."""
+        entries = getattr(self._stream, "index_entries", ())  # which PyAV has from 17 on
+        is_whole = len(entries) > 0 and entries[-1].timestamp >= self._stream.frames - 1
+        return len(entries) if is_whole else self._stream.frames
 
     def _missing_seconds(self) -> float:
         """How much shorter the file is than it says."""

@@ -9,7 +9,7 @@ import pytest
 
 import tftrt_yolo
 from tests.predictor.output import films
-from tftrt_yolo.predictor.output.video_writer import VideoWriter
+from tftrt_yolo.predictor.output.videos.video_writer import VideoWriter
 from tftrt_yolo.predictor.sources.frame import VideoInfo
 
 

@@ -14,8 +14,8 @@ from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.text import counted, shown
-from tftrt_yolo.predictor.output.form import Scene
-from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.forms.shot import Shot
 
 _MOST_DIGITS = 15  # of a name that is an id; every reader of JSON takes such numbers as they are
 _NAMED = 3  # of what has no id, in the report

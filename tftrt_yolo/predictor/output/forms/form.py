@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from tftrt_yolo.predictor.output.forms.shot import Shot
 from tftrt_yolo.predictor.output.output_options import OutputOptions
-from tftrt_yolo.predictor.output.shot import Shot
 from tftrt_yolo.tasks.task import Task
 
 

@@ -6,8 +6,8 @@ image,frame,seconds,class,name,score,x1,y1,x2,y2,...,track
 import csv
 import json
 
-from tftrt_yolo.predictor.output.form import Scene
-from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.forms.shot import Shot
 
 FILE = "detections.csv"
 _WHERE = ("image", "frame", "seconds")

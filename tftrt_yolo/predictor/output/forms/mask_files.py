@@ -3,9 +3,9 @@
 import numpy as np
 import PIL.Image
 
-from tftrt_yolo.predictor.output.form import Scene
+from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.forms.shot import Shot
 from tftrt_yolo.predictor.output.names import free_path
-from tftrt_yolo.predictor.output.shot import Shot
 from tftrt_yolo.predictor.pictures import unwritable
 
 _FOLDER = "masks"

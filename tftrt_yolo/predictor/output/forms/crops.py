@@ -10,9 +10,9 @@ import numpy as np
 import PIL.Image
 
 from tftrt_yolo.predictor import pictures
-from tftrt_yolo.predictor.output.form import Scene
+from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.forms.shot import Shot
 from tftrt_yolo.predictor.output.names import folder_names
-from tftrt_yolo.predictor.output.shot import Shot
 
 _FOLDER = "crops"
 _GAIN, _PADDING_PX = 1.02, 10  # ultralytics.utils.plotting.save_one_box

@@ -14,7 +14,7 @@ import numpy as np
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.predictor import pictures
-from tftrt_yolo.predictor.output.sound import Sound
+from tftrt_yolo.predictor.output.videos.sound import Sound
 from tftrt_yolo.predictor.sources import containers
 from tftrt_yolo.predictor.sources.frame import VideoInfo
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from tftrt_yolo.evaluation import mask_runs
 from tftrt_yolo.evaluation.datasets.coco import coco_masks
-from tftrt_yolo.predictor.output.coco_ids import AnnotatedIds, OwnIds
-from tftrt_yolo.predictor.output.form import Scene
-from tftrt_yolo.predictor.output.shot import Shot
+from tftrt_yolo.predictor.output.forms.coco_ids import AnnotatedIds, OwnIds
+from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.forms.shot import Shot
 
 RESULTS, IMAGES = "coco_results.json", "coco_images.json"
 _DIGITS, _SCORE_DIGITS = 3, 6

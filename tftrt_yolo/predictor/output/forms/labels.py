@@ -8,9 +8,9 @@ stands behind them if it is asked for, and at the end the number of a tracked ob
 import numpy as np
 
 from tftrt_yolo.ground.text import shown
-from tftrt_yolo.predictor.output.form import Scene
+from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.forms.shot import Shot
 from tftrt_yolo.predictor.output.names import free_path
-from tftrt_yolo.predictor.output.shot import Shot
 
 _FOLDER = "labels"
 # How far outside of the image a coordinate may lie for who reads labels: ultralytics.data.utils.verify_image_label.

@@ -1,0 +1,1 @@
+"""Annotated videos with the sound of those that were read."""
