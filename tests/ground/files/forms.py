@@ -431,7 +431,12 @@ def _strangers():
     box = bytes(100)
     yield Form("heic", ".heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + box, "is HEIC[.] .*save it as JPEG first")
     yield Form("heif", ".heif", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + box, "is HEIC[.] .*save it as JPEG first")
-    yield Form("mp4", ".mp4", b"\0\0\0\x18ftypisom\0\0\0\0isomavc1" + box, r"is a video \(MP4 or MOV\).*its frames")
+    yield Form(
+        "mp4",
+        ".mp4",
+        b"\0\0\0\x18ftypisom\0\0\0\0isomavc1" + box,
+        r"is a video \(MP4 or MOV\).*give the video itself as their source",
+    )
     yield Form("avi", ".avi", b"RIFF\0\1\0\0AVI LIST" + box, r"is a video \(AVI\)")
     yield Form("webm", ".webm", b"\x1a\x45\xdf\xa3" + box, "is a video")
     yield Form("jpeg xl", ".jxl", b"\0\0\0\x0cJXL \r\n\x87\n" + box, "is JPEG XL[.] .*Save it as JPEG or PNG first")
