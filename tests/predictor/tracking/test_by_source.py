@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -18,6 +19,7 @@ from tests.predictor.tracking import crossing
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
 from tftrt_yolo.ground import arguments
+from tftrt_yolo.ground.files import documents
 from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
 from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.predictor.tracking.tracking import SCORE_THRESHOLD
@@ -105,14 +107,40 @@ def test_each_video_has_a_tracker(predictor, images, tmp_path):
     assert [_facts(predictor.task, result) for result in twice] == 2 * alone[1]
 
 
-def test_predict_says_who_tracked(models, images, tmp_path):
-    video = _write_video(tmp_path / "a.mp4", images[:6])
-    source = tftrt_yolo.SourceOptions(source=video, tracker="bytetrack.yaml")
-    report = tftrt_yolo.predict(models.exported("tiny"), source, tmp_path / "out")
-    assert report.tracker == "bytetrack.yaml"
-    assert "  tracker      bytetrack.yaml\n" in str(report)
-    rows = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
-    assert any("track" in row for line in rows for row in line["detections"])
+@pytest.mark.parametrize(
+    ("tracker", "name"),
+    [
+        ("bytetrack", "bytetrack"),
+        ("bytetrack.yaml", "bytetrack.yaml"),
+        ("botsort.yaml", "botsort.yaml"),  # as it was given
+        (Path("crowd.yaml"), "crowd.yaml"),
+        (None, None),
+    ],
+)
+def test_predict_writes_ids_and_says_who_tracked(tiny_export, predictor, images, tmp_path, monkeypatch, tracker, name):
+    monkeypatch.chdir(tmp_path)
+    Path("crowd.yaml").write_text("tracker_type: bytetrack\ntrack_buffer: 60\n")
+    _write_video(tmp_path / "a.mp4", images[:8])
+    options = tftrt_yolo.SourceOptions(source="a.mp4", tracker=tracker)
+    report = tftrt_yolo.predict(tiny_export, options, tmp_path / "out", batch_size=3)
+    expected = [
+        None if result.tracker_id is None else result.tracker_id.tolist()
+        for result in predictor.stream("a.mp4", tracker=tracker)
+    ]
+    lines = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert [[row.get("track") for row in line["detections"]] for line in lines] == [
+        ids if ids is not None else [None] * len(line["detections"]) for ids, line in zip(expected, lines, strict=True)
+    ]
+    assert report.tracker == name
+    assert [line for line in str(report).splitlines() if "tracker" in line] == (
+        [f"  tracker      {name}"] if name else []
+    )
+    assert documents.parse(json.loads(documents.to_json(report)), type(report)).tracker == name
+
+
+def test_a_tracking_has_its_name():
+    """What it was made of is not known to it; its kind is."""
+    assert by_source.name_of(tftrt_yolo.Tracking("botsort")) == "botsort"
 
 
 def _frame(source, index):
