@@ -74,7 +74,7 @@ def test_the_notebook_of_all_tasks_runs_and_ends_with_its_result():
 def test_the_notebook_of_video_and_tracking_runs_and_ends_with_its_result():
     pytest.importorskip("pandas")
     pytest.importorskip("lap")
-    assert _last_output("3_video_and_tracking") == {"frames": 60, "digits": 3}
+    assert _last_output("3_video_and_tracking") == {"frames": 75, "tracker": "bytetrack", "objects": "034577"}
 
 
 def test_executed_notebooks_are_those_that_are_there():
