@@ -109,12 +109,28 @@ def _found(path: Path, source: str) -> list[Path]:
                 + (f" Left out: {others}." if others else "")
             )
         return found
-    if path.exists():
-        raise ImageError(f"{shown(source)} is a device, a pipe or a socket and no file. {_EXPECTED_SOURCE}")
+    return matching(source, _EXPECTED_SOURCE)
+
+
+def matching(source: str, expected: str) -> list[Path]:
+    """Lists the files that a pattern means, where it names neither a file nor a folder itself.
+
+    Args:
+      source: A glob pattern.
+      expected: What could have been given, for the message.
+
+    Returns:
+      Paths, sorted.
+
+    Raises:
+      ImageError: If there is none, or it names a device, a pipe or a socket.
+    """
+    if Path(source).exists():
+        raise ImageError(f"{shown(source)} is a device, a pipe or a socket and no file. {expected}")
     found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
     if not found:
         kind = "No file matches the pattern" if glob.has_magic(source) else "There is no file or folder"
-        raise ImageError(f"{kind} {shown(source)}. {_EXPECTED_SOURCE}")
+        raise ImageError(f"{kind} {shown(source)}. {expected}")
     return found
 
 

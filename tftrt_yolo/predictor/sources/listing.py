@@ -7,14 +7,13 @@ found.missing                               # lines of a list that name nothing
 
 import csv
 import dataclasses
-import glob
 import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_formats, reading
+from tftrt_yolo.ground.files import image_files, image_formats, reading
 from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.predictor.sources import heads
 
@@ -80,19 +79,13 @@ def _of_path(source: str, recursive: bool) -> Found:
         return Found((path,))
     if path.is_dir():
         return _of_folder(path, recursive)
-    if path.exists():
-        raise ImageError(f"{shown(source)} is a device, a pipe or a socket and no file. {EXPECTED}")
-    files = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
-    if not files:
-        kind = "No file matches the pattern" if glob.has_magic(source) else "There is no file or folder"
-        raise ImageError(f"{kind} {shown(source)}.{_hint(source)} {EXPECTED}")
-    return Found(tuple(files))
+    return Found(tuple(image_files.matching(source, f"{_hint(source)}{EXPECTED}")))
 
 
 def _hint(source: str) -> str:
     """What a path that is not there was perhaps meant to be."""
     if re.match(r"(https?|rt[sm]ps?):/[^/]", source):
-        return " A Path has one slash of a URL's two; give the URL as a string."
+        return "A Path has one slash of a URL's two; give the URL as a string. "
     return ""
 
 
