@@ -7,7 +7,7 @@ It needs TensorFlow for the message types only, so it also reads a converted mod
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tftrt_yolo import contract
@@ -99,6 +100,55 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
+
+
+def called(nodes: Iterable[NodeDef]) -> Iterator[str]:
+    """Names of the functions that nodes call, or hand on to what they call; those of ops are among them."""
+    for node in nodes:
+        yield node.op  # a function's name may stand in an op's place
+        for attribute in node.attr.values():
+            kind = attribute.WhichOneof("value")
+            if kind == "func":
+                yield attribute.func.name
+            elif kind == "list":
+                yield from (func.name for func in attribute.list.func)
+
+
+def reached(functions: dict[str, Iterable[NodeDef]], names: Iterable[str]) -> frozenset[str]:
+    """The functions of these names, and all that they call.
+
+    Args:
+      functions: Name to nodes, of the whole library.
+      names: Where to start; those that are no function are passed over.
+
+    Returns:
+      Names.
+    """
+    seen, waiting = set(), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in functions and name not in seen:
+            seen.add(name)
+            waiting += called(functions[name])
+    return frozenset(seen)
+
+
+def nodes_behind(meta_graph: MetaGraphDef, signature: str) -> Iterator[NodeDef]:
+    """The nodes of the graph that a signature's outputs are computed from, and those of the functions they call."""
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    functions = {function.signature.name: function.node_def for function in meta_graph.graph_def.library.function}
+    names = {output.name.partition(":")[0] for output in meta_graph.signature_def[signature].outputs.values()}
+    waiting = [nodes[name] for name in names if name in nodes]
+    found = {node.name: node for node in waiting}
+    while waiting:
+        for reference in waiting.pop().input:
+            name = reference.lstrip("^").partition(":")[0]
+            if name in nodes and name not in found:
+                found[name] = nodes[name]
+                waiting.append(nodes[name])
+    yield from found.values()
+    for name in sorted(reached(functions, called(found.values()))):
+        yield from functions[name]
 
 
 def attribute(node: NodeDef | FunctionDef, name: str) -> AttrValue:

@@ -245,7 +245,7 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
         return
     found = {
         _type_name(saved_model_pb.attribute(node, "T").type)
-        for node in saved_model_pb.all_nodes(graph_def)
+        for node in saved_model_pb.nodes_behind(meta_graph, contract.NETWORK)  # `encoded` has products of its own
         if node.op in _MATRIX_OPS
     }
     if found != {_TYPES[precision]}:

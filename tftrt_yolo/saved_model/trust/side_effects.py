@@ -11,15 +11,15 @@ restores variables are let be, where nothing but the saver calls them; loading a
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 from tensorflow.python.framework import op_def_registry
 
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.text import printable
+from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.trust import op_lists
 
 _SAVER_OPS = frozenset({"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"})
@@ -82,24 +82,12 @@ def _functions_of_the_saver_alone(meta_graph: MetaGraphDef) -> frozenset[str]:
         name.partition(":")[0] for name in (saver.save_tensor_name, saver.restore_op_name, saver.filename_tensor_name)
     }
     nodes = meta_graph.graph_def.node
-    of_saver = _reached(functions, _called(node for node in nodes if node.name in names))
-    others = [*_called(node for node in nodes if node.name not in names), *_of_objects(meta_graph)]
+    of_saver = saved_model_pb.reached(functions, saved_model_pb.called(node for node in nodes if node.name in names))
+    others = [*saved_model_pb.called(node for node in nodes if node.name not in names), *_of_objects(meta_graph)]
     for name, node_defs in functions.items():
         if name not in of_saver:
-            others += [name, *_called(node_defs)]
-    return of_saver - _reached(functions, others)
-
-
-def _called(nodes: Iterable[NodeDef]) -> Iterator[str]:
-    """Names of the functions that nodes call, or hand on to what they call."""
-    for node in nodes:
-        yield node.op  # a function's name may stand in an op's place
-        for attribute in node.attr.values():
-            kind = attribute.WhichOneof("value")
-            if kind == "func":
-                yield attribute.func.name
-            elif kind == "list":
-                yield from (func.name for func in attribute.list.func)
+            others += [name, *saved_model_pb.called(node_defs)]
+    return of_saver - saved_model_pb.reached(functions, others)
 
 
 def _of_objects(meta_graph: MetaGraphDef) -> Iterator[str]:
@@ -109,14 +97,3 @@ def _of_objects(meta_graph: MetaGraphDef) -> Iterator[str]:
     for node in graph.nodes:
         yield from node.function.concrete_functions
         yield node.bare_concrete_function.concrete_function_name
-
-
-def _reached(functions: dict[str, Iterable[NodeDef]], names: Iterable[str]) -> frozenset[str]:
-    """The functions of these names, and all that they call."""
-    seen, waiting = set(), list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in functions and name not in seen:
-            seen.add(name)
-            waiting += _called(functions[name])
-    return frozenset(seen)
