@@ -73,7 +73,7 @@ shape: .venv/installed
 
 .venv/installed: setup.cfg setup.py constraints.txt docs/requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,dataframe,track,preflight,video,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,dataframe,track,preflight,video,serve,tracing,triton,notebooks,dev]'
 	touch $@
 
 .venv-docs/installed: docs/requirements.txt docs/constraints.txt constraints.txt

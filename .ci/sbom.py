@@ -27,7 +27,10 @@ EXTRAS = (
     "evaluate",
     "export",
     "preflight",
+    "serve",
+    "tracing",
     "track",
+    "triton",
     "video",
 )  # what a user runs; of gpu's libraries none is pinned
 _MODELS = (".pt",)

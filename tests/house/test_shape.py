@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # that are not listed are the ground floor.
 FLOORS = (
     ("__main__", "cli"),
-    ("workflows",),
+    ("workflows", "serving"),
     ("engines",),
     ("layer_sensitivity", "preflighting"),
     ("converter",),

@@ -1,0 +1,1 @@
+"""What the doors share: tensors on the wire, and what a model says of itself."""

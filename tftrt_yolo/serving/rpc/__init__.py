@@ -1,0 +1,1 @@
+"""The door for gRPC: the Open Inference Protocol and TensorFlow Serving's PredictionService."""
