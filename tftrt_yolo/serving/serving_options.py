@@ -3,7 +3,21 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.ground.arguments import (
+    MOST_IN_A_BATCH,
+    Options,
+    argument,
+    check_at_least_one,
+    check_bool,
+    number,
+)
+from tftrt_yolo.ground.text import quoted
+
+# Least and most.
+_POLL_SECONDS = (0.05, 86_400.0)
+_DELAY_MS = (0.0, 60_000.0)
+_TIMEOUT_SECONDS = (0.001, 86_400.0)
+_MOST_QUEUED = 1_000_000  # pictures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +42,18 @@ class ModelOptions(Options):
     strict: bool = False
     allow_side_effects: bool = False
 
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or where two places of models are given."""
+        if self.saved_model_dir is not None and self.model_repository is not None:
+            raise ValueError(
+                f"{argument('saved_model_dir')} and {argument('model_repository')} were both given. Expected one of "
+                "them: a repository may hold the model, too."
+            )
+        check_at_least_one("num_versions", self.num_versions)
+        _check_number("poll_seconds", self.poll_seconds, _POLL_SECONDS)
+        check_bool("strict", self.strict)
+        check_bool("allow_side_effects", self.allow_side_effects)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchingOptions(Options):
@@ -46,6 +72,19 @@ class BatchingOptions(Options):
     queue_size: int = 256
     request_timeout_s: float = 30.0
     processes: int = 1
+
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or a queue that does not hold a batch."""
+        for name, most in (("max_batch_size", MOST_IN_A_BATCH), ("queue_size", _MOST_QUEUED), ("processes", 64)):
+            if check_at_least_one(name, getattr(self, name)) > most:
+                raise ValueError(f"{argument(name)} is {getattr(self, name):,}; it must be at most {most:,}.")
+        _check_number("max_delay_ms", self.max_delay_ms, _DELAY_MS)
+        _check_number("request_timeout_s", self.request_timeout_s, _TIMEOUT_SECONDS)
+        if self.queue_size < self.max_batch_size:
+            raise ValueError(
+                f"{argument('queue_size')} is {self.queue_size:,}, and a request may have {self.max_batch_size:,} "
+                f"pictures ({argument('max_batch_size')}). Expected a queue that holds it."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,3 +110,11 @@ class ListenOptions(Options):
     tls_certificate: str | Path | None = None
     tls_key: str | Path | None = None
     token_file: str | Path | None = None
+
+
+def _check_number(name: str, value: object, between: tuple[float, float]) -> None:
+    """Refuses an argument that is not a number between two others."""
+    least, most = between
+    given = number(value)
+    if given is None or not least <= given <= most:
+        raise ValueError(f"{argument(name)} is {quoted(value)}; it must be a number from {least:g} to {most:g}.")
