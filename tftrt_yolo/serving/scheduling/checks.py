@@ -88,8 +88,8 @@ def _check_pixels(inference: Inference, max_pixels: int) -> None:
     height, width = images.shape[1:3]
     if not 0 < min(height, width) <= max(height, width) <= MOST_SIDE:
         raise ValueError(
-            f"Input 'images' has images {width:,} pixels wide and {height:,} high. Expected sides of 1 to {MOST_SIDE:,} "
-            "pixels; scale them down first."
+            f"Input 'images' has images {width:,} pixels wide and {height:,} high. Expected sides of 1 to "
+            f"{MOST_SIDE:,} pixels; scale them down first."
         )
     if height * width > max_pixels:
         raise ValueError(

@@ -10,8 +10,6 @@ one event loop; models run in processes, which threads hold.
 """
 
 import asyncio
-import contextlib
-import dataclasses
 import time
 
 import numpy as np
@@ -169,9 +167,9 @@ class Hub:
             raise _unavailable("The server ends, or has not begun. Try again, at another if there is one.")
         version = self._version(inference.model, inference.version)
         if not version.state.is_ready:
+            state = version.state
             raise _unavailable(
-                f"Version {version.state.version} of the model {quoted(inference.model)} is {version.state.state.lower()}."
-                " Try again later."
+                f"Version {state.version} of the model {quoted(state.name)} is {state.state.lower()}. Try again later."
             )
         checks.check(inference, version.state, max_pixels=self._max_pixels)
         if inference.deadline <= time.monotonic():

@@ -20,7 +20,10 @@ from tftrt_yolo.serving.serving_options import ModelOptions
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")  # fits into the int64 of the protocols
 _INNER = "model.savedmodel"  # as Triton names it
-_LAYOUT = "Expected folders as NAME/VERSION/saved_model.pb or NAME/VERSION/model.savedmodel/saved_model.pb, VERSION a whole number of at least 1, such as digits/1"
+_LAYOUT = (
+    "Expected folders as NAME/VERSION/saved_model.pb or NAME/VERSION/model.savedmodel/saved_model.pb, VERSION a whole "
+    "number of at least 1, such as digits/1"
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Version:
     ):
         """Loads nothing yet."""
         self.job, self._batching, self._observer, self._runners = job, batching, observer, runners
-        self.state = ModelState(name, number, "LOADING", saved_model_dir=job.saved_model_dir)
+        self.state = ModelState(name, number, "UNAVAILABLE", "not loaded yet", saved_model_dir=job.saved_model_dir)
         self._waiting = Waiting(batching)
         self._requests: set[Request] = set()  # that nobody has answered yet
         self._live: set[Runner] = set()
@@ -122,7 +122,9 @@ class Version:
         self._set_state("UNLOADING")
         self._gone = asyncio.get_running_loop().create_future()
         if self._load is not None and not self._load.done():
-            self._load.set_exception(ServingError(f"{self.job.saved_model_dir} was still loading when the server ended."))
+            self._load.set_exception(
+                ServingError(f"{self.job.saved_model_dir} was still loading when the server ended.")
+            )
         self._waiting.close()
         self._may_be_gone()
         try:
@@ -197,9 +199,7 @@ class Version:
             if not request.is_over and not request.answer.done():
                 own = outputs if len(batch) == 1 else {name: value[rows].copy() for name, value in outputs.items()}
                 waited = request.started - request.accepted
-                request.answer.set_result(
-                    Outcome(own, self.state.name, self.state.version, size, waited, seconds)
-                )
+                request.answer.set_result(Outcome(own, self.state.name, self.state.version, size, waited, seconds))
 
     def died(self, runner: Runner, batch: list[Request], error: Exception) -> None:
         """As `Served`."""
@@ -245,7 +245,9 @@ class Version:
         """A request's time is over."""
         seconds = time.monotonic() - request.accepted
         was = "being computed" if request.started else "waiting"
-        self._refuse(request, Refusal.DEADLINE_EXCEEDED, f"Its time was over after {seconds:.3f} s, while it was {was}.")
+        self._refuse(
+            request, Refusal.DEADLINE_EXCEEDED, f"Its time was over after {seconds:.3f} s, while it was {was}."
+        )
 
     def _refuse(self, request: Request, refusal: Refusal, message: str, retry_after: float | None = None) -> None:
         """Answers a request with an error, if nobody did yet."""
