@@ -38,7 +38,10 @@ def read_token(path: str | Path) -> str:
       ServingError: If the file cannot be read, or holds none.
     """
     name = f"{argument('token_file')} {shown(path)}"
-    wanted = f"expected a file with a token of at least {_LEAST_CHARACTERS} characters of ASCII, such as what `openssl rand -hex 32` prints"
+    wanted = (
+        f"expected a file with a token of at least {_LEAST_CHARACTERS} characters of ASCII, such as what `openssl rand "
+        "-hex 32` prints"
+    )
     try:
         token = reading.read_text(path, _MOST_BYTES).strip()
         mode = os.stat(path).st_mode

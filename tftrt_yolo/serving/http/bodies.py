@@ -152,9 +152,8 @@ class _Unpacked:
         except zlib.error as error:
             raise invalid(f"The body is no {self._form} data, as its Content-Encoding says ({error}).") from error
         if self._inflate.unused_data:
-            raise invalid(
-                f"The body has {counted(len(self._inflate.unused_data), 'byte')} behind the end of its {self._form} data."
-            )
+            behind = counted(len(self._inflate.unused_data), "byte")
+            raise invalid(f"The body has {behind} behind the end of its {self._form} data.")
         return out
 
     def end(self) -> bytes:

@@ -1,9 +1,9 @@
 """A connection of HTTP that nobody can hold for ever: its head is limited, and so is the time of everything.
 
-uvicorn.Config(..., http=functools.partial(Connection, seconds=30.0))
+uvicorn.Config(..., http=Connection)
 
-uvicorn's own protocol waits for a first request, for the rest of a head and for a reader as long as they like, and has no
-limit for heads.
+uvicorn's own protocol waits for a first request, for the rest of a head and for a reader as long as they like, and has
+no limit for heads.
 """
 
 import asyncio

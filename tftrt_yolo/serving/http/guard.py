@@ -47,7 +47,7 @@ class Guard:
             return
         except RefusedError as error:
             await answer.instead(scope, receive, errors.refused(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the client is told and others are served
             _log.exception("A request failed.")
             await answer.instead(scope, receive, errors.failed(500, errors.INTERNAL))
 

@@ -96,9 +96,7 @@ class _Paths:
         states = self._hub.models()
         if "name" in request.path_params:
             state, version = self._service.model_of(request)
-            states = tuple(
-                one for one in states if one.name == state.name and version in (None, one.version)
-            )
+            states = tuple(one for one in states if one.name == state.name and version in (None, one.version))
         given = self._service.statistics
         return json_response({"model_stats": given(states) if given else []})
 

@@ -61,7 +61,9 @@ def read_form(data: bytes, content_type: str) -> Form:
     form = Form([], {})
     for head, body in _parts(data, _header("content-type", content_type, "boundary")):
         name = _header("content-disposition", head.get("content-disposition", ""), "name")
-        file_name = _header("content-disposition", head["content-disposition"], "filename") if name is not None else None
+        file_name = (
+            _header("content-disposition", head["content-disposition"], "filename") if name is not None else None
+        )
         if name is None:
             raise invalid("The form has a part without a name in Content-Disposition; expected form-data with a name.")
         if file_name is not None:

@@ -2,9 +2,9 @@
 
 POST /v1/models/digits:predict  {"signature_name": "encoded", "instances": [{"b64": "/9j/4AAQ..."}]}
 
-As there, rows come back as "predictions" and columns as "outputs". Two things differ: strings that are no UTF-8 come back
-as {"b64": ...} whatever the output's name, where TensorFlow Serving does so for names that end with _bytes alone; and
-"parameters" may have thresholds and classes for this request.
+As there, rows come back as "predictions" and columns as "outputs". Two things differ: strings that are no UTF-8 come
+back as {"b64": ...} whatever the output's name, where TensorFlow Serving does so for names that end with _bytes alone;
+and "parameters" may have thresholds and classes for this request.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -101,9 +101,7 @@ class _Paths:
             is_by_rows, inputs = await in_thread(len(data), _inputs, document, signature)
             outcome = await self._service.infer(request, Asked(state, key, inputs, parameters, version))
         amount = amount_of(outcome.outputs)
-        return Response(
-            await in_thread(amount, _written, outcome.outputs, is_by_rows), media_type="application/json"
-        )
+        return Response(await in_thread(amount, _written, outcome.outputs, is_by_rows), media_type="application/json")
 
 
 def _signature(document: dict, state: ModelState) -> tuple[str, Signature]:
@@ -124,7 +122,9 @@ def _inputs(document: dict, signature: Signature) -> tuple[bool, dict[str, np.nd
         raise invalid(f"The request has {found} of 'instances' and 'inputs'; expected one of them.")
     is_by_rows = "instances" in document
     values = _of_rows(document["instances"], signature) if is_by_rows else _of_columns(document["inputs"], signature)
-    return is_by_rows, {name: nested.to_array(name, value, signature.inputs[name].dtype) for name, value in values.items()}
+    return is_by_rows, {
+        name: nested.to_array(name, value, signature.inputs[name].dtype) for name, value in values.items()
+    }
 
 
 def _of_rows(rows: object, signature: Signature) -> dict[str, list]:

@@ -1,4 +1,4 @@
-"""Tensors as nested lists of JSON, the form of TensorFlow Serving's REST interface.
+r"""Tensors as nested lists of JSON, the form of TensorFlow Serving's REST interface.
 
 to_array("images", [[[[0, 0, 0], ...]]], "uint8")
 to_array("image_bytes", [{"b64": "/9j/4AAQ..."}], "object")

@@ -42,10 +42,10 @@ def objects_of(
       with_masks: Whether masks are among it, of a model that gives them.
 
     Returns:
-      A dictionary an object: "class", "name", "score" and "box", x and y of two corners in pixels; "keypoints", x, y and
-      confidence of each; "oriented_box", centre, width, height and angle in radians, with its "corners"; "mask", a PNG in
-      base64 and the "corner" at which it lies. Of a classifier a dictionary for each of the five best classes: "class",
-      "name" and "probability".
+      A dictionary an object: "class", "name", "score" and "box", x and y of two corners in pixels; "keypoints", x, y
+      and confidence of each; "oriented_box", centre, width, height and angle in radians, with its "corners"; "mask", a
+      PNG in base64 and the "corner" at which it lies. Of a classifier a dictionary for each of the five best classes:
+      "class", "name" and "probability".
     """
     if state.task == contract.CLASSIFY:
         probabilities = outputs["probabilities"][index]
