@@ -7,7 +7,7 @@ tracing.close()
 
 OpenTelemetry's own variables count as everywhere: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL,
 OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SDK_DISABLED and so on.
-Source of names: https://opentelemetry.io/docs/specs/semconv/ (http, rpc); ours begin with `tftrt_yolo.`.
+Source of names: https://opentelemetry.io/docs/specs/semconv/ (http, rpc); ours begin with `yolo.`.
 """
 
 import os
@@ -144,7 +144,7 @@ class Tracing(Observer):
         computed = time.time_ns()
         began = computed - int(outcome.compute_seconds * _NS)
         waited = began - int(outcome.queue_seconds * _NS)
-        attributes = {"tftrt_yolo.batch_size": outcome.batch_size, "tftrt_yolo.pictures": inference.size}
+        attributes = {"yolo.batch_size": outcome.batch_size, "yolo.pictures": inference.size}
         for name, start, end in (("queue", waited, began), ("compute", began, computed)):
             span = self._tracer.start_span(name, context, attributes=attributes, start_time=start)
             span.end(end)
@@ -163,17 +163,17 @@ class Tracing(Observer):
 
 
 def _attributes(asked: AskedRequest) -> dict[str, object]:
-    """A request's attributes, in the words of the semantic conventions and, behind `tftrt_yolo.`, our own."""
+    """A request's attributes, in the words of the semantic conventions and, behind `yolo.`, our own."""
     outcome = asked.outcome
     return {
         **_of_door(asked),
         "client.address": asked.remote.rpartition(":")[0] or asked.remote,
         "error.type": "" if asked.ended == OK else asked.ended,
-        "tftrt_yolo.model": asked.model,
-        "tftrt_yolo.version": asked.version,
-        "tftrt_yolo.request_id": asked.request_id,
-        "tftrt_yolo.pictures": asked.pictures or None,
-        "tftrt_yolo.batch_size": outcome and outcome.batch_size,
+        "yolo.model": asked.model,
+        "yolo.version": asked.version,
+        "yolo.request_id": asked.request_id,
+        "yolo.pictures": asked.pictures or None,
+        "yolo.batch_size": outcome and outcome.batch_size,
     }
 
 
