@@ -63,6 +63,7 @@ _HOME_OF = {
     "ModelOptions": "serving.serving_options",
     "BatchingOptions": "serving.serving_options",
     "ListenOptions": "serving.serving_options",
+    "ObservingOptions": "serving.serving_options",
     "demo": "workflows.demo",
     "DemoReport": "workflows.demo",
     "acceptance": "workflows.acceptance",

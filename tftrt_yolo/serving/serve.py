@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import ServingError
-from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions
+from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
 
 # What the doors cannot do without, by the name of the package that has it.
@@ -35,6 +35,7 @@ def serve(
     *,
     batching: BatchingOptions | None = None,
     listen: ListenOptions | None = None,
+    observing: ObservingOptions | None = None,
     on_ready: Callable[[Serving], None] | None = print,
 ) -> ServingReport:
     """Serves models over HTTP and gRPC until TERM or INT comes.
@@ -47,6 +48,7 @@ def serve(
       models: A SavedModel that `export` or `convert` wrote; with `ModelOptions` also several, with versions.
       batching: How requests become batches, and how many may wait.
       listen: Where the doors are, and what they let in.
+      observing: What an operator sees beside the metrics.
       on_ready: Called once when the models are loaded and the doors are open, with where they are.
 
     Returns:
@@ -54,7 +56,7 @@ def serve(
 
     Raises:
       ValueError: If an option is out of its range.
-      TypeError: If batching or listen is something else than its options.
+      TypeError: If batching, listen or observing is something else than its options.
       SavedModelError: If a model is damaged or not ours, or has side effects that are not allowed.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ServingError: If the extra is not installed, a port in use, a token or a certificate unusable, or no model there.
@@ -62,13 +64,16 @@ def serve(
     """
     BatchingOptions.check_is("batching", batching)
     ListenOptions.check_is("listen", listen)
+    ObservingOptions.check_is("observing", observing)
     if not isinstance(models, ModelOptions):
         models = ModelOptions(saved_model_dir=models)
     _check_extra()
     _check_no_loop()
     from tftrt_yolo.serving import running  # with the extra's packages
 
-    settings = running.Settings(models, batching or BatchingOptions(), listen or ListenOptions())
+    settings = running.Settings(
+        models, batching or BatchingOptions(), listen or ListenOptions(), observing or ObservingOptions()
+    )
     return running.run(settings, on_ready)
 
 

@@ -6,7 +6,6 @@ async with Server(Settings(models, batching, listen)) as server:   # the doors a
 """
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import ipaddress
@@ -20,16 +19,13 @@ from tftrt_yolo.serving.http.application import application
 from tftrt_yolo.serving.http.bodies import Intake
 from tftrt_yolo.serving.http.gate import Gate
 from tftrt_yolo.serving.http.service import Service
+from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.scheduling.hub import Hub
-from tftrt_yolo.serving.scheduling.inference import Inference, Outcome
-from tftrt_yolo.serving.scheduling.observer import Observer
-from tftrt_yolo.serving.scheduling.refusals import Refusal
-from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions
-from tftrt_yolo.serving.serving_report import ANSWERED, Serving, ServingReport, line_of, warning_of
+from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
+from tftrt_yolo.serving.serving_report import Serving, ServingReport, line_of, warning_of
 
 _CUT_SECONDS = 5.0  # for answers to be read, when all are given
 _RETRY_SECONDS = 5.0  # for another server to be there
-_CANCELLED = "cancelled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +36,13 @@ class Settings:
       models: Which models.
       batching: How requests become batches.
       listen: Where the doors are.
+      observing: What an operator sees.
     """
 
     models: ModelOptions
     batching: BatchingOptions = dataclasses.field(default_factory=BatchingOptions)
     listen: ListenOptions = dataclasses.field(default_factory=ListenOptions)
-
-
-class _Tally(Observer):
-    """Counts how requests end."""
-
-    def __init__(self):
-        self.requests = collections.Counter()
-
-    def finished(self, inference: Inference, outcome: Outcome | None, refusal: Refusal | None, seconds: float) -> None:
-        """Counts one."""
-        ended = ANSWERED if outcome is not None else refusal.name.lower() if refusal is not None else _CANCELLED
-        self.requests[ended] += 1
+    observing: ObservingOptions = dataclasses.field(default_factory=ObservingOptions)
 
 
 class Server:
@@ -77,15 +63,17 @@ class Server:
           ServingError: If a port is in use, an address none of this machine's, or a token or certificate unusable.
         """
         listen = settings.listen
-        self._settings, self._tally, self._gate = settings, _Tally(), Gate()
+        self._settings, self._gate = settings, Gate()
         token = None if listen.token_file is None else credentials.read_token(listen.token_file)
         if listen.tls_certificate is not None:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
-        self.hub = Hub(settings.models, settings.batching, self._tally)
+        taken = http_door.bind(listen.host, listen.http_port, "http_port")
+        self._observing = Observing(settings.observing)
+        self.hub = Hub(settings.models, settings.batching, self._observing)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
-        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s)
+        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
         self.app = application(service, token=token)
-        self._http = http_door.HttpDoor(self.app, http_door.bind(listen.host, listen.http_port, "http_port"), listen)
+        self._http = http_door.HttpDoor(self.app, taken, listen)
         self._start = time.perf_counter()
 
     async def __aenter__(self) -> "Server":
@@ -107,6 +95,7 @@ class Server:
         with contextlib.suppress(asyncio.CancelledError):
             await self.hub.stop()
         await self._http.stop(_CUT_SECONDS)
+        self._observing.close()
 
     async def drain(self) -> None:
         """Finishes what is accepted; new requests are refused meanwhile, and readiness is over at once."""
@@ -138,7 +127,7 @@ class Server:
         Returns:
           The report.
         """
-        return ServingReport(dict(self._tally.requests), time.perf_counter() - self._start, models)
+        return ServingReport(self._observing.metrics.outcomes(), time.perf_counter() - self._start, models)
 
 
 def _warnings_of(listen: ListenOptions) -> list[str]:

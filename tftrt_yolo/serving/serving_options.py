@@ -9,6 +9,7 @@ from tftrt_yolo.ground.text import quoted
 _CLIENT_SECONDS = (0.1, 86_400.0)  # least and most
 _MOST_BODY_BYTES = (1 << 31) - 1
 _MOST_PORT = 65_535
+LOG_FORMATS = ("text", "json", "none")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,27 @@ class ListenOptions(Options):
         if (self.tls_certificate is None) != (self.tls_key is None):
             given, missing = ("tls_certificate", "tls_key") if self.tls_key is None else ("tls_key", "tls_certificate")
             raise ValueError(f"{argument(given)} was given without {argument(missing)}; expected both, or none.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObservingOptions(Options):
+    """What an operator sees beside the metrics.
+
+    Attributes:
+      log_format: Of a line for each request on standard error: "text", "json", or "none" for no line.
+      trace_endpoint: A collector of OpenTelemetry's that gets a span for each request, such as http://127.0.0.1:4317;
+        left out, OTEL_EXPORTER_OTLP_ENDPOINT and the like count. It needs the extra `tracing`.
+    """
+
+    log_format: str = "text"
+    trace_endpoint: str | None = None
+
+    def __post_init__(self):
+        """Raises ValueError for a format that is none."""
+        if self.log_format not in LOG_FORMATS:
+            raise ValueError(
+                f"{argument('log_format')} is {quoted(self.log_format)}; expected {', '.join(LOG_FORMATS)}."
+            )
 
 
 def _check_port(name: str, value: object, *, least: int) -> None:

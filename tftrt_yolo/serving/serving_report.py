@@ -6,8 +6,6 @@ from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.text import counted, printable, quoted
 from tftrt_yolo.serving.scheduling.inference import ModelState
 
-ANSWERED = "answered"
-
 
 @dataclasses.dataclass(frozen=True)
 class Serving:
@@ -39,7 +37,7 @@ class ServingReport:
     """What `serve` did.
 
     Attributes:
-      requests: How many requests ended how: "answered", the name of the refusal, or "cancelled" by their clients.
+      requests: How many requests ended how: "ok", the name of the refusal, or "cancelled" by their clients.
       seconds: Wall time for which it answered.
       models: A line for each version of a model that was there at the end.
     """

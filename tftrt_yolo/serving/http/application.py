@@ -36,7 +36,7 @@ def application(service: Service, *, token: str | None = None) -> FastAPI:
         Route("/metrics", _metrics_of(service)),
     ]
     app.add_exception_handler(HTTPException, _no_route)
-    app.add_middleware(Guard, gate=service.gate, intake=service.intake, token=token)
+    app.add_middleware(Guard, service=service, token=token)
     return app
 
 
@@ -44,9 +44,7 @@ def _metrics_of(service: Service):
     """What stands behind /metrics."""
 
     async def metrics(request: Request) -> Response:
-        if service.metrics is None:
-            raise RefusedError(Refusal.NOT_FOUND, "This server counts nothing.")
-        text, media_type = service.metrics(request.headers.get("accept", ""))
+        text, media_type = service.observing.metrics.text(request.headers.get("accept", ""))
         return Response(text, media_type=media_type)
 
     return metrics
@@ -59,5 +57,5 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
         allowed = (error.headers or {}).get("Allow", "")
         return errors.failed(405, f"{request.method} is no method of {path}; expected {allowed}.", error.headers)
     if error.status_code == 404:
-        return errors.failed(404, f"There is nothing at {path}; known are {_PATHS}.")
+        raise RefusedError(Refusal.NOT_FOUND, f"There is nothing at {path}; known are {_PATHS}.")
     return errors.failed(error.status_code, str(error.detail), error.headers)

@@ -15,7 +15,7 @@ from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 INTERNAL = "The server failed at this request; its log says why."
 
 
-class DisconnectedError(Exception):
+class DisconnectedError(ConnectionError):
     """The client is gone; nobody waits for an answer."""
 
 

@@ -1,21 +1,22 @@
 """What every request passes before and after it is dealt with: the token, the server's end, and errors as JSON.
 
-app.add_middleware(Guard, gate=gate, intake=intake, token=token)
+app.add_middleware(Guard, service=service, token=token)
 """
 
 import contextlib
 import logging
+import re
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tftrt_yolo.serving.credentials import is_bearer_of
 from tftrt_yolo.serving.http import errors
-from tftrt_yolo.serving.http.bodies import Intake
-from tftrt_yolo.serving.http.gate import Gate
+from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 HEALTH = ("/v2/health/live", "/v2/health/ready")  # without a token, also while the server loads or ends
+_METRICS = "/metrics"
 _OWN_GUARD = "/page"  # it asks for the token itself
 _log = logging.getLogger("tftrt_yolo.serving")
 
@@ -23,26 +24,26 @@ _log = logging.getLogger("tftrt_yolo.serving")
 class Guard:
     """Around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, intake: Intake, token: str | None):
+    def __init__(self, app: ASGIApp, *, service: Service, token: str | None):
         """Starts nothing.
 
         Args:
           app: What is guarded.
-          gate: Whether requests are taken.
-          intake: Knows how large a body may be.
+          service: Knows whether requests are taken, and how large they may be, and is told of them.
           token: What requests must bear; None for nothing.
         """
-        self._app, self._gate, self._intake, self._token = app, gate, intake, token
+        self._app, self._service, self._token = app, service, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, or answers it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, is_last=not self._gate.is_open)
+        answer = _Answer(send, is_last=not self._service.gate.is_open)
         try:
-            self._admit(scope)
-            await self._app(scope, receive, answer.send)
+            with self._observed(scope):
+                self._admit(scope)
+                await self._app(scope, receive, answer.send)
         except errors.DisconnectedError:
             return
         except RefusedError as error:
@@ -50,6 +51,18 @@ class Guard:
         except Exception:  # noqa: BLE001 - whatever it is, the client is told and others are served
             _log.exception("A request failed.")
             await answer.instead(scope, receive, errors.failed(500, errors.INTERNAL))
+
+    def _observed(self, scope: Scope) -> contextlib.AbstractContextManager:
+        """A block in which a request is counted and logged; of those for health and the like nobody wants to read."""
+        if scope["path"] in (*HEALTH, _METRICS) or scope["path"].startswith(_OWN_GUARD):
+            return contextlib.nullcontext()
+        headers, client = Headers(scope=scope), scope.get("client")
+        return self._service.observing.request(
+            "http",
+            f"{scope['method']} {_kind_of(scope['path'])}",
+            remote=f"{client[0]}:{client[1]}" if client else "",
+            traceparent=headers.get("traceparent", ""),
+        )
 
     def _admit(self, scope: Scope) -> None:
         """Refuses what is not to be dealt with, before any of its body is read."""
@@ -62,8 +75,25 @@ class Guard:
                 Refusal.UNAUTHENTICATED, "The request bears no token, or another. Send `Authorization: Bearer TOKEN`."
             )
         if scope["method"] == "POST":
-            self._gate.check()
-        self._intake.check_length(headers.get("content-length"))
+            self._service.gate.check()
+        self._service.intake.check_length(headers.get("content-length"))
+
+
+def _kind_of(path: str) -> str:
+    """A path without the names in it, so that there are few kinds."""
+    if path in _PATHS:
+        return path
+    found = _MODEL_PATH.fullmatch(path)
+    if found is None:
+        return "/..."
+    version = {None: "", "versions": "/versions/{version}", "labels": "/labels/{label}"}[found["kind"]]
+    return f"/{found['form']}/models/{{name}}{version}{found['verb'] or ''}"
+
+
+_PATHS = ("/v2", "/v2/", "/v2/models/stats", "/v2/repository/index", "/predict")
+_MODEL_PATH = re.compile(
+    r"/(?P<form>v1|v2)/models/[^/:]+(/(?P<kind>versions|labels)/[^/:]+)?(?P<verb>[/:](infer|predict|ready|config|stats|metadata))?"
+)
 
 
 class _Answer:

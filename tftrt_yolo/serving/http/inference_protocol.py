@@ -97,8 +97,7 @@ class _Paths:
         if "name" in request.path_params:
             state, version = self._service.model_of(request)
             states = tuple(one for one in states if one.name == state.name and version in (None, one.version))
-        given = self._service.statistics
-        return json_response({"model_stats": given(states) if given else []})
+        return json_response({"model_stats": self._service.observing.statistics.of(states)})
 
     async def index(self, request: Request) -> Response:
         """Every version of every model."""

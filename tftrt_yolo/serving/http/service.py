@@ -18,6 +18,8 @@ from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.http.bodies import Intake
 from tftrt_yolo.serving.http.errors import DisconnectedError
 from tftrt_yolo.serving.http.gate import Gate
+from tftrt_yolo.serving.observing import request as observed_request
+from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol import requests
 from tftrt_yolo.serving.protocol.datatypes import invalid
@@ -60,16 +62,14 @@ class Service:
       gate: Whether requests are taken.
       intake: Takes bodies in.
       request_timeout_s: How long a request may take where its client does not say.
-      statistics: Gives Triton's statistics of versions, each a dictionary; None without them.
-      metrics: Takes an Accept header to a text of metrics and its type; None without them.
+      observing: Is told of requests, and has what was counted.
     """
 
     hub: Hub
     gate: Gate
     intake: Intake
     request_timeout_s: float
-    statistics: Callable[[tuple[ModelState, ...]], list[dict]] | None = None
-    metrics: Callable[[str], tuple[bytes, str]] | None = None
+    observing: Observing
 
     async def infer(self, request: Request, asked: Asked) -> Outcome:
         """Asks a model; a client that goes away meanwhile takes its request back.
@@ -100,9 +100,9 @@ class Service:
             version=asked.version,
             selection=request_parameters.selection_of(asked.parameters, asked.state),
             request_id=asked.request_id or request.headers.get("x-request-id", "")[:MOST_ID_CHARACTERS],
-            trace=request.headers.get("traceparent", "")[:MOST_ID_CHARACTERS],
         )
-        return await _unless_gone(request, self.hub.infer(inference))
+        observed = observed_request.current()
+        return await _unless_gone(request, observed.infer(self.hub, inference))
 
     def model_of(self, request: Request) -> tuple[ModelState, int | None]:
         """The model that a path names, and the version that it names; None for the newest."""
