@@ -10,7 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tftrt_yolo.ground.text import quoted
-from tftrt_yolo.serving.http import errors, inference_protocol, predict, tensorflow_serving
+from tftrt_yolo.serving.http import errors
+from tftrt_yolo.serving.http.forms import inference_protocol, predict, tensorflow_serving
 from tftrt_yolo.serving.http.guard import Guard
 from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError

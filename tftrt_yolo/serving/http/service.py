@@ -107,6 +107,7 @@ class Service:
     def model_of(self, request: Request) -> tuple[ModelState, int | None]:
         """The model that a path names, and the version that it names; None for the newest."""
         version = version_of(request.path_params.get("version"))
+        observed_request.current().names(request.path_params["name"], version=version)
         return self.hub.model(request.path_params["name"], version), version
 
 

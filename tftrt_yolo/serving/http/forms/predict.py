@@ -15,8 +15,8 @@ from starlette.routing import Route
 from tftrt_yolo import contract
 from tftrt_yolo.ground.files.image_files import upright_size
 from tftrt_yolo.ground.text import quoted
-from tftrt_yolo.serving.http.inference_protocol import json_response
-from tftrt_yolo.serving.http.multipart import File, read_form
+from tftrt_yolo.serving.http.forms.inference_protocol import json_response
+from tftrt_yolo.serving.http.forms.multipart import File, read_form
 from tftrt_yolo.serving.http.service import Asked, Service, version_of
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import invalid

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from tftrt_yolo import contract
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.http import errors
-from tftrt_yolo.serving.http.inference_protocol import json_response
+from tftrt_yolo.serving.http.forms.inference_protocol import json_response
 from tftrt_yolo.serving.http.service import Asked, Service, amount_of, check_names, in_thread, mapping_of, parse_object
 from tftrt_yolo.serving.protocol import nested
 from tftrt_yolo.serving.protocol import parameters as request_parameters

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tftrt_yolo.serving.http import errors
-from tftrt_yolo.serving.http.infer_body import HEADER_LENGTH, InferRequest, read_request, written
+from tftrt_yolo.serving.http.forms.infer_body import HEADER_LENGTH, InferRequest, read_request, written
 from tftrt_yolo.serving.http.service import Asked, Service, in_thread, parse_object
 from tftrt_yolo.serving.protocol import descriptions
 from tftrt_yolo.serving.protocol.requests import check_outputs, signature_of
