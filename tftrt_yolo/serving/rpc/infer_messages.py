@@ -120,8 +120,10 @@ def _inputs(request: Message) -> dict[str, np.ndarray]:
         if tensor.name in found:
             raise invalid(f"Input {quoted(tensor.name)} comes twice; expected each once.")
         for parameter in tensor.parameters:
-            what = "is in shared memory, which is not taken" if parameter.startswith("shared_memory") else "is unknown"
-            raise invalid(f"Input {quoted(tensor.name)} has the parameter {quoted(parameter)}, which {what}.")
+            name = quoted(tensor.name)
+            if parameter.startswith("shared_memory"):
+                raise invalid(f"Input {name} is in shared memory, which is not taken; send its data.")
+            raise invalid(f"Input {name} has the parameter {quoted(parameter)}; expected none.")
         found[tensor.name] = _from_raw(tensor, raw[index]) if raw else _from_contents(tensor)
     return found
 
@@ -144,7 +146,5 @@ def _from_contents(tensor: Message) -> np.ndarray:
         )
     others = [field.name for field, _ in tensor.contents.ListFields() if field.name != wanted]
     if others:
-        raise invalid(
-            f"Input {quoted(tensor.name)} of {tensor.datatype} has {', '.join(others)}; expected {wanted}."
-        )
+        raise invalid(f"Input {quoted(tensor.name)} of {tensor.datatype} has {', '.join(others)}; expected {wanted}.")
     return from_json(tensor.name, tensor.datatype, list(tensor.shape), getattr(tensor.contents, wanted))

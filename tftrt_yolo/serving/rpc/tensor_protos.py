@@ -99,8 +99,8 @@ def _filled(name: str, values: Sequence, count: int, most_bytes: int, dtype: str
     """Typed values, the last one as often as values are left out."""
     if len(values) > count or (count and not len(values)):
         raise invalid(
-            f"Tensor {quoted(name)} has {counted(len(values), 'value')} of {dtype}; its shape takes {count:,}, or fewer "
-            "of which the last stands for all that follow."
+            f"Tensor {quoted(name)} has {counted(len(values), 'value')} of {dtype}; its shape takes {count:,}, or "
+            "fewer of which the last stands for all that follow."
         )
     missing = count - len(values)
     if not missing:
@@ -120,8 +120,8 @@ def _with_lengths(name: str, data: bytes, count: int) -> bytes:
     """Strings of a `tensor_content`, where all lengths come first, in the form of the Open Inference Protocol."""
     if count > len(data):
         raise invalid(
-            f"Tensor {quoted(name)} has {counted(len(data), 'byte')} of content; its {counted(count, 'string')} take at "
-            "least a byte each, for their lengths come first."
+            f"Tensor {quoted(name)} has {counted(len(data), 'byte')} of content; its {counted(count, 'string')} take "
+            "at least a byte each, for their lengths come first."
         )
     lengths, place = [], 0
     for _ in range(count):
