@@ -69,7 +69,7 @@ class Server:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
         taken = http_door.bind(listen.host, listen.http_port, "http_port")
         self._observing = Observing(settings.observing)
-        self.hub = Hub(settings.models, settings.batching, self._observing)
+        self.hub = Hub(settings.models, settings.batching, self._observing, max_pixels=listen.max_pixels)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
         service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
         self.app = application(service, token=token)
