@@ -65,7 +65,6 @@ class Calls:
       observing: Is told of each call.
       request_timeout_s: How long a call may take where its client does not say.
       max_body_bytes: Of a message, and of what is made of it.
-      max_pixels: Of a picture that is given as pixels.
       check_open: Raises RefusedError while the server takes no requests.
     """
 
@@ -73,7 +72,6 @@ class Calls:
     observing: Observing
     request_timeout_s: float
     max_body_bytes: int
-    max_pixels: int
     check_open: Callable[[], None]
 
     async def answer(self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable]) -> object:
@@ -128,23 +126,21 @@ class Calls:
         inference = Inference(
             asked.state.name,
             asked.key,
-            requests.check_inputs(asked.state, asked.key, asked.inputs, max_pixels=self.max_pixels),
+            requests.as_taken(asked.state.signatures[asked.key], asked.inputs),
             min(deadline, _end_of(context)),
             version=asked.version,
-            selection=request_parameters.selection_of(asked.parameters, asked.state),
+            selection=request_parameters.selection_of(asked.parameters),
             request_id=asked.request_id[:_MOST_ID_CHARACTERS],
         )
         return await observed_request.current().infer(self.hub, inference)
 
     async def is_ready(self, name: str | None = None, version: int | None = None) -> bool:
-        """Whether a model, or every one, answers; not while the server takes no requests, nor of one that is none."""
+        """Whether a model, or every one, answers; not while the server takes no requests."""
         try:
             self.check_open()
-            if name is not None:
-                self.hub.model(name, version)
-            return await self.hub.is_ready(name, version)
         except RefusedError:
             return False
+        return await self.hub.is_ready(name, version)
 
 
 def answered(method: Callable) -> Callable:

@@ -69,7 +69,7 @@ class RpcDoor:
         Raises:
           ServingError: If the port is in use, the address none of this machine's, or the certificate unusable.
         """
-        calls = Calls(hub, observing, request_timeout_s, listen.max_body_bytes, listen.max_pixels, check_open)
+        calls = Calls(hub, observing, request_timeout_s, listen.max_body_bytes, check_open)
         options = _OPTIONS | {"grpc.max_receive_message_length": listen.max_body_bytes}
         self._server = grpc.aio.server(
             interceptors=[] if token is None else [Guard(token, calls)],
