@@ -114,12 +114,15 @@ class Hub:
           version: None for the newest that is ready; if none is, for the newest.
 
         Returns:
-          Its state; it may not be ready.
+          Its state; it may not be ready. What is known of versions that were never loaded, `models` has.
 
         Raises:
-          RefusedError: If there is none.
+          RefusedError: If there is none, or it was never loaded.
         """
-        return self._version(name, version).state
+        state = self._version(name, version).state
+        if not state.signatures:
+            raise _not_ready(state)
+        return state
 
     async def is_ready(self, name: str | None = None, version: int | None = None) -> bool:
         """Whether a model, or every one, answers: whether an inference of a picture went through it just now.
@@ -168,10 +171,7 @@ class Hub:
             raise _unavailable("The server ends, or has not begun. Try again, at another if there is one.")
         version = self._version(inference.model, inference.version)
         if not version.state.is_ready:
-            state = version.state
-            raise _unavailable(
-                f"Version {state.version} of the model {quoted(state.name)} is {state.state.lower()}. Try again later."
-            )
+            raise _not_ready(version.state)
         checks.check(inference, version.state, max_pixels=self._max_pixels)
         if inference.deadline <= time.monotonic():
             raise RefusedError(Refusal.DEADLINE_EXCEEDED, "The request's time was over before it was accepted.")
@@ -331,6 +331,13 @@ def _empty(inference: Inference, state: ModelState) -> Outcome | None:
         return None
     outputs = {name: np.zeros((0, *spec.shape[1:]), spec.dtype) for name, spec in specs.items()}
     return Outcome(outputs, state.name, state.version, batch_size=0, queue_seconds=0.0, compute_seconds=0.0)
+
+
+def _not_ready(state: ModelState) -> RefusedError:
+    """For a version that does not answer; why is for whoever runs the server."""
+    return _unavailable(
+        f"Version {state.version} of the model {quoted(state.name)} is {state.state.lower()}. Try again later."
+    )
 
 
 def _unavailable(message: str) -> RefusedError:

@@ -19,7 +19,6 @@ from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.ground.workers.worker import WorkerCrashedError
 from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
 from tftrt_yolo.serving.scheduling.observer import Observer
-from tftrt_yolo.serving.scheduling.processes import strings
 from tftrt_yolo.serving.scheduling.processes.job import Job
 from tftrt_yolo.serving.scheduling.processes.runners import Runner, Runners
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
@@ -29,6 +28,7 @@ from tftrt_yolo.serving.serving_options import BatchingOptions
 
 _MOST_DEATHS = 2  # of processes with a request in them, before it is taken for the cause
 _CRASHES_AT_LOAD = 2  # after which a version cannot be loaded: a process that stood ready may have died for itself
+_CRASHES_LATER = 4  # of a version that was loaded before; until then its requests wait for the next process
 _BACK_OFF_SECONDS, _MOST_BACK_OFF_SECONDS = 0.5, 30.0
 _RATE_KEPT = 0.8  # of what was measured before, in the pictures a second
 _RETRY_SECONDS = (1.0, 60.0)  # least and most that a client is told to wait
@@ -163,7 +163,7 @@ class Version:
             if not self._load.done():
                 self._load.set_exception(_as_ours(error, self.job.saved_model_dir))
         else:  # it was loaded before: its files may have gone, or the memory
-            if not self._live and not self._is_ending:
+            if not self._live and not self._is_ending and not (is_crash and self._deaths <= _CRASHES_LATER):
                 self._set_state("UNAVAILABLE", first_line(error))
             self._start_anew()
 
@@ -192,7 +192,7 @@ class Version:
         self._observer.batch(self.state.name, self.state.version, size, seconds)
         if result["gpu_bytes"]:
             self._observer.gpu_memory(self.state.name, self.state.version, result["gpu_bytes"])
-        outputs, first = strings.unpacked(result["outputs"]), 0
+        outputs, first = result["outputs"], 0
         for request in batch:
             rows = slice(first, first + request.size)
             first += request.size

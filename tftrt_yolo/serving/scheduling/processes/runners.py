@@ -14,8 +14,8 @@ import threading
 import time
 from typing import Protocol
 
-from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.serving.scheduling.processes import strings
 from tftrt_yolo.serving.scheduling.processes.job import Job
 from tftrt_yolo.serving.scheduling.request import Request
 
@@ -81,6 +81,7 @@ class Runner(threading.Thread):
                     is_needed = self._hold(self._worker)
             except (WorkerCrashedError, OSError):  # before it had TensorFlow
                 is_needed = True
+                self._runners.fell()
                 time.sleep(_SECONDS_BETWEEN_STARTS)
             finally:
                 self._worker = self.busy_since = None
@@ -99,7 +100,7 @@ class Runner(threading.Thread):
         try:
             worker.send(version.job)
             self._runners.tell(version.loaded, self, worker.receive())
-        except (TftrtYoloError, WorkerCrashedError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits for the version is told
             return self._runners.free(version.not_loaded, self, error)
         finally:
             self.busy_since, self.is_loading = None, False
@@ -110,13 +111,18 @@ class Runner(threading.Thread):
             first = batch[0].inference
             try:
                 worker.send((first.signature, [request.parts() for request in batch], first.selection))
-                result = worker.receive()
-            except (TftrtYoloError, WorkerCrashedError) as error:
+                result = _unpacked(worker.receive())
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are answered
                 return self._runners.free(version.died, self, batch, error)
             self.busy_since = None
             self._runners.tell(version.finished, batch, result)
             del batch, result, first  # or they would stay until the next comes
         return self._runners.free(version.ended, self)
+
+
+def _unpacked(result: dict) -> dict:
+    """What came back, its outputs as arrays."""
+    return result if "refusal" in result else result | {"outputs": strings.unpacked(result["outputs"])}
 
 
 class Runners:
@@ -132,6 +138,7 @@ class Runners:
         self._changed = threading.Condition()
         self._wanted = []  # when, and for which version
         self._threads, self._free, self._loading, self._is_closed = set(), 0, 0, False
+        self._standing = 0  # processes that have no model, ready or on the way
 
     @property
     def busy(self) -> list[Runner]:
@@ -177,28 +184,44 @@ class Runners:
     def may_start(self) -> bool:
         """Waits until a process may start: one that is to stand ready does not while others load; false to end."""
         with self._changed:
-            while not self._is_closed and not self._wanted and self._loading:
+            while not self._is_closed and not self._is_one_missing:
                 self._changed.wait()
             if self._is_closed:
                 self._free -= 1
                 self._threads.discard(threading.current_thread())
+            self._standing += not self._is_closed
             return not self._is_closed
+
+    @property
+    def _is_one_missing(self) -> bool:
+        """Whether a process is to start: one for each version that wants one, and the spare while nothing loads."""
+        if self._standing < len(self._wanted):
+            return True
+        return not self._wanted and not self._loading and self._standing < _SPARE
 
     def next_for(self, runner: Runner) -> Served | None:
         """Waits for a version that wants a process; None to end."""
         with self._changed:
-            while not self._is_closed and self._free - len(self._wanted) <= _SPARE:
+            while not self._is_closed and self._standing - len(self._wanted) <= _SPARE:
                 now = time.monotonic()
                 due = min((when for when, _ in self._wanted), default=None)
                 if due is not None and due <= now:
                     index = [when for when, _ in self._wanted].index(due)
                     self._free -= 1
+                    self._standing -= 1
                     self._loading += 1
                     return self._wanted.pop(index)[1]
                 self._changed.wait(None if due is None else due - now)
             self._free -= 1
+            self._standing -= 1
             self._threads.discard(runner)
             return None
+
+    def fell(self) -> None:
+        """A process ended before it had TensorFlow."""
+        with self._changed:
+            self._standing -= 1
+            self._changed.notify_all()
 
     def settled(self) -> None:
         """A process has its model."""
