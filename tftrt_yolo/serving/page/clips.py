@@ -57,6 +57,7 @@ class Progress:
       seconds: Since it began.
       notes: What is to be known: a video that is cut short, or longer than what is annotated.
       answer: The last one.
+      picture: The last frame, drawn.
     """
 
     frames: int = 0
@@ -67,9 +68,11 @@ class Progress:
     seconds: float = 0.0
     notes: list[str] = dataclasses.field(default_factory=list)
     answer: Answer | None = None
+    picture: np.ndarray | None = None
 
-    def add(self, answers: list[Answer]) -> None:
-        """Counts what was found in some frames."""
+    def add(self, answers: list[Answer], picture: np.ndarray) -> None:
+        """Counts what was found in some frames, the last of which was drawn so."""
+        self.picture = picture
         self.frames += len(answers)
         self.answer = answers[-1]
         self.queue_seconds += self.answer.outcome.queue_seconds
@@ -113,8 +116,8 @@ async def annotate_clip(
             following = asyncio.ensure_future(asyncio.to_thread(batches.next))
             answers = await asker.ask(model, [frame.image for frame in frames], selection)
             writer = writer or VideoWriter(output, frames[0].video, vid_stride=1)
-            await asyncio.to_thread(_draw, writer, frames, answers)
-            progress.add(answers)
+            picture = await asyncio.to_thread(_draw, writer, frames, answers)
+            progress.add(answers, picture)
             progress.expected = _expected(frames[0], clip.most_frames)
             progress.seconds = time.monotonic() - start
             yield progress
@@ -177,17 +180,19 @@ class _Batches:
         height, width = frame.image.shape[:2]
         if height * width > self._clip.most_pixels:
             raise ImageError(
-                f"Its frames have {width:,} x {height:,} pixels; expected at most {self._clip.most_pixels:,} "
+                f"{self._clip.name} has frames of {width:,} x {height:,} pixels; expected at most {self._clip.most_pixels:,} "
                 "(--max_pixels). Scale it down first."
             )
         self._left -= 1
         return frame
 
 
-def _draw(writer: VideoWriter, frames: list[Frame], answers: list[Answer]) -> None:
-    """Draws results on frames and writes them."""
+def _draw(writer: VideoWriter, frames: list[Frame], answers: list[Answer]) -> np.ndarray:
+    """Draws results on frames and writes them; gives the last."""
     for frame, answer in zip(frames, answers, strict=True):
-        writer.add(np.asarray(annotate(frame.image, answer.result)), frame.seconds)
+        picture = np.asarray(annotate(frame.image, answer.result))
+        writer.add(picture, frame.seconds)
+    return picture
 
 
 def _expected(frame: Frame, most: int) -> int | None:

@@ -8,6 +8,7 @@ Gradio serves more than this page needs: an API, a proxy, files by URL, an edito
 import asyncio
 import base64
 import binascii
+import contextlib
 import hmac
 import json
 import re
@@ -15,16 +16,18 @@ import urllib.parse
 from collections.abc import Iterator
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tftrt_yolo.serving.page.uploads import Uploads
 
 PATH = "/page"
 _MOST_EVENT_BYTES = 1 << 20  # of what a browser says happened
+_DRAIN_SECONDS = 20.0
 _UPLOAD_SECONDS = 30.0  # that may pass without a byte
 _GET = re.compile(r"/|/(config|theme\.css|favicon\.ico|manifest\.json)/?|/(static|assets|svelte)/.+|/gradio_api/(app_id|startup-events|upload_progress|queue/data|heartbeat/\w+|theme\.css)/?")
 _POST = re.compile(r"/gradio_api/(upload|queue/join|cancel|reset)/?")
+_UPLOAD = "/gradio_api/upload"
 _FILE = "/gradio_api/file="
 _STREAMS = re.compile(r"/gradio_api/(heartbeat/\w+|queue/data|upload_progress)/?")
 # Scripts of Gradio's are written into its page. Nothing is loaded from, or sent to, anywhere else.
@@ -51,8 +54,8 @@ _HEADERS = {
 }
 
 
-class _TooMuchError(Exception):
-    """A body is larger than it may be, or does not come."""
+class _RefusedError(Exception):
+    """A body is larger than it may be, does not come, or names what is not here."""
 
 
 class PageGuard:
@@ -97,26 +100,26 @@ class PageGuard:
             return _said(404, "There is nothing of that name on the page.")
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or not _is_own(headers):
             return _said(403, "The request comes from a page of another site. Open the page itself.")
-        if path.startswith("/gradio_api/upload") and not self._uploads.has_room:
+        if path.startswith(_UPLOAD) and not self._uploads.has_room:
             return _said(503, "Too many files are here already. Try again in a while.", {"retry-after": "60"})
         return None
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, within limits."""
-        path = scope["path"].removeprefix(PATH)
-        answer = _Answer(send)
+        path, answer = scope["path"].removeprefix(PATH), _Answer(send)
+        if _STREAMS.fullmatch(path):
+            await self._stream(scope, receive, answer.send)
+            return
+        is_upload = path.startswith(_UPLOAD)
+        limited = _Limited(receive, self._most_bytes if is_upload else _MOST_EVENT_BYTES, answer)
         try:
-            if _STREAMS.fullmatch(path):
-                await self._stream(scope, receive, answer.send)
-                return
-            if scope["method"] == "POST":
-                is_upload = path.startswith("/gradio_api/upload")
-                limited = _Limited(receive, self._most_bytes if is_upload else _MOST_EVENT_BYTES)
-                receive = limited.receive if is_upload else await self._event(limited)
-            await self._app(scope, receive, answer.send)
-        except _TooMuchError as error:
-            if not answer.has_begun:
-                await _said(413, str(error), {"connection": "close"})(scope, receive, answer.send)
+            taken = limited.receive if is_upload or scope["method"] != "POST" else await self._event(limited)
+            await self._app(scope, taken, answer.send)
+        except Exception:
+            if answer.refusal is None:
+                raise
+        if answer.refusal is not None:
+            await answer.instead(scope, receive)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on what stays open, until the server ends."""
@@ -138,7 +141,7 @@ class PageGuard:
         except (ValueError, RecursionError):
             document = None
         if document is None or not all(map(self._uploads.holds, _paths(document))):
-            raise _TooMuchError("A file is no longer here. Drop it again.")
+            raise limited.answer.refused("A file is no longer here. Drop it again.")
         messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def receive() -> Message:
@@ -150,8 +153,9 @@ class PageGuard:
 class _Limited:
     """A body that ends in time and is no larger than it may be."""
 
-    def __init__(self, receive: Receive, most_bytes: int):
-        self._receive, self._most_bytes, self._taken, self._is_whole = receive, most_bytes, 0, False
+    def __init__(self, receive: Receive, most_bytes: int, answer: "_Answer"):
+        self._receive, self._most_bytes, self.answer = receive, most_bytes, answer
+        self._taken, self._is_whole = 0, False
 
     async def receive(self) -> Message:
         """The next part."""
@@ -159,11 +163,11 @@ class _Limited:
         try:
             message = await asyncio.wait_for(self._receive(), seconds)
         except asyncio.TimeoutError:
-            raise _TooMuchError("The file did not come. Drop it again.") from None
+            raise self.answer.refused("The file did not come. Drop it again.") from None
         self._taken += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._taken > self._most_bytes:
-            raise _TooMuchError(
+            raise self.answer.refused(
                 f"That is more than {self._most_bytes:,} bytes, which is the most at once (--max_body_bytes). Drop less."
             )
         return message
@@ -180,16 +184,41 @@ class _Answer:
     """An answer with the page's headers."""
 
     def __init__(self, send: Send):
-        self._send, self.has_begun = send, False
+        self._send, self._has_begun, self.refusal = send, False, None
+
+    def refused(self, message: str) -> _RefusedError:
+        """Notes what the answer will be instead, whatever the application makes of the error that is returned."""
+        self.refusal = message
+        return _RefusedError(message)
 
     async def send(self, message: Message) -> None:
-        """Sends a part."""
+        """Sends a part, unless the request is refused."""
+        if self.refusal is not None:
+            return
         if message["type"] == "http.response.start":
-            self.has_begun = True
+            self._has_begun = True
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
         await self._send(message)
+
+    async def instead(self, scope: Scope, receive: Receive) -> None:
+        """Sends the refusal, after what a browser still sends, for it does not read before it has sent all."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_drain(receive), _DRAIN_SECONDS)
+        message, self.refusal = self.refusal, None
+        if self._has_begun:
+            return
+        # As Gradio's script shows it: of an upload the text, of an event the detail.
+        is_upload = scope["path"].startswith(PATH + _UPLOAD)
+        content = PlainTextResponse(message, 413) if is_upload else JSONResponse({"detail": message}, 413)
+        await content(scope, receive, self.send)
+
+
+async def _drain(receive: Receive) -> None:
+    """Throws away what comes of a body."""
+    while (message := await receive()).get("more_body", False) and message["type"] == "http.request":
+        pass
 
 
 def _said(status: int, message: str, headers: dict | None = None) -> Response:

@@ -53,11 +53,9 @@ class _Asked:
         self.about = gr.HTML(elem_id="about")
         own = Selection()
         with gr.Group(elem_id="selection") as self.group:
-            self.score = gr.Slider(0, 1, own.score_threshold, step=0.01, label="Score above", elem_id="score")
-            self.iou = gr.Slider(
-                0, 1, own.iou_threshold, step=0.01, label="IoU at which boxes of a class are one", elem_id="iou"
-            )
-            self.most = gr.Slider(1, _MOST_SLIDER, own.max_detections, step=1, label="At most", elem_id="most")
+            self.score = gr.Slider(0, 1, own.score_threshold, step=0.01, label="Score threshold", elem_id="score")
+            self.iou = gr.Slider(0, 1, own.iou_threshold, step=0.01, label="IoU threshold", elem_id="iou")
+            self.most = gr.Slider(1, _MOST_SLIDER, own.max_detections, step=1, label="Max detections", elem_id="most")
             self.classes = gr.Dropdown(label="Classes (none for all)", multiselect=True, elem_id="classes")
         with gr.Row():
             self.again = gr.Button("Run again", variant="primary", size="sm", elem_id="again")
@@ -78,7 +76,7 @@ class _Given:
     """The right: what came of it."""
 
     def __init__(self):
-        self.notice = gr.HTML(elem_id="notice")
+        self.notice = gr.HTML(elem_id="notice", visible=False)
         self.empty = gr.HTML(words.EMPTY, elem_id="empty")
         self.pictures = gr.Gallery(
             label="Pictures",
@@ -92,7 +90,8 @@ class _Given:
             elem_id="pictures",
         )
         self.video = gr.Video(
-            label="Video", show_label=False, visible=False, interactive=False, buttons=["download"], elem_id="video"
+            label="Video", show_label=False, visible=False, interactive=False, height=520, buttons=["download"],
+            elem_id="video",
         )
         self.figures = gr.HTML(elem_id="figures")
         self.table = gr.HTML(elem_id="table")
@@ -148,7 +147,7 @@ class _Events:
         try:
             model = self._asker.model(name or "", None if version == _NEWEST else int(version))
         except RefusedError as error:
-            return [words.problem("", str(error)), *[gr.skip()] * 5]
+            return [words.problem(str(error)), *[gr.skip()] * 5]
         own = model.metadata.selection
         choices = [(name, index) for index, name in sorted(model.metadata.names.items())]
         return [
@@ -176,7 +175,7 @@ def _connect(page: gr.Blocks, asked: _Asked, given: _Given, events: _Events) -> 
         trigger_mode="always_last",
         api_visibility="private",
         show_progress="minimal",
-        show_progress_on=given.notice,
+        show_progress_on=given.figures,
         concurrency_limit=_RUNNING,
     )
     moved = gr.on(
@@ -188,14 +187,15 @@ def _connect(page: gr.Blocks, asked: _Asked, given: _Given, events: _Events) -> 
         concurrency_limit=_RUNNING,
         **quiet,
     )
-    asked.stop.click(lambda: words.note("Stopped."), None, given.notice, cancels=[tried, moved], **quiet)
+    stopped = gr.update(value=words.note("Stopped."), visible=True)
+    asked.stop.click(lambda: stopped, None, given.notice, cancels=[tried, moved], **quiet)
 
 
 def _updates(shown: Shown) -> list:
     """What a try changes on the page, in the order of `_Given.outputs`."""
     has_any = shown.pictures is not None or shown.video is not None
     return [
-        shown.notice,
+        gr.update(value=shown.notice, visible=bool(shown.notice)),
         gr.update(visible=not has_any),
         gr.update(value=shown.pictures, visible=shown.pictures is not None, selected_index=0),
         gr.update(value=shown.video, visible=shown.video is not None),

@@ -3,7 +3,8 @@
 FONT = ("ui-sans-serif", "system-ui", "sans-serif")
 FONT_MONO = ("ui-monospace", "monospace")
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1280px !important; width: 100%; margin: 0 auto !important; }
+.gradio-container .html-container { padding: 0; }
 footer { display: none !important; }
 .brand { display: flex; align-items: center; gap: .7rem; padding: .3rem 0 .1rem; }
 .brand svg { width: 34px; height: 34px; flex: none; }
@@ -20,7 +21,11 @@ footer { display: none !important; }
 .problem { background: #fdecea; color: #86181d; border: 1px solid #f5c2c0; }
 .dark .problem { background: #3a1719; color: #ffb4ae; border-color: #6b2a2c; }
 .note { background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary); }
-.note progress { width: 100%; height: .55rem; margin-top: .45rem; accent-color: #d96f00; display: block; }
+.note progress { width: 100%; height: .5rem; margin-top: .5rem; display: block; appearance: none; border: 0;
+  border-radius: 99px; overflow: hidden; background: var(--border-color-primary); color: #f97316; }
+.note progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.note progress::-webkit-progress-value { background: #f97316; transition: width .3s; }
+.note progress::-moz-progress-bar { background: #f97316; }
 .figures { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .5rem; }
 .figures > div { background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary);
   border-radius: 10px; padding: .5rem .75rem; display: flex; flex-direction: column; min-width: 0; }
@@ -33,12 +38,23 @@ footer { display: none !important; }
   overflow-wrap: anywhere; }
 .results .result { overflow-x: auto; }
 .results p { margin: .1rem 0 .35rem; }
-.results table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
+#pictures .preview { background: var(--background-fill-primary); }
+#pictures .caption { color: var(--body-text-color-subdued); font-size: .82rem; font-weight: 450; }
+#pictures .thumbnails:not(:has(> :nth-child(2))) { display: none; }
+#files .wrap { font-size: .95rem; }
+.results table { border: 0 !important; border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
+.results thead, .results tbody, .results tr { border: 0 !important; background: none !important; }
 .results th { text-align: right; font-weight: 550; color: var(--body-text-color-subdued); }
 .results td { text-align: right; }
 .results th:first-child, .results td:first-child { text-align: left; }
-.results th, .results td { padding: .26rem .6rem; border: 0; border-bottom: 1px solid var(--border-color-primary); }
+.results th, .results td { padding: .26rem .6rem !important; border: 0 !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 """
+_ICON = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><g fill='none' stroke='%23ff8f1f' stroke-width='3'>"
+    "<path d='M3 10V3h7M22 3h7v7M29 22v7h-7M10 29H3v-7'/></g><path fill='%2376b900' d='M18 6 8 18h6l-2 8 12-13h-7z'/></svg>"
+)
+HEAD = f'<link rel="icon" href="data:image/svg+xml,{_ICON}">'
 BRAND = """
 <div class="brand">
 <svg viewBox="0 0 32 32" aria-hidden="true"><g fill="none" stroke="#ff8f1f" stroke-width="3" stroke-linecap="round"

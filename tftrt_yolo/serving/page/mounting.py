@@ -114,7 +114,7 @@ def mount(
     asker = Asker(hub, seconds=request_timeout_s)
     trying = Trying(asker, uploads, Limits(options.page_frames, listen.max_pixels))
     with _environment({**_QUIET, "GRADIO_TEMP_DIR": str(uploads.path)}):
-        theme = gradio.themes.Soft(
+        theme = gradio.themes.Default(
             primary_hue="orange", secondary_hue="slate", neutral_hue="slate", font=looks.FONT, font_mono=looks.FONT_MONO
         )
         gradio.mount_gradio_app(
@@ -123,7 +123,6 @@ def mount(
             PATH,
             allowed_paths=[],
             show_error=False,
-            max_file_size=listen.max_body_bytes,
             ssr_mode=False,
             footer_links=[],
             run_history=False,
@@ -132,6 +131,7 @@ def mount(
             pwa=False,
             theme=theme,
             css=looks.CSS,
+            head=looks.HEAD,
         )
     app.add_middleware(
         PageGuard, uploads=uploads, max_body_bytes=listen.max_body_bytes, token=token, streams=streams

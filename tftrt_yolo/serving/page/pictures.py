@@ -12,7 +12,7 @@ import PIL.Image
 
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files, image_formats
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import shown
 
 _QUALITY = 92  # of the JPEG that a browser shows
 _SHOWN_PX = 2_560  # its longer side
@@ -26,11 +26,12 @@ def is_video(path: Path) -> bool:
         return image_formats.is_video(file.read(512))
 
 
-def read(path: Path, *, most_pixels: int) -> np.ndarray:
+def read(path: Path, name: str, *, most_pixels: int) -> np.ndarray:
     """Reads a picture.
 
     Args:
-      path: The file; a message does not name it, for where it lies is nobody's business.
+      path: The file.
+      name: What the user called it; messages name this, for where the file lies is nobody's business.
       most_pixels: Width times height at most; what is larger is not decoded.
 
     Returns:
@@ -42,13 +43,16 @@ def read(path: Path, *, most_pixels: int) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ImageError(f"It is no longer here ({first_line(error.strerror and OSError(error.strerror) or error)}). Drop it again.") from error
+        raise ImageError(f"{shown(name)} is no longer here: {error.strerror}. Drop it again.") from error
     width, height = _size_of(data)
     if width * height > most_pixels:
         raise ImageError(
-            f"It has {width:,} x {height:,} pixels; expected at most {most_pixels:,} (--max_pixels). Scale it down first."
+            f"{shown(name)} has {width:,} x {height:,} pixels; expected at most {most_pixels:,} (--max_pixels). Scale it down first."
         )
-    return image_files.read_image(data)
+    try:
+        return image_files.read_image(data)
+    except ImageError as error:
+        raise ImageError(str(error).replace(f"image of {len(data):,} bytes", shown(name), 1)) from error
 
 
 def write(picture: np.ndarray, path: Path) -> None:

@@ -26,6 +26,7 @@ from tftrt_yolo.tasks.annotate import annotate
 _MOST_PICTURES = 32  # a try
 _AT_ONCE = 4  # pictures that are in memory, of all tries
 _VIDEOS_AT_ONCE = 2
+_PREVIEW_SECONDS = 1.0
 _FAILED = "The server failed; its log says why. Try again, or another file."
 
 
@@ -122,10 +123,10 @@ class Trying:
                 async for shown in steps:
                     yield shown
         except (TftrtYoloError, ValueError, OSError) as error:
-            yield Shown(words.problem(files[0].name if len(files) == 1 else "", _said(error)))
+            yield Shown(words.problem(_said(error)))
         except Exception:
             logging.exception("A try on the page failed.")
-            yield Shown(words.problem("", _FAILED))
+            yield Shown(words.problem(_FAILED))
 
     async def _pictures_of(
         self, files: list[Path], model: Model, selection: SelectionOptions | None, version: int | None
@@ -137,7 +138,9 @@ class Trying:
         drawn, problems = [one for one in found if isinstance(one, _Drawn)], []
         for path, one in zip(files, found, strict=True):
             if isinstance(one, (TftrtYoloError, ValueError, OSError)):
-                problems.append(words.problem(path.name, _said(one)))
+                said = _said(one)
+                is_named = path.name in said or len(files) == 1
+                problems.append(words.problem(said if is_named else f"{path.name}: {said}"))
             elif isinstance(one, BaseException):
                 raise one
         if not drawn:
@@ -163,7 +166,7 @@ class Trying:
         """One picture."""
         self._uploads.used(path)
         async with self._pictures:
-            image = await asyncio.to_thread(pictures.read, path, most_pixels=self._limits.most_pixels)
+            image = await asyncio.to_thread(pictures.read, path, path.name, most_pixels=self._limits.most_pixels)
             [answer] = await self._asker.ask(model, [image], selection, version=version)
             output = self._output(".jpg")
             await asyncio.to_thread(lambda: pictures.write(annotate(image, answer.result), output))
@@ -178,7 +181,7 @@ class Trying:
         clip = clips.Clip(path, path.name, self._limits.most_frames, self._limits.most_pixels)
         if self._videos.locked():
             yield Shown(words.working("Other videos are under way; this one waits for its turn."))
-        output, progress = self._output(".mp4"), None
+        output, progress, preview = self._output(".mp4"), None, _Preview(self._output(".jpg"))
         async with (
             self._videos,
             contextlib.aclosing(clips.annotate_clip(clip, self._asker, model, selection, output)) as steps,
@@ -188,6 +191,7 @@ class Trying:
                 of = f" of {progress.expected:,}" if progress.expected else ""
                 yield Shown(
                     words.working(f"{progress.frames:,}{of} frames", progress.frames, progress.expected),
+                    pictures=await asyncio.to_thread(preview.of, progress),
                     figures=_figures_of(progress, model),
                 )
         unit = "frames" if model.task.select is None else "boxes"
@@ -205,6 +209,20 @@ class Trying:
         return folder / f"{uuid.uuid4().hex}{ending}"
 
 
+class _Preview:
+    """The frame that was drawn last, as a picture, once in a while."""
+
+    def __init__(self, path: Path):
+        self._path, self._written, self._number = path, -_PREVIEW_SECONDS, 0
+
+    def of(self, progress: clips.Progress) -> list[tuple[str, str]]:
+        """The picture and its caption, as of a second ago or newer."""
+        if time.monotonic() - self._written >= _PREVIEW_SECONDS:
+            self._written, self._number = time.monotonic(), progress.frames
+            pictures.write(progress.picture, self._path)
+        return [(str(self._path), f"frame {self._number:,}")]
+
+
 def _figures_of(progress: clips.Progress, model: Model) -> str:
     """A video's figures, a frame."""
     count = max(progress.frames, 1)
@@ -217,9 +235,9 @@ def _figures_of(progress: clips.Progress, model: Model) -> str:
 def _refusal(files: list[Path], videos: list[Path]) -> str:
     """Why so many files are not taken; empty if they are."""
     if videos and len(files) > 1:
-        return words.problem("", f"You dropped {counted(len(files), 'file')}, a video among them. Drop a video alone.")
+        return words.problem(f"You dropped {counted(len(files), 'file')}, a video among them. Drop a video alone.")
     if len(files) > _MOST_PICTURES:
-        return words.problem("", f"You dropped {len(files):,} pictures; expected at most {_MOST_PICTURES}. Drop fewer.")
+        return words.problem(f"You dropped {len(files):,} pictures; expected at most {_MOST_PICTURES}. Drop fewer.")
     return ""
 
 

@@ -1,6 +1,6 @@
 """What the page says, in HTML: everything that comes from a file, a client or a model is escaped.
 
-words.problem("dog.jpg", "It is empty. Expected an image file.")
+words.problem("dog.jpg is empty. Expected an image file.")
 words.figures(words.Times(...), model)
 """
 
@@ -36,15 +36,9 @@ class Times:
     count: int
 
 
-def problem(name: str, message: str) -> str:
-    """Something that went wrong.
-
-    Args:
-      name: The file's, as the user called it; empty for none.
-      message: What is wrong, and what to do.
-    """
-    subject = f"<b>{_escaped(name)}</b> " if name else ""
-    return f'<div class="problem" role="alert">{subject}{html.escape(shown(message, 1_000))}</div>'
+def problem(message: str) -> str:
+    """Something that went wrong: what, and what to do."""
+    return f'<div class="problem" role="alert">{html.escape(shown(message, 1_000))}</div>'
 
 
 def note(message: str) -> str:
@@ -123,7 +117,7 @@ def of_clip(progress: Progress, unit: str) -> str:
 
 def _milliseconds(seconds: float) -> str:
     """Seconds for a reader."""
-    return f"{seconds:.2f} s" if seconds >= 10 else f"{1e3 * seconds:,.1f} ms" if seconds < 1 else f"{1e3 * seconds:,.0f} ms"
+    return f"{1e3 * seconds:.1f} ms" if seconds < 1 else f"{seconds:,.2f} s"
 
 
 def _escaped(name: str) -> str:
