@@ -51,7 +51,9 @@ class Model:
         if self.task.select is None:
             return None
         own = self.metadata.selection
-        options = {name: value for name, value in asked.items() if value is not None and getattr(own, name, None) != value}
+        options = {
+            name: value for name, value in asked.items() if value is not None and getattr(own, name, None) != value
+        }
         return SelectionOptions(**options) if options else None
 
 

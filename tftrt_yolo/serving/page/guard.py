@@ -1,6 +1,6 @@
 """What stands before the page: who may come in, what of Gradio may be asked, how much may be sent, and for how long.
 
-app.add_middleware(PageGuard, uploads=uploads, limits=limits, token=None, closing=closing)
+app.add_middleware(PageGuard, access=Access(gate.check, token), uploads=uploads, max_body_bytes=64 << 20, streams=set())
 
 Gradio serves more than this page needs: an API, a proxy, files by URL, an editor. What is not listed here is not there.
 """
@@ -9,23 +9,27 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import dataclasses
 import hmac
 import json
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tftrt_yolo.serving.page.uploads import Uploads
+from tftrt_yolo.serving.scheduling.refusals import RefusedError
 
 PATH = "/page"
 _MOST_EVENT_BYTES = 1 << 20  # of what a browser says happened
 _DRAIN_SECONDS = 20.0
 _UPLOAD_SECONDS = 30.0  # that may pass without a byte
-_GET = re.compile(r"/|/(config|theme\.css|favicon\.ico|manifest\.json)/?|/(static|assets|svelte)/.+|/gradio_api/(app_id|startup-events|upload_progress|queue/data|heartbeat/\w+|theme\.css)/?")
+_GET = re.compile(
+    r"/|/(config|theme\.css|favicon\.ico|manifest\.json)/?|/(static|assets|svelte)/.+|/gradio_api/(app_id|startup-events|upload_progress|queue/data|heartbeat/\w+|theme\.css)/?"
+)
 _POST = re.compile(r"/gradio_api/(upload|queue/join|cancel|reset)/?")
 _UPLOAD = "/gradio_api/upload"
 _FILE = "/gradio_api/file="
@@ -54,24 +58,37 @@ _HEADERS = {
 }
 
 
-class _RefusedError(Exception):
+class _BadBodyError(Exception):
     """A body is larger than it may be, does not come, or names what is not here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """Who may come in, and when.
+
+    Attributes:
+      check: Raises a RefusedError while the server loads or ends.
+      token: What HTTP's Basic authentication must have as its password, with any user's name; None for nothing.
+    """
+
+    check: Callable[[], None] = lambda: None
+    token: str | None = None
 
 
 class PageGuard:
     """Around the application; what is not the page's it lets through."""
 
-    def __init__(self, app: ASGIApp, *, uploads: Uploads, max_body_bytes: int, token: str | None, streams: set):
+    def __init__(self, app: ASGIApp, *, access: Access, uploads: Uploads, max_body_bytes: int, streams: set):
         """Starts nothing.
 
         Args:
           app: What is guarded.
+          access: Who may come in, and when.
           uploads: Where files lie.
           max_body_bytes: Of what is dropped at once.
-          token: What HTTP's Basic authentication must have as its password, with any user's name; None for nothing.
           streams: Takes the tasks that keep connections open, so that the server's end can end them.
         """
-        self._app, self._uploads, self._token, self._streams = app, uploads, token, streams
+        self._app, self._access, self._uploads, self._streams = app, access, uploads, streams
         self._most_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +105,8 @@ class PageGuard:
 
     def _refusal(self, method: str, path: str, headers: Headers) -> Response | None:
         """The answer to what is not let in; None to what is."""
-        if self._token is not None and not _is_password(self._token, headers.getlist("authorization")):
+        token = self._access.token
+        if token is not None and not _is_password(token, headers.getlist("authorization")):
             asks = {"www-authenticate": 'Basic realm="tftrt_yolo", charset="UTF-8"'}
             return _said(401, "The page asks for the server's token: any name, and the token as password.", asks)
         if path == "":
@@ -100,6 +118,10 @@ class PageGuard:
             return _said(404, "There is nothing of that name on the page.")
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or not _is_own(headers):
             return _said(403, "The request comes from a page of another site. Open the page itself.")
+        try:
+            self._access.check()
+        except RefusedError as error:
+            return _said(503, str(error), {"retry-after": f"{error.retry_after_seconds or 1:.0f}"})
         if path.startswith(_UPLOAD) and not self._uploads.has_room:
             return _said(503, "Too many files are here already. Try again in a while.", {"retry-after": "60"})
         return None
@@ -186,10 +208,10 @@ class _Answer:
     def __init__(self, send: Send):
         self._send, self._has_begun, self.refusal = send, False, None
 
-    def refused(self, message: str) -> _RefusedError:
+    def refused(self, message: str) -> _BadBodyError:
         """Notes what the answer will be instead, whatever the application makes of the error that is returned."""
         self.refusal = message
-        return _RefusedError(message)
+        return _BadBodyError(message)
 
     async def send(self, message: Message) -> None:
         """Sends a part, unless the request is refused."""

@@ -90,7 +90,12 @@ class _Given:
             elem_id="pictures",
         )
         self.video = gr.Video(
-            label="Video", show_label=False, visible=False, interactive=False, height=520, buttons=["download"],
+            label="Video",
+            show_label=False,
+            visible=False,
+            interactive=False,
+            height=520,
+            buttons=["download"],
             elem_id="video",
         )
         self.figures = gr.HTML(elem_id="figures")
@@ -144,8 +149,10 @@ class _Events:
 
     def about(self, name: str | None, version: str) -> list:
         """A version is chosen: what it is, its classes, its own thresholds."""
+        if name is None:
+            return [words.problem("No model is there yet. Reload the page in a moment."), *[gr.skip()] * 5]
         try:
-            model = self._asker.model(name or "", None if version == _NEWEST else int(version))
+            model = self._asker.model(name, None if version == _NEWEST else int(version))
         except RefusedError as error:
             return [words.problem(str(error)), *[gr.skip()] * 5]
         own = model.metadata.selection
@@ -202,5 +209,3 @@ def _updates(shown: Shown) -> list:
         shown.figures,
         shown.table,
     ]
-
-

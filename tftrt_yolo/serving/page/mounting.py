@@ -1,6 +1,6 @@
 """Brings the page into the server's application.
 
-page = mounting.mount(app, hub, PageOptions(page=True), listen, request_timeout_s=30.0, token=None)
+page = mounting.mount(app, hub, PageOptions(page=True), listen, Access(), request_timeout_s=30.0)
 ...
 await page.close()                       # where the server ends: nothing keeps its connections open
 """
@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.serving.page.asking import Asker
-from tftrt_yolo.serving.page.guard import PATH, PageGuard
+from tftrt_yolo.serving.page.guard import PATH, Access, PageGuard
 from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.serving.page.trying import Limits, Trying
 from tftrt_yolo.serving.page.uploads import Uploads
@@ -40,8 +40,8 @@ def check_library() -> None:
     """
     with _environment(_QUIET):
         try:
-            import gradio  # noqa: F401
             import av  # noqa: F401
+            import gradio  # noqa: F401
         except ImportError as error:
             raise ServingError(
                 f"The page is made with Gradio, which cannot be imported ({first_line(error)}). Expected the extras demo "
@@ -85,9 +85,9 @@ def mount(
     hub: Hub,
     options: PageOptions,
     listen: ListenOptions,
+    access: Access,
     *,
     request_timeout_s: float,
-    token: str | None = None,
 ) -> Page:
     """Serves the page at /page of an application that was not started.
 
@@ -96,8 +96,8 @@ def mount(
       hub: The models, which run in the same loop.
       options: How much of a video is annotated.
       listen: How much may be sent, and how large pictures may be.
+      access: Who may come in, and when.
       request_timeout_s: How long a request to a model may take.
-      token: What the page asks for, as the password of HTTP's Basic authentication; None for nothing.
 
     Returns:
       The page, to be closed where the server ends.
@@ -133,9 +133,7 @@ def mount(
             css=looks.CSS,
             head=looks.HEAD,
         )
-    app.add_middleware(
-        PageGuard, uploads=uploads, max_body_bytes=listen.max_body_bytes, token=token, streams=streams
-    )
+    app.add_middleware(PageGuard, access=access, uploads=uploads, max_body_bytes=listen.max_body_bytes, streams=streams)
     page = Page(uploads, streams)
     _live(app, page)
     return page

@@ -4,7 +4,6 @@ image = read(Path("dog.jpg"), most_pixels=50_000_000)
 write(annotate(image, answer.result), Path("drawn.jpg"))
 """
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +43,11 @@ def read(path: Path, name: str, *, most_pixels: int) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{shown(name)} is no longer here: {error.strerror}. Drop it again.") from error
-    width, height = _size_of(data)
+    width, height = image_files.upright_size(data) or (0, 0)  # what cannot be read says so itself
     if width * height > most_pixels:
         raise ImageError(
-            f"{shown(name)} has {width:,} x {height:,} pixels; expected at most {most_pixels:,} (--max_pixels). Scale it down first."
+            f"{shown(name)} has {width:,} x {height:,} pixels; expected at most {most_pixels:,} (--max_pixels). Scale it "
+            "down first."
         )
     try:
         return image_files.read_image(data)
@@ -65,12 +65,3 @@ def write(picture: np.ndarray, path: Path) -> None:
     image = PIL.Image.fromarray(np.asarray(picture))
     image.thumbnail((_SHOWN_PX, _SHOWN_PX))
     image.save(path, "JPEG", quality=_QUALITY, subsampling=0)
-
-
-def _size_of(data: bytes) -> tuple[int, int]:
-    """Width and height as the header has them; zeros where there is none that can be read, as reading it will say."""
-    try:
-        with PIL.Image.OPEN[image_formats.of(data)][0](io.BytesIO(data), "") as image:
-            return image.size
-    except Exception:  # whatever Pillow's readers raise on a damaged header; `read_image` says it in words
-        return 0, 0

@@ -124,7 +124,7 @@ class Trying:
                     yield shown
         except (TftrtYoloError, ValueError, OSError) as error:
             yield Shown(words.problem(_said(error)))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the reader gets words and the log the rest
             logging.exception("A try on the page failed.")
             yield Shown(words.problem(_FAILED))
 
