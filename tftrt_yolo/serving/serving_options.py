@@ -3,9 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options, argument
+from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, number, whole_number
 from tftrt_yolo.ground.text import quoted
 
+_CLIENT_SECONDS = (0.1, 86_400.0)  # least and most
+_MOST_BODY_BYTES = (1 << 31) - 1
+_MOST_PORT = 65_535
 LOG_FORMATS = ("text", "json", "none")
 
 
@@ -61,9 +64,12 @@ class ListenOptions(Options):
       grpc_port: For gRPC; 0 for any that is free; -1 for none.
       max_body_bytes: The largest request, once decompressed.
       max_pixels: The largest picture, width times height; larger ones are answered for alone, as unreadable ones.
+      client_timeout_s: Seconds that a client has for a request to come whole, and a second more for each 64 KiB of it;
+        for taking what it is sent; and between two requests. Its connection ends then.
       tls_certificate: A certificate chain in PEM, with tls_key; both doors then speak TLS alone.
       tls_key: The certificate's private key in PEM.
-      token_file: A file with a token that every request must bear, but for those for health.
+      token_file: A file with a token that every request must bear as `Authorization: Bearer TOKEN`, but for those for
+        health.
     """
 
     host: str = "127.0.0.1"
@@ -71,9 +77,31 @@ class ListenOptions(Options):
     grpc_port: int = 8001
     max_body_bytes: int = 64 << 20
     max_pixels: int = 50_000_000
+    client_timeout_s: float = 30.0
     tls_certificate: str | Path | None = None
     tls_key: str | Path | None = None
     token_file: str | Path | None = None
+
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or options that do not go together."""
+        if not isinstance(self.host, str) or not self.host.strip():
+            raise ValueError(f"{argument('host')} is {quoted(self.host)}; expected an address, such as 127.0.0.1.")
+        _check_port("http_port", self.http_port, least=0)
+        _check_port("grpc_port", self.grpc_port, least=-1)
+        if self.http_port == self.grpc_port != 0:
+            raise ValueError(
+                f"{argument('http_port')} and {argument('grpc_port')} are both {self.http_port}; expected two ports."
+            )
+        if check_at_least_one("max_body_bytes", self.max_body_bytes) > _MOST_BODY_BYTES:
+            raise ValueError(
+                f"{argument('max_body_bytes')} is {self.max_body_bytes:,}; it must be at most {_MOST_BODY_BYTES:,}, "
+                "which is gRPC's limit."
+            )
+        check_at_least_one("max_pixels", self.max_pixels)
+        _check_number("client_timeout_s", self.client_timeout_s, _CLIENT_SECONDS)
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            given, missing = ("tls_certificate", "tls_key") if self.tls_key is None else ("tls_key", "tls_certificate")
+            raise ValueError(f"{argument(given)} was given without {argument(missing)}; expected both, or none.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,3 +123,20 @@ class ObservingOptions(Options):
             raise ValueError(
                 f"{argument('log_format')} is {quoted(self.log_format)}; expected {', '.join(LOG_FORMATS)}."
             )
+
+
+def _check_port(name: str, value: object, *, least: int) -> None:
+    """Refuses an argument that is no port."""
+    port = whole_number(value)
+    if port is None or not least <= port <= _MOST_PORT:
+        raise ValueError(
+            f"{argument(name)} is {quoted(value)}; it must be a whole number from {least} to {_MOST_PORT}."
+        )
+
+
+def _check_number(name: str, value: object, between: tuple[float, float]) -> None:
+    """Refuses an argument that is not a number between two others."""
+    least, most = between
+    given = number(value)
+    if given is None or not least <= given <= most:
+        raise ValueError(f"{argument(name)} is {quoted(value)}; it must be a number from {least:g} to {most:g}.")
