@@ -20,6 +20,7 @@ from tftrt_yolo.serving.http.bodies import Intake
 from tftrt_yolo.serving.http.gate import Gate
 from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.observing.observing import Observing
+from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport, line_of, warning_of
@@ -37,12 +38,14 @@ class Settings:
       batching: How requests become batches.
       listen: Where the doors are.
       observing: What an operator sees.
+      page: Whether there is a page to try the models on.
     """
 
     models: ModelOptions
     batching: BatchingOptions = dataclasses.field(default_factory=BatchingOptions)
     listen: ListenOptions = dataclasses.field(default_factory=ListenOptions)
     observing: ObservingOptions = dataclasses.field(default_factory=ObservingOptions)
+    page: PageOptions = dataclasses.field(default_factory=PageOptions)
 
 
 class Server:
@@ -73,6 +76,7 @@ class Server:
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
         service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
         self.app = application(service, token=token)
+        self._page = _page_of(self, settings, self._gate, token)
         self._http = http_door.HttpDoor(self.app, taken, listen)
         self._start = time.perf_counter()
 
@@ -101,6 +105,8 @@ class Server:
         """Finishes what is accepted; new requests are refused meanwhile, and readiness is over at once."""
         self._gate.close(retry_after_seconds=_RETRY_SECONDS)
         await self.hub.stop()
+        if self._page is not None:
+            await self._page.close()
         await self._http.stop(_CUT_SECONDS)
 
     @property
@@ -114,6 +120,7 @@ class Server:
         return Serving(
             http_url=f"{scheme}://{host}:{self._http.port}",
             grpc_address=None,
+            page_url=f"{scheme}://{host}:{self._http.port}/page/" if self._page else None,
             models=tuple(map(line_of, states)),
             warnings=(*warnings, *_warnings_of(listen)),
         )
@@ -128,6 +135,18 @@ class Server:
           The report.
         """
         return ServingReport(self._observing.metrics.outcomes(), time.perf_counter() - self._start, models)
+
+
+def _page_of(server: Server, settings: Settings, gate: Gate, token: str | None):
+    """The page, brought into the server's application; None without one."""
+    if not settings.page.page:
+        return None
+    from tftrt_yolo.serving.page import mounting  # with the extra demo
+    from tftrt_yolo.serving.page.guard import Access
+
+    access = Access(gate.check, token)
+    seconds = settings.batching.request_timeout_s
+    return mounting.mount(server.app, server.hub, settings.page, settings.listen, access, request_timeout_s=seconds)
 
 
 def _warnings_of(listen: ListenOptions) -> list[str]:

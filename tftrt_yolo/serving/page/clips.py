@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
+from tftrt_yolo.ground.text import shown
 from tftrt_yolo.predictor.output.videos.video_writer import VideoWriter
 from tftrt_yolo.predictor.sources import videos
 from tftrt_yolo.predictor.sources.frame import Frame
@@ -174,14 +176,16 @@ class _Batches:
             return None
         if not self._left:
             self.notes.append(
-                f"The video is longer; its first {self._clip.most_frames:,} frames are annotated (--page_frames)."
+                f"The video is longer; its first {self._clip.most_frames:,} frames are annotated "
+                f"({argument('page_frames')})."
             )
             return None
         height, width = frame.image.shape[:2]
-        if height * width > self._clip.most_pixels:
+        most = self._clip.most_pixels
+        if height * width > most:
             raise ImageError(
-                f"{self._clip.name} has frames of {width:,} x {height:,} pixels; expected at most {self._clip.most_pixels:,} "
-                "(--max_pixels). Scale it down first."
+                f"{shown(self._clip.name)} has frames of {width:,} x {height:,} pixels; expected at most {most:,} "
+                f"({argument('max_pixels')}). Scale it down first."
             )
         self._left -= 1
         return frame

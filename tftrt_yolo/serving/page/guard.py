@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.serving.page.uploads import Uploads
 from tftrt_yolo.serving.scheduling.refusals import RefusedError
 
@@ -190,7 +191,8 @@ class _Limited:
         self._is_whole = not message.get("more_body", False)
         if self._taken > self._most_bytes:
             raise self.answer.refused(
-                f"That is more than {self._most_bytes:,} bytes, which is the most at once (--max_body_bytes). Drop less."
+                f"That is more than {self._most_bytes:,} bytes, which is the most at once "
+                f"({argument('max_body_bytes')}). Drop less."
             )
         return message
 

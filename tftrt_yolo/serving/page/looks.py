@@ -42,7 +42,8 @@ footer { display: none !important; }
 #pictures .caption { color: var(--body-text-color-subdued); font-size: .82rem; font-weight: 450; }
 #pictures .thumbnails:not(:has(> :nth-child(2))) { display: none; }
 #files .wrap { font-size: .95rem; }
-.results table { border: 0 !important; border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
+.results table { border: 0 !important; border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums;
+  width: 100%; }
 .results thead, .results tbody, .results tr { border: 0 !important; background: none !important; }
 .results th { text-align: right; font-weight: 550; color: var(--body-text-color-subdued); }
 .results td { text-align: right; }
@@ -52,7 +53,8 @@ footer { display: none !important; }
 """
 _ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><g fill='none' stroke='%23ff8f1f' stroke-width='3'>"
-    "<path d='M3 10V3h7M22 3h7v7M29 22v7h-7M10 29H3v-7'/></g><path fill='%2376b900' d='M18 6 8 18h6l-2 8 12-13h-7z'/></svg>"
+    "<path d='M3 10V3h7M22 3h7v7M29 22v7h-7M10 29H3v-7'/></g>"
+    "<path fill='%2376b900' d='M18 6 8 18h6l-2 8 12-13h-7z'/></svg>"
 )
 HEAD = f'<link rel="icon" href="data:image/svg+xml,{_ICON}">'
 BRAND = """

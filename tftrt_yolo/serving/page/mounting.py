@@ -44,8 +44,8 @@ def check_library() -> None:
             import gradio  # noqa: F401
         except ImportError as error:
             raise ServingError(
-                f"The page is made with Gradio, which cannot be imported ({first_line(error)}). Expected the extras demo "
-                "and video; pip install 'tftrt_yolo[serve,demo,video]', in an environment of its own where a Pillow of "
+                f"The page is made with Gradio and PyAV, of which one cannot be imported ({first_line(error)}). Expected "
+                "the extras demo and video; pip install 'tftrt_yolo[serve,demo,video]', in an environment of its own where a Pillow of "
                 "13 or later is needed."
             ) from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files, image_formats
 from tftrt_yolo.ground.text import shown
@@ -46,8 +47,8 @@ def read(path: Path, name: str, *, most_pixels: int) -> np.ndarray:
     width, height = image_files.upright_size(data) or (0, 0)  # what cannot be read says so itself
     if width * height > most_pixels:
         raise ImageError(
-            f"{shown(name)} has {width:,} x {height:,} pixels; expected at most {most_pixels:,} (--max_pixels). Scale it "
-            "down first."
+            f"{shown(name)} has {width:,} x {height:,} pixels; expected at most {most_pixels:,} "
+            f"({argument('max_pixels')}). Scale it down first."
         )
     try:
         return image_files.read_image(data)

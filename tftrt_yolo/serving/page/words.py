@@ -13,6 +13,7 @@ from tftrt_yolo.serving.page.clips import Progress
 from tftrt_yolo.tasks.results import tables
 
 _MOST_LETTERS = 60  # of a file's name
+_MOST_ROWS = 100
 EMPTY = (
     '<div class="empty"><p>What the model finds appears here.</p>'
     "<p>Drop one or more pictures, or a video, on the left.</p></div>"
@@ -65,7 +66,8 @@ def model_line(model: Model) -> str:
     native = "Native segments run in place of TensorRT's engines. " if state.is_native else ""
     backend = f"{native}{state.backend}"
     mark = ' class="native"' if state.is_native else ""
-    return f'<div class="model"><span>{html.escape(" · ".join(facts))}</span><span{mark}>{html.escape(backend)}</span></div>'
+    lines = f"<span>{html.escape(' · '.join(facts))}</span><span{mark}>{html.escape(backend)}</span>"
+    return f'<div class="model">{lines}</div>'
 
 
 def figures(times: Times, model: Model, version: int) -> str:
@@ -107,10 +109,11 @@ def of_clip(progress: Progress, unit: str) -> str:
     """
     rate = progress.frames / progress.seconds if progress.seconds else 0.0
     head = f"{counted(progress.frames, 'frame')}, {rate:.1f} a second"
-    lines = "".join(
-        f"<tr><td>{html.escape(shown(name, 40))}</td><td>{count:,}</td><td>{count / max(progress.frames, 1):.2f}</td></tr>"
-        for name, count in progress.found.most_common(100)
+    rows = (
+        (html.escape(shown(name, 40)), f"{count:,}", f"{count / max(progress.frames, 1):.2f}")
+        for name, count in progress.found.most_common(_MOST_ROWS)
     )
+    lines = "".join(f"<tr><td>{'</td><td>'.join(cells)}</td></tr>" for cells in rows)
     table = f"<table><thead><tr><th>name</th><th>{unit}</th><th>a frame</th></tr></thead><tbody>{lines}</tbody></table>"
     return f'<div class="results"><div class="result"><p><b>{head}</b></p>{table if lines else ""}</div></div>'
 
