@@ -44,9 +44,9 @@ def check_library() -> None:
             import gradio  # noqa: F401
         except ImportError as error:
             raise ServingError(
-                f"The page is made with Gradio and PyAV, of which one cannot be imported ({first_line(error)}). Expected "
-                "the extras demo and video; pip install 'tftrt_yolo[serve,demo,video]', in an environment of its own where a Pillow of "
-                "13 or later is needed."
+                f"The page is made with Gradio and PyAV, and one of them cannot be imported ({first_line(error)}). "
+                "Expected the extras demo and video; pip install 'tftrt_yolo[serve,demo,video]', in an environment of "
+                "its own where a Pillow of 13 or later is needed."
             ) from error
 
 
