@@ -51,16 +51,12 @@ footer { display: none !important; }
 .results th, .results td { padding: .26rem .6rem !important; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 """
-_ICON = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><g fill='none' stroke='%23ff8f1f' stroke-width='3'>"
-    "<path d='M3 10V3h7M22 3h7v7M29 22v7h-7M10 29H3v-7'/></g>"
-    "<path fill='%2376b900' d='M18 6 8 18h6l-2 8 12-13h-7z'/></svg>"
+_DRAWING = (
+    '<g fill="none" stroke="#ff8f1f" stroke-width="3" stroke-linecap="round" stroke-linejoin="round">'
+    '<path d="M3 10V3h7M22 3h7v7M29 22v7h-7M10 29H3v-7"/></g><path fill="#76b900" d="M18 6 8 18h6l-2 8 12-13h-7z"/>'
 )
-HEAD = f'<link rel="icon" href="data:image/svg+xml,{_ICON}">'
-BRAND = """
-<div class="brand">
-<svg viewBox="0 0 32 32" aria-hidden="true"><g fill="none" stroke="#ff8f1f" stroke-width="3" stroke-linecap="round"
-stroke-linejoin="round"><path d="M3 10V3h7M22 3h7v7M29 22v7h-7M10 29H3v-7"/></g>
-<path fill="#76b900" d="M18 6 8 18h6l-2 8 12-13h-7z"/></svg>
+ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{_DRAWING}</svg>'
+BRAND = f"""
+<div class="brand"><svg viewBox="0 0 32 32" aria-hidden="true">{_DRAWING}</svg>
 <div><h1>tftrt_yolo</h1><p>Drop pictures or a video, and see what the model finds.</p></div></div>
 """

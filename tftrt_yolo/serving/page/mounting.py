@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 
 from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.routing import Route
 
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import first_line
@@ -131,9 +133,10 @@ def mount(
             pwa=False,
             theme=theme,
             css=looks.CSS,
-            head=looks.HEAD,
         )
     app.add_middleware(PageGuard, access=access, uploads=uploads, max_body_bytes=listen.max_body_bytes, streams=streams)
+    icon = Response(looks.ICON, media_type="image/svg+xml")
+    app.router.routes.append(Route("/favicon.ico", lambda _: icon))  # which browsers ask for
     page = Page(uploads, streams)
     _live(app, page)
     return page
