@@ -1,4 +1,4 @@
-"""The page in a real browser, before a real server with models of all tasks; what it shows is what a Predictor finds."""
+"""The page in a real browser, before a real server with models of all tasks: it shows what a Predictor finds."""
 
 import io
 import ssl
@@ -158,10 +158,13 @@ def test_a_video_comes_back_and_plays(reader, predictors, tmp_path):
     reader.choose("tiny")
     reader.drop(clip)
     reader.page.wait_for_selector("#video video", timeout=60_000)
-    assert "The video is longer; its first 20 frames are annotated (--page_frames)." in reader.page.inner_text("#notice")
+    assert "The video is longer; its first 20 frames are annotated (--page_frames)." in reader.page.inner_text(
+        "#notice"
+    )
     played = reader.page.evaluate(
         "async () => { const v = document.querySelector('#video video'); v.muted = true; await v.play();"
-        " await new Promise(done => setTimeout(done, 700)); return [v.duration, v.videoWidth, v.currentTime > 0, v.error] }"
+        " await new Promise(done => setTimeout(done, 700));"
+        " return [v.duration, v.videoWidth, v.currentTime > 0, v.error] }"
     )
     assert played == [2, 320, True, None]
     counts = {}
@@ -278,12 +281,11 @@ def test_a_token_and_tls(chromium, models, tmp_path):
     token = tmp_path / "token"
     token.write_text("correct-horse-battery-staple")
     token.chmod(0o600)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
-        check=True,
-        capture_output=True,
+    request = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
     )
+    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    subprocess.run([*request.split(), *files], check=True, capture_output=True)
     flags = [f"--token_file={token}", f"--tls_certificate={tmp_path / 'cert.pem'}", f"--tls_key={tmp_path / 'key.pem'}"]
     with serving(tmp_path / "server", f"--saved_model_dir={models.exported('tiny')}", *flags) as server:
         trusting = ssl.create_default_context(cafile=tmp_path / "cert.pem")

@@ -136,12 +136,15 @@ class PageGuard:
         is_upload = path.startswith(_UPLOAD)
         limited = _Limited(receive, self._most_bytes if is_upload else _MOST_EVENT_BYTES, answer)
         try:
+            limited.check(Headers(scope=scope).get("content-length", ""))
             taken = limited.receive if is_upload or scope["method"] != "POST" else await self._event(limited)
             await self._app(scope, taken, answer.send)
         except Exception:
             if answer.refusal is None:
                 raise
         if answer.refusal is not None:
+            if not limited.is_whole:  # a browser does not read before it has sent all
+                await _drain(receive)
             await answer.instead(scope, receive)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,30 +181,39 @@ class _Limited:
 
     def __init__(self, receive: Receive, most_bytes: int, answer: "_Answer"):
         self._receive, self._most_bytes, self.answer = receive, most_bytes, answer
-        self._taken, self._is_whole = 0, False
+        self._taken, self.is_whole = 0, False
+
+    def check(self, content_length: str) -> None:
+        """Refuses a body that says itself that it is too large."""
+        if content_length.isdecimal() and (len(content_length) > 18 or int(content_length) > self._most_bytes):
+            raise self._too_large()
 
     async def receive(self) -> Message:
         """The next part."""
-        seconds = None if self._is_whole else _UPLOAD_SECONDS
+        seconds = None if self.is_whole else _UPLOAD_SECONDS
         try:
             message = await asyncio.wait_for(self._receive(), seconds)
         except asyncio.TimeoutError:
             raise self.answer.refused("The file did not come. Drop it again.") from None
         self._taken += len(message.get("body", b""))
-        self._is_whole = not message.get("more_body", False)
+        self.is_whole = not message.get("more_body", False)
         if self._taken > self._most_bytes:
-            raise self.answer.refused(
-                f"That is more than {self._most_bytes:,} bytes, which is the most at once "
-                f"({argument('max_body_bytes')}). Drop less."
-            )
+            raise self._too_large()
         return message
 
     async def whole(self) -> bytes:
         """All of it."""
         parts = []
-        while not self._is_whole:
+        while not self.is_whole:
             parts.append((await self.receive()).get("body", b""))
         return b"".join(parts)
+
+    def _too_large(self) -> _BadBodyError:
+        """The error of a body that is too large."""
+        return self.answer.refused(
+            f"That is more than {self._most_bytes:,} bytes, which is the most at once ({argument('max_body_bytes')}). "
+            "Drop less."
+        )
 
 
 class _Answer:
@@ -227,9 +239,7 @@ class _Answer:
         await self._send(message)
 
     async def instead(self, scope: Scope, receive: Receive) -> None:
-        """Sends the refusal, after what a browser still sends, for it does not read before it has sent all."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_drain(receive), _DRAIN_SECONDS)
+        """Sends the refusal."""
         message, self.refusal = self.refusal, None
         if self._has_begun:
             return
@@ -240,9 +250,14 @@ class _Answer:
 
 
 async def _drain(receive: Receive) -> None:
-    """Throws away what comes of a body."""
-    while (message := await receive()).get("more_body", False) and message["type"] == "http.request":
-        pass
+    """Throws away what still comes of a body, for a while."""
+
+    async def drain() -> None:
+        while (await receive()).get("more_body", False):
+            pass
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(drain(), _DRAIN_SECONDS)
 
 
 def _said(status: int, message: str, headers: dict | None = None) -> Response:
