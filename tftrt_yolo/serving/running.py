@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 
+from tftrt_yolo.ground.arguments import named_plainly
 from tftrt_yolo.serving.server import Server, Settings
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
 
@@ -48,7 +49,8 @@ async def _served(settings: Settings, on_ready: Callable | None, signals: "_Sign
         await signals.unless(1, stack.enter_async_context(server))
         if on_ready is not None:
             on_ready(server.serving)
-        await signals.first.wait()
+        with named_plainly():  # what clients give are no flags
+            await signals.first.wait()
         models = server.serving.models
         await signals.unless(2, server.drain())
         return server.report(models)

@@ -21,6 +21,7 @@ from tftrt_yolo.serving.http.gate import Gate
 from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.page.page_options import PageOptions
+from tftrt_yolo.serving.rpc.door import RpcDoor
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport, line_of, warning_of
@@ -72,12 +73,13 @@ class Server:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
         taken = http_door.bind(listen.host, listen.http_port, "http_port")
         self._observing = Observing(settings.observing)
-        self.hub = Hub(settings.models, settings.batching, self._observing)
+        self.hub = Hub(settings.models, settings.batching, self._observing, max_pixels=listen.max_pixels)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
         service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
         self.app = application(service, token=token)
         self._page = _page_of(self, settings, self._gate, token)
         self._http = http_door.HttpDoor(self.app, taken, listen)
+        self._rpc = self._rpc_door(token) if listen.grpc_port >= 0 else None
         self._start = time.perf_counter()
 
     async def __aenter__(self) -> "Server":
@@ -85,6 +87,8 @@ class Server:
         _allow_many_connections()
         try:
             await self._http.start()
+            if self._rpc is not None:
+                await self._rpc.start()
             await self.hub.start()
         except BaseException:
             await self.__aexit__()
@@ -98,16 +102,33 @@ class Server:
         self._gate.close(retry_after_seconds=_RETRY_SECONDS)
         with contextlib.suppress(asyncio.CancelledError):
             await self.hub.stop()
-        await self._http.stop(_CUT_SECONDS)
+        await self._close_doors()
         self._observing.close()
 
     async def drain(self) -> None:
         """Finishes what is accepted; new requests are refused meanwhile, and readiness is over at once."""
         self._gate.close(retry_after_seconds=_RETRY_SECONDS)
         await self.hub.stop()
+        await self._close_doors()
+
+    async def _close_doors(self) -> None:
+        """Lets clients read their last answers."""
         if self._page is not None:
             await self._page.close()
+        if self._rpc is not None:
+            await self._rpc.stop(_CUT_SECONDS)
         await self._http.stop(_CUT_SECONDS)
+
+    def _rpc_door(self, token: str | None) -> RpcDoor:
+        """The door for gRPC; it takes its port."""
+        return RpcDoor(
+            self.hub,
+            self._settings.listen,
+            self._observing,
+            token=token,
+            request_timeout_s=self._settings.batching.request_timeout_s,
+            check_open=self._gate.check,
+        )
 
     @property
     def serving(self) -> Serving:
@@ -119,8 +140,8 @@ class Server:
         warnings = [warning_of(state) for state in states if state.is_native]
         return Serving(
             http_url=f"{scheme}://{host}:{self._http.port}",
-            grpc_address=None,
             page_url=f"{scheme}://{host}:{self._http.port}/page/" if self._page else None,
+            grpc_address=f"{host}:{self._rpc.port}" if self._rpc else None,
             models=tuple(map(line_of, states)),
             warnings=(*warnings, *_warnings_of(listen)),
         )

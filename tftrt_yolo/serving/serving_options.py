@@ -3,10 +3,23 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, number, whole_number
+from tftrt_yolo.ground.arguments import (
+    MOST_IN_A_BATCH,
+    Options,
+    argument,
+    check_at_least_one,
+    check_bool,
+    number,
+    whole_number,
+)
 from tftrt_yolo.ground.text import quoted
 
-_CLIENT_SECONDS = (0.1, 86_400.0)  # least and most
+# Least and most.
+_POLL_SECONDS = (0.05, 86_400.0)
+_DELAY_MS = (0.0, 60_000.0)
+_TIMEOUT_SECONDS = (0.001, 86_400.0)
+_MOST_QUEUED = 1_000_000  # pictures
+_CLIENT_SECONDS = (0.1, 86_400.0)
 _MOST_BODY_BYTES = (1 << 31) - 1
 _MOST_PORT = 65_535
 LOG_FORMATS = ("text", "json", "none")
@@ -34,6 +47,18 @@ class ModelOptions(Options):
     strict: bool = False
     allow_side_effects: bool = False
 
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or where two places of models are given."""
+        if self.saved_model_dir is not None and self.model_repository is not None:
+            raise ValueError(
+                f"{argument('saved_model_dir')} and {argument('model_repository')} were both given. Expected one of "
+                "them: a repository may hold the model, too."
+            )
+        check_at_least_one("num_versions", self.num_versions)
+        _check_number("poll_seconds", self.poll_seconds, _POLL_SECONDS)
+        check_bool("strict", self.strict)
+        check_bool("allow_side_effects", self.allow_side_effects)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchingOptions(Options):
@@ -52,6 +77,19 @@ class BatchingOptions(Options):
     queue_size: int = 256
     request_timeout_s: float = 30.0
     processes: int = 1
+
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or a queue that does not hold a batch."""
+        for name, most in (("max_batch_size", MOST_IN_A_BATCH), ("queue_size", _MOST_QUEUED), ("processes", 64)):
+            if check_at_least_one(name, getattr(self, name)) > most:
+                raise ValueError(f"{argument(name)} is {getattr(self, name):,}; it must be at most {most:,}.")
+        _check_number("max_delay_ms", self.max_delay_ms, _DELAY_MS)
+        _check_number("request_timeout_s", self.request_timeout_s, _TIMEOUT_SECONDS)
+        if self.queue_size < self.max_batch_size:
+            raise ValueError(
+                f"{argument('queue_size')} is {self.queue_size:,}, and a request may have {self.max_batch_size:,} "
+                f"pictures ({argument('max_batch_size')}). Expected a queue that holds it."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

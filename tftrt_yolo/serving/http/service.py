@@ -95,10 +95,10 @@ class Service:
         inference = Inference(
             asked.state.name,
             asked.key,
-            requests.check_inputs(asked.state, asked.key, asked.inputs),
+            requests.as_taken(asked.state.signatures[asked.key], asked.inputs),
             deadline,
             version=asked.version,
-            selection=request_parameters.selection_of(asked.parameters, asked.state),
+            selection=request_parameters.selection_of(asked.parameters),
             request_id=asked.request_id or request.headers.get("x-request-id", "")[:MOST_ID_CHARACTERS],
         )
         observed = observed_request.current()
