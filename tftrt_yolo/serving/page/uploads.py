@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 _KEPT_SECONDS = 1_800.0  # after which a file that nobody looked at goes
@@ -31,6 +32,7 @@ class Uploads:
         """
         self.path = Path(tempfile.mkdtemp(prefix="tftrt_yolo_page_")).resolve()
         self._most_bytes = most_bytes
+        self._removing = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)  # at exit at the latest
 
     @property
     def has_room(self) -> bool:
@@ -65,7 +67,7 @@ class Uploads:
 
     def remove(self) -> None:
         """Removes the folder and all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._removing()
 
     def _files(self) -> list[tuple[Path, int, float]]:
         """Each file with its bytes and when it was written."""
