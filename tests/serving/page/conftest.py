@@ -64,7 +64,7 @@ def repository(models, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its loop runs as long as it does, and others begin their own
 def chromium():
     """Debian's browser."""
     api = pytest.importorskip("playwright.sync_api", reason="make test-page has playwright")

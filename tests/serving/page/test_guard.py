@@ -150,10 +150,10 @@ async def _pieces(*sizes):
     ("content", "said"),
     [
         (bytes(1_000), "1000 bytes"),
-        (bytes(1_001), "That is more than 1,000 bytes, which is the most at once (max_body_bytes). Drop less."),
+        (bytes(1_001), "That is more than 1,000 bytes, which is the most at once (--max_body_bytes). Drop less."),
         # without a length before it
         (lambda: _pieces(600, 400), "1000 bytes"),
-        (lambda: _pieces(600, 600, 600), "That is more than 1,000 bytes, which is the most at once (max_body_bytes)"),
+        (lambda: _pieces(600, 600, 600), "That is more than 1,000 bytes, which is the most at once (--max_body_bytes)"),
     ],
 )
 def test_how_much_may_be_dropped(uploads, content, said):

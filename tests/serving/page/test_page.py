@@ -15,7 +15,7 @@ from tests.serving.page.conftest import TASKS, serving
 from tftrt_yolo.tasks.results import tables
 
 PICTURE = IMAGES[3]
-_LIMITS = ("--max_body_bytes=400000", "--max_pixels=1000000", "--page_frames=20")
+_LIMITS = ("--max_body_bytes=400000", "--max_pixels=1000000", "--page_frames=40")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_several_pictures_of_which_one_is_bad(reader, predictors, tmp_path):
     assert not reader.failures
 
 
-def _video(path, count=30):
+def _video(path, count=45):
     import av
 
     frame = PIL.Image.open(PICTURE).convert("RGB").resize((320, 256))
@@ -158,7 +158,7 @@ def test_a_video_comes_back_and_plays(reader, predictors, tmp_path):
     reader.choose("tiny")
     reader.drop(clip)
     reader.page.wait_for_selector("#video video", timeout=60_000)
-    assert "The video is longer; its first 20 frames are annotated (--page_frames)." in reader.page.inner_text(
+    assert "The video is longer; its first 40 frames are annotated (--page_frames)." in reader.page.inner_text(
         "#notice"
     )
     played = reader.page.evaluate(
@@ -166,14 +166,14 @@ def test_a_video_comes_back_and_plays(reader, predictors, tmp_path):
         " await new Promise(done => setTimeout(done, 700));"
         " return [v.duration, v.videoWidth, v.currentTime > 0, v.error] }"
     )
-    assert played == [2, 320, True, None]
+    assert played == [4, 320, True, None]
     counts = {}
-    for result in predictors("tiny")(clip)[:20]:
+    for result in predictors("tiny")(clip)[:40]:
         for name in result.data["class_name"]:
             counts[name] = counts.get(name, 0) + 1
     shown = reader.page.locator("#table tbody tr").all_inner_texts()
     assert {line.split()[0]: int(line.split()[1]) for line in shown} == counts
-    assert "20 frames" in reader.page.inner_text("#table")
+    assert "40 frames" in reader.page.inner_text("#table")
 
 
 def test_a_video_can_be_stopped(reader, tmp_path):

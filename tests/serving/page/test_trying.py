@@ -99,7 +99,7 @@ def test_a_video(desk, predictor, tmp_path):
     *under_way, last = desk.run(clip)
     assert "of 12 frames</span><progress value=" in under_way[0].notice
     assert under_way[0].pictures[0][1] == "frame 8"
-    assert "The video is longer; its first 12 frames are annotated (page_frames)." in last.notice
+    assert "The video is longer; its first 12 frames are annotated (--page_frames)." in last.notice
     with av.open(last.video) as file:
         frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
         assert (file.streams.video[0].codec_context.name, float(file.duration / 1e6)) == ("h264", 2.4)
@@ -149,9 +149,9 @@ def test_sizes(desk, tmp_path):
     pytest.importorskip("av")
     PIL.Image.new("RGB", (1_250, 801)).save(tmp_path / "large.png")
     [shown] = desk.run(tmp_path / "large.png")
-    assert "large.png has 1,250 x 801 pixels; expected at most 1,000,000 (max_pixels)." in shown.notice
+    assert "large.png has 1,250 x 801 pixels; expected at most 1,000,000 (--max_pixels)." in shown.notice
     [shown] = desk.run(_video(tmp_path / "large.mp4", sizes=((1_280, 960),), count=2))
-    assert "large.mp4 has frames of 1,280 x 960 pixels; expected at most 1,000,000 (max_pixels)." in shown.notice
+    assert "large.mp4 has frames of 1,280 x 960 pixels; expected at most 1,000,000 (--max_pixels)." in shown.notice
 
 
 def test_a_file_that_is_gone(desk, tmp_path):

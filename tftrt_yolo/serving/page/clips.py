@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.predictor.output.videos.video_writer import VideoWriter
@@ -176,8 +175,7 @@ class _Batches:
             return None
         if not self._left:
             self.notes.append(
-                f"The video is longer; its first {self._clip.most_frames:,} frames are annotated "
-                f"({argument('page_frames')})."
+                f"The video is longer; its first {self._clip.most_frames:,} frames are annotated (--page_frames)."
             )
             return None
         height, width = frame.image.shape[:2]
@@ -185,7 +183,7 @@ class _Batches:
         if height * width > most:
             raise ImageError(
                 f"{shown(self._clip.name)} has frames of {width:,} x {height:,} pixels; expected at most {most:,} "
-                f"({argument('max_pixels')}). Scale it down first."
+                "(--max_pixels). Scale it down first."
             )
         self._left -= 1
         return frame

@@ -20,7 +20,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.serving.page.uploads import Uploads
 from tftrt_yolo.serving.scheduling.refusals import RefusedError
 
@@ -211,8 +210,7 @@ class _Limited:
     def _too_large(self) -> _BadBodyError:
         """The error of a body that is too large."""
         return self.answer.refused(
-            f"That is more than {self._most_bytes:,} bytes, which is the most at once ({argument('max_body_bytes')}). "
-            "Drop less."
+            f"That is more than {self._most_bytes:,} bytes, which is the most at once (--max_body_bytes). Drop less."
         )
 
 

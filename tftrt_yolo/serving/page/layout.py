@@ -195,7 +195,8 @@ def _connect(page: gr.Blocks, asked: _Asked, given: _Given, events: _Events) -> 
         **quiet,
     )
     stopped = gr.update(value=words.note("Stopped."), visible=True)
-    asked.stop.click(lambda: stopped, None, given.notice, cancels=[tried, moved], **quiet)
+    ended = asked.stop.click(None, None, None, cancels=[tried, moved])
+    ended.then(lambda: stopped, None, given.notice, **quiet)  # not before what is under way was ended
 
 
 def _updates(shown: Shown) -> list:

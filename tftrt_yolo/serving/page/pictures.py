@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files, image_formats
 from tftrt_yolo.ground.text import shown
@@ -48,7 +47,7 @@ def read(path: Path, name: str, *, most_pixels: int) -> np.ndarray:
     if width * height > most_pixels:
         raise ImageError(
             f"{shown(name)} has {width:,} x {height:,} pixels; expected at most {most_pixels:,} "
-            f"({argument('max_pixels')}). Scale it down first."
+            "(--max_pixels). Scale it down first."
         )
     try:
         return image_files.read_image(data)
