@@ -192,10 +192,12 @@ def test_tls_and_a_token(tiny_export, tmp_path):
             requests.get(f"http://{url.removeprefix('https://')}/v2/health/live", timeout=60)
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
-        with pytest.warns(DeprecationWarning), pytest.raises((ssl.SSLError, ConnectionError)):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
-                old.wrap_socket(connection)
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        refused = pytest.raises((ssl.SSLError, ConnectionError))
+        with socket.create_connection(address, timeout=30) as connection, refused:
+            old.wrap_socket(connection)
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
 

@@ -76,7 +76,7 @@ class Server:
         self.app = application(service, token=token)
         self._http = http_door.HttpDoor(self.app, taken, listen)
         self._rpc = self._rpc_door(token) if listen.grpc_port >= 0 else None
-        self._start = time.perf_counter()
+        self._start, self._cut_seconds = time.perf_counter(), _CUT_SECONDS
 
     async def __aenter__(self) -> "Server":
         """Loads the models; when it returns, both doors are open."""
@@ -107,11 +107,16 @@ class Server:
         await self.hub.stop()
         await self._close_doors()
 
+    def abandon(self) -> None:
+        """Finishes nothing any longer: what is under way is refused, and all ends at once."""
+        self.hub.abandon()
+        self._cut_seconds = 0.0
+
     async def _close_doors(self) -> None:
         """Lets clients read their last answers."""
         if self._rpc is not None:
-            await self._rpc.stop(_CUT_SECONDS)
-        await self._http.stop(_CUT_SECONDS)
+            await self._rpc.stop(self._cut_seconds)
+        await self._http.stop(self._cut_seconds)
 
     def _rpc_door(self, token: str | None) -> RpcDoor:
         """The door for gRPC; it takes its port."""
