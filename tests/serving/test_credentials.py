@@ -146,8 +146,10 @@ def test_certificates_out_of_their_time(tmp_path, first, last, message):
     asked, made = tmp_path / "a.csr", tmp_path / "a.pem"
     for command in (
         ["openssl", "req", "-new", "-key", key, "-subj", "/CN=localhost", "-out", asked],
-        ["openssl", "ca", "-config", tmp_path / "ca.cnf", "-batch", "-selfsign", "-keyfile", key, "-notext"]
-        + ["-in", asked, "-out", made, "-startdate", first, "-enddate", last],
+        [
+            *("openssl", "ca", "-config", tmp_path / "ca.cnf", "-batch", "-selfsign", "-keyfile", key, "-notext"),
+            *("-in", asked, "-out", made, "-startdate", first, "-enddate", last),
+        ],
     ):
         subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(ServingError, match=f"would be refused by every client: {message}"):

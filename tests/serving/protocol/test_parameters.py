@@ -54,7 +54,7 @@ def test_deadlines():
     assert now < parameters.deadline_of({"timeout": 2_000_000}, 30.0) < now + 20
     assert parameters.deadline_of({"timeout": "1e30"}, 30.0) < now + 86_500
     for bad in (-1, "a", float("nan"), float("inf"), True, [], 10**400):
-        with pytest.raises(RefusedError, match="timeout is .*; expected microseconds, a number of at least 0"):
+        with pytest.raises(RefusedError, match=r"timeout is .*; expected microseconds, a number of at least 0"):
             parameters.deadline_of({"timeout": bad}, 30.0)
 
 
