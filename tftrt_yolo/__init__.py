@@ -64,6 +64,7 @@ _HOME_OF = {
     "BatchingOptions": "serving.serving_options",
     "ListenOptions": "serving.serving_options",
     "ObservingOptions": "serving.serving_options",
+    "PageOptions": "serving.page.page_options",
     "demo": "workflows.demo",
     "DemoReport": "workflows.demo",
     "acceptance": "workflows.acceptance",

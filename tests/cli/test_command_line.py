@@ -106,7 +106,7 @@ def test_help_lists_every_argument_with_its_description(capfd, command):
     options |= {"options": "BenchmarkOptions", "selection": "SelectionOptions", "baked": "BakedOptions"}
     options |= {"source": "SourceOptions", "output_dir": "OutputOptions"} if command == "predict" else {}
     options |= {"models": "ModelOptions", "batching": "BatchingOptions", "listen": "ListenOptions"}
-    options |= {"observing": "ObservingOptions"}
+    options |= {"observing": "ObservingOptions", "page": "PageOptions"}
     for name in inspect.signature(getattr(tftrt_yolo, command)).parameters:
         if name in options:
             for field in dataclasses.fields(getattr(tftrt_yolo, options[name])):

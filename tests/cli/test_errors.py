@@ -31,6 +31,7 @@ OPTIONS = {
         "batching": tftrt_yolo.BatchingOptions,
         "listen": tftrt_yolo.ListenOptions,
         "observing": tftrt_yolo.ObservingOptions,
+        "page": tftrt_yolo.PageOptions,
     },
 }
 # What each command cannot do without.
@@ -169,6 +170,7 @@ BAD = [
     ("serve", {"tls_certificate": "a", "tls_key": "b"}, "<tls_certificate> a cannot be read: No such file"),
     ("serve", {"token_file": "nowhere.txt"}, "<token_file> nowhere.txt cannot be read: No such file"),
     ("serve", {"token_file": "foreign.engine"}, "<token_file> foreign.engine has 5 characters; expected a file with"),
+    ("serve", {"page_frames": 0}, "<page_frames> is 0; it must be"),
     ("demo", {"output_dir": "taken"}, TAKEN),
     ("acceptance", {"tasks": ("detection",)}, "<tasks> has 'detection'; expected one or more of detect,"),
     ("acceptance", {"precision_modes": ("BF16",)}, "<precision_modes> has 'BF16'; expected one or more of FP32,"),

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import ServingError
+from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
 
@@ -36,6 +37,7 @@ def serve(
     batching: BatchingOptions | None = None,
     listen: ListenOptions | None = None,
     observing: ObservingOptions | None = None,
+    page: PageOptions | None = None,
     on_ready: Callable[[Serving], None] | None = print,
 ) -> ServingReport:
     """Serves models over HTTP and gRPC until TERM or INT comes.
@@ -49,6 +51,7 @@ def serve(
       batching: How requests become batches, and how many may wait.
       listen: Where the doors are, and what they let in.
       observing: What an operator sees beside the metrics.
+      page: Whether there is a page to try the models on.
       on_ready: Called once when the models are loaded and the doors are open, with where they are.
 
     Returns:
@@ -56,7 +59,7 @@ def serve(
 
     Raises:
       ValueError: If an option is out of its range.
-      TypeError: If batching, listen or observing is something else than its options.
+      TypeError: If batching, listen, observing or page is something else than its options.
       SavedModelError: If a model is damaged or not ours, or has side effects that are not allowed.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ServingError: If the extra is not installed, a port in use, a token or a certificate unusable, or no model there.
@@ -65,14 +68,23 @@ def serve(
     BatchingOptions.check_is("batching", batching)
     ListenOptions.check_is("listen", listen)
     ObservingOptions.check_is("observing", observing)
+    PageOptions.check_is("page", page)
     if not isinstance(models, ModelOptions):
         models = ModelOptions(saved_model_dir=models)
     _check_extra()
     _check_no_loop()
+    if page is not None and page.page:
+        from tftrt_yolo.serving.page import mounting
+
+        mounting.check_library()
     from tftrt_yolo.serving import running  # with the extra's packages
 
     settings = running.Settings(
-        models, batching or BatchingOptions(), listen or ListenOptions(), observing or ObservingOptions()
+        models,
+        batching or BatchingOptions(),
+        listen or ListenOptions(),
+        observing or ObservingOptions(),
+        page or PageOptions(),
     )
     return running.run(settings, on_ready)
 
