@@ -52,7 +52,9 @@ class ImageSignatures:
         self._is_packed, self._run_encoded = is_packed, None
         if is_traceable:
             asked = _run_time_specs(len(metadata.names))
-            self._run = _graph_function(self._steps(self._fit, self._select), input_signature=(*_IMAGES_AND_SIZES, asked))
+            self._run = _graph_function(
+                self._steps(self._fit, self._select), input_signature=(*_IMAGES_AND_SIZES, asked)
+            )
             self._run_encoded = _graph_function(self._encoded, input_signature=(_FILES, asked))
         else:
             fit = _graph_function(self._fit, input_signature=_IMAGES_AND_SIZES)

@@ -194,9 +194,7 @@ class Version:
             if not request.is_over and not request.answer.done():
                 own = outputs if len(batch) == 1 else {name: value[rows].copy() for name, value in outputs.items()}
                 waited = request.started - request.accepted
-                request.answer.set_result(
-                    Outcome(own, self.state.name, self.state.version, size, waited, seconds)
-                )
+                request.answer.set_result(Outcome(own, self.state.name, self.state.version, size, waited, seconds))
 
     def died(self, runner: Runner, batch: list[Request], error: Exception) -> None:
         """As `Served`."""
@@ -242,7 +240,9 @@ class Version:
         """A request's time is over."""
         seconds = time.monotonic() - request.accepted
         was = "being computed" if request.started else "waiting"
-        self._refuse(request, Refusal.DEADLINE_EXCEEDED, f"Its time was over after {seconds:.3f} s, while it was {was}.")
+        self._refuse(
+            request, Refusal.DEADLINE_EXCEEDED, f"Its time was over after {seconds:.3f} s, while it was {was}."
+        )
 
     def _refuse(self, request: Request, refusal: Refusal, message: str, retry_after: float | None = None) -> None:
         """Answers a request with an error, if nobody did yet."""

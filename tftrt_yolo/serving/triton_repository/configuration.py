@@ -22,9 +22,21 @@ from tftrt_yolo.serving.serving_options import BatchingOptions
 from tftrt_yolo.tasks.table import TASKS
 
 CONFIG_FILE, LABELS_FILE, WARMUP_FOLDER = "config.pbtxt", "labels.txt", "warmup"
-_OF_TENSORFLOW = {"DT_FLOAT": "TYPE_FP32", "DT_INT32": "TYPE_INT32", "DT_UINT8": "TYPE_UINT8", "DT_STRING": "TYPE_STRING"}
-_OF_TENSORRT = {"FLOAT": "TYPE_FP32", "HALF": "TYPE_FP16", "INT32": "TYPE_INT32", "INT8": "TYPE_INT8", "BOOL": "TYPE_BOOL"}
+_OF_TENSORFLOW = {
+    "DT_FLOAT": "TYPE_FP32",
+    "DT_INT32": "TYPE_INT32",
+    "DT_UINT8": "TYPE_UINT8",
+    "DT_STRING": "TYPE_STRING",
+}
+_OF_TENSORRT = {
+    "FLOAT": "TYPE_FP32",
+    "HALF": "TYPE_FP16",
+    "INT32": "TYPE_INT32",
+    "INT8": "TYPE_INT8",
+    "BOOL": "TYPE_BOOL",
+}
 _KINDS = {None: "KIND_AUTO", "CPU": "KIND_CPU", "GPU": "KIND_GPU"}
+PARAMETERS = ("signature", "max_pixels", "strict", "allow_side_effects")  # which the code of the model reads
 _MOST_BYTES = 1 << 20  # of a config.pbtxt
 _ANY = -1
 
@@ -38,12 +50,16 @@ class ModelSettings:
       device: "CPU" or "GPU"; None for the GPUs that Triton has, or the CPU where it has none.
       batching: How requests become batches, and how many may wait.
       max_pixels: The largest picture in a file, width times height.
+      strict: Whether to refuse a converted model that TensorRT cannot run where Triton is.
+      allow_side_effects: Whether to run a model that may touch files, the network or the process.
     """
 
     signature: str = contract.ENCODED
     device: str | None = None
     batching: BatchingOptions = dataclasses.field(default_factory=BatchingOptions)
     max_pixels: int = 50_000_000
+    strict: bool = False
+    allow_side_effects: bool = False
 
 
 def messages():
@@ -84,8 +100,8 @@ def of_saved_model(handle: SavedModelHandle, name: str, settings: ModelSettings)
     _set_batching(config, settings.batching, preferred_sizes(handle, settings.batching.max_batch_size))
     group = config.instance_group.add(count=settings.batching.processes)
     group.kind = group.Kind.Value(_KINDS[settings.device])
-    for key, value in {"signature": settings.signature, "max_pixels": settings.max_pixels}.items():
-        config.parameters[key].string_value = str(value)
+    for key in PARAMETERS:
+        config.parameters[key].string_value = str(getattr(settings, key)).lower()
     _add_warmup(config, handle, warmup_files(config, handle))
     return config
 
@@ -210,7 +226,10 @@ def _signature_tensors(handle: SavedModelHandle, key: str) -> tuple[dict, dict]:
 
     def described(tensors):
         return {
-            name: (_OF_TENSORFLOW[DataType.Name(tensors[name].dtype)], [dim.size for dim in tensors[name].tensor_shape.dim][1:])
+            name: (
+                _OF_TENSORFLOW[DataType.Name(tensors[name].dtype)],
+                [dim.size for dim in tensors[name].tensor_shape.dim][1:],
+            )
             for name in sorted(tensors)
         }
 

@@ -66,8 +66,8 @@ class TritonPythonModel:
         self._max_pixels = int(parameters["max_pixels"])
         job = Job(
             saved_model_dir=str(Path(args["model_repository"], args["model_version"], MODEL_FOLDER).resolve()),
-            strict=False,
-            allow_side_effects=False,
+            strict=parameters["strict"] == "true",
+            allow_side_effects=parameters["allow_side_effects"] == "true",
             max_batch_size=config["max_batch_size"],
             max_pixels=self._max_pixels,
         )
@@ -106,9 +106,7 @@ class TritonPythonModel:
         given = json.loads(request.parameters() or "{}")
         parameters.check_known(given)
         tensors = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-        checked = requests.check_inputs(
-            self._state, self._signature, tensors, max_pixels=self._max_pixels
-        )
+        checked = requests.check_inputs(self._state, self._signature, tensors, max_pixels=self._max_pixels)
         size = len(next(iter(checked.values())))
         inputs = {name: value.tolist() if value.dtype == object else value for name, value in checked.items()}
         outputs = frozenset(request.requested_output_names())
@@ -142,7 +140,11 @@ class TritonPythonModel:
         if not isinstance(error, RefusedError):
             self._triton.Logger.log_error(f"{type(error).__name__}: {shown(first_line(error))}")
         message = shown(first_line(error), 1_000)
-        kind = self._triton.TritonError.INVALID_ARG if isinstance(error, RefusedError) else self._triton.TritonError.INTERNAL
+        kind = (
+            self._triton.TritonError.INVALID_ARG
+            if isinstance(error, RefusedError)
+            else self._triton.TritonError.INTERNAL
+        )
         return self._triton.InferenceResponse(error=self._triton.TritonError(message, kind))
 
 

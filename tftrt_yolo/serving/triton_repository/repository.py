@@ -20,7 +20,7 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import printable, quoted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.serving.triton_repository import configuration
-from tftrt_yolo.serving.triton_repository.configuration import CONFIG_FILE, LABELS_FILE, WARMUP_FOLDER
+from tftrt_yolo.serving.triton_repository.configuration import CONFIG_FILE, LABELS_FILE
 
 _MODEL = directories.Contents(CONFIG_FILE)
 _VERSION = directories.Contents("model.py")

@@ -48,7 +48,7 @@ class TritonReport:
         config = "written" if self.is_new_model else "as it was"
         what = f", signature {self.signature}" if self.signature else ""
         rows = [
-            f"Wrote version {self.version} of model {self.name} for Triton's {self.backend} backend: {self.version_dir}",
+            f"Wrote {self.version_dir}, a version of model {self.name} for Triton's {self.backend} backend",
             _SHOWN.format("source", f"{self.source}{what}"),
             _SHOWN.format("config.pbtxt", f"{config}, batches of up to {self.max_batch_size or 'its own size alone'}"),
             *(_SHOWN.format("input", one) for one in self.inputs),

@@ -47,19 +47,19 @@ def work(requests: Iterator) -> Iterator[dict | None]:
     job = next(requests, None)
     if job is None:
         return
-    served, known = _loaded(job)
+    served, known = loaded(job)
     yield known
     for key, parts, asked in requests:
         start = time.perf_counter()
         try:
-            outputs = strings.packed(served.run(key, _together(parts), asked))
+            outputs = strings.packed(served.run(key, together(parts), asked))
         except _OF_THE_CALL as error:
             yield _refusal(error)
         else:
             yield {"outputs": outputs, "seconds": time.perf_counter() - start, "gpu_bytes": _gpu_bytes()}
 
 
-def _loaded(job: Job) -> tuple[ServedSignatures, dict]:
+def loaded(job: Job) -> tuple[ServedSignatures, dict]:
     """A model that was loaded and run, and what is known of it."""
     handle = open_saved_model(job.saved_model_dir)
     signatures, backend = load.load(handle, strict=job.strict, allow_side_effects=job.allow_side_effects)
@@ -90,7 +90,7 @@ def _warm_up(served: ServedSignatures, sizes: WarmSizes, *, has_selection: bool)
         served.run(contract.ENCODED, {"image_bytes": pictures[:1]}, SelectionOptions(score_threshold=0.5))
 
 
-def _together(parts: list[dict]) -> dict[str, np.ndarray | list]:
+def together(parts: list[dict]) -> dict[str, np.ndarray | list]:
     """The inputs of several requests, one behind the other."""
     if len(parts) == 1:
         return parts[0]

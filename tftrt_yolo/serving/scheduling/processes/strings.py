@@ -37,7 +37,10 @@ def unpacked(outputs: dict[str, np.ndarray | dict]) -> dict[str, np.ndarray]:
 
 def _joined(strings: np.ndarray) -> dict:
     values = strings.ravel().tolist()
-    return {_LENGTHS: np.array([len(value) for value in values], np.int64).reshape(strings.shape), _DATA: b"".join(values)}
+    return {
+        _LENGTHS: np.array([len(value) for value in values], np.int64).reshape(strings.shape),
+        _DATA: b"".join(values),
+    }
 
 
 def _apart(value: dict) -> np.ndarray:

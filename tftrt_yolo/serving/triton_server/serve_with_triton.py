@@ -1,0 +1,184 @@
+"""One model in NVIDIA's own server, until it is asked to end.
+
+    serve_with_triton(ModelOptions(saved_model_dir="digits_saved_model"), BatchingOptions(), ListenOptions())
+
+It is the server of PyTriton's wheel on a model repository as `triton` writes it. PyTriton's own proxy, which would hand
+every request on to this process, is left out: the model runs in the process of Triton's Python backend, thresholds are
+parameters of a request, and statistics need no token.
+
+That Triton says it is ready means little: it says so while the model's process is dead. So a picture goes through the
+model every few seconds, which also has Triton start a dead process anew; where that fails again and again, the server
+is ended with an error.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from absl import logging
+
+from tftrt_yolo import contract
+from tftrt_yolo.ground.arguments import argument, setting
+from tftrt_yolo.ground.assets import PHOTO
+from tftrt_yolo.ground.errors import ServingError
+from tftrt_yolo.ground.text import first_line, shown
+from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions
+from tftrt_yolo.serving.triton_repository.configuration import ModelSettings
+from tftrt_yolo.serving.triton_repository.writing import write_saved_model
+from tftrt_yolo.serving.triton_server import installed
+from tftrt_yolo.serving.triton_server.server_process import Doors, ServerProcess
+
+_SECONDS_BETWEEN, _SECONDS_TO_ANSWER = 5.0, 60.0
+_FAILURES = 3  # in a row; the first finds the process dead, and while it loads anew more may come
+_FULL = "queue"  # in what Triton says where it is alive and busy
+_NOT_TAKEN = {
+    "model_repository": "one model; Triton itself serves a repository, which `tftrt-yolo triton` writes",
+    "num_versions": "one version",
+    "poll_seconds": "one version",
+    "max_body_bytes": "no limit of bodies",
+    "tls_certificate": "no TLS",
+    "tls_key": "no TLS",
+    "token_file": "no token",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TritonAddresses:
+    """Where Triton answers.
+
+    Attributes:
+      model: The model's name.
+      http: Host and port of its HTTP door.
+      grpc: Of its gRPC door; empty for none.
+      metrics: Of its metrics.
+    """
+
+    model: str
+    http: str
+    grpc: str
+    metrics: str
+
+
+def serve_with_triton(
+    models: ModelOptions,
+    batching: BatchingOptions,
+    listen: ListenOptions,
+    *,
+    on_ready: Callable[[TritonAddresses], None] | None = None,
+) -> None:
+    """Serves a model until TERM or INT comes; what was accepted is finished then.
+
+    Args:
+      models: Which; one SavedModel.
+      batching: How Triton makes batches of requests.
+      listen: Where the doors are.
+      on_ready: Is told where, once the model answers.
+
+    Raises:
+      ValueError: If something is asked for that this server has not.
+      SavedModelError: If the SavedModel is none of ours.
+      ServingError: If Triton is not installed, cannot start, ends by itself, or the model does not answer any more.
+    """
+    _check_options(models, listen)
+    parts = installed.find()
+    handle = open_saved_model(models.saved_model_dir)
+    name = handle.directory.name.removesuffix("_saved_model")
+    settings = ModelSettings(
+        batching=batching,
+        max_pixels=listen.max_pixels,
+        strict=models.strict,
+        allow_side_effects=models.allow_side_effects,
+    )
+    with _ended_by_signals() as asked_to_end, tempfile.TemporaryDirectory(prefix="tftrt_yolo_triton_") as folder:
+        room = Path(folder)
+        report = write_saved_model(handle, room / "models", name, 1, settings)
+        doors = Doors(listen.host, listen.http_port, listen.grpc_port)
+        with ServerProcess(parts, room, doors, asked_to_end) as server:
+            if on_ready and not asked_to_end.is_set():
+                on_ready(_addresses(server, report.name))
+            _watch(server, report.name, asked_to_end)
+
+
+def _check_options(models: ModelOptions, listen: ListenOptions) -> None:
+    """Refuses what Triton has not, or not here."""
+    for options in (models, listen):
+        for name in options.given:
+            if name in _NOT_TAKEN and getattr(options, name) is not None:
+                raise ValueError(
+                    f"{argument(name)} is given, and {setting('backend', 'pytriton')} has {_NOT_TAKEN[name]}. Leave it "
+                    "out, or leave the backend out."
+                )
+    if models.saved_model_dir is None:
+        raise ValueError(f"{argument('saved_model_dir')} is missing; expected a SavedModel.")
+
+
+def _addresses(server: ServerProcess, name: str) -> TritonAddresses:
+    """Where it answers."""
+    doors = server.doors
+    grpc = f"{doors.host}:{doors.grpc_port}" if doors.grpc_port >= 0 else ""
+    return TritonAddresses(name, server.http_address, grpc, f"{doors.host}:{server.metrics_port}")
+
+
+def _watch(server: ServerProcess, name: str, asked_to_end: threading.Event) -> None:
+    """Puts a picture through the model every few seconds.
+
+    Raises:
+      ServingError: If the server ended, or the model does not answer.
+    """
+    failures = 0
+    while not asked_to_end.wait(_SECONDS_BETWEEN):
+        server.check_alive()
+        try:
+            _infer(server.http_address, name)
+        except Exception as error:  # of the client, of gevent, of the socket: none is an answer
+            if _FULL in str(error):
+                continue
+            failures += 1
+            logging.warning("model %s did not answer: %s", name, shown(first_line(error)))
+            server.check_alive()
+            if failures == _FAILURES:
+                raise ServingError(
+                    f"Model {name} failed {failures} times in a row, though Triton calls itself ready: "
+                    f"{shown(first_line(error))}. The server was ended; start it again. Its last words:\n  "
+                    f"{server.last_words()}"
+                ) from error
+        else:
+            failures = 0
+
+
+def _infer(address: str, name: str) -> None:
+    """One inference of a packaged picture."""
+    import numpy as np
+    from tritonclient import http
+
+    client = http.InferenceServerClient(
+        address, network_timeout=_SECONDS_TO_ANSWER, connection_timeout=_SECONDS_TO_ANSWER
+    )
+    try:
+        picture = http.InferInput("image_bytes", [1, 1], "BYTES")
+        picture.set_data_from_numpy(np.array([[PHOTO.read_bytes()]], object))
+        [status] = client.infer(name, [picture]).as_numpy(contract.STATUS).ravel()
+    finally:
+        client.close()
+    if status:
+        raise ServingError(f"the packaged picture could not be read: {status.decode(errors='replace')}")
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[threading.Event]:
+    """Gives an event that TERM and INT set, in the main thread; elsewhere nobody sets it."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
