@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.selection import SelectionOptions
 
@@ -150,7 +151,7 @@ class TritonPythonModel:
 
 def _choose_device(kind: str, device_id: str) -> None:
     """Shows TensorFlow, which is not imported yet, the one GPU that Triton chose for this process, or none."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    chatter.heed()
     if kind == "GPU":
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(device_id)] if visible else device_id

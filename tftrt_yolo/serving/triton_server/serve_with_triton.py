@@ -6,9 +6,9 @@ It is the server of PyTriton's wheel on a model repository as `triton` writes it
 every request on to this process, is left out: the model runs in the process of Triton's Python backend, thresholds are
 parameters of a request, and statistics need no token.
 
-That Triton says it is ready means little: it says so while the model's process is dead. So a picture goes through the
-model every few seconds, which also has Triton start a dead process anew; where that fails again and again, the server
-is ended with an error.
+That Triton says it is ready means little: it says so while the model's process is dead, and starts no other. So a
+picture goes through the model every few seconds; where that fails, the server is ended with an error, and whatever
+watches over it, such as systemd or a container's restart policy, starts it again.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ from tftrt_yolo.serving.triton_server import installed
 from tftrt_yolo.serving.triton_server.server_process import Doors, ServerProcess
 
 _SECONDS_BETWEEN, _SECONDS_TO_ANSWER = 5.0, 60.0
-_FAILURES = 3  # in a row; the first finds the process dead, and while it loads anew more may come
-_FULL = "queue"  # in what Triton says where it is alive and busy
+_FAILURES = 3  # in a row
+_FULL, _DEAD = "queue", "is not healthy"  # in what Triton says where the model is busy, and where its process is gone
 _NOT_TAKEN = {
     "model_repository": "one model; Triton itself serves a repository, which `tftrt-yolo triton` writes",
     "num_versions": "one version",
@@ -141,11 +141,10 @@ def _watch(server: ServerProcess, name: str, asked_to_end: threading.Event) -> N
             failures += 1
             logging.warning("model %s did not answer: %s", name, shown(first_line(error)))
             server.check_alive()
-            if failures == _FAILURES:
+            if failures == _FAILURES or _DEAD in str(error):
                 raise ServingError(
-                    f"Model {name} failed {failures} times in a row, though Triton calls itself ready: "
-                    f"{shown(first_line(error))}. The server was ended; start it again. Its last words:\n  "
-                    f"{server.last_words()}"
+                    f"Model {name} does not answer, though Triton calls itself ready: {shown(first_line(error))} The "
+                    f"server was ended; start it again. Its last words:\n  {server.last_words()}"
                 ) from error
         else:
             failures = 0

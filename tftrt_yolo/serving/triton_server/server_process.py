@@ -154,6 +154,7 @@ class ServerProcess:
 
     def _arguments(self) -> list[str]:
         """Its command line."""
+        has_gpu = Path("/dev/nvidiactl").exists()
         doors, key = self.doors, f"{_CLOSED}:tftrt-yolo={secrets.token_hex(16)}"
         given = {
             "model-repository": self._room / "models",
@@ -164,10 +165,12 @@ class ServerProcess:
             "http-restricted-api": key,
             "metrics-address": doors.host,
             "metrics-port": self.metrics_port,
-            "allow-gpu-metrics": str(Path("/dev/nvidiactl").exists()).lower(),
+            "allow-gpu-metrics": str(has_gpu).lower(),
             "exit-timeout-secs": int(_SECONDS_TO_END),
             "log-info": "false",
         }
+        if not has_gpu:
+            given["pinned-memory-pool-byte-size"] = 0  # of which Triton would say that it cannot have it
         if doors.grpc_port < 0:
             given["allow-grpc"] = "false"
         else:
