@@ -28,6 +28,7 @@ COMMANDS = (
     "benchmark",
     "evaluate",
     "sensitivity",
+    "triton",
     "demo",
     "acceptance",
 )

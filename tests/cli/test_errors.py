@@ -20,6 +20,7 @@ OPTIONS = {
         "baked": tftrt_yolo.BakedOptions,
     },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
+    "triton": {"batching": tftrt_yolo.BatchingOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
     "predict": {
         "selection": tftrt_yolo.SelectionOptions,
@@ -40,6 +41,7 @@ NEEDED = {
     "benchmark": {"saved_model_dir": "nowhere", "output_dir": "new"},
     "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
     "sensitivity": {"saved_model_dir": "nowhere", "calibration_data": str(DATA / "images")},
+    "triton": {"model_repository": "new"},
     "demo": {"output_dir": "new"},
     "acceptance": {"output_dir": "new"},
 }
@@ -144,6 +146,30 @@ BAD = [
     ("sensitivity", {"images": 0}, "<images> is 0; it must be"),
     ("sensitivity", {"output_dir": "taken"}, TAKEN),
     ("sensitivity", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("triton", {"saved_model_dir": "nowhere"}, "nowhere is no directory"),
+    (
+        "triton",
+        {"saved_model_dir": "nowhere", "engine_path": "a.engine"},
+        "<saved_model_dir> and <engine_path>: both are given; expected one",
+    ),
+    ("triton", {}, "<saved_model_dir> and <engine_path>: neither is given; expected one"),
+    ("triton", {"engine_path": "a.engine"}, "a.engine cannot be read: No such file"),
+    (
+        "triton",
+        {"saved_model_dir": "nowhere", "signature": "images"},
+        "<signature> is 'images'; expected one of serving_default, encoded",
+    ),
+    ("triton", {"saved_model_dir": "nowhere", "device": "gpu"}, "<device> is 'gpu'; expected one of CPU, GPU"),
+    (
+        "triton",
+        {"engine_path": "a.engine", "max_batch_size": 8},
+        "<max_batch_size> is for SavedModels, and an engine has its batches from its profiles",
+    ),
+    (
+        "triton",
+        {"engine_path": "a.engine", "signature": "network"},
+        "<signature> is for SavedModels, and <engine_path> is given",
+    ),
     ("demo", {"output_dir": "taken"}, TAKEN),
     ("acceptance", {"tasks": ("detection",)}, "<tasks> has 'detection'; expected one or more of detect,"),
     ("acceptance", {"precision_modes": ("BF16",)}, "<precision_modes> has 'BF16'; expected one or more of FP32,"),

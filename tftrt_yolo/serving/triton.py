@@ -58,9 +58,9 @@ def triton(
     """
     BatchingOptions.check_is("batching", batching)
     if (saved_model_dir is None) == (engine_path is None):
-        given = "neither" if saved_model_dir is None else "both"
+        given = "neither is" if saved_model_dir is None else "both are"
         raise ValueError(
-            f"{argument('saved_model_dir')} and {argument('engine_path')}: {given} is given; expected one of them."
+            f"{argument('saved_model_dir')} and {argument('engine_path')}: {given} given; expected one of them."
         )
     for key, value, known in (("signature", signature, contract.SIGNATURES), ("device", device, (None, *_DEVICES))):
         if not any(value is one or value == one for one in known):

@@ -13,12 +13,15 @@ watches over it, such as systemd or a container's restart policy, starts it agai
 
 import contextlib
 import dataclasses
+import http.client
+import json
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 from absl import logging
 
 from tftrt_yolo import contract
@@ -27,6 +30,7 @@ from tftrt_yolo.ground.assets import PHOTO
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.serving.protocol.datatypes import to_raw
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions
 from tftrt_yolo.serving.triton_repository.configuration import ModelSettings
 from tftrt_yolo.serving.triton_repository.writing import write_saved_model
@@ -135,7 +139,7 @@ def _watch(server: ServerProcess, name: str, asked_to_end: threading.Event) -> N
         server.check_alive()
         try:
             _infer(server.http_address, name)
-        except Exception as error:  # of the client, of gevent, of the socket: none is an answer
+        except Exception as error:  # of the socket, of what came: none is an answer
             if _FULL in str(error):
                 continue
             failures += 1
@@ -151,21 +155,32 @@ def _watch(server: ServerProcess, name: str, asked_to_end: threading.Event) -> N
 
 
 def _infer(address: str, name: str) -> None:
-    """One inference of a packaged picture."""
-    import numpy as np
-    from tritonclient import http
+    """One inference of a packaged picture.
 
-    client = http.InferenceServerClient(
-        address, network_timeout=_SECONDS_TO_ANSWER, connection_timeout=_SECONDS_TO_ANSWER
-    )
+    Raises:
+      OSError, HTTPException: If the server does not answer.
+      ServingError: If it answers that it could not.
+    """
+    data = to_raw(np.array([PHOTO.read_bytes()], object))
+    picture = {
+        "name": "image_bytes",
+        "shape": [1, 1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": len(data)},
+    }
+    head = json.dumps({"inputs": [picture], "outputs": [{"name": contract.STATUS}]}).encode()
+    connection = http.client.HTTPConnection(address, timeout=_SECONDS_TO_ANSWER)
     try:
-        picture = http.InferInput("image_bytes", [1, 1], "BYTES")
-        picture.set_data_from_numpy(np.array([[PHOTO.read_bytes()]], object))
-        [status] = client.infer(name, [picture]).as_numpy(contract.STATUS).ravel()
+        headers = {"Inference-Header-Content-Length": str(len(head))}
+        connection.request("POST", f"/v2/models/{name}/infer", head + data, headers)
+        answer = json.loads(connection.getresponse().read())
     finally:
-        client.close()
+        connection.close()
+    if "error" in answer:
+        raise ServingError(str(answer["error"]))
+    [status] = answer["outputs"][0]["data"]
     if status:
-        raise ServingError(f"the packaged picture could not be read: {status.decode(errors='replace')}")
+        raise ServingError(f"the packaged picture could not be read: {status}")
 
 
 @contextlib.contextmanager
