@@ -248,7 +248,7 @@ def _with_any(handle: SavedModelHandle, key: str, name: str, dims: list[int]) ->
 
 def described(one) -> str:
     """A tensor in words."""
-    return f"{quoted(one.name)} {messages().DataType.Name(one.data_type)} {list(one.dims)}"
+    return f"{shown(one.name, 80)} {messages().DataType.Name(one.data_type)} {list(one.dims)}"
 
 
 def _type_of(tensor: EngineTensor) -> str:
