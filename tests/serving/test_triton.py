@@ -106,7 +106,7 @@ def test_a_repository_of_an_export(tiny_export, tmp_path):
             ["images TYPE_UINT8 [-1, -1, 3]", "sizes TYPE_INT32 [2]"],
             ["prototypes TYPE_FP32 [80, 80, 32]"],
         ),
-        ("pose", "serving_default", ["images TYPE_UINT8 [-1, -1, 3]"], ["keypoints TYPE_FP32 [-1, 5, 3]"]),
+        ("pose", "serving_default", ["images TYPE_UINT8 [-1, -1, 3]"], ["keypoints TYPE_FP32 [-1, 3, 3]"]),
         # of anchors there is always the same number
         ("obb", "network", ["frames TYPE_FP32 [320, 320, 3]"], ["boxes_xywhr TYPE_FP32 [2100, 5]"]),
         (

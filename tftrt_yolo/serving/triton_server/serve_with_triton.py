@@ -125,7 +125,7 @@ def _addresses(server: ServerProcess, name: str) -> TritonAddresses:
     """Where it answers."""
     doors = server.doors
     grpc = f"{doors.host}:{doors.grpc_port}" if doors.grpc_port >= 0 else ""
-    return TritonAddresses(name, server.http_address, grpc, f"{doors.host}:{server.metrics_port}")
+    return TritonAddresses(name, server.http_address, grpc, f"{doors.host}:{doors.metrics_port}")
 
 
 def _watch(server: ServerProcess, name: str, asked_to_end: threading.Event) -> None:

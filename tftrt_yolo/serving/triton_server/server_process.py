@@ -46,11 +46,13 @@ class Doors:
       host: Address.
       http_port: For HTTP; 0 for any that is free.
       grpc_port: For gRPC; 0 for any that is free, -1 for none.
+      metrics_port: For metrics; 0 for any that is free.
     """
 
     host: str
     http_port: int
     grpc_port: int
+    metrics_port: int = 0
 
     def opened(self) -> "Doors":
         """The same with ports that are free.
@@ -58,11 +60,10 @@ class Doors:
         Raises:
           ServingError: If a port is in use, or the address none of this machine's.
         """
-        ports = [
-            _free_port(self.host, self.http_port),
-            -1 if self.grpc_port < 0 else _free_port(self.host, self.grpc_port),
-        ]
-        return dataclasses.replace(self, http_port=ports[0], grpc_port=ports[1])
+        names = [name for name in ("http_port", "grpc_port", "metrics_port") if getattr(self, name) >= 0]
+        with contextlib.ExitStack() as stack:  # all are held until all are known, or one would be given twice
+            found = {name: stack.enter_context(_bound(self.host, getattr(self, name))) for name in names}
+            return dataclasses.replace(self, **{name: one.getsockname()[1] for name, one in found.items()})
 
 
 class ServerProcess:
@@ -70,7 +71,6 @@ class ServerProcess:
 
     Attributes:
       doors: Where it listens.
-      metrics_port: Where its metrics are, at the same address.
     """
 
     def __init__(self, parts: TritonParts, room: Path, doors: Doors, asked_to_end: threading.Event):
@@ -84,7 +84,6 @@ class ServerProcess:
         """
         self._asked_to_end = asked_to_end
         self._parts, self._room, self.doors = parts, room, doors.opened()
-        self.metrics_port = _free_port(doors.host, 0)
         self._memory = f"tftrt_yolo_{os.getpid()}_{secrets.token_hex(4)}"  # names of its shared memory begin so
         self._last = collections.deque(maxlen=_LAST_LINES)
         self._process = None
@@ -164,7 +163,7 @@ class ServerProcess:
             "http-port": doors.http_port,
             "http-restricted-api": key,
             "metrics-address": doors.host,
-            "metrics-port": self.metrics_port,
+            "metrics-port": doors.metrics_port,
             "allow-gpu-metrics": str(has_gpu).lower(),
             "exit-timeout-secs": int(_SECONDS_TO_END),
             "log-info": "false",
@@ -209,23 +208,23 @@ class ServerProcess:
                 print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is the server's log
 
 
-def _free_port(host: str, port: int) -> int:
-    """A port, if it is free.
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at a port.
 
     Raises:
-      ServingError: If it is not.
+      ServingError: If the port is in use.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as found:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            found.bind((host, port))
-        except OSError as error:
-            raise ServingError(
-                f"Port {port} of {printable(host)} cannot be listened at: {error.strerror}. Choose another; 0 is any "
-                "that is free."
-            ) from error
-        return found.getsockname()[1]
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise ServingError(
+            f"Port {port} of {printable(host)} cannot be listened at: {error.strerror}. Choose another; 0 is any that "
+            "is free."
+        ) from error
+    return found
 
 
 def _end_with_parent() -> None:
