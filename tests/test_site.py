@@ -28,6 +28,7 @@ COMMANDS = (
     "benchmark",
     "evaluate",
     "sensitivity",
+    "serve",
     "triton",
     "demo",
     "acceptance",

@@ -27,6 +27,12 @@ OPTIONS = {
         "source": tftrt_yolo.SourceOptions,
         "output_dir": tftrt_yolo.OutputOptions,
     },
+    "serve": {
+        "models": tftrt_yolo.ModelOptions,
+        "batching": tftrt_yolo.BatchingOptions,
+        "listen": tftrt_yolo.ListenOptions,
+        "observing": tftrt_yolo.ObservingOptions,
+    },
 }
 # What each command cannot do without.
 NEEDED = {
@@ -41,6 +47,7 @@ NEEDED = {
     "benchmark": {"saved_model_dir": "nowhere", "output_dir": "new"},
     "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
     "sensitivity": {"saved_model_dir": "nowhere", "calibration_data": str(DATA / "images")},
+    "serve": {"saved_model_dir": "nowhere", "http_port": 0, "grpc_port": 0},
     "triton": {"model_repository": "new"},
     "demo": {"output_dir": "new"},
     "acceptance": {"output_dir": "new"},
@@ -146,6 +153,24 @@ BAD = [
     ("sensitivity", {"images": 0}, "<images> is 0; it must be"),
     ("sensitivity", {"output_dir": "taken"}, TAKEN),
     ("sensitivity", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("serve", {}, "nowhere is no directory"),
+    ("serve", {"http_port": 65_536}, "<http_port> is 65536; it must be a whole number from 0 to 65535"),
+    ("serve", {"grpc_port": -2}, "<grpc_port> is -2; it must be a whole number from -1 to 65535"),
+    (
+        "serve",
+        {"http_port": 9_000, "grpc_port": 9_000},
+        "<http_port> and <grpc_port> are both 9000; expected two ports",
+    ),
+    ("serve", {"host": "no such host"}, "<host> is 'no such host', which is no address"),
+    ("serve", {"host": "192.0.2.1"}, "<host> 192.0.2.1 is no address of this machine"),
+    ("serve", {"max_body_bytes": 0}, "<max_body_bytes> is 0; it must be"),
+    ("serve", {"max_body_bytes": 1 << 31}, "<max_body_bytes> is 2,147,483,648; it must be at most"),
+    ("serve", {"max_pixels": 0}, "<max_pixels> is 0; it must be"),
+    ("serve", {"client_timeout_s": 0.0}, "<client_timeout_s> is 0.0; it must be a number from 0.1 to 86400"),
+    ("serve", {"tls_key": "a.pem"}, "<tls_key> was given without <tls_certificate>; expected both, or none"),
+    ("serve", {"tls_certificate": "a", "tls_key": "b"}, "<tls_certificate> a cannot be read: No such file"),
+    ("serve", {"token_file": "nowhere.txt"}, "<token_file> nowhere.txt cannot be read: No such file"),
+    ("serve", {"token_file": "foreign.engine"}, "<token_file> foreign.engine has 5 characters; expected a file with"),
     ("triton", {"saved_model_dir": "nowhere"}, "nowhere is no directory"),
     (
         "triton",

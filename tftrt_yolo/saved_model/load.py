@@ -327,7 +327,8 @@ class _ByName:
     def __init__(self, function, signature):
         names = list(signature.inputs)
         self._function, self._names = function, names
-        self.structured_input_signature = ((), dict(zip(names, map(tf.TensorSpec.from_tensor, function.inputs))))
+        specs = map(tf.TensorSpec.from_tensor, function.inputs[: len(names)])
+        self.structured_input_signature = ((), dict(zip(names, specs, strict=True)))
         self.structured_outputs = function.structured_outputs
 
     def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:

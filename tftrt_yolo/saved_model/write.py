@@ -109,7 +109,7 @@ def encoded_outputs(
 
     Args:
       image_bytes: (batch,) string, image files.
-      predict: Takes frames (batch, *size_hw, 3) uint8 and a Letterbox to the outputs of the signatures that take images.
+      predict: Takes frames (batch, *size_hw, 3) uint8 and a Letterbox to the outputs of signature `serving_default`.
       task: The model's.
       size_hw: Frame height and width in pixels.
       is_packed: Whether outputs that are too large to send are replaced, as `Task.packing` says.

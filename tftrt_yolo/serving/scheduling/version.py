@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from tftrt_yolo.ground.errors import TftrtYoloError
+from tftrt_yolo.ground.errors import ServingError, TftrtYoloError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.ground.workers.worker import WorkerCrashedError
 from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
@@ -42,6 +42,7 @@ class Version:
       job: What its processes load.
       last_answer: When something last came back from one of its processes, in seconds of `time.monotonic`.
       batch_seconds: How long its batches take, on average.
+      probe: The inference that was last to find out whether it answers; None if none was.
     """
 
     def __init__(
@@ -49,8 +50,8 @@ class Version:
     ):
         """Loads nothing yet."""
         self.job, self._batching, self._observer, self._runners = job, batching, observer, runners
-        self.state = ModelState(name, number, "LOADING", saved_model_dir=job.saved_model_dir)
-        self._waiting = Waiting(batching, batching.max_batch_size)
+        self.state = ModelState(name, number, "UNAVAILABLE", "not loaded yet", saved_model_dir=job.saved_model_dir)
+        self._waiting = Waiting(batching)
         self._requests: set[Request] = set()  # that nobody has answered yet
         self._live: set[Runner] = set()
         self._wanted = 0  # processes that are to come
@@ -58,7 +59,7 @@ class Version:
         self._is_ending = False
         self._deaths = 0  # of processes since one answered last
         self._rate = 0.0
-        self.last_answer, self.batch_seconds = -float("inf"), 0.0
+        self.last_answer, self.batch_seconds, self.probe = -float("inf"), 0.0, None
 
     @property
     def is_alive(self) -> bool:
@@ -120,6 +121,10 @@ class Version:
         self._is_ending = True
         self._set_state("UNLOADING")
         self._gone = asyncio.get_running_loop().create_future()
+        if self._load is not None and not self._load.done():
+            self._load.set_exception(
+                ServingError(f"{self.job.saved_model_dir} was still loading when the server ended.")
+            )
         self._waiting.close()
         self._may_be_gone()
         try:
@@ -296,8 +301,6 @@ def _as_ours(error: Exception, saved_model_dir: str) -> TftrtYoloError:
     """An error for whoever starts a server."""
     if isinstance(error, TftrtYoloError):
         return error
-    from tftrt_yolo.ground.errors import SavedModelError
-
-    loaded = SavedModelError(f"The process that was to load {saved_model_dir} {error}")
+    loaded = ServingError(f"The process that was to load {saved_model_dir} {error}")
     loaded.__cause__ = error
     return loaded

@@ -1,6 +1,6 @@
 """What waits for a version of a model, and how it becomes batches.
 
-waiting = Waiting(BatchingOptions(), max_batch_size=16)
+waiting = Waiting(BatchingOptions())
 waiting.put(request)                  # in the event loop; raises FullError
 batch = waiting.take()                # in a thread that has a process; None when the version ends
 
@@ -30,14 +30,13 @@ class Waiting:
       pictures: How many wait.
     """
 
-    def __init__(self, batching: BatchingOptions, max_batch_size: int):
+    def __init__(self, batching: BatchingOptions):
         """Begins empty.
 
         Args:
           batching: How requests become batches.
-          max_batch_size: Pictures of a batch.
         """
-        self._batching, self._max_batch_size = batching, max_batch_size
+        self._batching, self._max_batch_size = batching, batching.max_batch_size
         self._requests, self._first = collections.deque(), collections.deque()
         self.pictures, self._bytes, self._is_closed = 0, 0, False
         self._changed, self._turn = threading.Condition(), threading.Lock()
@@ -59,6 +58,11 @@ class Waiting:
             self.pictures, self._bytes = pictures, num_bytes
             self._requests.append(request)
             self._changed.notify_all()
+
+    def limit(self, max_batch_size: int) -> None:
+        """Keeps batches to what the model can take, once that is known."""
+        with self._changed:
+            self._max_batch_size = min(self._max_batch_size, max_batch_size)
 
     def put_first(self, requests: list[Request]) -> None:
         """Lets requests go before all others, each alone; of those that were taken already, or that test a model."""

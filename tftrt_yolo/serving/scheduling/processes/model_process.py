@@ -9,7 +9,7 @@ with Worker("tftrt_yolo.serving.scheduling.processes.model_process") as worker:
     worker.receive()["outputs"]
 """
 
-import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 
@@ -21,8 +21,7 @@ from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import open_saved_model
-from tftrt_yolo.selection import SelectionOptions
-from tftrt_yolo.serving.scheduling.processes import strings
+from tftrt_yolo.serving.scheduling.processes import served_signatures, strings
 from tftrt_yolo.serving.scheduling.processes.job import Job
 from tftrt_yolo.serving.scheduling.processes.served_signatures import ServedSignatures
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import WarmSizes, warm_sizes
@@ -43,12 +42,16 @@ def work(requests: Iterator) -> Iterator[dict | None]:
       None as soon as there is TensorFlow; what is known of the model; then for each batch its outputs, the seconds that
       they took and the bytes of GPU memory, or a refusal's name and message.
     """
+    if not tf.config.list_physical_devices("GPU"):  # which would be started and take memory before there is a model
+        served_signatures.prepare()
     yield None
     job = next(requests, None)
     if job is None:
         return
     served, known = loaded(job)
     yield known
+    if known["task"] != contract.CLASSIFY:
+        threading.Thread(target=served.prepare_selection, daemon=True).start()
     for key, parts, asked in requests:
         start = time.perf_counter()
         try:
@@ -65,7 +68,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
     signatures, backend = load.load(handle, strict=job.strict, allow_side_effects=job.allow_side_effects)
     sizes = warm_sizes(handle, backend, job.max_batch_size)
     served = ServedSignatures(handle, signatures, sizes, max_pixels=job.max_pixels)
-    _warm_up(served, sizes, has_selection=handle.metadata.task != contract.CLASSIFY)
+    _warm_up(served, sizes)
     return served, {
         "task": handle.metadata.task,
         "names": handle.metadata.names,
@@ -78,16 +81,13 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
     }
 
 
-def _warm_up(served: ServedSignatures, sizes: WarmSizes, *, has_selection: bool) -> None:
+def _warm_up(served: ServedSignatures, sizes: WarmSizes) -> None:
     """Runs the model with pictures, the largest batch first: engines that are built now are built for it."""
     pictures = [path.read_bytes() for path in assets.pictures()]
     for size in reversed(sizes.warm):
         files = (pictures * -(-size // len(pictures)))[:size]
         served.run(contract.ENCODED, {"image_bytes": files}, None)
-    images = np.zeros((1, 64, 64, 3), np.uint8)
-    served.run(contract.SERVING, {"images": images}, None)
-    if has_selection:  # its graph is made at its first run
-        served.run(contract.ENCODED, {"image_bytes": pictures[:1]}, SelectionOptions(score_threshold=0.5))
+    served.run(contract.SERVING, {"images": np.zeros((1, 64, 64, 3), np.uint8)}, None)
 
 
 def together(parts: list[dict]) -> dict[str, np.ndarray | list]:

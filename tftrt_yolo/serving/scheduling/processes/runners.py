@@ -2,7 +2,7 @@
 
 runners = Runners(asyncio.get_running_loop())
 runners.want(version)                 # a process for it, as soon as there is one; after some seconds if it must be
-runners.close()                       # ends them all
+runners.end(seconds=5)                # of all of them
 
 A process dies with the thread that started it, so a thread never gives its process away: it takes a model over. What
 it learns it tells in the event loop.
@@ -21,6 +21,8 @@ from tftrt_yolo.serving.scheduling.request import Request
 
 _MODULE = "tftrt_yolo.serving.scheduling.processes.model_process"
 _SPARE = 1  # processes that stand ready
+_SECONDS_AFTER_AN_END = 0.1  # so that what stood ready goes first
+_JOIN_SECONDS = 0.05
 _SECONDS_BETWEEN_STARTS = 1.0  # of processes that end before they have TensorFlow
 
 
@@ -82,6 +84,7 @@ class Runner(threading.Thread):
                 time.sleep(_SECONDS_BETWEEN_STARTS)
             finally:
                 self._worker = self.busy_since = None
+            time.sleep(_SECONDS_AFTER_AN_END)
             if not is_needed:
                 return
 
@@ -144,6 +147,8 @@ class Runners:
           delay: Seconds to wait.
         """
         with self._changed:
+            if self._is_closed:
+                return
             self._wanted.append((time.monotonic() + delay, version))
             for _ in range(len(self._wanted) + _SPARE - self._free):
                 runner = Runner(self)
@@ -152,13 +157,22 @@ class Runners:
                 runner.start()
             self._changed.notify_all()
 
-    def close(self) -> list[Runner]:
-        """Ends those that stand ready, and every other when its version ends; gives all threads."""
+    def end(self, seconds: float) -> None:
+        """Ends every thread and its process.
+
+        Args:
+          seconds: How long is waited for them.
+        """
         with self._changed:
             self._is_closed = True
             self._wanted.clear()
             self._changed.notify_all()
-            return [*self._threads]
+            threads = [*self._threads]
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.kill()  # its process may only just have started
+                thread.join(_JOIN_SECONDS)
 
     def may_start(self) -> bool:
         """Waits until a process may start: one that is to stand ready does not while others load; false to end."""

@@ -52,6 +52,10 @@ class ServedSignatures:
         )
         self._num_anchors = network.structured_outputs[self._task.dense[0]].shape[1] if self._task.select else 0
 
+    def prepare_selection(self) -> None:
+        """Runs a selection once, which makes its graph: that takes seconds, and whoever asks meanwhile waits for it."""
+        self.run(contract.ENCODED, {_FILES: [b""]}, SelectionOptions(score_threshold=0.5))
+
     def described(self) -> dict[str, Signature]:
         """What each takes and gives."""
         known = {key: _described(function) for key, function in self._own.items()}
@@ -145,6 +149,11 @@ def _size_reader() -> Callable:
         return headers.look(files).sizes_hw
 
     return sizes_of
+
+
+def prepare() -> None:
+    """Makes the graph that reads sizes, which needs no model."""
+    _size_reader().get_concrete_function()
 
 
 def _stored_sizes(files: tf.Tensor) -> tf.Tensor:
