@@ -165,6 +165,12 @@ BAD = [
     ("serve", {"host": "192.0.2.1"}, "<host> 192.0.2.1 is no address of this machine"),
     ("serve", {"max_body_bytes": 0}, "<max_body_bytes> is 0; it must be"),
     ("serve", {"max_body_bytes": 1 << 31}, "<max_body_bytes> is 2,147,483,648; it must be at most"),
+    ("serve", {"backend": "triton"}, "<backend> is 'triton'; expected pytriton, or none"),
+    (
+        "serve",
+        {"backend": "pytriton", "token_file": "foreign.engine"},
+        "<token_file> is given, and <backend='pytriton'> has no token. Leave it out",
+    ),
     ("serve", {"max_pixels": 0}, "<max_pixels> is 0; it must be"),
     ("serve", {"client_timeout_s": 0.0}, "<client_timeout_s> is 0.0; it must be a number from 0.1 to 86400"),
     ("serve", {"tls_key": "a.pem"}, "<tls_key> was given without <tls_certificate>; expected both, or none"),

@@ -1,6 +1,7 @@
 """`serve` with NVIDIA's server, in a process of its own: how it begins, how it ends, and what it refuses."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,20 +13,10 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES, heed_interrupts
-from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions
-from tftrt_yolo.serving.triton_server.serve_with_triton import serve_with_triton
+from tftrt_yolo import ListenOptions, ModelOptions
 
-CODE = """
-import sys
-from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions
-from tftrt_yolo.serving.triton_server.serve_with_triton import serve_with_triton
-
-def ready(found):
-    print(found.http, found.grpc, found.metrics, flush=True)
-
-models, listen = ModelOptions(saved_model_dir=sys.argv[1]), ListenOptions(http_port=0, grpc_port=0)
-serve_with_triton(models, BatchingOptions(max_batch_size=2), listen, on_ready=ready)
-"""
+FLAGS = ("--backend=pytriton", "--http_port=0", "--grpc_port=0", "--max_batch_size=2")
+WHERE = ("http", "grpc", "metrics")
 
 
 @pytest.fixture
@@ -33,19 +24,24 @@ def started(tiny_export, tmp_path):
     """A server's process, and its addresses."""
     pytest.importorskip("pytriton", reason="the extra triton is not installed, and with it Triton's server")
     (tmp_path / "temporary").mkdir()
-    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", CODE, str(tiny_export)],
+        [sys.executable, "-m", "tftrt_yolo", "serve", f"--saved_model_dir={tiny_export}", *FLAGS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONUNBUFFERED": "1"},
         text=True,
         preexec_fn=heed_interrupts,
     ) as process:
-        yield process, process.stdout.readline().split()
+        lines = [process.stdout.readline() for _ in range(5)]
+        addresses = re.findall(r"127\.0\.0\.1:\d+", "".join(lines))
+        assert lines[0] == "Serving until TERM or INT comes\n", lines
+        yield process, dict(zip(WHERE, addresses, strict=True))
         process.kill()
+
+
+def _check_nothing_is_left(process, tmp_path):
     assert not list((tmp_path / "temporary").glob("tftrt_yolo_triton_*"))
-    assert not list(Path("/dev/shm").glob(f"tftrt_yolo_{process.pid}_*"))  # noqa: S108
+    assert not list(Path("/dev/shm").glob(f"tftrt_yolo_{process.pid}_*"))
 
 
 def _children(pid):
@@ -63,53 +59,63 @@ def _is_running(pid):
         return False
 
 
-def test_from_its_start_to_term(started):
+def test_from_its_start_to_term(started, tmp_path):
     from urllib.request import urlopen
 
     import tritonclient.grpc
     import tritonclient.http
 
-    process, (http, grpc, metrics) = started
-    for module, address in ((tritonclient.http, http), (tritonclient.grpc, grpc)):
+    from tritonclient.utils import InferenceServerException
+
+    process, where = started
+    for module, address in ((tritonclient.http, where["http"]), (tritonclient.grpc, where["grpc"])):
         with module.InferenceServerClient(address) as client:
             picture = module.InferInput("image_bytes", [1, 1], "BYTES")
             picture.set_data_from_numpy(np.array([[IMAGES[0].read_bytes()]], object))
             assert client.infer("tiny", [picture]).as_numpy("num_detections")[0, 0] > 0
             client.get_inference_statistics("tiny")  # without a token
-    assert b'nv_inference_request_success{model="tiny",version="1"}' in urlopen(f"http://{metrics}/metrics").read()
+            with pytest.raises(InferenceServerException, match=r"\] score_threshold is 2\.0; it must be a number"):
+                client.infer("tiny", [picture], parameters={"score_threshold": 2.0})  # no flag of the command's
+    metrics = urlopen(f"http://{where['metrics']}/metrics").read()
+    assert b'nv_inference_request_success{model="tiny",version="1"}' in metrics
     children = _children(process.pid)
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert out == ""
+    assert re.search(
+        r"^Served \d+ requests in \d+\.\d s\n  failed       \d+\n  ok           \d+\n  model        tiny", out
+    )
     assert "Traceback" not in errors
     assert len(children) >= 2
     assert not any(map(_is_running, children))
+    _check_nothing_is_left(process, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_dead_process_of_the_model_ends_it(started):
+def test_a_dead_process_of_the_model_ends_it(started, tmp_path):
     """Triton itself goes on to say that it is ready."""
     process, _ = started
     [stub] = [pid for pid in _children(process.pid) if "stub" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(stub, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "ServingError: Model tiny does not answer, though Triton calls itself ready: Stub process" in errors
+    assert "serve: Model tiny does not answer, though Triton calls itself ready: Stub process" in errors.replace(
+        "[500] ", ""
+    )
     assert "The server was ended; start it again." in errors
+    assert "Traceback" not in errors
+    _check_nothing_is_left(process, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_server_without_its_parent_ends(started):
     process, _ = started
-    children, room = _children(process.pid), process
+    children = _children(process.pid)
     process.kill()
     end = time.monotonic() + 60
     while any(map(_is_running, children)) and time.monotonic() < end:
         time.sleep(0.2)
     assert not any(map(_is_running, children))
-    for left in Path(os.environ.get("TMPDIR", "/nowhere")).glob("tftrt_yolo_triton_*"):
-        raise AssertionError(left)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +143,24 @@ def test_a_server_without_its_parent_ends(started):
 )
 def test_what_it_cannot_do_is_refused_by_name(models, listen, message):
     with pytest.raises(ValueError, match=message):
-        serve_with_triton(ModelOptions(**models), BatchingOptions(), ListenOptions(**listen))
+        tftrt_yolo.serve(ModelOptions(**models), listen=ListenOptions(**listen), backend="pytriton")
+
+
+def test_backends_that_are_none():
+    with pytest.raises(ValueError, match=r"backend is 'triton'; expected pytriton, or none for our own server"):
+        tftrt_yolo.serve("nowhere", backend="triton")
+
+
+def test_what_is_for_our_own_server_alone():
+    observing = tftrt_yolo.ObservingOptions(log_format="json")
+    with pytest.raises(ValueError, match=r"log_format is given, and backend='pytriton' has Triton's own log"):
+        tftrt_yolo.serve("nowhere", observing=observing, backend="pytriton")
 
 
 def test_a_directory_that_is_no_saved_model(tmp_path):
     pytest.importorskip("pytriton", reason="the extra triton is not installed")
     with pytest.raises(tftrt_yolo.SavedModelError, match="nowhere is no directory"):
-        serve_with_triton(ModelOptions(saved_model_dir=tmp_path / "nowhere"), BatchingOptions(), ListenOptions())
+        tftrt_yolo.serve(tmp_path / "nowhere", backend="pytriton")
 
 
 def test_a_port_that_is_taken(tiny_export):
@@ -157,4 +174,4 @@ def test_a_port_that_is_taken(tiny_export):
         with pytest.raises(
             tftrt_yolo.ServingError, match=r"Port \d+ of 127\.0\.0\.1 cannot be listened at: Address already in use"
         ):
-            serve_with_triton(ModelOptions(saved_model_dir=tiny_export), BatchingOptions(), listen)
+            tftrt_yolo.serve(tiny_export, listen=listen, backend="pytriton")
