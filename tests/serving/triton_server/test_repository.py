@@ -183,7 +183,7 @@ def test_parameters_that_are_none(client, parameters, message):
             "classify",
             "images",
             np.zeros((1, 0, 5, 3), np.uint8),
-            r"The images are of 5 x 0 pixels; expected at least 1 x 1",
+            r"Input 'images' has images 5 pixels wide and 0 high",
         ),
         ("classify", "images", np.zeros((1, 5, 5, 4), np.uint8), r"Expected \[-1,-1,-1,3\], got \[1,5,5,4\]"),
     ],
@@ -213,7 +213,8 @@ def test_pixels_and_the_best_classes_by_name(client, models):
     assert name == expected.class_name[int(index)]
     assert float(score) == pytest.approx(expected.confidence.max(), abs=1e-4)
     with pytest.raises(
-        InferenceServerException, match="score_threshold are for models that find objects, and 'classify'"
+        InferenceServerException,
+        match="score_threshold is for models that find objects, and classify is a model for classify",
     ):
         _pixels(client, image[None], parameters={"score_threshold": 0.5})
 

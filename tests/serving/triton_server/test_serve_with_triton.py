@@ -64,7 +64,6 @@ def test_from_its_start_to_term(started, tmp_path):
 
     import tritonclient.grpc
     import tritonclient.http
-
     from tritonclient.utils import InferenceServerException
 
     process, where = started

@@ -9,6 +9,7 @@ Source: https://github.com/triton-inference-server/python_backend
 
 import dataclasses
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable
@@ -103,15 +104,17 @@ class TritonPythonModel:
     def _checked(self, index: int, request) -> _Asked:
         """A request, compared with what the model takes."""
         from tftrt_yolo.serving.protocol import parameters, requests
+        from tftrt_yolo.serving.scheduling import checks
+        from tftrt_yolo.serving.scheduling.inference import Inference
 
         given = json.loads(request.parameters() or "{}")
         parameters.check_known(given)
         tensors = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-        checked = requests.check_inputs(self._state, self._signature, tensors, max_pixels=self._max_pixels)
-        size = len(next(iter(checked.values())))
-        inputs = {name: value.tolist() if value.dtype == object else value for name, value in checked.items()}
-        outputs = frozenset(request.requested_output_names())
-        return _Asked(index, inputs, size, parameters.selection_of(given, self._state), outputs)
+        taken = requests.as_taken(self._state.signatures[self._signature], tensors)
+        asked = Inference(self._state.name, self._signature, taken, math.inf, selection=parameters.selection_of(given))
+        checks.check(asked, self._state, max_pixels=self._max_pixels)
+        inputs = {name: value.tolist() if value.dtype == object else value for name, value in taken.items()}
+        return _Asked(index, inputs, asked.size, asked.selection, frozenset(request.requested_output_names()))
 
     def _answered(self, selection: SelectionOptions | None, group: list[_Asked]) -> Iterable[tuple[_Asked, object]]:
         """Responses for requests that go through the network together; where that fails, one by one."""
