@@ -132,7 +132,7 @@ def _shape(spec: TensorSpec) -> list[int]:
 
 
 def _input_shape(spec: TensorSpec) -> list[int]:
-    """The shape of an input; one of the batch alone is told with an axis of 1, without which Triton's tools send none."""
+    """The shape of an input; Triton's tools cannot send what has the batch alone, so that has an axis of 1."""
     return _shape(spec) if len(spec.shape) > 1 else [*_shape(spec), 1]
 
 
