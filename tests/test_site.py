@@ -29,6 +29,7 @@ COMMANDS = (
     "evaluate",
     "sensitivity",
     "serve",
+    "triton",
     "demo",
     "acceptance",
 )

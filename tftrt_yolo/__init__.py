@@ -69,6 +69,8 @@ _HOME_OF = {
     "DemoReport": "workflows.demo",
     "acceptance": "workflows.acceptance",
     "AcceptanceReport": "workflows.accepting.acceptance_report",
+    "triton": "serving.triton",
+    "TritonReport": "serving.triton_repository.triton_report",
     "TftrtYoloError": "ground.errors",
     "CheckpointError": "ground.errors",
     "ExportError": "ground.errors",
