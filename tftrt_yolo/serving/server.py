@@ -52,6 +52,7 @@ class Server:
     Attributes:
       app: The application behind the door for HTTP, to which others may mount theirs before it is entered.
       hub: The models.
+      observing: What is counted and logged.
     """
 
     def __init__(self, settings: Settings):
@@ -69,10 +70,10 @@ class Server:
         if listen.tls_certificate is not None:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
         taken = http_door.bind(listen.host, listen.http_port, "http_port")
-        self._observing = Observing(settings.observing)
-        self.hub = Hub(settings.models, settings.batching, self._observing, max_pixels=listen.max_pixels)
+        self.observing = Observing(settings.observing)
+        self.hub = Hub(settings.models, settings.batching, self.observing, max_pixels=listen.max_pixels)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
-        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
+        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self.observing)
         self.app = application(service, token=token)
         self._http = http_door.HttpDoor(self.app, taken, listen)
         self._rpc = self._rpc_door(token) if listen.grpc_port >= 0 else None
@@ -99,7 +100,7 @@ class Server:
         with contextlib.suppress(asyncio.CancelledError):
             await self.hub.stop()
         await self._close_doors()
-        self._observing.close()
+        self.observing.close()
 
     async def drain(self) -> None:
         """Finishes what is accepted; new requests are refused meanwhile, and readiness is over at once."""
@@ -118,7 +119,7 @@ class Server:
         return RpcDoor(
             self.hub,
             self._settings.listen,
-            self._observing,
+            self.observing,
             token=token,
             request_timeout_s=self._settings.batching.request_timeout_s,
             check_open=self._gate.check,
@@ -148,7 +149,7 @@ class Server:
         Returns:
           The report.
         """
-        return ServingReport(self._observing.metrics.outcomes(), time.perf_counter() - self._start, models)
+        return ServingReport(self.observing.metrics.outcomes(), time.perf_counter() - self._start, models)
 
 
 def _warnings_of(listen: ListenOptions) -> list[str]:
