@@ -42,4 +42,5 @@ def test_versions_that_are_not_ready_have_none():
     statistics.state(READY)
     assert [stats["version"] for stats in statistics.of([READY, other])] == ["1"]
     (stats,) = statistics.of([READY])
-    assert stats["inference_stats"]["success"] == {"count": 0, "ns": 0} and stats["batch_stats"] == []
+    assert stats["inference_stats"]["success"] == {"count": 0, "ns": 0}
+    assert stats["batch_stats"] == []

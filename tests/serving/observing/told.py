@@ -18,11 +18,17 @@ def outcome_of(status=None, version=1, **changes):
     return Outcome(outputs, "digits", version, **fields | changes)
 
 
-def values(text):
-    """Looks a sample up in a text of metrics, by its name and its labels."""
-    samples = {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text.decode())
-        for sample in family.samples
-    }
-    return lambda name, **labels: samples[f"tftrt_yolo_{name}", frozenset(labels.items())]
+class Values:
+    """Looks samples up in a text of metrics, by name and labels."""
+
+    def __init__(self, text):
+        self._found = [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
+
+    def __call__(self, name, **labels):
+        (value,) = [value for _, found, value in self.samples(name) if found == labels]
+        return value
+
+    def samples(self, name):
+        return [
+            (sample.name, sample.labels, sample.value) for sample in self._found if sample.name == f"tftrt_yolo_{name}"
+        ]

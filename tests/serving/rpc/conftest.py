@@ -49,4 +49,4 @@ def channel(address):
 def signatures(repository):
     """Name of a model to its signatures, run here."""
     loaded = {name: tf.saved_model.load(str(repository / name / "3")) for name in TASKS}
-    yield {name: model.signatures for name, model in loaded.items()}
+    return {name: model.signatures for name, model in loaded.items()}

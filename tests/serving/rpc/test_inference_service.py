@@ -53,9 +53,7 @@ def test_every_signature_answers_as_the_saved_model(client, signatures, model, s
         (name, spec), *_ = function.structured_input_signature[1].items()
         inputs = {name: np.random.default_rng(2).random((2, *spec.shape[1:]), np.float32)}
     given = client.infer(model, tensors(inputs), request_id="a 1")
-    constants = {
-        name: tf.constant(list(value) if value.dtype == object else value) for name, value in inputs.items()
-    }
+    constants = {name: tf.constant(list(value) if value.dtype == object else value) for name, value in inputs.items()}
     expected = {name: value.numpy() for name, value in function(**constants).items()}
     response = given.get_response()
     assert (response.model_name, response.model_version, response.id) == (model, "3", "a 1")
@@ -63,8 +61,10 @@ def test_every_signature_answers_as_the_saved_model(client, signatures, model, s
 
 
 def test_what_the_server_says_of_itself(client):
-    assert client.is_server_live() and client.is_server_ready()
-    assert client.is_model_ready("digits") and client.is_model_ready("digits", "3")
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("digits")
+    assert client.is_model_ready("digits", "3")
     assert not client.is_model_ready("digits", "4")
     assert not client.is_model_ready("dog")
     server = client.get_server_metadata()
@@ -95,7 +95,8 @@ def test_outputs_thresholds_and_compression_of_a_request(client):
         )
         assert [output.name for output in found.get_response().outputs] == ["scores", "num_detections"]
         scores = found.as_numpy("scores")
-        assert scores.max() > 0.6 and not ((scores > 0) & (scores <= 0.6)).any()
+        assert scores.max() > 0.6
+        assert not ((scores > 0) & (scores <= 0.6)).any()
         assert found.as_numpy("num_detections").tolist() == (scores > 0).sum(1).tolist()
 
 
@@ -111,14 +112,22 @@ def test_one_bad_picture_fails_alone(client):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (typed("image_bytes", "BYTES", [1], bytes_contents=JPEGS[:1]), typed("image_bytes", "BYTES", [1], [
-            len(JPEGS[0]).to_bytes(4, "little") + JPEGS[0]])),
-        (typed("image_bytes", "BYTES", [1, 1], bytes_contents=JPEGS[:1]), typed("image_bytes", "BYTES", [1], [
-            len(JPEGS[0]).to_bytes(4, "little") + JPEGS[0]])),
-        (typed("images", "UINT8", [1, 8, 8, 3], uint_contents=range(192)),
-         typed("images", "UINT8", [1, 8, 8, 3], [bytes(range(192))])),
-        (typed("frames", "FP32", [1, 320, 320, 3], fp32_contents=np.full(307_200, 0.5, np.float32)),
-         typed("frames", "FP32", [1, 320, 320, 3], [np.full(307_200, 0.5, np.float32).tobytes()])),
+        (
+            typed("image_bytes", "BYTES", [1], bytes_contents=JPEGS[:1]),
+            typed("image_bytes", "BYTES", [1], [len(JPEGS[0]).to_bytes(4, "little") + JPEGS[0]]),
+        ),
+        (
+            typed("image_bytes", "BYTES", [1, 1], bytes_contents=JPEGS[:1]),
+            typed("image_bytes", "BYTES", [1], [len(JPEGS[0]).to_bytes(4, "little") + JPEGS[0]]),
+        ),
+        (
+            typed("images", "UINT8", [1, 8, 8, 3], uint_contents=range(192)),
+            typed("images", "UINT8", [1, 8, 8, 3], [bytes(range(192))]),
+        ),
+        (
+            typed("frames", "FP32", [1, 320, 320, 3], fp32_contents=np.full(307_200, 0.5, np.float32)),
+            typed("frames", "FP32", [1, 320, 320, 3], [np.full(307_200, 0.5, np.float32).tobytes()]),
+        ),
     ],
     ids=["strings", "strings with an axis of their own", "whole numbers", "floats"],
 )
@@ -160,7 +169,11 @@ def test_wrong_requests_say_what_is_wrong(stub, request_, words):
 def test_names_that_are_unknown(stub):
     good = typed("images", "UINT8", [1, 8, 8, 3], [b"x" * 192])
     for change, code, words in (
-        ({"model_name": "dog\x1b[31m"}, grpc.StatusCode.NOT_FOUND, r"no model 'dog\\x1b\[31m'; known are digits, kinds"),
+        (
+            {"model_name": "dog\x1b[31m"},
+            grpc.StatusCode.NOT_FOUND,
+            r"no model 'dog\\x1b\[31m'; known are digits, kinds",
+        ),
         ({"model_version": "9"}, grpc.StatusCode.NOT_FOUND, "no version 9 of the model 'digits'; known are 3"),
     ):
         request = service_pb2.ModelInferRequest()
@@ -169,9 +182,7 @@ def test_names_that_are_unknown(stub):
         with refused(code, words):
             stub.ModelInfer(request)
         with refused(code, words):
-            stub.ModelMetadata(
-                service_pb2.ModelMetadataRequest(name=request.model_name, version=request.model_version)
-            )
+            stub.ModelMetadata(service_pb2.ModelMetadataRequest(name=request.model_name, version=request.model_version))
     good.outputs.add(name="masks")
     with refused(INVALID, "The output 'masks' is unknown; known are boxes"):
         stub.ModelInfer(good)
@@ -212,7 +223,7 @@ def test_a_message_beyond_the_limit_takes_no_memory(stub):
 
 def test_a_client_that_gives_up(client, server):
     before = server.observing.metrics.outcomes()
-    with pytest.raises(InferenceServerException, match="(?i)deadline|time"):
+    with pytest.raises(InferenceServerException, match=r"(?i)deadline|time"):
         client.infer("digits", tensors(inputs_of("encoded")), client_timeout=0.001)
     answers = queue.Queue()
     call = client.async_infer(
