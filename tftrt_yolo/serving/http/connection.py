@@ -32,7 +32,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_timer = self._write_timer = self._end_timer = None
         self._head_bytes, self._parsed_bytes, self._num_headers, self._is_in_head = 0, 0, 0, True
-        self._unread, self._lingers, self._is_refused = 0, False, False
+        self._unread, self._has_begun, self._lingers, self._is_refused = 0, False, False, False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begins to wait for a head."""
@@ -62,6 +62,7 @@ class Connection(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._num_headers, self._is_in_head, self._head_bytes, self._parsed_bytes = 0, True, 0, 0
+        self._has_begun = True
         if self._head_timer is None:
             self._await_head()
 
@@ -77,7 +78,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        self._is_in_head, self._head_bytes = False, 0
+        self._is_in_head, self._has_begun, self._head_bytes = False, False, 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -158,7 +159,10 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         is_idle = self._is_idle
-        if is_idle and (status != 408 or self._head_bytes):  # who sent nothing waits for no answer
+        if not is_idle and not self.pipeline and not self.cycle.response_started:  # a body that is none
+            self.cycle.disconnected = is_idle = True
+            self.cycle.message_event.set()
+        if is_idle and (status != 408 or self._has_begun):  # who sent nothing waits for no answer
             body = json.dumps({"error": message}).encode()
             head = [
                 STATUS_LINE[status] if status != 431 else f"HTTP/1.1 431 {_FIELDS}\r\n".encode(),

@@ -54,8 +54,8 @@ def look(models: ModelOptions) -> dict[tuple[str, int], Place]:
       ServingError: If the repository cannot be read.
     """
     if models.model_repository is None:
-        path = Path(models.saved_model_dir).absolute()
-        return {(path.resolve().name.removesuffix("_saved_model") or "model", 1): Place(path, is_whole=True, print=0)}
+        path = Path(os.path.abspath(models.saved_model_dir))  # the name is that which was given, also of a link
+        return {(path.name.removesuffix("_saved_model") or "model", 1): Place(path, is_whole=True, print=0)}
     repository = Path(models.model_repository).absolute()
     found = {}
     try:
