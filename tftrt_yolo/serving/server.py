@@ -55,6 +55,7 @@ class Server:
     Attributes:
       app: The application behind the door for HTTP, to which others may mount theirs before it is entered.
       hub: The models.
+      observing: What is counted and logged.
     """
 
     def __init__(self, settings: Settings):
@@ -72,10 +73,10 @@ class Server:
         if listen.tls_certificate is not None:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
         taken = http_door.bind(listen.host, listen.http_port, "http_port")
-        self._observing = Observing(settings.observing)
-        self.hub = Hub(settings.models, settings.batching, self._observing, max_pixels=listen.max_pixels)
+        self.observing = Observing(settings.observing)
+        self.hub = Hub(settings.models, settings.batching, self.observing, max_pixels=listen.max_pixels)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
-        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
+        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self.observing)
         self.app = application(service, token=token)
         self._page = _page_of(self, settings, self._gate, token)
         self._http = http_door.HttpDoor(self.app, taken, listen)
@@ -103,7 +104,7 @@ class Server:
         with contextlib.suppress(asyncio.CancelledError):
             await self.hub.stop()
         await self._close_doors()
-        self._observing.close()
+        self.observing.close()
 
     async def drain(self) -> None:
         """Finishes what is accepted; new requests are refused meanwhile, and readiness is over at once."""
@@ -129,7 +130,7 @@ class Server:
         return RpcDoor(
             self.hub,
             self._settings.listen,
-            self._observing,
+            self.observing,
             token=token,
             request_timeout_s=self._settings.batching.request_timeout_s,
             check_open=self._gate.check,
@@ -160,7 +161,7 @@ class Server:
         Returns:
           The report.
         """
-        return ServingReport(self._observing.metrics.outcomes(), time.perf_counter() - self._start, models)
+        return ServingReport(self.observing.metrics.outcomes(), time.perf_counter() - self._start, models)
 
 
 def _page_of(server: Server, settings: Settings, gate: Gate, token: str | None):
