@@ -79,6 +79,7 @@ _HOME_OF = {
     "DatasetError": "ground.errors",
     "EvaluationError": "ground.errors",
     "AcceptanceError": "ground.errors",
+    "ServingError": "ground.errors",
 }
 
 __all__ = [*_HOME_OF, "__version__"]

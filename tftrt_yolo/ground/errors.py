@@ -81,3 +81,7 @@ class EngineError(TftrtYoloError):
 
 class AcceptanceError(TftrtYoloError):
     """The report of an acceptance is missing or damaged."""
+
+
+class ServingError(TftrtYoloError):
+    """A server cannot start: its extra is not installed, a port is in use, a certificate or a token cannot be used."""

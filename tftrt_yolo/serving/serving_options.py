@@ -3,7 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.ground.arguments import Options, argument
+from tftrt_yolo.ground.text import quoted
+
+LOG_FORMATS = ("text", "json", "none")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,3 +74,24 @@ class ListenOptions(Options):
     tls_certificate: str | Path | None = None
     tls_key: str | Path | None = None
     token_file: str | Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObservingOptions(Options):
+    """What an operator sees beside the metrics.
+
+    Attributes:
+      log_format: Of a line for each request on standard error: "text", "json", or "none" for no line.
+      trace_endpoint: A collector of OpenTelemetry's that gets a span for each request, such as http://127.0.0.1:4317;
+        left out, OTEL_EXPORTER_OTLP_ENDPOINT and the like count. It needs the extra `tracing`.
+    """
+
+    log_format: str = "text"
+    trace_endpoint: str | None = None
+
+    def __post_init__(self):
+        """Raises ValueError for a format that is none."""
+        if self.log_format not in LOG_FORMATS:
+            raise ValueError(
+                f"{argument('log_format')} is {quoted(self.log_format)}; expected {', '.join(LOG_FORMATS)}."
+            )
