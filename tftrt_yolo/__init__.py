@@ -61,6 +61,8 @@ _HOME_OF = {
     "DemoReport": "workflows.demo",
     "acceptance": "workflows.acceptance",
     "AcceptanceReport": "workflows.accepting.acceptance_report",
+    "tf_serving": "serving.tf_serving",
+    "TfServingReport": "serving.tf_serving",
     "TftrtYoloError": "ground.errors",
     "CheckpointError": "ground.errors",
     "ExportError": "ground.errors",
