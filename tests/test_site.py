@@ -28,6 +28,8 @@ COMMANDS = (
     "benchmark",
     "evaluate",
     "sensitivity",
+    "serve",
+    "tf_serving",
     "demo",
     "acceptance",
 )

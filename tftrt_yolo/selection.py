@@ -22,6 +22,8 @@ from tftrt_yolo.ground.text import counted, quoted, shown
 
 _MOST_SHOWN = 20  # classes in a message
 _MAX_CANDIDATES = 1_024
+# Pairs of boxes that are compared at a time: of suppression's tensors, which are a few, each has as many numbers.
+_MOST_PAIRS = 64 << 20
 MOST_DETECTIONS = 100_000  # an image; the outputs are as long, and so is what they are selected from
 
 
@@ -102,6 +104,20 @@ class SelectionOptions(Options):
         if self.max_detections is not None:
             numbers["max_candidates"] = None
         return dataclasses.replace(own, **numbers)
+
+    def batch_size_for(self, own: Selection, batch_size: int) -> int:
+        """How many images can be selected from at once.
+
+        Args:
+          own: The model's own selection.
+          batch_size: Images that are wanted.
+
+        Returns:
+          As many, or fewer where the pairs of as many boxes as are asked for would fill the memory; at least 1.
+        """
+        candidates = self.applied_to(own).max_candidates
+        is_more = candidates > own.max_candidates
+        return max(1, min(batch_size, _MOST_PAIRS // candidates**2)) if is_more else batch_size
 
     def class_indices(self, names: Mapping[int, str]) -> tuple[int, ...] | None:
         """The indices of the classes that count, in order.

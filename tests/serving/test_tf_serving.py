@@ -184,7 +184,7 @@ def test_versions_are_counted_on_and_never_replaced(toy_export, tmp_path):
         ({"batch_sizes": 8}, ValueError, r"^batch_sizes is 8; expected whole numbers"),
         ({"batch_sizes": range(1, 335)}, ValueError, r"334 sizes, .* 1,002 warm-up .* takes 1,000\. Give at most 333"),
         ({"batch_sizes": (65_536,)}, ValueError, r"up to 65,536, whose .* could take 5,436 MB; at most 268"),
-        ({"base_path": "my digits"}, ValueError, r"^base_path is my digits, whose name 'my digits' .* expected letters"),
+        ({"base_path": "my digits"}, ValueError, r"^base_path is my digits, whose name 'my digits' .* expected let"),
         ({"base_path": "/"}, ValueError, r"^base_path is /, whose name '' would be"),
         ({"base_path": "file"}, FileExistsError, r"^file/version cannot be written, for file is a file; expected"),
         ({"base_path": "file/digits"}, FileExistsError, r"^file/digits/version cannot be written, for file is a file"),
@@ -356,7 +356,8 @@ def test_without_the_extra(toy_export, tmp_path):
     from tests.workflows.accepting import hidden
 
     environment = os.environ | {"PYTHONPATH": hidden.python_path(tmp_path, "tensorflow_serving")}
-    command = [sys.executable, "-m", "tftrt_yolo", "tf_serving", str(toy_export), f"--base_path={tmp_path / 'digits'}"]
+    command = [sys.executable, "-m", "tftrt_yolo", "tf_serving", f"--saved_model_dir={toy_export}"]
+    command.append(f"--base_path={tmp_path / 'digits'}")
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 1
     assert (
@@ -367,7 +368,13 @@ def test_without_the_extra(toy_export, tmp_path):
 
 
 def test_the_command(toy_export, tmp_path):
-    flags = [str(toy_export), f"--base_path={tmp_path / 'digits'}", "--version=3", "--batch_sizes=1,2", "--json"]
+    flags = [
+        f"--saved_model_dir={toy_export}",
+        f"--base_path={tmp_path / 'digits'}",
+        "--version=3",
+        "--batch_sizes=1,2",
+        "--json",
+    ]
     result = subprocess.run(
         [sys.executable, "-m", "tftrt_yolo", "tf_serving", *flags], capture_output=True, text=True, check=False
     )

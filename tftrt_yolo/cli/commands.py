@@ -32,7 +32,8 @@ COMMANDS = {
     "benchmark": Command("measure an export, its conversions and its peers here"),
     "evaluate": Command("measure accuracy on labelled images"),
     "sensitivity": Command("measure which convolutions INT8 loses its accuracy in"),
-    "tf_serving": Command("write a SavedModel as a version for TensorFlow Serving", plain="saved_model_dir"),
+    "serve": Command("serve models over HTTP and gRPC", plain="saved_model_dir"),
+    "tf_serving": Command("write a SavedModel as a version for TensorFlow Serving"),
     "demo": Command("run export, convert and predict on a packaged model and photo"),
     "acceptance": Command("try everything on this machine and write a report to attach to an issue"),
 }

@@ -92,6 +92,8 @@ def free_standard_output() -> Iterator[None]:
 def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable]]:
     """Shows on a terminal what a command does and for how long; a bar where its function counts, or its own line.
 
+    What a function says when it is ready is printed, whatever standard output is.
+
     Args:
       command: The command.
       function: Its function.
@@ -116,11 +118,15 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
         def count(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
+        def ready(found: object) -> None:
+            progress.stop()
+            show(found)
+
         def enter(stage: str) -> None:
             describe(f"{command}: {stage}")
 
         with contextlib.nullcontext() if takes == [str] else stages.told_to(enter):  # its own lines say more
-            yield {name: count if counts else describe} if name else {}
+            yield {name: count if counts else describe if takes == [str] else ready} if name else {}
 
 
 def _count_columns() -> tuple:
@@ -141,7 +147,7 @@ def _count_columns() -> tuple:
 
 
 def _callback_of(function: Callable) -> tuple[str | None, list]:
-    """Name of a function's callback and the types that it takes: two numbers, or a line; None if it has none."""
+    """Name and types of a function's callback: of two numbers, a line, or what is shown; None if it has none."""
     name = next((name for name in inspect.signature(function).parameters if name.startswith("on_")), None)
     if name is None:
         return None, []

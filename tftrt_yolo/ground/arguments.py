@@ -35,6 +35,17 @@ def named_as_flags() -> Iterator[None]:
             os.environ[_AS_FLAGS] = before
 
 
+@contextlib.contextmanager
+def named_plainly() -> Iterator[None]:
+    """Has messages name arguments as Python does, whoever started the process: for requests, which give no flags."""
+    before = os.environ.pop(_AS_FLAGS, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_AS_FLAGS] = before
+
+
 def argument(name: str) -> str:
     """An argument's name for a message.
 

@@ -8,3 +8,8 @@ PHOTO = _FOLDER / "digits.jpg"
 # One small model a task, yolov8n-tiny-TASK.pt (320 px, classify 64 px); images/; TASK/data.yaml and TASK/labels/, where
 # images/ is missing; classify/CLASS/.
 ACCEPTANCE = _FOLDER / "acceptance"
+
+
+def pictures() -> list[Path]:
+    """Pictures of handwritten digits, JPEG files, in order."""
+    return sorted((ACCEPTANCE / "images").glob("*.jpg"))

@@ -72,7 +72,7 @@ class Pipeline:
         self._frame_size_hw = frame_size_hw
         self._is_compiled = is_compiled
         self._compiled_sizes = compiled_sizes
-        self._pixel_bytes = _CROP_BYTES if is_cropped else _LETTERBOX_BYTES
+        self._is_cropped = is_cropped
         self._per_image = per_image
         self._warm_batch_sizes = ()
         self.compiled_batch_sizes = set()
@@ -159,8 +159,7 @@ class Pipeline:
 
     def _fits(self, num_images: int, size_hw: tuple[int, int]) -> bool:
         """Whether a batch of so many images, padded to one size, stays within memory."""
-        num_pixels = self._padded_size(num_images) * size_hw[0] * size_hw[1]
-        return num_pixels * self._pixel_bytes <= _MOST_BATCH_BYTES
+        return self._padded_size(num_images) <= most_images(size_hw, is_cropped=self._is_cropped)
 
     def _run(self, signatures: dict, images: list[np.ndarray], padded_size: int) -> dict[str, np.ndarray]:
         """Runs one batch and waits for its outputs; a batch that is too large has only one image, and runs alone."""
@@ -230,6 +229,20 @@ class Pipeline:
             if memory.nbytes >= num_bytes:
                 return memory
         return _allocate(num_bytes, pin=self._pins)
+
+
+def most_images(size_hw: tuple[int, int], *, is_cropped: bool) -> int:
+    """How many images of a size a batch may have to stay within memory.
+
+    Args:
+      size_hw: Height and width of the images, or of the largest, in pixels.
+      is_cropped: Whether the graph crops them instead of letterboxing them.
+
+    Returns:
+      A number of images; 0 for one that is to run alone.
+    """
+    pixel_bytes = _CROP_BYTES if is_cropped else _LETTERBOX_BYTES
+    return _MOST_BATCH_BYTES // (pixel_bytes * max(1, size_hw[0] * size_hw[1]))
 
 
 def _batches(

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
-# Pairs of boxes that are compared at a time: of suppression's tensors, which are a few, each has as many numbers.
-_MOST_PAIRS = 64 << 20
 # What to do about an image that cannot be read.
 OnUnreadable = Literal["raise", "skip"] | Callable[[object, ImageError], object]
 
@@ -294,7 +292,8 @@ class Predictor:
         source = self._opened(images, how, must_end=must_end)
         asked, signatures = call.selection, None
         if asked is not None:
-            signatures, batch_size = self._asked_signatures(asked), self._batch_size_for(asked, batch_size)
+            signatures = self._asked_signatures(asked)
+            batch_size = asked.batch_size_for(self.metadata.selection, batch_size)
         arrays = call.arrays or image_arrays.PLAIN
         return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures, arrays), trackers)
 
@@ -315,12 +314,6 @@ class Predictor:
     def _checked_batch_size(self, batch_size: int | None) -> int:
         """Refuses a batch size that is none."""
         return BATCH_SIZE if batch_size is None else check_at_least_one("batch_size", batch_size)
-
-    def _batch_size_for(self, asked: SelectionOptions, batch_size: int) -> int:
-        """The batch size, or a smaller one where the pairs of as many boxes as are asked for would fill the memory."""
-        candidates = asked.applied_to(self.metadata.selection).max_candidates
-        is_more = candidates > self.metadata.selection.max_candidates
-        return max(1, min(batch_size, _MOST_PAIRS // candidates**2)) if is_more else batch_size
 
     def _asked_signatures(self, asked: SelectionOptions) -> Mapping[str, Callable]:
         """Signatures that select what is asked for; they are traced at the first call, and never again."""

@@ -23,6 +23,7 @@ from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 
 _graph_function = functools.partial(tf.function, autograph=False)
+_FILES = tf.TensorSpec((None,), tf.string)
 _IMAGES_AND_SIZES = (tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((None, 2), tf.int32))
 
 
@@ -36,6 +37,7 @@ class ImageSignatures:
         *,
         is_traceable: bool,
         channels_first: bool = False,
+        is_packed: bool = True,
     ):
         """Prepares; nothing is traced before it is called.
 
@@ -44,11 +46,16 @@ class ImageSignatures:
           metadata: What it is for.
           is_traceable: Whether TensorFlow can trace the network, so that everything is one graph, traced once.
           channels_first: Whether its frames are (batch, 3, S, S).
+          is_packed: Whether `encoded` gives what `Task.packing` says in place of outputs that are too large to send.
         """
         self._network, self._metadata, self._channels_first = network, metadata, channels_first
+        self._is_packed, self._run_encoded = is_packed, None
         if is_traceable:
-            specs = (*_IMAGES_AND_SIZES, _run_time_specs(len(metadata.names)))
-            self._run = _graph_function(self._steps(self._fit, self._select), input_signature=specs)
+            asked = _run_time_specs(len(metadata.names))
+            self._run = _graph_function(
+                self._steps(self._fit, self._select), input_signature=(*_IMAGES_AND_SIZES, asked)
+            )
+            self._run_encoded = _graph_function(self._encoded, input_signature=(_FILES, asked))
         else:
             fit = _graph_function(self._fit, input_signature=_IMAGES_AND_SIZES)
             self._run = self._steps(fit, _graph_function(self._select, reduce_retracing=True))
@@ -60,13 +67,16 @@ class ImageSignatures:
           asked: What is selected; None for what the metadata say, with a network that cannot be traced.
 
         Returns:
-          `serving_default` and `padded`, as the contract has them. With `asked` the outputs are as long as they must
-          be, and at most max_detections.
+          `serving_default` and `padded`, as the contract has them, and `encoded` around a network that can be traced.
+          With `asked` the outputs are as long as they must be, and at most max_detections.
         """
-        return {
+        signatures = {
             contract.SERVING: lambda images: self._run(images, letterbox.sizes_of(images), asked),
             contract.PADDED: lambda images, sizes: self._run(images, sizes, asked),
         }
+        if self._run_encoded:
+            signatures[contract.ENCODED] = lambda image_bytes: self._run_encoded(image_bytes, asked)
+        return signatures
 
     def _steps(self, fit: Callable, select: Callable) -> Callable:
         """The way from images to detections."""
@@ -77,12 +87,25 @@ class ImageSignatures:
 
         return run
 
+    def _encoded(self, image_bytes, asked):
+        """The way from image files to detections."""
+
+        def predict(frames, placed):
+            return self._select(self._network(self._in_unit_range(frames)), placed, asked)
+
+        task, size_hw = TASKS[self._metadata.task], self._metadata.image_size_hw
+        return write.encoded_outputs(image_bytes, predict, task, size_hw, is_packed=self._is_packed)
+
     def _fit(self, images, sizes):
         """Frames float32 in [0, 1], and where the images lie in them."""
         fit = write.fit_of(is_cropped=TASKS[self._metadata.task].is_cropped)
         frames, placed = fit(images, sizes, self._metadata.image_size_hw)
+        return self._in_unit_range(frames), placed
+
+    def _in_unit_range(self, frames):
+        """Frames as the network takes them."""
         frames = letterbox.to_unit_range(frames)
-        return tf.transpose(frames, (0, 3, 1, 2)) if self._channels_first else frames, placed
+        return tf.transpose(frames, (0, 3, 1, 2)) if self._channels_first else frames
 
     def _select(self, dense, placed, asked):
         """Detections in pixels of the images."""

@@ -312,7 +312,7 @@ def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str
         whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), [])
         functions = {key: _pruned(whole, meta_graph.signature_def[key]) for key in contract.SIGNATURES}
     agreement.check_functions(handle, functions)
-    return {key: _by_name(function, meta_graph.signature_def[key]) for key, function in functions.items()}
+    return {key: _ByName(function, meta_graph.signature_def[key]) for key, function in functions.items()}
 
 
 def _pruned(whole, signature):
@@ -321,7 +321,15 @@ def _pruned(whole, signature):
     return whole.prune(inputs, {name: tensor.name for name, tensor in signature.outputs.items()})
 
 
-def _by_name(function, signature) -> Callable:
-    """A pruned function that takes its inputs by their names."""
-    names = list(signature.inputs)
-    return lambda **tensors: function(*(tensors[name] for name in names))
+class _ByName:
+    """A pruned function that takes its inputs by their names, and says so as a SavedModel's signature does."""
+
+    def __init__(self, function, signature):
+        names = list(signature.inputs)
+        self._function, self._names = function, names
+        specs = map(tf.TensorSpec.from_tensor, function.inputs[: len(names)])
+        self.structured_input_signature = ((), dict(zip(names, specs, strict=True)))
+        self.structured_outputs = function.structured_outputs
+
+    def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._function(*(tensors[name] for name in self._names))

@@ -93,18 +93,36 @@ def _image_signatures(predict: Callable, size_hw: tuple[int, int], task: Task) -
 
     @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def encoded(image_bytes):
-        read = encoded_images.read_each(image_bytes, size_hw, fit)
-        outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
-        if task.packing:
-            packed = task.packing.pack(outputs, read.placed, size_hw)
-            outputs = {name: outputs[name] for name in outputs if name not in task.packing.replaced} | packed
-        return outputs | {contract.STATUS: read.status}
+        return encoded_outputs(image_bytes, predict, task, size_hw)
 
     @_graph_function(input_signature=[endpoint.IMAGES_SPEC, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
     def padded(images, sizes):
         return predict(*fit(images, sizes, size_hw))
 
     return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
+
+
+def encoded_outputs(
+    image_bytes: tf.Tensor, predict: Callable, task: Task, size_hw: tuple[int, int], *, is_packed: bool = True
+) -> dict[str, tf.Tensor]:
+    """The outputs of signature `encoded`.
+
+    Args:
+      image_bytes: (batch,) string, image files.
+      predict: Takes frames (batch, *size_hw, 3) uint8 and a Letterbox to the outputs of signature `serving_default`.
+      task: The model's.
+      size_hw: Frame height and width in pixels.
+      is_packed: Whether outputs that are too large to send are replaced, as `Task.packing` says.
+
+    Returns:
+      What the contract says, and the status of each file.
+    """
+    read = encoded_images.read_each(image_bytes, size_hw, fit_of(is_cropped=task.is_cropped))
+    outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
+    if task.packing and is_packed:
+        packed = task.packing.pack(outputs, read.placed, size_hw)
+        outputs = {name: outputs[name] for name in outputs if name not in task.packing.replaced} | packed
+    return outputs | {contract.STATUS: read.status}
 
 
 def fit_of(*, is_cropped: bool) -> encoded_images.Fit:

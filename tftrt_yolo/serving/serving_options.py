@@ -3,9 +3,25 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options, argument
+from tftrt_yolo.ground.arguments import (
+    MOST_IN_A_BATCH,
+    Options,
+    argument,
+    check_at_least_one,
+    check_bool,
+    number,
+    whole_number,
+)
 from tftrt_yolo.ground.text import quoted
 
+# Least and most.
+_POLL_SECONDS = (0.05, 86_400.0)
+_DELAY_MS = (0.0, 60_000.0)
+_TIMEOUT_SECONDS = (0.001, 86_400.0)
+_MOST_QUEUED = 1_000_000  # pictures
+_CLIENT_SECONDS = (0.1, 86_400.0)
+_MOST_BODY_BYTES = (1 << 31) - 1
+_MOST_PORT = 65_535
 LOG_FORMATS = ("text", "json", "none")
 
 
@@ -31,6 +47,18 @@ class ModelOptions(Options):
     strict: bool = False
     allow_side_effects: bool = False
 
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or where two places of models are given."""
+        if self.saved_model_dir is not None and self.model_repository is not None:
+            raise ValueError(
+                f"{argument('saved_model_dir')} and {argument('model_repository')} were both given. Expected one of "
+                "them: a repository may hold the model, too."
+            )
+        check_at_least_one("num_versions", self.num_versions)
+        _check_number("poll_seconds", self.poll_seconds, _POLL_SECONDS)
+        check_bool("strict", self.strict)
+        check_bool("allow_side_effects", self.allow_side_effects)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchingOptions(Options):
@@ -50,6 +78,19 @@ class BatchingOptions(Options):
     request_timeout_s: float = 30.0
     processes: int = 1
 
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or a queue that does not hold a batch."""
+        for name, most in (("max_batch_size", MOST_IN_A_BATCH), ("queue_size", _MOST_QUEUED), ("processes", 64)):
+            if check_at_least_one(name, getattr(self, name)) > most:
+                raise ValueError(f"{argument(name)} is {getattr(self, name):,}; it must be at most {most:,}.")
+        _check_number("max_delay_ms", self.max_delay_ms, _DELAY_MS)
+        _check_number("request_timeout_s", self.request_timeout_s, _TIMEOUT_SECONDS)
+        if self.queue_size < self.max_batch_size:
+            raise ValueError(
+                f"{argument('queue_size')} is {self.queue_size:,}, and a request may have {self.max_batch_size:,} "
+                f"pictures ({argument('max_batch_size')}). Expected a queue that holds it."
+            )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListenOptions(Options):
@@ -61,9 +102,12 @@ class ListenOptions(Options):
       grpc_port: For gRPC; 0 for any that is free; -1 for none.
       max_body_bytes: The largest request, once decompressed.
       max_pixels: The largest picture, width times height; larger ones are answered for alone, as unreadable ones.
+      client_timeout_s: Seconds that a client has for a request to come whole, and a second more for each 64 KiB of it;
+        for taking what it is sent; and between two requests. Its connection ends then.
       tls_certificate: A certificate chain in PEM, with tls_key; both doors then speak TLS alone.
       tls_key: The certificate's private key in PEM.
-      token_file: A file with a token that every request must bear, but for those for health.
+      token_file: A file with a token that every request must bear as `Authorization: Bearer TOKEN`, but for those for
+        health.
     """
 
     host: str = "127.0.0.1"
@@ -71,9 +115,31 @@ class ListenOptions(Options):
     grpc_port: int = 8001
     max_body_bytes: int = 64 << 20
     max_pixels: int = 50_000_000
+    client_timeout_s: float = 30.0
     tls_certificate: str | Path | None = None
     tls_key: str | Path | None = None
     token_file: str | Path | None = None
+
+    def __post_init__(self):
+        """Raises ValueError for a value that is out of its range, or options that do not go together."""
+        if not isinstance(self.host, str) or not self.host.strip():
+            raise ValueError(f"{argument('host')} is {quoted(self.host)}; expected an address, such as 127.0.0.1.")
+        _check_port("http_port", self.http_port, least=0)
+        _check_port("grpc_port", self.grpc_port, least=-1)
+        if self.http_port == self.grpc_port != 0:
+            raise ValueError(
+                f"{argument('http_port')} and {argument('grpc_port')} are both {self.http_port}; expected two ports."
+            )
+        if check_at_least_one("max_body_bytes", self.max_body_bytes) > _MOST_BODY_BYTES:
+            raise ValueError(
+                f"{argument('max_body_bytes')} is {self.max_body_bytes:,}; it must be at most {_MOST_BODY_BYTES:,}, "
+                "which is gRPC's limit."
+            )
+        check_at_least_one("max_pixels", self.max_pixels)
+        _check_number("client_timeout_s", self.client_timeout_s, _CLIENT_SECONDS)
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            given, missing = ("tls_certificate", "tls_key") if self.tls_key is None else ("tls_key", "tls_certificate")
+            raise ValueError(f"{argument(given)} was given without {argument(missing)}; expected both, or none.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,3 +161,20 @@ class ObservingOptions(Options):
             raise ValueError(
                 f"{argument('log_format')} is {quoted(self.log_format)}; expected {', '.join(LOG_FORMATS)}."
             )
+
+
+def _check_port(name: str, value: object, *, least: int) -> None:
+    """Refuses an argument that is no port."""
+    port = whole_number(value)
+    if port is None or not least <= port <= _MOST_PORT:
+        raise ValueError(
+            f"{argument(name)} is {quoted(value)}; it must be a whole number from {least} to {_MOST_PORT}."
+        )
+
+
+def _check_number(name: str, value: object, between: tuple[float, float]) -> None:
+    """Refuses an argument that is not a number between two others."""
+    least, most = between
+    given = number(value)
+    if given is None or not least <= given <= most:
+        raise ValueError(f"{argument(name)} is {quoted(value)}; it must be a number from {least:g} to {most:g}.")

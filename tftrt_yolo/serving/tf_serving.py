@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.arguments import argument, check_batch_sizes
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import counted, quoted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
-from tftrt_yolo.saved_model.trust import believed, digests
+from tftrt_yolo.saved_model.trust import digests
 from tftrt_yolo.serving.tf_serving_files import batching_parameters, versions
 
 _EXTRA = "pip install 'tftrt_yolo[serve]'"
@@ -114,15 +114,18 @@ def tf_serving(
       FileExistsError: If the version exists, or base_path is a file.
     """
     _check_installed()
-    handle, base_path = open_saved_model(saved_model_dir), Path(base_path)
-    name = _model_name(base_path, handle)
+    base_path, asked = Path(base_path), None if batch_sizes is None else check_batch_sizes(batch_sizes)
+    name = _model_name(base_path)
     directories.check_parents(base_path / "version")
     number = versions.chosen(base_path, version)
+    handle = open_saved_model(saved_model_dir)
+    _check_apart(base_path, handle)
     # Late, for they import TensorFlow and its server's messages.
+    from tftrt_yolo.saved_model.trust import believed
     from tftrt_yolo.serving.tf_serving_files import model_config, warmup
     from tftrt_yolo.serving.tf_serving_files.warm_sizes import warm_sizes
 
-    sizes = warm_sizes(handle, batch_sizes)
+    sizes = warm_sizes(handle, asked)
     warmup.check(sizes)
     config = model_config.extended(base_path / model_config.FILE, name, _served(name))
     parameters = batching_parameters.text(sizes)
@@ -155,7 +158,7 @@ def _check_installed() -> None:
         raise ServingError(f"tensorflow_serving cannot be imported; expected tensorflow-serving-api. {_EXTRA}")
 
 
-def _model_name(base_path: Path, handle: SavedModelHandle) -> str:
+def _model_name(base_path: Path) -> str:
     """The model's name, by which the server knows the folder of its versions."""
     resolved = base_path.resolve()
     if not _NAMES.fullmatch(resolved.name):
@@ -163,12 +166,16 @@ def _model_name(base_path: Path, handle: SavedModelHandle) -> str:
             f"{argument('base_path')} is {shown(base_path)}, whose name {quoted(resolved.name)} would be the model's; "
             "expected letters, digits, dots, dashes and underscores, as in models/digits: it stands in addresses."
         )
-    if resolved.is_relative_to(handle.directory):
+    return resolved.name
+
+
+def _check_apart(base_path: Path, handle: SavedModelHandle) -> None:
+    """Refuses to write versions into a version."""
+    if base_path.resolve().is_relative_to(handle.directory):
         raise ValueError(
             f"{argument('base_path')} is {shown(base_path)}, which lies in the SavedModel {handle.given}. Expected a "
             "folder of its own for the versions."
         )
-    return resolved.name
 
 
 def _served(name: str) -> str:

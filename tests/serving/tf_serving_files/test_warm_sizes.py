@@ -46,7 +46,8 @@ def test_what_xla_compiles(toy_export, tmp_path, sizes, expected):
     conversion = {
         "saved_model_dir": "a", "output_saved_model_dir": "b", "accelerator": "xla", "precision_mode": "FP16",
         "tensorflow_version": "2.17.1", "seconds": 1.0, "matrix_ops": 71, "is_jitted": True, "batch_sizes": sizes,
-        "parity": {"images": 1, "detections": 1, "matched": 1, "extra": 0, "differences": {}, "device": "", "arithmetic": ""},
+        "parity": {
+            "images": 1, "detections": 1, "matched": 1, "arithmetic": "", "extra": 0, "differences": {}, "device": ""},
     }  # fmt: skip
     handle = dataclasses.replace(open_saved_model(toy_export), conversion=conversion)
     assert warm_sizes(handle, None) == expected

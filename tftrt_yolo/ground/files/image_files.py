@@ -221,6 +221,24 @@ def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN) -> np.ndarray:
     return image_arrays.to_rgb(image, arrays)
 
 
+def upright_size(data: bytes) -> tuple[int, int] | None:
+    """The size of an image file from its header; no pixel of it is decoded.
+
+    Args:
+      data: The file's bytes.
+
+    Returns:
+      Width and height in pixels, turned as EXIF says; None if the header cannot be read.
+    """
+    try:
+        with PIL.Image.OPEN[image_formats.of(data)][0](io.BytesIO(data), "") as image:  # as `_decode`
+            width, height = image.size
+            is_turned = _orientation(image, "a picture") in (5, 6, 7, 8)
+    except (*_DAMAGES, reading.UnreadableError):
+        return None
+    return (height, width) if is_turned else (width, height)
+
+
 def _decode(data: bytes, name: str) -> np.ndarray:
     """Decodes an image file; `name` is for messages."""
     if not data:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tftrt_yolo.ground.text import first_line, shown
+from tftrt_yolo.ground.text import first_line, quoted, shown
 
 _MOST_DEPTH = 32  # levels of lists and dictionaries
 # A string without an end reaches to the document's, or each quotation mark in it would be tried as a beginning.
@@ -93,12 +93,13 @@ def read_text(path: str | Path, most_bytes: int, encoding: str = "utf-8") -> str
         raise UnreadableError(f"is no text in {encoding} ({error.reason} at byte {error.start:,})") from error
 
 
-def parse_json(text: str, *, checks_depth: bool = True) -> object:
+def parse_json(text: str, *, checks_depth: bool = True, is_strict: bool = False) -> object:
     """Parses JSON of at most 32 levels.
 
     Args:
       text: The document.
       checks_depth: Whether more than 32 levels are refused, which takes as long as parsing; a thousand always are.
+      is_strict: Whether what Python takes beside JSON is refused, too: NaN, infinity, and a name twice in one object.
 
     Returns:
       What it holds.
@@ -113,9 +114,27 @@ def parse_json(text: str, *, checks_depth: bool = True) -> object:
     if deepest > _MOST_DEPTH:
         raise UnreadableError(f"is nested {deepest:,} levels deep; at most {_MOST_DEPTH} are read")
     try:
-        return json.loads(text)
+        return json.loads(text, **(_STRICT if is_strict else {}))
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"is no JSON ({first_line(error)})") from error
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuses a number that JSON does not have."""
+    raise ValueError(f"it has {name}, which is no number of JSON")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict:
+    """An object of JSON, whose names must differ."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"it has the name {quoted(twice)} twice in one object")
+    return found
+
+
+_STRICT = {"parse_constant": _refuse_constant, "object_pairs_hook": _unique}
 
 
 def parse_yaml(text: str) -> object:

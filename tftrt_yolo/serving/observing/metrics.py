@@ -93,6 +93,15 @@ class Metrics(Observer):
         self._requests.labels(*labels, outcome).inc()
         self._request_seconds.labels(*labels).observe(seconds)
 
+    def outcomes(self) -> dict[str, int]:
+        """How many requests ended how, at all doors."""
+        found = {}
+        for sample in (sample for family in self._requests.collect() for sample in family.samples):
+            if sample.name.endswith("_total"):
+                outcome = sample.labels["outcome"]
+                found[outcome] = found.get(outcome, 0) + int(sample.value)
+        return found
+
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """Everything, as text.
 

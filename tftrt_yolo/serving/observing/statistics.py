@@ -88,6 +88,7 @@ class Statistics(Observer):
             counts.success.add(seconds)
             counts.queue.add(outcome.queue_seconds)
             counts.compute_infer.add(outcome.compute_seconds)
+        if refusal is None:  # or its client went away
             return
         model, version = self._versions.labels_of(inference.model, str(self._version_of(inference)))
         if version:

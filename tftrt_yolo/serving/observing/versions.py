@@ -42,10 +42,10 @@ class Versions:
           version: As text; anything.
 
         Returns:
-          The same, but `UNKNOWN` for a model and "" for a version that are none.
+          The same, but `UNKNOWN` for a model and "" for a version that are none; "" of a request of no model.
         """
         versions = self._ready.get(model)
         if versions is None:
-            return UNKNOWN, ""
+            return (UNKNOWN if model else ""), ""
         is_known = version.isdecimal() and version.isascii() and len(version) < 20 and int(version) in versions
         return model, str(int(version)) if is_known else ""

@@ -1,6 +1,6 @@
 """What a request says beside its tensors: thresholds, classes, and how long its client waits.
 
-selection_of({"score_threshold": 0.5, "classes": "person,car"}, state)    # SelectionOptions
+selection_of({"score_threshold": 0.5, "classes": "person,car"})           # SelectionOptions
 deadline_of({"timeout": 250_000}, default_seconds=30.0)                   # microseconds, as Triton's clients say it
 """
 
@@ -14,7 +14,6 @@ from tftrt_yolo.ground.arguments import number
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.serving.protocol.datatypes import invalid
-from tftrt_yolo.serving.scheduling.inference import ModelState
 
 SELECTION = tuple(field.name for field in dataclasses.fields(SelectionOptions))
 TIMEOUT = "timeout"  # microseconds
@@ -24,31 +23,26 @@ _MOST_SECONDS = 86_400.0
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def selection_of(parameters: Mapping[str, object], state: ModelState) -> SelectionOptions | None:
+def selection_of(parameters: Mapping[str, object]) -> SelectionOptions | None:
     """The thresholds and classes of a request.
 
     Args:
       parameters: Name to value; values may be texts, as those of a query are. Classes are a list, or a text with commas
         between them.
-      state: The model that is asked.
 
     Returns:
       The options; None if there are none among the parameters.
 
     Raises:
-      RefusedError: If a value is out of its range, a class none of the model's, or the model a classifier.
+      RefusedError: If a value is out of its range. Whether the model has the classes is seen by the hub.
     """
     given = {name: _value(name, parameters[name]) for name in SELECTION if parameters.get(name) is not None}
     if not given:
         return None
-    if state.task == "classify":
-        raise invalid(f"{' and '.join(given)} are for models that find objects, and {quoted(state.name)} classifies.")
     try:
-        selection = SelectionOptions(**given)
-        selection.class_indices(state.names)
+        return SelectionOptions(**given)
     except ValueError as error:
         raise invalid(str(error)) from error
-    return selection
 
 
 def check_known(parameters: Mapping[str, object], also: tuple[str, ...] = ()) -> None:

@@ -1,8 +1,8 @@
-"""Requests for a model, checked against what is known of it: every door makes its `Inference` here.
+"""Which signature a request means, and whether what it wants can be had; the hub checks its inputs.
 
 key = signature_of(state, inputs)                          # {"image_bytes"} -> "encoded"
-checked = check_inputs(state, key, inputs)
-inference = Inference(state.name, key, checked, deadline, ...)
+check_outputs(state.signatures[key], ["boxes"])
+inference = Inference(state.name, key, as_taken(state.signatures[key], inputs), deadline, ...)
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.text import counted, quoted
-from tftrt_yolo.serving.protocol.datatypes import datatype_of, invalid
-from tftrt_yolo.serving.scheduling.inference import ModelState, Signature, TensorSpec
+from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.serving.protocol.datatypes import invalid
+from tftrt_yolo.serving.scheduling.inference import ModelState, Signature
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 
@@ -40,30 +40,22 @@ def signature_of(state: ModelState, names: Iterable[str]) -> str:
     raise invalid(f"The inputs are {found}; model {quoted(state.name)} takes {takes}.")
 
 
-def check_inputs(
-    state: ModelState, key: str, inputs: Mapping[str, np.ndarray], *, max_pixels: int | None = None
-) -> dict[str, np.ndarray]:
-    """Compares inputs with what a signature takes.
+def as_taken(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs as a signature takes them.
 
     Args:
-      state: The model.
-      key: Of the signature.
-      inputs: Name to array, with the names that it takes. Strings may have an axis of length 1 behind the batch, as
-        Triton's configurations ask for.
-      max_pixels: Of a picture that is given as pixels; None for any number.
+      signature: Of the model.
+      inputs: Name to array. Strings may have an axis of length 1 behind the batch, as Triton's configurations ask for.
 
     Returns:
-      The inputs as the model takes them.
-
-    Raises:
-      RefusedError: If a dtype, a rank, an axis or the batch is another, or there are too many pictures or pixels.
+      The same without that axis; everything else is left to the hub, which says what is wrong with it.
     """
-    signature = state.signatures[key]
-    checked = {name: _check_input(state, name, spec, inputs[name]) for name, spec in signature.inputs.items()}
-    _check_batch(state, checked)
-    if "images" in checked:
-        _check_images(checked, max_pixels)
-    return checked
+    taken = {}
+    for name, array in inputs.items():
+        spec = signature.inputs.get(name)
+        is_wrapped = spec is not None and spec.dtype == "object" and array.ndim == len(spec.shape) + 1
+        taken[name] = array[..., 0] if is_wrapped and array.shape[-1] == 1 else array
+    return taken
 
 
 def check_outputs(signature: Signature, names: Iterable[str]) -> None:
@@ -79,58 +71,3 @@ def check_outputs(signature: Signature, names: Iterable[str]) -> None:
 def _ordered(signatures: Mapping[str, Signature]) -> list[str]:
     """Keys in the contract's order."""
     return [key for key in contract.SIGNATURES if key in signatures] or list(signatures)
-
-
-def _check_input(state: ModelState, name: str, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-    """One input, against its spec."""
-    if spec.dtype == "object" and array.ndim == len(spec.shape) + 1 and array.shape[-1] == 1:
-        array = array[..., 0]
-    found, expected = datatype_of(array.dtype.name), datatype_of(spec.dtype)
-    if found != expected:
-        raise invalid(f"Input {quoted(name)} of model {quoted(state.name)} is of {found}; expected {expected}.")
-    fits = array.ndim == len(spec.shape) and all(
-        side in (None, given) for side, given in zip(spec.shape, array.shape, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("any" if side is None else str(side) for side in spec.shape)
-        raise invalid(
-            f"Input {quoted(name)} of model {quoted(state.name)} has the shape {list(array.shape)}; expected "
-            f"[{wanted}]."
-        )
-    return array
-
-
-def _check_batch(state: ModelState, inputs: Mapping[str, np.ndarray]) -> None:
-    """The batch of all inputs is the same, of at least 1 and no more than the model takes."""
-    sizes = {name: len(array) for name, array in inputs.items()}
-    size = next(iter(sizes.values()))
-    if len(set(sizes.values())) > 1:
-        listed = " and ".join(f"{quoted(name)} of {number}" for name, number in sizes.items())
-        raise invalid(f"The batches of the inputs differ: {listed}; expected one size.")
-    if size < 1:
-        raise invalid(f"The batch is empty; expected 1 to {counted(state.max_batch_size, 'picture')}.")
-    if size > state.max_batch_size:
-        raise invalid(
-            f"The batch has {counted(size, 'picture')}; model {quoted(state.name)} takes at most "
-            f"{state.max_batch_size:,} a request (--max_batch_size). Send them in several requests."
-        )
-
-
-def _check_images(inputs: Mapping[str, np.ndarray], max_pixels: int | None) -> None:
-    """Pictures as pixels: not empty, not too large, and their sizes within them."""
-    height, width = inputs["images"].shape[1:3]
-    if not height or not width:
-        raise invalid(f"The images are of {width} x {height} pixels; expected at least 1 x 1.")
-    if max_pixels is not None and height * width > max_pixels:
-        raise RefusedError(
-            Refusal.TOO_LARGE,
-            f"The images are of {width} x {height} pixels; expected at most {max_pixels:,} each (--max_pixels). Scale "
-            "them down.",
-        )
-    sizes = inputs.get("sizes")
-    if sizes is not None and not ((sizes >= 1) & (sizes <= [height, width])).all():
-        bad = next(size for size in sizes.tolist() if not (1 <= size[0] <= height and 1 <= size[1] <= width))
-        raise invalid(
-            f"The sizes have {bad} (height, width); expected at least 1 and at most that of the padded images, "
-            f"[{height}, {width}]."
-        )

@@ -17,7 +17,7 @@ class Observer:
         """A batch went through a model: its pictures, and the seconds in the model's process."""
 
     def finished(self, inference: Inference, outcome: Outcome | None, refusal: Refusal | None, seconds: float) -> None:
-        """A request is done: its outcome, or why it was refused; and the seconds since it was accepted."""
+        """A request is done after some seconds: its outcome, or why it was refused; neither if the client went."""
 
     def state(self, state: ModelState) -> None:
         """A version of a model has another state."""

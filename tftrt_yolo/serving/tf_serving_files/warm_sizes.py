@@ -7,7 +7,7 @@ warm_sizes(open_saved_model("digits_saved_model"), (1, 16))               # (1, 
 from collections.abc import Iterable
 
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport, EngineReport
-from tftrt_yolo.ground.arguments import argument, check_batch_sizes
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
@@ -19,16 +19,16 @@ def warm_sizes(handle: SavedModelHandle, asked: Iterable[int] | None) -> tuple[i
 
     Args:
       handle: A SavedModel.
-      asked: Which are wanted; None for those of the conversion, and for `ANY` where every size runs alike.
+      asked: Which are wanted, of `check_batch_sizes`; None for those of the conversion, and `ANY` where all run alike.
 
     Returns:
       The sizes, rising, each once.
 
     Raises:
-      ValueError: If asked is no list of batch sizes, or has one that the conversion was not made for.
+      ValueError: If asked has one that the conversion was not made for.
       ServingError: If the engines are a rehearsal's, which no server can load.
     """
-    sizes = None if asked is None else tuple(sorted(set(check_batch_sizes(asked))))
+    sizes = None if asked is None else tuple(sorted(set(asked)))
     made, why = _made_for(handle)
     if sizes is None:
         return made or ANY

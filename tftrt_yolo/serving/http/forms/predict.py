@@ -1,0 +1,154 @@
+"""POST /predict: pictures as they are, and answers that a person can read.
+
+curl --data-binary @bus.jpg "http://127.0.0.1:8000/predict?score_threshold=0.5&classes=person,bus"
+curl -F file=@bus.jpg -F file=@zidane.jpg http://127.0.0.1:8000/predict
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tftrt_yolo import contract
+from tftrt_yolo.ground.files.image_files import upright_size
+from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.serving.http.forms.inference_protocol import json_response
+from tftrt_yolo.serving.http.forms.multipart import File, read_form
+from tftrt_yolo.serving.http.service import Asked, Service, version_of
+from tftrt_yolo.serving.protocol import parameters as request_parameters
+from tftrt_yolo.serving.protocol.datatypes import invalid
+from tftrt_yolo.serving.protocol.readable import objects_of, status_of
+from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
+from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
+
+_FORM = "multipart/form-data"
+# curl says this of --data-binary where nobody says anything else.
+_TAKEN = ("application/octet-stream", "application/x-www-form-urlencoded")
+_OWN = ("model", "version", "masks")
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def routes(service: Service) -> list[Route]:
+    """The path.
+
+    Args:
+      service: What answers.
+
+    Returns:
+      The route.
+    """
+
+    async def predict(request: Request) -> Response:
+        return await _predicted(service, request)
+
+    return [Route("/predict", predict, methods=["POST"])]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pictures:
+    """What a request has.
+
+    Attributes:
+      files: The pictures.
+      parameters: From the query, and from the form's other fields.
+      are_several: Whether the answer is a list.
+    """
+
+    files: list[File]
+    parameters: dict[str, str]
+    are_several: bool
+
+
+async def _predicted(service: Service, request: Request) -> Response:
+    """Answers a request."""
+    parameters = _query(request)
+    async with service.intake.body(request) as data:
+        start = time.perf_counter()
+        pictures = _pictures(request, data, parameters)
+        request_parameters.check_known(pictures.parameters, also=_OWN)
+        version = version_of(pictures.parameters.get("version"))
+        state = service.hub.model(_model_name(service, pictures.parameters.get("model")), version)
+        with_masks = _wants_masks(pictures.parameters.get("masks"), state)
+        images = np.empty(len(pictures.files), object)
+        images[:] = [file.data for file in pictures.files]
+        asked = Asked(state, contract.ENCODED, {"image_bytes": images}, pictures.parameters, version)
+        outcome = await service.infer(request, asked)
+        entries = [
+            _entry(file, index, outcome, state, with_masks=with_masks) for index, file in enumerate(pictures.files)
+        ]
+        milliseconds = round((time.perf_counter() - start) * 1e3, 3)
+    if not pictures.are_several:
+        if "error" in entries[0]:
+            raise RefusedError(Refusal.UNREADABLE, entries[0]["error"])
+        return json_response({**entries[0], "milliseconds": milliseconds})
+    named = zip(pictures.files, entries, strict=True)
+    return json_response([{"file": file.name, **entry, "milliseconds": milliseconds} for file, entry in named])
+
+
+def _query(request: Request) -> dict[str, str]:
+    """The query's parameters; classes may be there several times."""
+    found = {}
+    for name, value in request.query_params.multi_items():
+        if name in found and name != "classes":
+            raise invalid(f"The parameter {quoted(name)} is there twice; expected it once.")
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def _pictures(request: Request, data: bytes, query: dict[str, str]) -> _Pictures:
+    """The pictures of a request."""
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _FORM:
+        form = read_form(data, content_type)
+        if not form.files:
+            raise invalid("The form has no file; expected pictures: -F file=@PICTURE.")
+        twice = sorted(set(form.texts) & set(query))
+        if twice:
+            raise invalid(f"The parameter {quoted(twice[0])} is in the query and in the form; expected it once.")
+        return _Pictures(form.files, query | form.texts, len(form.files) > 1)
+    if kind and kind not in _TAKEN and not kind.startswith("image/"):
+        raise invalid(
+            f"Content-Type is {quoted(kind)}; expected the bytes of a picture as image/jpeg or the like, or as "
+            f"{_TAKEN[0]}, or {_FORM} with files."
+        )
+    if not data:
+        raise invalid("The body is empty; expected the bytes of a picture: curl --data-binary @PICTURE.")
+    return _Pictures([File("", data)], query, are_several=False)
+
+
+def _model_name(service: Service, given: str | None) -> str:
+    """The model that is asked for; it may be left out where there is one."""
+    names = sorted({state.name for state in service.hub.models()})
+    if given:
+        return given
+    if len(names) != 1:
+        raise invalid(f"The parameter 'model' is missing; known are {', '.join(names) or 'none'}.")
+    return names[0]
+
+
+def _wants_masks(text: str | None, state: ModelState) -> bool:
+    """Whether masks are asked for."""
+    if text is None:
+        return False
+    wants = _TRUTHS.get(text.lower())
+    if wants is None:
+        raise invalid(f"masks is {quoted(text)}; expected true or false.")
+    if wants and state.task != contract.SEGMENT:
+        raise invalid(f"masks are for models for {contract.SEGMENT}; model {quoted(state.name)} is for {state.task}.")
+    return wants
+
+
+def _entry(file: File, index: int, outcome: Outcome, state: ModelState, *, with_masks: bool) -> dict:
+    """The answer for one picture."""
+    entry = {"model": outcome.model, "version": outcome.version}
+    status = status_of(outcome.outputs, index)
+    if status:
+        return {**entry, "status": Refusal.UNREADABLE.http_status, "error": f"The picture was not read: {status}."}
+    size = upright_size(file.data)
+    entry |= {"image": {"width": size[0], "height": size[1]}} if size else {}
+    rows = objects_of(outcome.outputs, index, state, with_masks=with_masks)
+    return {**entry, "classes" if state.task == contract.CLASSIFY else "objects": rows}

@@ -1,0 +1,204 @@
+"""What both gRPC services share: the models, the limits, and one way to answer, to refuse and to give up.
+
+class Service:
+    @answered
+    async def ModelInfer(self, request, context):
+        return written(await self.calls.infer(context, asked))
+
+A call is counted, logged and traced as HTTP's requests are; what it is refused for becomes gRPC's status.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import logging
+import math
+import time
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
+
+import grpc
+import numpy as np
+
+from tftrt_yolo.ground.text import printable
+from tftrt_yolo.serving.observing import request as observed_request
+from tftrt_yolo.serving.observing.observing import Observing
+from tftrt_yolo.serving.protocol import parameters as request_parameters
+from tftrt_yolo.serving.protocol import requests
+from tftrt_yolo.serving.scheduling.hub import Hub
+from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
+from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
+
+_INTERNAL = "The server failed at this call; its log says why."
+_MOST_ID_CHARACTERS = 1_024
+_MOST_DETAILS = 2_000  # bytes, each of which may take three on the wire; a client takes 8 KiB of metadata
+_log = logging.getLogger("tftrt_yolo.serving")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """What a call asks of a model.
+
+    Attributes:
+      state: The model.
+      key: Of the signature.
+      inputs: Name to array.
+      parameters: Thresholds, classes and the like, by name.
+      version: As the client asked for it; None for the newest.
+      request_id: The client's.
+    """
+
+    state: ModelState
+    key: str
+    inputs: Mapping[str, np.ndarray]
+    parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    version: int | None = None
+    request_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calls:
+    """What the services need.
+
+    Attributes:
+      hub: The models.
+      observing: Is told of each call.
+      request_timeout_s: How long a call may take where its client does not say.
+      max_body_bytes: Of a message, and of what is made of it.
+      check_open: Raises RefusedError while the server takes no requests.
+    """
+
+    hub: Hub
+    observing: Observing
+    request_timeout_s: float
+    max_body_bytes: int
+    check_open: Callable[[], None]
+
+    async def answer(self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable]) -> object:
+        """Answers a call, or refuses it.
+
+        Args:
+          context: The call's.
+          method: Its service and name.
+          ask: Gives the answer; `observing.request.current` is the call meanwhile.
+
+        Returns:
+          The answer.
+        """
+        try:
+            return await self.observed(context, method, ask)
+        except RefusedError as error:
+            await _abort(context, error)
+        except Exception:  # noqa: BLE001 - the client gets an answer, whatever it is
+            _log.exception("A call failed.")
+            await context.abort(grpc.StatusCode.INTERNAL, _INTERNAL)
+
+    async def observed(self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable]) -> object:
+        """The same, but a refusal is raised: for the parts of a stream."""
+        end = _end_of(context)
+        metadata = dict(context.invocation_metadata() or ())
+        remote, traceparent = _remote(context), str(metadata.get("traceparent", ""))
+        try:
+            with self.observing.request("grpc", method, remote=remote, traceparent=traceparent):
+                try:
+                    return await ask()
+                except asyncio.CancelledError:
+                    if time.monotonic() >= end:  # gRPC gives up a call whose time is over
+                        raise _LateError from None
+                    raise
+        except _LateError:
+            raise asyncio.CancelledError from None
+
+    async def infer(self, context: grpc.aio.ServicerContext, asked: Asked) -> Outcome:
+        """Asks a model; a client that goes away, or whose time is over, takes its call back.
+
+        Args:
+          context: The call's.
+          asked: What it asks.
+
+        Returns:
+          What came of it.
+
+        Raises:
+          RefusedError: If it is refused.
+        """
+        deadline = request_parameters.deadline_of(asked.parameters, self.request_timeout_s)
+        inference = Inference(
+            asked.state.name,
+            asked.key,
+            requests.as_taken(asked.state.signatures[asked.key], asked.inputs),
+            min(deadline, _end_of(context)),
+            version=asked.version,
+            selection=request_parameters.selection_of(asked.parameters),
+            request_id=asked.request_id[:_MOST_ID_CHARACTERS],
+        )
+        return await observed_request.current().infer(self.hub, inference)
+
+    async def is_ready(self, name: str | None = None, version: int | None = None) -> bool:
+        """Whether a model, or every one, answers; not while the server takes no requests."""
+        try:
+            self.check_open()
+        except RefusedError:
+            return False
+        return await self.hub.is_ready(name, version)
+
+
+def answered(method: Callable) -> Callable:
+    """A method of a service that has `calls`, answered by `Calls.answer`.
+
+    Args:
+      method: Takes a request and the call's context, and gives the answer.
+
+    Returns:
+      What gRPC calls.
+    """
+
+    @functools.wraps(method)
+    async def answer(self, request, context):
+        ask = functools.partial(method, self, request, context)
+        return await self.calls.answer(context, f"{self.NAME}/{method.__name__}", ask)
+
+    return answer
+
+
+def unimplemented(words: str) -> Callable:
+    """A method that answers that it is none.
+
+    Args:
+      words: Why, and what to do.
+
+    Returns:
+      What gRPC calls.
+    """
+
+    async def answer(self, request, context):
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, words)
+
+    return answer
+
+
+class _LateError(RefusedError):
+    """A call's time is over."""
+
+    def __init__(self):
+        super().__init__(Refusal.DEADLINE_EXCEEDED, "The client's time is over.")
+
+
+async def _abort(context: grpc.aio.ServicerContext, error: RefusedError) -> None:
+    """Ends a call with what it is refused for."""
+    metadata = ()
+    if error.retry_after_seconds is not None:
+        metadata = (("retry-after", str(max(1, math.ceil(error.retry_after_seconds)))),)
+    details = printable(error).encode(errors="replace")[:_MOST_DETAILS].decode(errors="ignore")
+    await context.abort(grpc.StatusCode[error.refusal.grpc_name], details, metadata)
+
+
+def _end_of(context: grpc.aio.ServicerContext) -> float:
+    """When a client gives a call up, in seconds of `time.monotonic`."""
+    remaining = context.time_remaining()
+    return math.inf if remaining is None else time.monotonic() + remaining
+
+
+def _remote(context: grpc.aio.ServicerContext) -> str:
+    """The client's address: "127.0.0.1:50312"."""
+    return urllib.parse.unquote(context.peer()).partition(":")[2]

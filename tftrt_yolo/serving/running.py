@@ -1,0 +1,125 @@
+"""A server in a loop of its own, from its start until a signal ends it."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+
+from tftrt_yolo.ground.arguments import named_plainly
+from tftrt_yolo.serving.server import Server, Settings
+from tftrt_yolo.serving.serving_report import Serving, ServingReport
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _EndedEarlyError(Exception):
+    """A signal came before the work was done."""
+
+
+def run(settings: Settings, on_ready: Callable[[Serving], None] | None) -> ServingReport:
+    """Serves until TERM, INT or HUP comes; what is accepted is finished then. A second signal ends it at once.
+
+    Args:
+      settings: What the server is told.
+      on_ready: Called once, when the models are loaded and the doors open.
+
+    Returns:
+      What it did.
+
+    Raises:
+      KeyboardInterrupt: If a signal came before it was ready, or a second one; or whatever the handlers raise that were
+        there before.
+    """
+    signals = _Signals()
+    with signals.heeded():
+        try:
+            return asyncio.run(_served(settings, on_ready, signals))
+        except _EndedEarlyError:
+            pass
+    signal.raise_signal(signals.last)  # as if nobody had heeded it
+    raise KeyboardInterrupt
+
+
+async def _served(settings: Settings, on_ready: Callable | None, signals: "_Signals") -> ServingReport:
+    """As `run`, in the loop."""
+    signals.begin()
+    server = Server(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        await signals.unless(1, stack.enter_async_context(server))
+        if on_ready is not None:
+            on_ready(server.serving)
+        with named_plainly():  # what clients give are no flags
+            await signals.first.wait()
+        models = server.serving.models
+        await signals.unless(2, server.drain())
+        return server.report(models)
+
+
+class _Signals:
+    """Signals that came, for the loop.
+
+    Attributes:
+      first: Set by the first.
+      last: The number of the last.
+    """
+
+    def __init__(self):
+        self.last, self._count, self._loop = signal.SIGTERM, 0, None
+
+    def begin(self) -> None:
+        """Works with the running loop from here on."""
+        self._loop, self._events = asyncio.get_running_loop(), (asyncio.Event(), asyncio.Event())
+        self._tell()
+
+    @property
+    def first(self) -> asyncio.Event:
+        """Set by the first signal."""
+        return self._events[0]
+
+    async def unless(self, count: int, work: Coroutine) -> None:
+        """Does work unless so many signals come meanwhile; then it is cancelled.
+
+        Raises:
+          _EndedEarlyError: If they did.
+        """
+        working = asyncio.ensure_future(work)
+        ending = asyncio.ensure_future(self._events[count - 1].wait())
+        try:
+            await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+                return
+            working.cancel()
+            await asyncio.wait((working,))
+            raise _EndedEarlyError
+        finally:
+            ending.cancel()
+
+    @contextlib.contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Takes signals that are not ignored, in the main thread; those who did before do so again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+        for number in taken:
+            signal.signal(number, self._came)
+        try:
+            yield
+        finally:
+            for number in taken:
+                signal.signal(number, before[number])
+
+    def _came(self, number: int, _) -> None:
+        """Handles one."""
+        self.last, self._count = number, self._count + 1
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it ended
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        """Sets what is to be set."""
+        for event in self._events[: self._count]:
+            event.set()

@@ -1,0 +1,180 @@
+"""The server: the models, the doors before them, and how both begin and end.
+
+async with Server(Settings(models, batching, listen)) as server:   # the doors are open when it is entered
+    server.serving.http_url
+    await server.drain()                                           # finishes what is accepted and refuses the rest
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import ipaddress
+import resource
+import time
+
+from tftrt_yolo.ground.arguments import setting
+from tftrt_yolo.serving import credentials
+from tftrt_yolo.serving.http import door as http_door
+from tftrt_yolo.serving.http.application import application
+from tftrt_yolo.serving.http.bodies import Intake
+from tftrt_yolo.serving.http.gate import Gate
+from tftrt_yolo.serving.http.service import Service
+from tftrt_yolo.serving.observing.observing import Observing
+from tftrt_yolo.serving.rpc.door import RpcDoor
+from tftrt_yolo.serving.scheduling.hub import Hub
+from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
+from tftrt_yolo.serving.serving_report import Serving, ServingReport, line_of, warning_of
+
+_CUT_SECONDS = 5.0  # for answers to be read, when all are given
+_RETRY_SECONDS = 5.0  # for another server to be there
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a server is told.
+
+    Attributes:
+      models: Which models.
+      batching: How requests become batches.
+      listen: Where the doors are.
+      observing: What an operator sees.
+    """
+
+    models: ModelOptions
+    batching: BatchingOptions = dataclasses.field(default_factory=BatchingOptions)
+    listen: ListenOptions = dataclasses.field(default_factory=ListenOptions)
+    observing: ObservingOptions = dataclasses.field(default_factory=ObservingOptions)
+
+
+class Server:
+    """Models and doors, in the running loop.
+
+    Attributes:
+      app: The application behind the door for HTTP, to which others may mount theirs before it is entered.
+      hub: The models.
+    """
+
+    def __init__(self, settings: Settings):
+        """Reads what it needs, and takes its ports; nothing is answered yet.
+
+        Args:
+          settings: What it is told.
+
+        Raises:
+          ServingError: If a port is in use, an address none of this machine's, or a token or certificate unusable.
+        """
+        listen = settings.listen
+        self._settings, self._gate = settings, Gate()
+        token = None if listen.token_file is None else credentials.read_token(listen.token_file)
+        if listen.tls_certificate is not None:
+            credentials.tls_context(listen.tls_certificate, listen.tls_key)
+        taken = http_door.bind(listen.host, listen.http_port, "http_port")
+        self._observing = Observing(settings.observing)
+        self.hub = Hub(settings.models, settings.batching, self._observing, max_pixels=listen.max_pixels)
+        intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
+        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self._observing)
+        self.app = application(service, token=token)
+        self._http = http_door.HttpDoor(self.app, taken, listen)
+        self._rpc = self._rpc_door(token) if listen.grpc_port >= 0 else None
+        self._start = time.perf_counter()
+
+    async def __aenter__(self) -> "Server":
+        """Loads the models; when it returns, both doors are open."""
+        _allow_many_connections()
+        try:
+            await self._http.start()
+            if self._rpc is not None:
+                await self._rpc.start()
+            await self.hub.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        self._gate.open()
+        self._start = time.perf_counter()
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        """Ends whatever is left."""
+        self._gate.close(retry_after_seconds=_RETRY_SECONDS)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.hub.stop()
+        await self._close_doors()
+        self._observing.close()
+
+    async def drain(self) -> None:
+        """Finishes what is accepted; new requests are refused meanwhile, and readiness is over at once."""
+        self._gate.close(retry_after_seconds=_RETRY_SECONDS)
+        await self.hub.stop()
+        await self._close_doors()
+
+    async def _close_doors(self) -> None:
+        """Lets clients read their last answers."""
+        if self._rpc is not None:
+            await self._rpc.stop(_CUT_SECONDS)
+        await self._http.stop(_CUT_SECONDS)
+
+    def _rpc_door(self, token: str | None) -> RpcDoor:
+        """The door for gRPC; it takes its port."""
+        return RpcDoor(
+            self.hub,
+            self._settings.listen,
+            self._observing,
+            token=token,
+            request_timeout_s=self._settings.batching.request_timeout_s,
+            check_open=self._gate.check,
+        )
+
+    @property
+    def serving(self) -> Serving:
+        """Where the doors are, and what is behind them."""
+        listen = self._settings.listen
+        scheme = "http" if listen.tls_certificate is None else "https"
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        states = self.hub.models()
+        warnings = [warning_of(state) for state in states if state.is_native]
+        return Serving(
+            http_url=f"{scheme}://{host}:{self._http.port}",
+            grpc_address=f"{host}:{self._rpc.port}" if self._rpc else None,
+            models=tuple(map(line_of, states)),
+            warnings=(*warnings, *_warnings_of(listen)),
+        )
+
+    def report(self, models: tuple[str, ...]) -> ServingReport:
+        """What it did.
+
+        Args:
+          models: Lines of those that were there.
+
+        Returns:
+          The report.
+        """
+        return ServingReport(self._observing.metrics.outcomes(), time.perf_counter() - self._start, models)
+
+
+def _warnings_of(listen: ListenOptions) -> list[str]:
+    """What an operator should know of the doors."""
+    if _is_loopback(listen.host):
+        return []
+    if listen.token_file is None:
+        return [
+            f"Everybody who reaches {listen.host} may ask. A token keeps others out: {setting('token_file', 'FILE')}."
+        ]
+    if listen.tls_certificate is None:
+        flags = f"{setting('tls_certificate', 'FILE')} and {setting('tls_key', 'FILE')}"
+        return [f"The token travels as plain text. Give {flags}."]
+    return []
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _allow_many_connections() -> None:
+    """Raises the number of open files to what the system allows: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
