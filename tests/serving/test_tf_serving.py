@@ -1,5 +1,6 @@
 """A version for TensorFlow Serving: its records are replayed, its files parsed by the server's own messages."""
 
+import asyncio
 import contextlib
 import errno
 import itertools
@@ -368,13 +369,8 @@ def test_without_the_extra(toy_export, tmp_path):
 
 
 def test_the_command(toy_export, tmp_path):
-    flags = [
-        f"--saved_model_dir={toy_export}",
-        f"--base_path={tmp_path / 'digits'}",
-        "--version=3",
-        "--batch_sizes=1,2",
-        "--json",
-    ]
+    flags = [f"--saved_model_dir={toy_export}", f"--base_path={tmp_path / 'digits'}", "--version=3", "--json"]
+    flags.append("--batch_sizes=1,2")
     result = subprocess.run(
         [sys.executable, "-m", "tftrt_yolo", "tf_serving", *flags], capture_output=True, text=True, check=False
     )
@@ -382,3 +378,38 @@ def test_the_command(toy_export, tmp_path):
     document = json.loads(result.stdout)
     assert (document["version"], document["records"], document["batch_sizes"]) == (3, 6, [1, 2])
     assert (tmp_path / "digits" / "3" / warmup.FILE).is_file()
+
+
+def test_the_servers_client_gets_answers_to_every_record_from_serve(toy_export, compiled, tiny_conversion, tmp_path):
+    """Its own stub sends them; each folder is a model in a repository of ours, whatever else lies in it."""
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    from tftrt_yolo.serving.server import Server, Settings
+
+    requests = []
+    for name, path in {"toy": toy_export, "compiled": compiled, "engines": tiny_conversion}.items():
+        report = tftrt_yolo.tf_serving(path, tmp_path / "models" / name, version=3)
+        version_dir = tmp_path / "models" / name / str(report.version)
+        records = tf.data.TFRecordDataset(str(version_dir / warmup.FILE)).take(len(warmup.SIGNATURES))
+        requests += [prediction_log_pb2.PredictionLog.FromString(one.numpy()).predict_log.request for one in records]
+
+    def ask(address):
+        with grpc.insecure_channel(address) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            return [stub.Predict(request, timeout=120) for request in requests]
+
+    async def serve():
+        models = tftrt_yolo.ModelOptions(model_repository=tmp_path / "models")
+        batching = tftrt_yolo.BatchingOptions(max_batch_size=8)
+        listen = tftrt_yolo.ListenOptions(http_port=0, grpc_port=0)
+        async with Server(Settings(models, batching, listen)) as server:
+            return await asyncio.to_thread(ask, server.serving.grpc_address)
+
+    assert len(requests) == 9
+    for request, response in zip(requests, asyncio.run(serve()), strict=True):
+        assert response.model_spec.name == request.model_spec.name
+        assert response.model_spec.version.value == 3
+        assert response.model_spec.signature_name == request.model_spec.signature_name
+        [size] = {proto.tensor_shape.dim[0].size for proto in request.inputs.values()}
+        assert {proto.tensor_shape.dim[0].size for proto in response.outputs.values()} == {size}
