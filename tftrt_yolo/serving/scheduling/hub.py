@@ -97,6 +97,7 @@ class Hub:
 
     async def stop(self) -> None:
         """Finishes what was accepted, refuses the rest, and ends the models' processes; again does no harm."""
+        self._is_open = False
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop())
         await asyncio.shield(self._stopping)
@@ -302,7 +303,6 @@ class Hub:
 
     async def _stop(self) -> None:
         """As `stop`."""
-        self._is_open = False
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
