@@ -30,6 +30,7 @@ COMMANDS = (
     "sensitivity",
     "serve",
     "triton",
+    "tf_serving",
     "demo",
     "acceptance",
 )

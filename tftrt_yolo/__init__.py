@@ -71,6 +71,8 @@ _HOME_OF = {
     "AcceptanceReport": "workflows.accepting.acceptance_report",
     "triton": "serving.triton",
     "TritonReport": "serving.triton_repository.triton_report",
+    "tf_serving": "serving.tf_serving",
+    "TfServingReport": "serving.tf_serving",
     "TftrtYoloError": "ground.errors",
     "CheckpointError": "ground.errors",
     "ExportError": "ground.errors",
