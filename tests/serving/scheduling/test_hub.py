@@ -214,7 +214,7 @@ def test_a_process_that_is_killed_loses_no_request(tiny_export):
             # a request whose own run ends the process, again
             doomed = asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:8])))
             for _ in range(2):
-                await until(lambda: computing(hub) and processes(hub)[-1] not in kills)
+                await until(lambda: computing(hub) and processes(hub) and processes(hub)[-1] not in kills)
                 kills.append(processes(hub)[-1])
                 os.kill(kills[-1], signal.SIGKILL)
             with pytest.raises(RefusedError, match="process ended over this request, twice") as info:

@@ -312,10 +312,15 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         limit = self._batching.request_timeout_s + _HUNG_SECONDS
-        await asyncio.gather(*(version.unload(limit) for version in self._versions.values()))
-        self._versions.clear()
-        if self._runners is not None:
-            await asyncio.to_thread(self._runners.end, _KILL_SECONDS)
+        try:
+            await asyncio.gather(*(version.unload(limit) for version in self._versions.values()))
+            self._versions.clear()
+            if self._runners is not None:
+                await asyncio.to_thread(self._runners.end, _KILL_SECONDS)
+        except asyncio.CancelledError:  # the loop ends
+            if self._runners is not None:
+                self._runners.end(_KILL_SECONDS)
+            raise
 
     def _begin(self, work) -> None:
         """Runs something beside."""
