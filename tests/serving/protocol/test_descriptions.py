@@ -30,7 +30,7 @@ def test_metadata_are_of_the_signature_for_files():
     old = dataclasses.replace(STATE, version=1)
     found = descriptions.model_metadata(STATE, [old, STATE, dataclasses.replace(STATE, version=3, state="LOADING")])
     assert found["versions"] == ["1", "2"]
-    assert found["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1]}]
+    assert found["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1, 1]}]
     assert found["outputs"] == [{"name": "boxes", "datatype": "FP32", "shape": [-1, 300, 4]}]
     assert found["signatures"]["serving_default"]["inputs"][0]["shape"] == [-1, -1, -1, 3]
     assert found["parameters"]["names"] == "cat,dog"
