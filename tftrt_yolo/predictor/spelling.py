@@ -44,6 +44,9 @@ OTHER_VALUES = (  # whose values are not those of our flags
 )
 
 
+_ALIKE = 0.74  # as `hlep` is to `help`; `train` is less to `triton`
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Suggests what is spelled alike.
 
@@ -54,7 +57,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
       A sentence with a blank before it; empty if nothing is close.
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=_ALIKE)
     return f" Did you mean {close[0]}?" if close else ""
 
 

@@ -12,6 +12,7 @@ import ipaddress
 import resource
 import time
 
+from tftrt_yolo.contract import read_metadata
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.serving import credentials
 from tftrt_yolo.serving.http import door as http_door
@@ -65,15 +66,27 @@ class Server:
           settings: What it is told.
 
         Raises:
+          SavedModelError: If the directory is none of ours.
           ServingError: If a port is in use, an address none of this machine's, or a token or certificate unusable.
         """
+        with contextlib.ExitStack() as undone:
+            self._prepare(settings, undone)
+            undone.pop_all()
+        self._start, self._cut_seconds = time.perf_counter(), _CUT_SECONDS
+
+    def _prepare(self, settings: Settings, undone: contextlib.ExitStack) -> None:
+        """Makes everything; what is to be given back if the rest fails is left in `undone`."""
         listen = settings.listen
         self._settings, self._gate = settings, Gate()
         token = None if listen.token_file is None else credentials.read_token(listen.token_file)
         if listen.tls_certificate is not None:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
         taken = http_door.bind(listen.host, listen.http_port, "http_port")
+        undone.callback(taken.close)
+        if settings.models.saved_model_dir is not None:
+            read_metadata(settings.models.saved_model_dir)  # before anything starts
         self.observing = Observing(settings.observing)
+        undone.callback(self.observing.close)
         self.hub = Hub(settings.models, settings.batching, self.observing, max_pixels=listen.max_pixels)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
         service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self.observing)
@@ -81,7 +94,6 @@ class Server:
         self._page = _page_of(self, settings, self._gate, token)
         self._http = http_door.HttpDoor(self.app, taken, listen)
         self._rpc = self._rpc_door(token) if listen.grpc_port >= 0 else None
-        self._start, self._cut_seconds = time.perf_counter(), _CUT_SECONDS
 
     async def __aenter__(self) -> "Server":
         """Loads the models; when it returns, both doors are open."""
