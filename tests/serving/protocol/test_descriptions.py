@@ -30,7 +30,7 @@ def test_metadata_are_of_the_signature_for_files():
     old = dataclasses.replace(STATE, version=1)
     found = descriptions.model_metadata(STATE, [old, STATE, dataclasses.replace(STATE, version=3, state="LOADING")])
     assert found["versions"] == ["1", "2"]
-    assert found["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1]}]
+    assert found["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1, 1]}]
     assert found["outputs"] == [{"name": "boxes", "datatype": "FP32", "shape": [-1, 300, 4]}]
     assert found["signatures"]["serving_default"]["inputs"][0]["shape"] == [-1, -1, -1, 3]
     assert found["parameters"]["names"] == "cat,dog"
@@ -51,6 +51,7 @@ def test_the_configuration_is_tritons_message():
     assert message.max_batch_size == 8
     assert list(message.dynamic_batching.preferred_batch_size) == [1, 8]
     assert message.output[0].dims == [300, 4]
+    assert message.input[0].dims == [1]  # without it perf_analyzer sends nothing
     assert message.input[0].data_type == model_config.TYPE_STRING
     assert message.parameters["task"].string_value == "detect"
 

@@ -45,7 +45,7 @@ def test_health_and_descriptions(client):
     assert not client.is_model_ready("dog")
     assert client.get_server_metadata()["name"] == "tftrt_yolo"
     metadata = client.get_model_metadata("digits", "1")
-    assert metadata["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1]}]
+    assert metadata["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1, 1]}]
     assert {"name": "boxes", "datatype": "FP32", "shape": [-1, 300, 4]} in metadata["outputs"]
     assert metadata["versions"] == ["1"]
     assert set(metadata["signatures"]) == {"encoded", "serving_default", "padded", "network"}
