@@ -17,8 +17,8 @@ from typing import Literal
 
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ServingError
-from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
 from tftrt_yolo.serving.triton_server.serve_with_triton import serve_with_triton
