@@ -12,7 +12,6 @@ perf_analyzer is in tritonclient's wheel, and the libraries that it lacks are in
 import argparse
 import base64
 import contextlib
-import csv
 import itertools
 import json
 import os
@@ -36,7 +35,7 @@ MODELS = {  # name to weights and side of the frame
 }
 CONCURRENCIES = (1, 8, 32)
 SERVERS = {"serve": (), "pytriton": ("--backend=pytriton",)}
-WINDOWS = 3  # perf_analyzer's least
+LEAST_ROUNDS = 3  # requests of each of perf_analyzer's threads
 SECONDS_TO_START = 180
 HEADER = """# Serving beside calls in Python
 
@@ -83,12 +82,7 @@ def in_python(saved_model_dir: str, contestant: str, concurrency: int, seconds: 
         start = time.perf_counter()
         call(next(batches))
         times.append(time.perf_counter() - start)
-    ordered = sorted(times)
-    return {
-        "rate": size * len(times) / sum(times),
-        "p50": 1e3 * statistics.median(times),
-        "p99": 1e3 * ordered[int(0.99 * (len(ordered) - 1))],
-    }
+    return {"rate": size * len(times) / sum(times), **_latencies(times)}
 
 
 def _streamed(predictor, files: list[bytes], size: int, seconds: float) -> dict:
@@ -116,23 +110,28 @@ def served(saved_model_dir: Path, flags: tuple[str, ...]):
             process.wait(SECONDS_TO_START)
 
 
-def analyzed(room: Path, model: str, protocol: str, address: str, concurrency: int, seconds: float) -> dict:
-    """What perf_analyzer says of a server."""
-    report = room / "report.csv"
+def analyzed(room: Path, model: str, protocol: str, address: str, concurrency: int, requests: int) -> dict:
+    """What perf_analyzer saw of a server in so many requests: their times, for its own rates are of whole seconds."""
+    report = room / "report.json"
     report.unlink(missing_ok=True)
     command = [str(Path(sysconfig.get_path("scripts")) / "perf_analyzer"), "-m", model, "-i", protocol, "-u", address]
-    command += [f"--input-data={room / 'pictures.json'}", f"--concurrency-range={concurrency}", "-f", str(report)]
-    command += ["-p", str(round(1e3 * seconds / WINDOWS)), "-r", str(WINDOWS), "-s", "999"]
+    command += [f"--input-data={room / 'pictures.json'}", f"--concurrency-range={concurrency}"]
+    command += [f"--request-count={requests}", f"--profile-export-file={report}"]
     environment = os.environ | {"LD_LIBRARY_PATH": str(room)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60 + 10 * seconds)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS_TO_START)
     if not report.exists():
         raise RuntimeError(f"perf_analyzer ended with status {result.returncode}:\n{result.stdout}{result.stderr}")
-    [row] = csv.DictReader(report.open())
-    return {
-        "rate": float(row["Inferences/Second"]),
-        "p50": float(row["p50 latency"]) / 1e3,
-        "p99": float(row["p99 latency"]) / 1e3,
-    }
+    text = report.read_text(encoding="utf-8", errors="replace")  # the pictures stand in it as they are
+    [experiment] = json.loads(text, strict=False)["experiments"]
+    pairs = [(one["timestamp"], one["response_timestamps"][-1]) for one in experiment["requests"]]
+    seconds = (max(end for _, end in pairs) - min(start for start, _ in pairs)) / 1e9
+    return {"rate": len(pairs) / seconds, **_latencies([(end - start) / 1e9 for start, end in pairs])}
+
+
+def _latencies(seconds: list[float]) -> dict[str, float]:
+    """The median and the 99th percentile, in ms."""
+    ordered = sorted(seconds)
+    return {"p50": 1e3 * statistics.median(ordered), "p99": 1e3 * ordered[int(0.99 * (len(ordered) - 1))]}
 
 
 def prepare(room: Path) -> None:
@@ -165,7 +164,10 @@ def measure(name: str, exported: Path, room: Path, seconds: float, rounds: int) 
         for server, flags in SERVERS.items():
             with served(exported, flags) as addresses:
                 for (protocol, address), concurrency in itertools.product(addresses.items(), CONCURRENCIES):
-                    one = analyzed(room, model, protocol, address, concurrency, seconds)
+                    analyzed(room, model, protocol, address, concurrency, concurrency)  # not counted
+                    rate = found["Predictor", concurrency][-1]["rate"]
+                    requests = max(LEAST_ROUNDS * concurrency, round(rate * seconds))
+                    one = analyzed(room, model, protocol, address, concurrency, requests)
                     found[f"{server}, {protocol}", concurrency].append(one)
         sys.stderr.write(f"{name}: round {number + 1} of {rounds}\n")
     own = {key: statistics.median(one["rate"] for one in found["Predictor", key]) for key in CONCURRENCIES}

@@ -41,7 +41,7 @@ EXPECTED = {
     "docs/pages/triton.md": [
         r"^Wrote runs/triton/digits/1, a version of model digits for Triton's python backend",
         r"built by TensorRT-RTX .*, and Triton's TensorRT backend has TensorRT and cannot read its plans",
-        r"^\[\[2\]\] \[\[b''\]\]$",
+        r"^\[\[3\]\] \[\[b''\]\]$",
         r"^0$",
     ],
     "docs/pages/xla.md": ["xla, FP16 in all 71", "onednn, FP32"],

@@ -51,6 +51,7 @@ def test_the_configuration_is_tritons_message():
     assert message.max_batch_size == 8
     assert list(message.dynamic_batching.preferred_batch_size) == [1, 8]
     assert message.output[0].dims == [300, 4]
+    assert message.input[0].dims == [1]  # without it perf_analyzer sends nothing
     assert message.input[0].data_type == model_config.TYPE_STRING
     assert message.parameters["task"].string_value == "detect"
 
