@@ -38,6 +38,12 @@ EXPECTED = {
     "docs/pages/speed.md, slow": ["onednn-fp32"],
     "docs/pages/tasks.md": [r"^\['\d'"],
     "docs/pages/tensorrt.md": ["built with TensorRT", r"^1 1\.0 (True|False)$"],
+    "docs/pages/triton.md": [
+        r"^Wrote runs/triton/digits/1, a version of model digits for Triton's python backend",
+        r"built by TensorRT-RTX .*, and Triton's TensorRT backend has TensorRT and cannot read its plans",
+        r"^\[\[3\]\] \[\[b''\]\]$",
+        r"^0$",
+    ],
     "docs/pages/xla.md": ["xla, FP16 in all 71", "onednn, FP32"],
 }
 

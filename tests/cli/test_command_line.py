@@ -92,7 +92,7 @@ def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capfd, a
     "command",
     [
         *("export", "convert", "preflight", "build_engine", "extract_engines", "predict", "inspect", "check"),
-        *("benchmark", "evaluate", "sensitivity", "serve", "demo", "acceptance"),
+        *("benchmark", "evaluate", "sensitivity", "serve", "tf_serving", "triton", "demo", "acceptance"),
     ],
 )
 def test_help_lists_every_argument_with_its_description(capfd, command):

@@ -321,15 +321,22 @@ def _pruned(whole, signature):
     return whole.prune(inputs, {name: tensor.name for name, tensor in signature.outputs.items()})
 
 
+def _specs(tensors) -> dict[str, tf.TensorSpec]:
+    """A signature's tensors as its definition has them."""
+    return {
+        name: tf.TensorSpec(tf.TensorShape(tensor.tensor_shape), tf.dtypes.as_dtype(tensor.dtype), name)
+        for name, tensor in tensors.items()
+    }
+
+
 class _ByName:
     """A pruned function that takes its inputs by their names, and says so as a SavedModel's signature does."""
 
     def __init__(self, function, signature):
         names = list(signature.inputs)
         self._function, self._names = function, names
-        specs = map(tf.TensorSpec.from_tensor, function.inputs[: len(names)])
-        self.structured_input_signature = ((), dict(zip(names, specs, strict=True)))
-        self.structured_outputs = function.structured_outputs
+        self.structured_input_signature = ((), _specs(signature.inputs))
+        self.structured_outputs = _specs(signature.outputs)
 
     def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._function(*(tensors[name] for name in self._names))

@@ -1,4 +1,4 @@
-"""Real models behind the hub: what comes out is what the model gives, in whatever batches, and what is refused is said."""
+"""Real models behind the hub: what the model gives comes out, in whatever batches, and what is refused is said."""
 
 import asyncio
 import os
@@ -99,7 +99,10 @@ BAD = [
     ({"image_bytes": [b""]}, "is no array but a list"),
     ({"image_bytes": np.array([b""] * 9, object)}, "has 9 pictures. Expected at most 8"),
     ({"images": np.zeros((1, 8, 8, 3), np.float32)}, "'images' is float32. Expected uint8"),
-    ({"images": np.zeros((8, 8, 3), np.uint8)}, r"the shape \[8, 8, 3\]. Expected uint8 of the shape \[-1, -1, -1, 3\]"),
+    (
+        {"images": np.zeros((8, 8, 3), np.uint8)},
+        r"the shape \[8, 8, 3\]. Expected uint8 of the shape \[-1, -1, -1, 3\]",
+    ),
     ({"images": np.zeros((1, 8, 8, 4), np.uint8)}, r"has the shape \[1, 8, 8, 4\]"),
     ({"images": np.zeros((1, 0, 8, 3), np.uint8)}, "8 pixels wide and 0 high. Expected sides of 1"),
     ({"images": np.zeros((1, 1001, 1000, 3), np.uint8)}, "images of 1,001,000 pixels. Expected at most 1,000,000"),
@@ -132,9 +135,13 @@ def test_what_is_refused_and_what_is_over(tiny_export):
             for inputs, match in BAD:
                 key = KEYS.get(tuple(sorted(inputs)), "encoded")
                 await refused(hub, Inference("tiny", key, inputs, later), Refusal.INVALID_ARGUMENT, match)
-            await refused(hub, Inference("tiny", "other", {}, later), Refusal.INVALID_ARGUMENT, "has no signature 'other'")
+            await refused(
+                hub, Inference("tiny", "other", {}, later), Refusal.INVALID_ARGUMENT, "has no signature 'other'"
+            )
             await refused(hub, encoded("dog", PICTURES[:1]), Refusal.NOT_FOUND, "no model 'dog'; known are tiny")
-            await refused(hub, encoded("tiny", PICTURES[:1], version=2), Refusal.NOT_FOUND, "no version 2 of .*known are 1")
+            await refused(
+                hub, encoded("tiny", PICTURES[:1], version=2), Refusal.NOT_FOUND, "no version 2 of .*known are 1"
+            )
             await refused(hub, encoded("tiny", PICTURES[:1], seconds=-1), Refusal.DEADLINE_EXCEEDED, "time was over")
             unknown = SelectionOptions(classes=["dog"])
             await refused(hub, encoded("tiny", PICTURES[:1], selection=unknown), Refusal.INVALID_ARGUMENT, "has 'dog'")
@@ -162,12 +169,14 @@ def test_what_is_refused_and_what_is_over(tiny_export):
                 short = asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:4], seconds=0.3)))
                 gone = asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:4])))
                 await asyncio.sleep(0.1)
-                error = await refused(hub, encoded("tiny", PICTURES[:1]), Refusal.UNAVAILABLE, "8 pictures wait .* than 8")
+                error = await refused(
+                    hub, encoded("tiny", PICTURES[:1]), Refusal.UNAVAILABLE, "8 pictures wait .* than 8"
+                )
                 assert 1 <= error.retry_after_seconds <= 60
                 gone.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await gone
-                with pytest.raises(RefusedError, match="time was over after 0.3.* while it was waiting") as info:
+                with pytest.raises(RefusedError, match=r"time was over after 0\.3.* while it was waiting") as info:
                     await short
                 assert info.value.refusal is Refusal.DEADLINE_EXCEEDED
                 waits = asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:8])))
@@ -182,6 +191,10 @@ def test_what_is_refused_and_what_is_over(tiny_export):
             assert (None, None) in [finish[1:] for finish in hub.told.finishes]
 
     run(scenario())
+
+
+def computing(hub):
+    return any(runner.busy_since and not runner.is_loading for runner in hub._runners.busy)
 
 
 def test_a_process_that_is_killed_loses_no_request(tiny_export):
@@ -199,13 +212,10 @@ def test_a_process_that_is_killed_loses_no_request(tiny_export):
             assert processes(hub) != kills
             assert len([1 for _, outcome, _ in hub.told.finishes if outcome]) == 54
             # a request whose own run ends the process, again
-            doomed = asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:1])))
+            doomed = asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:8])))
             for _ in range(2):
-                await until(lambda: processes(hub) and processes(hub)[0] not in kills)
-                kills += processes(hub)
-                os.kill(kills[-1], signal.SIGSTOP)
-                doomed = doomed if not doomed.done() else asyncio.ensure_future(hub.infer(encoded("tiny", PICTURES[:1])))
-                await until(lambda: any(runner.busy_since and not runner.is_loading for runner in hub._runners.busy))
+                await until(lambda: computing(hub) and processes(hub) and processes(hub)[-1] not in kills)
+                kills.append(processes(hub)[-1])
                 os.kill(kills[-1], signal.SIGKILL)
             with pytest.raises(RefusedError, match="process ended over this request, twice") as info:
                 await doomed
@@ -287,7 +297,9 @@ def test_versions_come_and_go_without_a_lost_request(tiny_export, tmp_path):
             (broken / "saved_model.pb").write_bytes(pb[:-100])
             await until(lambda: hub.model("digits", 3).state == "UNAVAILABLE" if 3 in numbers(hub) else False, 60)
             assert "saved_model.pb is not as it was written" in hub.model("digits", 3).reason
-            await refused(hub, encoded("digits", PICTURES[:1], version=3), Refusal.UNAVAILABLE, "3 .* is unavailable. Try")
+            await refused(
+                hub, encoded("digits", PICTURES[:1], version=3), Refusal.UNAVAILABLE, "3 .* is unavailable. Try"
+            )
             assert hub.model("digits").version == 2
             (broken / "saved_model.pb").write_bytes(pb)
             await until(lambda: [(s.version, s.state) for s in hub.models()] == [(3, "READY")], 60)
@@ -318,10 +330,10 @@ def start_fails(models, kind, match):
 
 
 def test_what_cannot_be_started_says_why(tmp_path, tiny_export):
-    start_fails(ModelOptions(saved_model_dir=tmp_path / "none"), SavedModelError, "none is no directory. Expected a Saved")
-    start_fails(ModelOptions(model_repository=tmp_path / "none"), ServingError, "cannot be read: No such file.*NAME/VERSION")
+    start_fails(ModelOptions(saved_model_dir=tmp_path / "none"), SavedModelError, "none is no directory. Expected")
+    start_fails(ModelOptions(model_repository=tmp_path / "none"), ServingError, "cannot be read: No such.*NAME/")
     (tmp_path / "empty").mkdir()
-    start_fails(ModelOptions(model_repository=tmp_path / "empty"), ServingError, "holds no model. Expected folders as NAME/V")
+    start_fails(ModelOptions(model_repository=tmp_path / "empty"), ServingError, "holds no model. Expected folders")
     (tmp_path / "models" / "digits" / "1").mkdir(parents=True)
     start_fails(ModelOptions(model_repository=tmp_path / "models"), SavedModelError, "has no saved_model.pb")
     with pytest.raises(ValueError, match="Neither saved_model_dir nor model_repository was given"):

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from tftrt_yolo.ground import late_keras
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.workers import clean_room, results
 
@@ -35,6 +36,7 @@ def main(module: str, pipe: str, network: str) -> None:
     """
     global closed_by
     closed_by = clean_room.enter(int(pipe), network=network == OPEN)
+    late_keras.leave_out()
     work = importlib.import_module(module).work
     try:
         arguments = pickle.load(sys.stdin.buffer)

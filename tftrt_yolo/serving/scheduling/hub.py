@@ -97,9 +97,15 @@ class Hub:
 
     async def stop(self) -> None:
         """Finishes what was accepted, refuses the rest, and ends the models' processes; again does no harm."""
+        self._is_open = False
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop())
         await asyncio.shield(self._stopping)
+
+    def abandon(self) -> None:
+        """Refuses what `stop` would wait for, and kills the processes, so that it returns at once."""
+        for version in self._versions.values():
+            version.abandon()
 
     def models(self) -> tuple[ModelState, ...]:
         """Every version that is known, whatever its state; newest last."""
@@ -302,15 +308,19 @@ class Hub:
 
     async def _stop(self) -> None:
         """As `stop`."""
-        self._is_open = False
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         limit = self._batching.request_timeout_s + _HUNG_SECONDS
-        await asyncio.gather(*(version.unload(limit) for version in self._versions.values()))
-        self._versions.clear()
-        if self._runners is not None:
-            await asyncio.to_thread(self._runners.end, _KILL_SECONDS)
+        try:
+            await asyncio.gather(*(version.unload(limit) for version in self._versions.values()))
+            self._versions.clear()
+            if self._runners is not None:
+                await asyncio.to_thread(self._runners.end, _KILL_SECONDS)
+        except asyncio.CancelledError:  # the loop ends
+            if self._runners is not None:
+                self._runners.end(_KILL_SECONDS)
+            raise
 
     def _begin(self, work) -> None:
         """Runs something beside."""

@@ -87,7 +87,8 @@ class ServedSignatures:
                 size_hw = inputs[_IMAGES].shape[1:3]
                 most = max(1, min(most, pipeline.most_images(size_hw, is_cropped=self._task.is_cropped)))
             outputs = self._run_parts(function, inputs, most)
-        return outputs if asked is None else self._padded(outputs, asked)
+        is_own = asked is None and function is self._own[key]
+        return outputs if is_own or not self._task.select else self._padded(outputs, asked or SelectionOptions())
 
     def _function(self, key: str, asked: SelectionOptions | None) -> Callable:
         """What runs a signature."""
@@ -134,8 +135,9 @@ class ServedSignatures:
 
     def _padded(self, outputs: dict[str, np.ndarray], asked: SelectionOptions) -> dict[str, np.ndarray]:
         """Outputs of a selection as long as max_detections says: the graph gives them as long as they must be."""
+        own = self._metadata.selection
         possible = self._num_anchors * (len(self._metadata.names) if asked.multi_label else 1)
-        length = min(asked.applied_to(self._metadata.selection).max_detections, possible)
+        length = min(asked.applied_to(own).max_detections, max(possible, own.max_detections))
         once = {"num_detections", contract.STATUS, *self._task.per_image}
         return {name: value if name in once else _to_length(value, length) for name, value in outputs.items()}
 
