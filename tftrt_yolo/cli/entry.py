@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from tftrt_yolo.cli import interrupts
-from tftrt_yolo.ground import late_keras
+from tftrt_yolo.ground.workers import late_keras
 
 _INTERRUPTED = 130  # exit status: 128 and the number of INT, for TERM and HUP too
 

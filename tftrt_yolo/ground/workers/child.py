@@ -13,9 +13,8 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tftrt_yolo.ground import late_keras
 from tftrt_yolo.ground.errors import TftrtYoloError
-from tftrt_yolo.ground.workers import clean_room, results
+from tftrt_yolo.ground.workers import clean_room, late_keras, results
 
 OPEN, CLOSED = "open", "closed"  # the network, on the command line
 closed_by = ""  # what closes the network of this process

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import IMAGES
 from tftrt_yolo.ground.workers import worker
 
-LEFT_OUT = "from tftrt_yolo.ground import late_keras\nlate_keras.leave_out()\nlate_keras.leave_out()\n"
+LEFT_OUT = "from tftrt_yolo.ground.workers import late_keras\nlate_keras.leave_out()\nlate_keras.leave_out()\n"
 LOADED = "import sys\nassert [name in sys.modules for name in ('keras.src', 'pandas', 'matplotlib')] == 3 * [{}]\n"
 
 
