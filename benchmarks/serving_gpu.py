@@ -132,7 +132,9 @@ def main() -> None:
     given = parser.parse_args()
     pictures = [path.read_bytes() for path in sorted(given.images_dir.glob("*.jpg"))[:64]]
     found = {"concurrency": given.concurrency, "batch_size": given.batch_size, "seconds": given.seconds}
-    found |= {"serve": of_server(given, pictures), "stream": of_stream(given, pictures)}
+    found["serve"] = of_server(given, pictures)
+    sys.stderr.write(f"serve: {found['serve']['pictures_per_second']:.1f} pictures/s\n")
+    found["stream"] = of_stream(given, pictures)
     found["serve_to_stream"] = found["serve"]["pictures_per_second"] / found["stream"]["pictures_per_second"]
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
