@@ -5,6 +5,8 @@
 # make test-lowest sets up .venv-lowest with the oldest versions that setup.cfg allows and runs tests on them
 # make test-ultralytics sets up .venv-ultralytics, in which torchvision works beside TensorFlow, and runs Ultralytics' own
 #                  predict and val on our directories; 8 GB on disk, as PyPI's torch is a build for GPUs, with their libraries
+# make test-page  sets up .venv-demo, in which Pillow is one that Gradio takes, and tries the page of tftrt-yolo serve in
+#                  Debian's chromium (apt install chromium), with models that .venv exports
 # make fuzz        brings damaged checkpoints, SavedModels, images, labels, recipes and workers' results to the package, an
 #                  hour or two long; FUZZ="--images=100 --seed=2" for others; the log goes to build/fuzz.json
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
@@ -20,7 +22,7 @@ FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels
 # A file's tests stay together, for they share models, and files go in the order of conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo test test-all test-lowest test-ultralytics fuzz check benchmarks docs dist lint shape clean
+.PHONY: demo test test-all test-lowest test-ultralytics test-page fuzz check benchmarks docs dist lint shape clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -47,6 +49,9 @@ test-lowest: .venv-lowest/installed
 test-ultralytics: .venv-ultralytics/installed
 	.venv-ultralytics/bin/python -c 'import tensorflow, torchvision'
 	.venv-ultralytics/bin/python -m pytest -m torchvision tests/ultralytics tests/exporter tests/graph/test_crop.py
+
+test-page: .venv-demo/installed build/page_models/installed
+	.venv-demo/bin/python -m pytest tests/serving/page --saved_models=build/page_models
 
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz --workers=$(WORKERS) --log=build/fuzz.json $(FUZZ)
@@ -98,5 +103,17 @@ shape: .venv/installed
 	  pytest torchvision
 	touch $@
 
+.venv-demo/installed: setup.cfg setup.py .ci/demo.txt
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python -m pip install --quiet --constraint .ci/demo.txt --editable '.[serve,demo,video]' pytest playwright
+	touch $@
+
+build/page_models/installed: .venv/installed
+	for task in detect segment pose obb classify; do $(BIN)/tftrt-yolo export --weights=tests/data/yolov8n-tiny-$$task.pt \
+	  --saved_model_dir=build/page_models/$${task}_saved_model --image_size=320 --overwrite || exit 1; done
+	rm -rf build/page_models/tiny_saved_model
+	mv build/page_models/detect_saved_model build/page_models/tiny_saved_model
+	touch $@
+
 clean:
-	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics runs build dist *.egg-info
+	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics .venv-demo runs build dist *.egg-info

@@ -6,6 +6,7 @@ document all commands come first and its Python after them. All but README's are
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,12 @@ EXPECTED = {
     "docs/pages/speed.md, slow": ["onednn-fp32"],
     "docs/pages/tasks.md": [r"^\['\d'"],
     "docs/pages/tensorrt.md": ["built with TensorRT", r"^1 1\.0 (True|False)$"],
+    "docs/pages/triton.md": [
+        r"^Wrote runs/triton/digits/1, a version of model digits for Triton's python backend",
+        r"built by TensorRT-RTX .*, and Triton's TensorRT backend has TensorRT and cannot read its plans",
+        r"^\[\[3\]\] \[\[b''\]\]$",
+        r"^0$",
+    ],
     "docs/pages/xla.md": ["xla, FP16 in all 71", "onednn, FP32"],
 }
 
@@ -75,6 +82,16 @@ def test_the_notebook_of_video_and_tracking_runs_and_ends_with_its_result():
     pytest.importorskip("pandas")
     pytest.importorskip("lap")
     assert _last_output("3_video_and_tracking") == {"frames": 75, "tracker": "bytetrack", "objects": "034577"}
+
+
+@pytest.mark.slow
+def test_the_notebook_of_serving_runs_and_ends_with_its_result():
+    for name in ("tritonclient.http", "tensorflow_serving", "uvicorn"):
+        pytest.importorskip(name)
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    result = _last_output("4_serving")
+    assert result == {"digits": "1223555679", "counts": [10, 10, 10], "few": 4, "status": 0}
 
 
 def test_executed_notebooks_are_those_that_are_there():

@@ -29,6 +29,8 @@ COMMANDS = (
     "evaluate",
     "sensitivity",
     "serve",
+    "triton",
+    "tf_serving",
     "demo",
     "acceptance",
 )

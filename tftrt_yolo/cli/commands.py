@@ -33,6 +33,8 @@ COMMANDS = {
     "evaluate": Command("measure accuracy on labelled images"),
     "sensitivity": Command("measure which convolutions INT8 loses its accuracy in"),
     "serve": Command("serve models over HTTP and gRPC", plain="saved_model_dir"),
+    "triton": Command("write a model into a repository of Triton Inference Server's"),
+    "tf_serving": Command("write a SavedModel as a version for TensorFlow Serving"),
     "demo": Command("run export, convert and predict on a packaged model and photo"),
     "acceptance": Command("try everything on this machine and write a report to attach to an issue"),
 }

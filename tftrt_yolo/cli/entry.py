@@ -10,6 +10,7 @@ import sys
 import traceback
 
 from tftrt_yolo.cli import interrupts
+from tftrt_yolo.ground.workers import late_keras
 
 _INTERRUPTED = 130  # exit status: 128 and the number of INT, for TERM and HUP too
 
@@ -21,6 +22,7 @@ def run(arguments: list[str] | None = None) -> None:
       arguments: What stands behind `tftrt-yolo`; None for the process's own.
     """
     interrupts.heed()
+    late_keras.leave_out()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         from tftrt_yolo.cli.command_line import main  # late, for it takes a moment, in which an interrupt may come

@@ -42,6 +42,7 @@ OTHER_VALUES = (  # whose values are not those of our flags
     *("half", "int8", "quantize", "format", "workspace"),
     *("save_txt", "save_crop", "save_csv", "save_json", "nosave", "hide_labels", "hide_conf"),
 )
+_NOTHING_HERE = ("train",)  # Ultralytics' words for what we do not do, whatever is spelt like them: triton
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -54,7 +55,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
       A sentence with a blank before it; empty if nothing is close.
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = [] if name in _NOTHING_HERE else difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]}?" if close else ""
 
 

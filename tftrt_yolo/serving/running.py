@@ -52,7 +52,11 @@ async def _served(settings: Settings, on_ready: Callable | None, signals: "_Sign
         with named_plainly():  # what clients give are no flags
             await signals.first.wait()
         models = server.serving.models
-        await signals.unless(2, server.drain())
+        try:
+            await signals.unless(2, server.drain())
+        except _EndedEarlyError:
+            server.abandon()
+            raise
         return server.report(models)
 
 

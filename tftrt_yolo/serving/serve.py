@@ -13,10 +13,15 @@ import contextlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ServingError
+from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
+from tftrt_yolo.serving.triton_server.serve_with_triton import serve_with_triton
 
 # What the doors cannot do without, by the name of the package that has it.
 _NEEDED = {
@@ -36,6 +41,8 @@ def serve(
     batching: BatchingOptions | None = None,
     listen: ListenOptions | None = None,
     observing: ObservingOptions | None = None,
+    page: PageOptions | None = None,
+    backend: Literal["pytriton"] | None = None,
     on_ready: Callable[[Serving], None] | None = print,
 ) -> ServingReport:
     """Serves models over HTTP and gRPC until TERM or INT comes.
@@ -49,6 +56,8 @@ def serve(
       batching: How requests become batches, and how many may wait.
       listen: Where the doors are, and what they let in.
       observing: What an operator sees beside the metrics.
+      page: Whether there is a page to try the models on.
+      backend: "pytriton" for NVIDIA's own server, Triton, with one model; None for this package's.
       on_ready: Called once when the models are loaded and the doors are open, with where they are.
 
     Returns:
@@ -56,7 +65,7 @@ def serve(
 
     Raises:
       ValueError: If an option is out of its range.
-      TypeError: If batching, listen or observing is something else than its options.
+      TypeError: If batching, listen, observing or page is something else than its options.
       SavedModelError: If a model is damaged or not ours, or has side effects that are not allowed.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ServingError: If the extra is not installed, a port in use, a token or a certificate unusable, or no model there.
@@ -65,16 +74,23 @@ def serve(
     BatchingOptions.check_is("batching", batching)
     ListenOptions.check_is("listen", listen)
     ObservingOptions.check_is("observing", observing)
+    PageOptions.check_is("page", page)
     if not isinstance(models, ModelOptions):
         models = ModelOptions(saved_model_dir=models)
+    options = models, batching or BatchingOptions(), listen or ListenOptions(), observing or ObservingOptions()
+    if backend == "pytriton":
+        return serve_with_triton(*options, on_ready=on_ready)
+    if backend is not None:
+        raise ValueError(f"{argument('backend')} is {quoted(backend)}; expected pytriton, or none for our own server.")
     _check_extra()
     _check_no_loop()
+    if page is not None and page.page:
+        from tftrt_yolo.serving.page import mounting
+
+        mounting.check_library()
     from tftrt_yolo.serving import running  # with the extra's packages
 
-    settings = running.Settings(
-        models, batching or BatchingOptions(), listen or ListenOptions(), observing or ObservingOptions()
-    )
-    return running.run(settings, on_ready)
+    return running.run(running.Settings(*options, page or PageOptions()), on_ready)
 
 
 def _check_extra() -> None:

@@ -16,17 +16,20 @@ class Serving:
       grpc_address: Of the door for gRPC: "127.0.0.1:8001"; None without one.
       models: A line for each version of a model: what it is and what runs it.
       warnings: What an operator should know: native segments, a door that is open to everybody.
+      page_url: Of the page to try the models on; None without one.
     """
 
     http_url: str
     grpc_address: str | None
     models: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    page_url: str | None = None
 
     def __str__(self) -> str:
         """The doors and the models, a line each."""
         lines = [f"  http         {self.http_url}"]
         lines += [f"  grpc         {self.grpc_address}"] if self.grpc_address else []
+        lines += [f"  page         {self.page_url}"] if self.page_url else []
         lines += [f"  model        {line}" for line in self.models]
         lines += [f"  warning      {line}" for line in self.warnings]
         return printable("\n".join(["Serving until TERM or INT comes", *lines]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tftrt_yolo.contract import HeadSpec
+from tftrt_yolo.contract import STATUS, HeadSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +138,20 @@ class Task:
         return [(part, level) for part in self.level_parts for level in range(num_levels)] + [
             (part, 0) for part in self.whole_parts
         ]
+
+    def of_image(self, outputs: dict[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
+        """One image's own outputs of a batch.
+
+        Args:
+          outputs: As the signatures that take images give them.
+          index: Of the image in the batch.
+
+        Returns:
+          What an image has once as it is, and the rest without padding.
+        """
+        count = int(outputs["num_detections"][index]) if self.select else 0
+        own = {name: value for name, value in outputs.items() if name not in ("num_detections", STATUS)}
+        return {name: value[index] if name in self.per_image else value[index, :count] for name, value in own.items()}
 
     def group(self, outputs: list, num_levels: int) -> dict[str, list]:
         """Raw outputs in the order of `part_names`, by part."""

@@ -233,5 +233,20 @@ def test_requests_in_a_row_on_one_connection(port):
         assert found.count(b"HTTP/1.1 200") == 3
 
 
+def test_another_protocol_is_not_taken_up(port):
+    upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    with connected(port) as connection:
+        connection.sendall(b"GET /v2 HTTP/1.1\r\nHost: a\r\n" + upgrade + b"\r\n")
+        status, headers, _ = answer_of(connection)
+        assert status == 200
+        assert headers["connection"] == "close"
+        assert _ends(connection)
+    with connected(port) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n" + upgrade + b"\r\na")
+        status, _, body = answer_of(connection)
+        assert status == 400
+        assert "asks for another protocol (Upgrade) and has a body. Send it as HTTP/1.1." in error_of(body)
+
+
 def test_nothing_says_what_serves(url):
     assert "server" not in requests.get(f"{url}/v2", timeout=30).headers

@@ -52,12 +52,13 @@ def test_every_task_has_every_precision(tmp_path):
 
 
 def test_what_loads_engines_has_a_process_of_its_own(tmp_path):
-    """Where TensorFlow computes all, nothing ends a process, and one serves many steps; `predict` is always alone."""
+    """Where TensorFlow computes all, nothing ends a process, and one serves many steps; `predict` always begins one."""
     loading = {"evaluate", "predict", "compare", "batch outside", "two in one process"}
     for has_engines, expected in ((True, loading), (False, {"predict", "two in one process"})):
         steps_planned = _plan(tmp_path / str(has_engines), has_gpu=True, has_engines=has_engines)
         assert {step.title for step in steps_planned if step.is_fresh} == expected
         assert {step.title for step in steps_planned if not step.is_fresh}.isdisjoint(expected)
+        assert {step.title for step in steps_planned if step.is_last} == (loading if has_engines else set())
 
 
 def test_the_page_says_how_many_steps_there_are(tmp_path):

@@ -107,6 +107,10 @@ def test_steps_that_load_nothing_share_a_process(tiny_export, tmp_path):
         assert runner.run(_opening(tmp_path, tiny_export)).finding.state == PASSED
         assert set(_children()) == before
         assert runner.run(_opening(tmp_path, tiny_export, is_fresh=True)).finding.state == PASSED
+        fresh = set(_children())
+        assert len(fresh) == 1
+        assert fresh != before
+        assert runner.run(_opening(tmp_path, tiny_export, is_last=True)).finding.state == PASSED
         assert set(_children()) == set()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from tftrt_yolo.ground.errors import TftrtYoloError
-from tftrt_yolo.ground.workers import clean_room, results
+from tftrt_yolo.ground.workers import clean_room, late_keras, results
 
 OPEN, CLOSED = "open", "closed"  # the network, on the command line
 closed_by = ""  # what closes the network of this process
@@ -35,6 +35,7 @@ def main(module: str, pipe: str, network: str) -> None:
     """
     global closed_by
     closed_by = clean_room.enter(int(pipe), network=network == OPEN)
+    late_keras.leave_out()
     work = importlib.import_module(module).work
     try:
         arguments = pickle.load(sys.stdin.buffer)

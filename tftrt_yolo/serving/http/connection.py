@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_HEAD_BYTES = 64 << 10  # the request line and all headers
 MOST_HEADERS = 200
+_BODIES = (b"content-length", b"transfer-encoding")
 _LEAST_READ = 32 << 10  # bytes that a reader takes in the time that it has
 _LINGER_SECONDS = 5.0  # in which what is still sent of a refused body is thrown away
 _FIELDS = "Request Header Fields Too Large"
@@ -82,7 +83,13 @@ class Connection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        is_upgrade = self.parser.should_upgrade()
+        if is_upgrade and any(name in _BODIES for name, _ in self.headers):  # whose body the parser does not read
+            self._refuse(400, "The request asks for another protocol (Upgrade) and has a body. Send it as HTTP/1.1.")
+            raise _RefusedHeadError
         super().on_headers_complete()
+        if is_upgrade:  # the parser reads no further request
+            self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
         """An answer is written; what is left of a body that was not read is thrown away before the connection ends."""

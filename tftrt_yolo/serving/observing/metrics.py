@@ -62,13 +62,17 @@ class Metrics(Observer):
     def _made(self, kind: type, name: str, words: str, labels: tuple[str, ...] = _OF_VERSION, **options):
         """A family of metrics, with labels that begin with a model and its version."""
         family = kind(f"tftrt_yolo_{name}", words, labels, registry=self.registry, **options)
-        self._families.append(family)
+        self._families.append((family, labels))
         return family
 
     def _forget(self, model: str, version: int) -> None:
         """Takes away every series of a version that is long gone."""
-        for family in self._families:
-            family.remove_by_labels({"model": model, "version": str(version)})
+        of = {"model": model, "version": str(version)}.items()
+        for family, names in self._families:
+            samples = [sample for metric in family.collect() for sample in metric.samples]
+            gone = {tuple(map(sample.labels.get, names)) for sample in samples if of <= sample.labels.items()}
+            for labels in gone:
+                family.remove(*labels)
 
     def started(self, door: str) -> None:
         """A request arrived.

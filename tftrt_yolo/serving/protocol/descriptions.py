@@ -9,7 +9,7 @@ A model has several signatures, and the protocol one list of inputs: it is that 
 takes stands beside it under "signatures".
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.version import __version__
@@ -90,8 +90,8 @@ def model_config(state: ModelState) -> dict:
         "backend": SERVER_NAME,
         "version_policy": {"specific": {"versions": [state.version]}},
         "max_batch_size": state.max_batch_size,
-        "input": [_config_of(name, spec) for name, spec in signature.inputs.items()],
-        "output": [_config_of(name, spec) for name, spec in sorted(signature.outputs.items())],
+        "input": [_config_of(name, spec, _input_shape(spec)) for name, spec in signature.inputs.items()],
+        "output": [_config_of(name, spec, _shape(spec)) for name, spec in sorted(signature.outputs.items())],
         "dynamic_batching": {"preferred_batch_size": list(state.batch_sizes)},
         "parameters": {name: {"string_value": value} for name, value in parameters(state).items()},
     }
@@ -117,24 +117,26 @@ def repository_index(states: Iterable[ModelState], *, ready: bool = False) -> li
 def _tensors(signature: Signature) -> dict[str, list[dict]]:
     """A signature's inputs and outputs; an axis of any size is -1."""
 
-    def listed(specs: dict[str, TensorSpec]) -> list[dict]:
+    def listed(specs: dict[str, TensorSpec], shape_of: Callable[[TensorSpec], list[int]]) -> list[dict]:
         return [
-            {
-                "name": name,
-                "datatype": datatype_of(spec.dtype),
-                "shape": [-1 if side is None else side for side in spec.shape],
-            }
+            {"name": name, "datatype": datatype_of(spec.dtype), "shape": shape_of(spec)}
             for name, spec in sorted(specs.items())
         ]
 
-    return {"inputs": listed(signature.inputs), "outputs": listed(signature.outputs)}
+    return {"inputs": listed(signature.inputs, _input_shape), "outputs": listed(signature.outputs, _shape)}
 
 
-def _config_of(name: str, spec: TensorSpec) -> dict:
-    """A tensor of the configuration."""
+def _shape(spec: TensorSpec) -> list[int]:
+    """A shape; an axis of any size is -1."""
+    return [-1 if side is None else side for side in spec.shape]
+
+
+def _input_shape(spec: TensorSpec) -> list[int]:
+    """The shape of an input; Triton's tools cannot send what has the batch alone, so that has an axis of 1."""
+    return _shape(spec) if len(spec.shape) > 1 else [*_shape(spec), 1]
+
+
+def _config_of(name: str, spec: TensorSpec, shape: list[int]) -> dict:
+    """A tensor of the configuration; its shape is that with the batch."""
     datatype = datatype_of(spec.dtype)
-    return {
-        "name": name,
-        "data_type": "TYPE_STRING" if datatype == BYTES else f"TYPE_{datatype}",
-        "dims": [-1 if side is None else side for side in spec.shape[1:]],
-    }
+    return {"name": name, "data_type": "TYPE_STRING" if datatype == BYTES else f"TYPE_{datatype}", "dims": shape[1:]}

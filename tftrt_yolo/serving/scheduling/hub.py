@@ -102,6 +102,11 @@ class Hub:
             self._stopping = asyncio.ensure_future(self._stop())
         await asyncio.shield(self._stopping)
 
+    def abandon(self) -> None:
+        """Refuses what `stop` would wait for, and kills the processes, so that it returns at once."""
+        for version in self._versions.values():
+            version.abandon()
+
     def models(self) -> tuple[ModelState, ...]:
         """Every version that is known, whatever its state; newest last."""
         return tuple(self._versions[key].state for key in sorted(self._versions))

@@ -38,7 +38,7 @@ class Inference:
     @property
     def size(self) -> int:
         """Pictures in it."""
-        return min((len(value) for value in self.inputs.values()), default=0)
+        return min((len(value) if value.ndim else 0 for value in self.inputs.values()), default=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -130,12 +130,18 @@ class Version:
         try:
             await asyncio.wait_for(asyncio.shield(self._gone), seconds)
         except asyncio.TimeoutError:
-            for request in self._requests:
-                self._refuse(request, Refusal.UNAVAILABLE, "The model was unloaded before this was computed.", 1.0)
-            self._waiting.clear()
-            for runner in self._live:
-                runner.kill()
+            self.abandon()
         self._set_state("UNAVAILABLE", "unloaded")
+
+    def abandon(self) -> None:
+        """Refuses what is not finished and kills the processes; `unload` need not wait any longer."""
+        for request in [*self._requests]:
+            self._refuse(request, Refusal.UNAVAILABLE, "The model was unloaded before this was computed.", 1.0)
+        self._waiting.clear()
+        for runner in self._live:
+            runner.kill()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
 
     def take(self) -> list[Request] | None:
         """As `Served`."""

@@ -52,6 +52,7 @@ class Step:
       makes: What later steps need of it: ("export", "detect").
       needs: What must have been made before.
       is_fresh: Whether its process must be new: it loads engines, or is to know nothing of what went before.
+      is_last: Whether its process ends with it: it may hold engines, which later steps must not share.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Step:
     makes: tuple[str, ...] = ()
     needs: tuple[tuple[str, ...], ...] = ()
     is_fresh: bool = False
+    is_last: bool = False
 
 
 def plan(
@@ -80,7 +82,8 @@ def plan(
       places: Where the files are.
       has_gpu: Whether TensorFlow sees a GPU: then XLA is tried, and oneDNN elsewhere.
       has_engines: Whether engines can be built: then each step that loads one has a process of its own, which they may
-        end; where TensorFlow computes all, steps share one, for it takes seconds to start.
+        end; where TensorFlow computes all, steps share one, for it takes seconds to start, and what must have a new one
+        leaves it to the next.
 
     Returns:
       The steps in their order.
@@ -93,7 +96,8 @@ def plan(
         conversions = tuple(places.conversion(task, mode) for mode in (precision_modes[0], precision_modes[-1]))
         needs = tuple(("conversion", task, mode) for mode in dict.fromkeys((precision_modes[0], precision_modes[-1])))
         arguments = {"material": material, "conversions": conversions}
-        steps.append(Step("two in one process", "two in one process", task, "", arguments, needs=needs, is_fresh=True))
+        alone = {"is_fresh": True, "is_last": has_engines}
+        steps.append(Step("two in one process", "two in one process", task, "", arguments, needs=needs, **alone))
     return [*steps, _benchmark(*next(iter(materials.items())), places, has_gpu=has_gpu)]
 
 
@@ -105,7 +109,7 @@ def _of_task(task: str, material: Material, places: Places, *, has_gpu: bool, ha
     accelerator = "xla" if has_gpu else "onednn"
     baked = {"accelerator": accelerator, "conversion": places.work_dir / f"{task}_{accelerator}_saved_model"}
     name = {"xla": "XLA", "onednn": "oneDNN"}[accelerator]
-    accuracy = {"makes": ("accuracy", task), "needs": (made,), "is_fresh": has_engines}
+    accuracy = {"makes": ("accuracy", task), "needs": (made,), "is_fresh": has_engines, "is_last": has_engines}
     return [
         Step(title, function, task, "", common, makes=made),
         Step(f"convert, {name}", "bake", task, "", common | baked, needs=(made,)),
@@ -128,16 +132,17 @@ def _of_precision(
     made = {"material": material, "conversion": conversion}
     both = from_export | {"conversion": conversion}
     file = from_export | {"engine_path": places.work_dir / f"{task}_{precision_mode.lower()}.engine"}
+    alone = {"is_fresh": has_engines, "is_last": has_engines}
     return [
         step("preflight", from_export, exported),
         step("convert", both, exported, makes=converted),
         step("inspect", {"conversion": conversion}, converted),
         step(ENGINES, {"conversion": conversion}, converted),
         step(ENGINE_FILE, file, exported),
-        step("predict", made | {"pictures_dir": pictures_dir}, converted, is_fresh=True),
-        step("compare", both, converted, is_fresh=has_engines),
-        step("batch outside", made, converted, is_fresh=has_engines),
-        step("evaluate", both, converted, ("accuracy", task), is_fresh=has_engines),
+        step("predict", made | {"pictures_dir": pictures_dir}, converted, **alone | {"is_fresh": True}),
+        step("compare", both, converted, **alone),
+        step("batch outside", made, converted, **alone),
+        step("evaluate", both, converted, ("accuracy", task), **alone),
     ]
 
 

@@ -4,7 +4,8 @@
         row = runner.run(step)
         row.finding.state
 
-Steps that load no engine share a process, for starting TensorFlow takes seconds; one that was ended is replaced.
+Steps that load no engine share a process, for starting TensorFlow takes seconds, and take over the one that a step
+began anew; one that was ended is replaced.
 """
 
 import contextlib
@@ -82,7 +83,7 @@ class Runner:
         if step.is_fresh:
             self._end()
         found = self._ask(step.function, arguments)
-        if step.is_fresh:
+        if step.is_last:
             self._end()  # it holds a model, and on a GPU its memory
         return Finding(found.state, self._shown(found.words), found.figures, found.is_rehearsal)
 

@@ -48,21 +48,21 @@ def work(requests: Iterator) -> Iterator[dict | None]:
     job = next(requests, None)
     if job is None:
         return
-    served, known = _loaded(job)
+    served, known = loaded(job)
     yield known
     if known["task"] != contract.CLASSIFY:
         threading.Thread(target=served.prepare_selection, daemon=True).start()
     for key, parts, asked in requests:
         start = time.perf_counter()
         try:
-            outputs = strings.packed(served.run(key, _together(parts), asked))
+            outputs = strings.packed(served.run(key, together(parts), asked))
         except _OF_THE_CALL as error:
             yield _refusal(error)
         else:
             yield {"outputs": outputs, "seconds": time.perf_counter() - start, "gpu_bytes": _gpu_bytes()}
 
 
-def _loaded(job: Job) -> tuple[ServedSignatures, dict]:
+def loaded(job: Job) -> tuple[ServedSignatures, dict]:
     """A model that was loaded and run, and what is known of it."""
     handle = open_saved_model(job.saved_model_dir)
     signatures, backend = load.load(handle, strict=job.strict, allow_side_effects=job.allow_side_effects)
@@ -90,7 +90,7 @@ def _warm_up(served: ServedSignatures, sizes: WarmSizes) -> None:
     served.run(contract.SERVING, {"images": np.zeros((1, 64, 64, 3), np.uint8)}, None)
 
 
-def _together(parts: list[dict]) -> dict[str, np.ndarray | list]:
+def together(parts: list[dict]) -> dict[str, np.ndarray | list]:
     """The inputs of several requests, one behind the other."""
     if len(parts) == 1:
         return parts[0]

@@ -1,0 +1,1 @@
+"""What TensorFlow Serving reads beside a SavedModel: warm-up records, models.config, batching parameters."""

@@ -1,0 +1,1 @@
+"""NVIDIA's own server, from the wheel of PyTriton, run on one model: `serve --backend=pytriton`."""
