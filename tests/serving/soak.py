@@ -157,6 +157,7 @@ class Soak:
         except _Refused as refused:
             if refused.args[0] not in _EXPECTED:
                 self._strange.append(": ".join(refused.args)[:300])
+            time.sleep(1.0)  # as Retry-After says
             return f"refused: {refused.args[0]}"
         except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
             self._strange.append(f"{door.name}: {type(error).__name__}: {str(error)[:200]}")
@@ -183,12 +184,12 @@ class Soak:
                 self._kills += 1
 
     def _reload(self) -> None:
-        """Puts a new version into the repository, and takes those away that are two behind."""
+        """Puts a new version into the repository, and takes those away that are three behind."""
         self._version += 1
         place = self._repository / MODEL
         shutil.copytree(self._source, place / f".{self._version}")
         (place / f".{self._version}").rename(place / str(self._version))
-        old = place / str(self._version - 2)
+        old = place / str(self._version - 3)
         if old.exists():
             shutil.rmtree(old)
 

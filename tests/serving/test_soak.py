@@ -13,7 +13,7 @@ def test_nothing_is_lost_or_mixed_up(tiny_export, tmp_path):
     assert report["strange"] == []
     assert not {"lost", "mixed up"} & set(counts)
     assert sum(counts.values()) == plan.requests
-    assert counts["right"] > 0.9 * plan.requests
+    assert counts["right"] > 0.9 * plan.requests, counts
     assert report["kills"] >= 1
     assert report["versions"] >= 2
     assert report["status"] == 0

@@ -66,7 +66,8 @@ class BatchingOptions(Options):
 
     Attributes:
       max_batch_size: Pictures that go through the network together at most, and a request may have.
-      max_delay_ms: How long a request waits for others to share a batch with, where the model is free.
+      max_delay_ms: How long a request waits for others to share a batch with, where the model is free and others came
+        lately.
       queue_size: Pictures that may wait for a model; requests beyond are answered with 503 and Retry-After.
       request_timeout_s: Seconds after which a request is given up, where the client names no time of its own.
       processes: Processes of each version of a model; each has the model in memory.

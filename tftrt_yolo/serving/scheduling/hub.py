@@ -32,6 +32,7 @@ from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, M
 _RETRY_SECONDS = 1.0  # for what is loading, or ends
 _LOAD_SECONDS = 3_600.0  # after which a process that loads is taken for hung: engines may be built meanwhile
 _HUNG_SECONDS = 10.0  # beyond a request's time
+_AGAIN_SECONDS = (10.0, 300.0)  # least and most, before a version is loaded again whose process ended meanwhile
 _WATCH_SECONDS = 0.25
 _KILL_SECONDS = 5.0  # for threads whose processes were killed
 
@@ -68,6 +69,7 @@ class Hub:
         self._versions: dict[tuple[str, int], Version] = {}
         self._prints: dict[tuple[str, int], int] = {}  # of places as they were seen last
         self._failed: dict[tuple[str, int], int] = {}  # of places whose version could not be loaded
+        self._again: dict[tuple[str, int], tuple[float, float]] = {}  # whose process ended: when, after which seconds
         self._tasks: set[asyncio.Task] = set()
         self._runners = self._stopping = None
         self._is_open = False
@@ -240,8 +242,13 @@ class Hub:
             await version.load()
         except TftrtYoloError as error:
             self._failed[key] = place.print
+            if isinstance(error, ServingError):  # its process ended: the memory may suffice another time
+                _, before = self._again.get(key, (0.0, _AGAIN_SECONDS[0] / 2))
+                seconds = min(2 * before, _AGAIN_SECONDS[1])
+                self._again[key] = time.monotonic() + seconds, seconds
             version.failed(first_line(error))
             raise
+        self._again.pop(key, None)
         version.ready()
 
     async def _poll(self) -> None:
@@ -259,7 +266,7 @@ class Hub:
         self._prints = {key: place.print for key, place in places.items()}
         for name in {name for name, _ in (*places, *self._versions)}:
             here = sorted((key for key in places if key[0] == name), reverse=True)
-            usable = [key for key in here if key in settled and self._failed.get(key) != places[key].print]
+            usable = [key for key in here if key in settled and self._may_load(key, places[key])]
             for key in usable[: self._models.num_versions]:
                 if key not in self._versions or key in self._failed:
                     self._begin(self._load_beside(key, places[key]))
@@ -271,6 +278,12 @@ class Hub:
             await self._load(key, place)
         except TftrtYoloError as error:
             logging.warning("Version %d of the model %s is not served: %s", key[1], key[0], error)
+
+    def _may_load(self, key: tuple[str, int], place: Place) -> bool:
+        """Whether a version was not tried in vain: as it is now, or where its process ended not long ago."""
+        if self._failed.get(key) != place.print:
+            return True
+        return key in self._again and time.monotonic() >= self._again[key][0]
 
     def _unload_old(self, name: str, here: set[int]) -> None:
         """Unloads versions beyond those that are wanted, and those that are gone, while another answers."""
@@ -295,6 +308,7 @@ class Hub:
         if self._versions.get(key) is version:
             del self._versions[key]
         self._failed.pop(key, None)
+        self._again.pop(key, None)
 
     async def _watch(self) -> None:
         """Kills processes that take far longer than any should."""

@@ -39,6 +39,7 @@ class Waiting:
         self._batching, self._max_batch_size = batching, batching.max_batch_size
         self._requests, self._first = collections.deque(), collections.deque()
         self.pictures, self._bytes, self._is_closed = 0, 0, False
+        self._idle, self._is_crowded = 0, False  # threads that have nothing to do; whether several requests met lately
         self._changed, self._turn = threading.Condition(), threading.Lock()
 
     def put(self, request: Request) -> None:
@@ -56,6 +57,7 @@ class Waiting:
             if is_full and self._requests:
                 raise FullError
             self.pictures, self._bytes = pictures, num_bytes
+            self._is_crowded |= bool(self._requests) or not self._idle
             self._requests.append(request)
             self._changed.notify_all()
 
@@ -115,17 +117,25 @@ class Waiting:
                     return self._started([self._first.popleft()], now)
                 if self._requests:
                     batch, is_full = self._gathered()
-                    due = self._requests[0].accepted + self._batching.max_delay_ms / 1_000
+                    due = self._requests[0].accepted + self._delay
                     if is_full or self._is_closed or now >= due:
                         for request in batch:
                             self._requests.remove(request)
                             self._forget(request)
+                        self._is_crowded = len(batch) > 1
                         return self._started(batch, now)
                     self._changed.wait(due - now)
                 elif self._is_closed:
                     return None
                 else:
+                    self._idle += 1
                     self._changed.wait()
+                    self._idle -= 1
+
+    @property
+    def _delay(self) -> float:
+        """Seconds that the oldest request waits for others: none where one client asks, and waits for each answer."""
+        return self._batching.max_delay_ms / 1_000 if self._is_crowded else 0.0
 
     def _gathered(self) -> tuple[list[Request], bool]:
         """The oldest request with those that join it, and whether no more may."""
