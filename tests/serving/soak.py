@@ -78,13 +78,16 @@ class Soak:
         self._expected = predictor(self._files)
         self._counts, self._seconds, self._lock = collections.Counter(), [], threading.Lock()
         self._left, self._is_over = plan.requests, threading.Event()
-        self._seen_versions, self._strange, self._kills = set(), [], 0
+        self._seen_versions, self._strange, self._kills, self._right = set(), [], 0, 0
 
     def run(self) -> dict:
         """Runs it; what became of the requests."""
         command = [sys.executable, "-m", "tftrt_yolo", "serve", f"--model_repository={self._repository}"]
         command += ["--http_port=0", "--grpc_port=0", "--poll_seconds=0.5", "--max_batch_size=8"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        with (
+            open(self._repository.parent / "server.log", "wb") as log,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+        ):
             try:
                 self._http, self._grpc = _doors(server)
                 memory = [_memory(server.pid)]
@@ -176,7 +179,10 @@ class Soak:
             act(*arguments)
 
     def _kill(self, server: int) -> None:
-        """Kills the largest of the server's processes, which has a model."""
+        """Kills the largest of the server's processes, which has a model, if one answered since the last was killed."""
+        if self._counts["right"] < self._right + 2 * self._plan.clients:
+            return
+        self._right = self._counts["right"]
         children = [pid for pid in _children(server) if b"model_process" in _command(pid)]
         if children:
             with contextlib.suppress(OSError, StopIteration):

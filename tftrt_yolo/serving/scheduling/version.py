@@ -212,7 +212,8 @@ class Version:
         self._live.discard(runner)
         self.last_answer = -float("inf")
         self._deaths += 1
-        self._observer.process_ended(self.state.name, self.state.version, first_line(error))
+        reason = first_line(error).partition(" Its last words:")[0]
+        self._observer.process_ended(self.state.name, self.state.version, reason)
         again = []
         for request in batch:
             request.deaths += 1
