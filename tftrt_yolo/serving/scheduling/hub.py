@@ -18,6 +18,7 @@ from absl import logging
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ServingError, TftrtYoloError
 from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.serving.scheduling import checks, health, repository
 from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
 from tftrt_yolo.serving.scheduling.observer import Observer
@@ -235,6 +236,7 @@ class Hub:
         self._versions[key] = version
         self._failed.pop(key, None)
         try:
+            await asyncio.to_thread(open_saved_model, job.saved_model_dir)  # what is none is found without a process
             await version.load()
         except TftrtYoloError as error:
             self._failed[key] = place.print
