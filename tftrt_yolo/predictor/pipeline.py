@@ -26,6 +26,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.streams import UntilFailure
 from tftrt_yolo.saved_model.batches import CompiledSizes
+from tftrt_yolo.tasks.task import own_outputs
 
 _WHAT = "A Predictor"  # in the message of a forked process
 # Of one padded batch, two of which run at a time: the images and what the graph makes of them before they are frames,
@@ -196,15 +197,8 @@ class Pipeline:
         self, images: list[np.ndarray], outputs: dict[str, np.ndarray]
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Each image of a batch with its own outputs, without padding."""
-        counts = outputs.pop("num_detections", None)
         for index, image in enumerate(images):
-            yield (
-                image,
-                {
-                    name: value[index] if name in self._per_image else value[index, : counts[index]]
-                    for name, value in outputs.items()
-                },
-            )
+            yield image, own_outputs(outputs, index, self._per_image)
 
     def _lay_out(self, images: list[np.ndarray], canvas: np.ndarray) -> None:
         """Copies images into a batch, each at the top left."""

@@ -149,9 +149,7 @@ class Task:
         Returns:
           What an image has once as it is, and the rest without padding.
         """
-        count = int(outputs["num_detections"][index]) if self.select else 0
-        own = {name: value for name, value in outputs.items() if name not in ("num_detections", STATUS)}
-        return {name: value[index] if name in self.per_image else value[index, :count] for name, value in own.items()}
+        return own_outputs(outputs, index, self.per_image)
 
     def group(self, outputs: list, num_levels: int) -> dict[str, list]:
         """Raw outputs in the order of `part_names`, by part."""
@@ -159,3 +157,19 @@ class Task:
         for (part, _), output in zip(self.part_names(num_levels), outputs, strict=True):
             parts[part].append(output)
         return parts
+
+
+def own_outputs(outputs: dict[str, np.ndarray], index: int, per_image: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """As `Task.of_image`, for who has no task.
+
+    Args:
+      outputs: As the signatures that take images give them.
+      index: Of the image in the batch.
+      per_image: Names of the outputs that an image has once; with others, `num_detections` is among the outputs.
+
+    Returns:
+      What an image has once as it is, and the rest without padding.
+    """
+    count = int(outputs["num_detections"][index]) if "num_detections" in outputs else None
+    own = {name: value for name, value in outputs.items() if name not in ("num_detections", STATUS)}
+    return {name: value[index] if name in per_image else value[index, :count] for name, value in own.items()}

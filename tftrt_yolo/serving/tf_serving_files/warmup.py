@@ -17,8 +17,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tftrt_yolo.contract import ENCODED, PADDED, SERVING
+from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.assets import ACCEPTANCE
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 SIGNATURES = (ENCODED, SERVING, PADDED)  # those that servers call; what they share, `network`, is warm with them
@@ -95,7 +95,7 @@ def write(records_given: Iterator[bytes], saved_model_dir: Path) -> int:
 def _pictures() -> list[PIL.Image.Image]:
     """Small ones of different sizes."""
     found = []
-    for path in sorted((ACCEPTANCE / "images").glob("*.jpg"))[:_PICTURES]:
+    for path in assets.pictures()[:_PICTURES]:
         picture = PIL.Image.open(path).convert("RGB")
         picture.thumbnail((_SIDE, _SIDE - 8 * len(found)))
         found.append(picture)
