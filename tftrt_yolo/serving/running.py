@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 
 from tftrt_yolo.ground.arguments import named_plainly
 from tftrt_yolo.serving.server import Server, Settings
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+from tftrt_yolo.serving.signals import taken
 
 
 class _EndedEarlyError(Exception):
@@ -32,7 +30,7 @@ def run(settings: Settings, on_ready: Callable[[Serving], None] | None) -> Servi
         there before.
     """
     signals = _Signals()
-    with signals.heeded():
+    with taken(signals.came):
         try:
             return asyncio.run(_served(settings, on_ready, signals))
         except _EndedEarlyError:
@@ -100,23 +98,7 @@ class _Signals:
         finally:
             ending.cancel()
 
-    @contextlib.contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Takes signals that are not ignored, in the main thread; those who did before do so again afterwards."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
-        taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-        for number in taken:
-            signal.signal(number, self._came)
-        try:
-            yield
-        finally:
-            for number in taken:
-                signal.signal(number, before[number])
-
-    def _came(self, number: int, _) -> None:
+    def came(self, number: int, _) -> None:
         """Handles one."""
         self.last, self._count = number, self._count + 1
         if self._loop is not None:

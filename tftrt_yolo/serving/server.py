@@ -15,13 +15,14 @@ import time
 from tftrt_yolo.contract import read_metadata
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.serving import credentials
-from tftrt_yolo.serving.http import door as http_door
 from tftrt_yolo.serving.http.application import application
 from tftrt_yolo.serving.http.bodies import Intake
+from tftrt_yolo.serving.http.door import HttpDoor
 from tftrt_yolo.serving.http.gate import Gate
 from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.page.page_options import PageOptions
+from tftrt_yolo.serving.ports import bind
 from tftrt_yolo.serving.rpc.door import RpcDoor
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
@@ -81,7 +82,7 @@ class Server:
         token = None if listen.token_file is None else credentials.read_token(listen.token_file)
         if listen.tls_certificate is not None:
             credentials.tls_context(listen.tls_certificate, listen.tls_key)
-        taken = http_door.bind(listen.host, listen.http_port, "http_port")
+        taken = bind(listen.host, listen.http_port, "http_port")
         undone.callback(taken.close)
         if settings.models.saved_model_dir is not None:
             read_metadata(settings.models.saved_model_dir)  # before anything starts
@@ -92,7 +93,7 @@ class Server:
         service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self.observing)
         self.app = application(service, token=token)
         self._page = _page_of(self, settings, self._gate, token)
-        self._http = http_door.HttpDoor(self.app, taken, listen)
+        self._http = HttpDoor(self.app, taken, listen)
         self._rpc = self._rpc_door(token) if listen.grpc_port >= 0 else None
 
     async def __aenter__(self) -> "Server":

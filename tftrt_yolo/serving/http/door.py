@@ -7,73 +7,17 @@ await door.stop(seconds=5.0)
 
 import asyncio
 import contextlib
-import errno
 import socket
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import ServingError
-from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.http.connection import Connection
+from tftrt_yolo.serving.ports import BACKLOG
 from tftrt_yolo.serving.serving_options import ListenOptions
 
-_BACKLOG = 2_048
 _TICK_SECONDS = 0.01
-
-
-def bind(host: str, port: int, name: str) -> socket.socket:
-    """Takes a port, at which nobody listens yet.
-
-    Args:
-      host: An address of this machine, or a name of one.
-      port: 0 for any that is free.
-      name: Of the argument that the port is of, for the message.
-
-    Returns:
-      The socket.
-
-    Raises:
-      ServingError: If there is no such address here, or the port is in use or not to be had.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        taken = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise ServingError(
-            f"{argument('host')} is {quoted(host)}, which is no address ({getattr(error, 'strerror', None) or error}); "
-            "expected one of this machine's, such as 127.0.0.1, or 0.0.0.0 for all."
-        ) from error
-    try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        taken.bind(address)
-        taken.listen(_BACKLOG)
-    except OSError as error:
-        taken.close()
-        raise ServingError(_why_not_bound(host, port, name, error)) from error
-    taken.setblocking(False)
-    return taken
-
-
-def _why_not_bound(host: str, port: int, name: str, error: OSError) -> str:
-    """Why a port is not to be had, and what to do."""
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{argument(name)} {port} of {host} is in use. End what listens there, or give another port, such as "
-            f"{setting(name, 0)} for any that is free."
-        )
-    if error.errno == errno.EACCES:
-        return f"{argument(name)} {port} of {host} is for privileged processes alone. Give one of at least 1024."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"{argument('host')} {host} is no address of this machine. Expected one of its own, such as 127.0.0.1, or "
-            "0.0.0.0 for all."
-        )
-    return f"{argument(name)} {port} of {host} cannot be listened at: {error.strerror}. Give another."
 
 
 class _Server(uvicorn.Server):
@@ -92,7 +36,7 @@ class HttpDoor:
 
         Args:
           app: What answers.
-          taken: The socket that `bind` gave.
+          taken: The socket that `ports.bind` gave.
           listen: Limits, and TLS, whose files were checked.
         """
         self._socket = taken
@@ -110,7 +54,7 @@ class HttpDoor:
             timeout_keep_alive=listen.client_timeout_s,
             ssl_certfile=listen.tls_certificate,
             ssl_keyfile=listen.tls_key,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         self._server, self._task = _Server(config), None
 

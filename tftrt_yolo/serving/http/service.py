@@ -6,7 +6,6 @@ async with service.intake.body(request) as data:
 
 import asyncio
 import dataclasses
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -21,36 +20,14 @@ from tftrt_yolo.serving.http.gate import Gate
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.protocol import parameters as request_parameters
-from tftrt_yolo.serving.protocol import requests
 from tftrt_yolo.serving.protocol.datatypes import invalid
+from tftrt_yolo.serving.protocol.requests import Asked, version_of
 from tftrt_yolo.serving.scheduling.hub import Hub
-from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
+from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
-MOST_ID_CHARACTERS = 1_024
 _AT_ONCE = 64 << 10  # bytes that are read, or elements that are written, in the loop itself
 Answer = TypeVar("Answer")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
-    """What a request asks of a model.
-
-    Attributes:
-      state: The model.
-      key: Of the signature.
-      inputs: Name to array.
-      parameters: Thresholds, classes and the like, by name.
-      version: As the client asked for it; None for the newest.
-      request_id: The client's.
-    """
-
-    state: ModelState
-    key: str
-    inputs: Mapping[str, np.ndarray]
-    parameters: Mapping[str, object]
-    version: int | None = None
-    request_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,15 +69,7 @@ class Service:
             given = request_parameters.TIMEOUT in asked.parameters
             own = request_parameters.deadline_of({}, seconds or self.request_timeout_s)
             deadline = min(deadline, own) if given else own
-        inference = Inference(
-            asked.state.name,
-            asked.key,
-            requests.as_taken(asked.state.signatures[asked.key], asked.inputs),
-            deadline,
-            version=asked.version,
-            selection=request_parameters.selection_of(asked.parameters),
-            request_id=asked.request_id or request.headers.get("x-request-id", "")[:MOST_ID_CHARACTERS],
-        )
+        inference = asked.inference(deadline, asked.request_id or request.headers.get("x-request-id", ""))
         observed = observed_request.current()
         return await _unless_gone(request, observed.infer(self.hub, inference))
 
@@ -109,19 +78,6 @@ class Service:
         version = version_of(request.path_params.get("version"))
         observed_request.current().names(request.path_params["name"], version=version)
         return self.hub.model(request.path_params["name"], version), version
-
-
-def version_of(text: str | None) -> int | None:
-    """A version as a path or a query has it.
-
-    Raises:
-      RefusedError: If it is no whole number of at least 1.
-    """
-    if text is None or text == "":
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
-        raise invalid(f"The version is {quoted(text)}; expected a whole number of at least 1.")
-    return int(text)
 
 
 async def in_thread(amount: int, function: Callable[..., Answer], *arguments) -> Answer:

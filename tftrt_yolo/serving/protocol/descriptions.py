@@ -4,6 +4,7 @@ server_metadata()                          # GET /v2
 model_metadata(state, states)              # GET /v2/models/NAME
 model_config(state)                        # GET /v2/models/NAME/config, also for Triton's ModelConfig
 repository_index(states)                   # POST /v2/repository/index
+tensorflow_serving_state(state)            # "AVAILABLE", for both of TensorFlow Serving's interfaces
 
 A model has several signatures, and the protocol one list of inputs: it is that of `encoded`, and what else the model
 takes stands beside it under "signatures".
@@ -19,6 +20,12 @@ from tftrt_yolo.serving.scheduling.inference import ModelState, Signature, Tenso
 SERVER_NAME = "tftrt_yolo"
 EXTENSIONS = ("model_repository", "binary_tensor_data", "model_configuration", "statistics", "parameters")
 _PLATFORM = "tensorflow_savedmodel"
+_TENSORFLOW_SERVING_STATES = {
+    "LOADING": "LOADING",
+    "READY": "AVAILABLE",
+    "UNLOADING": "UNLOADING",
+    "UNAVAILABLE": "END",
+}
 _NATIVE = "native segments in TensorFlow, in place of TensorRT's engines"
 
 
@@ -140,3 +147,8 @@ def _config_of(name: str, spec: TensorSpec, shape: list[int]) -> dict:
     """A tensor of the configuration; its shape is that with the batch."""
     datatype = datatype_of(spec.dtype)
     return {"name": name, "data_type": "TYPE_STRING" if datatype == BYTES else f"TYPE_{datatype}", "dims": shape[1:]}
+
+
+def tensorflow_serving_state(state: ModelState) -> str:
+    """How a version stands, in TensorFlow Serving's words."""
+    return _TENSORFLOW_SERVING_STATES.get(state.state, "UNKNOWN")

@@ -2,9 +2,11 @@
 
 key = signature_of(state, inputs)                          # {"image_bytes"} -> "encoded"
 check_outputs(state.signatures[key], ["boxes"])
-inference = Inference(state.name, key, as_taken(state.signatures[key], inputs), deadline, ...)
+inference = Asked(state, key, inputs, parameters).inference(deadline, request_id="")
 """
 
+import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -12,8 +14,55 @@ import numpy as np
 from tftrt_yolo import contract
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.protocol.datatypes import invalid
-from tftrt_yolo.serving.scheduling.inference import ModelState, Signature
+from tftrt_yolo.serving.protocol.parameters import selection_of
+from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Signature
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
+
+MOST_ID_CHARACTERS = 1_024
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """What a request asks of a model, whichever door it came through.
+
+    Attributes:
+      state: The model.
+      key: Of the signature.
+      inputs: Name to array.
+      parameters: Thresholds, classes and the like, by name.
+      version: As the client asked for it; None for the newest.
+      request_id: The client's.
+    """
+
+    state: ModelState
+    key: str
+    inputs: Mapping[str, np.ndarray]
+    parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    version: int | None = None
+    request_id: str = ""
+
+    def inference(self, deadline: float, request_id: str) -> Inference:
+        """What the hub is asked.
+
+        Args:
+          deadline: In seconds of `time.monotonic`.
+          request_id: The client's, of which MOST_ID_CHARACTERS count.
+
+        Returns:
+          The request.
+
+        Raises:
+          RefusedError: If a threshold is out of its range.
+        """
+        return Inference(
+            self.state.name,
+            self.key,
+            as_taken(self.state.signatures[self.key], self.inputs),
+            deadline,
+            version=self.version,
+            selection=selection_of(self.parameters),
+            request_id=request_id[:MOST_ID_CHARACTERS],
+        )
 
 
 def signature_of(state: ModelState, names: Iterable[str]) -> str:
@@ -66,6 +115,19 @@ def check_outputs(signature: Signature, names: Iterable[str]) -> None:
             Refusal.INVALID_ARGUMENT,
             f"The output {quoted(unknown[0])} is unknown; known are {', '.join(sorted(signature.outputs))}.",
         )
+
+
+def version_of(text: str | None) -> int | None:
+    """A version as a path or a query has it.
+
+    Raises:
+      RefusedError: If it is no whole number of at least 1.
+    """
+    if text is None or text == "":
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
+        raise invalid(f"The version is {quoted(text)}; expected a whole number of at least 1.")
+    return int(text)
 
 
 def _ordered(signatures: Mapping[str, Signature]) -> list[str]:

@@ -15,45 +15,22 @@ import logging
 import math
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import grpc
-import numpy as np
 
 from tftrt_yolo.ground.text import printable
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.protocol import parameters as request_parameters
-from tftrt_yolo.serving.protocol import requests
+from tftrt_yolo.serving.protocol.requests import Asked
 from tftrt_yolo.serving.scheduling.hub import Hub
-from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
+from tftrt_yolo.serving.scheduling.inference import Outcome
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 _INTERNAL = "The server failed at this call; its log says why."
-_MOST_ID_CHARACTERS = 1_024
 _MOST_DETAILS = 2_000  # bytes, each of which may take three on the wire; a client takes 8 KiB of metadata
 _log = logging.getLogger("tftrt_yolo.serving")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
-    """What a call asks of a model.
-
-    Attributes:
-      state: The model.
-      key: Of the signature.
-      inputs: Name to array.
-      parameters: Thresholds, classes and the like, by name.
-      version: As the client asked for it; None for the newest.
-      request_id: The client's.
-    """
-
-    state: ModelState
-    key: str
-    inputs: Mapping[str, np.ndarray]
-    parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    version: int | None = None
-    request_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,15 +100,7 @@ class Calls:
           RefusedError: If it is refused.
         """
         deadline = request_parameters.deadline_of(asked.parameters, self.request_timeout_s)
-        inference = Inference(
-            asked.state.name,
-            asked.key,
-            requests.as_taken(asked.state.signatures[asked.key], asked.inputs),
-            min(deadline, _end_of(context)),
-            version=asked.version,
-            selection=request_parameters.selection_of(asked.parameters),
-            request_id=asked.request_id[:_MOST_ID_CHARACTERS],
-        )
+        inference = asked.inference(min(deadline, _end_of(context)), asked.request_id)
         return await observed_request.current().infer(self.hub, inference)
 
     async def is_ready(self, name: str | None = None, version: int | None = None) -> bool:

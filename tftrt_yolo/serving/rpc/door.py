@@ -15,8 +15,8 @@ from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.serving.credentials import read_pem
-from tftrt_yolo.serving.http.door import bind
 from tftrt_yolo.serving.observing.observing import Observing
+from tftrt_yolo.serving.ports import bind
 from tftrt_yolo.serving.rpc import inference_service, prediction_service
 from tftrt_yolo.serving.rpc.calls import Calls
 from tftrt_yolo.serving.rpc.guard import Guard

@@ -14,11 +14,10 @@ from google.protobuf.message import Message
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tftrt_yolo.ground.text import printable, quoted
-from tftrt_yolo.serving.http.service import version_of
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.protocol import descriptions, requests
 from tftrt_yolo.serving.protocol.datatypes import invalid
-from tftrt_yolo.serving.rpc.calls import Asked, Calls, answered, unimplemented
+from tftrt_yolo.serving.rpc.calls import Calls, answered, unimplemented
 from tftrt_yolo.serving.rpc.infer_messages import read_request, written
 from tftrt_yolo.serving.rpc.ordered import in_order
 from tftrt_yolo.serving.scheduling.inference import ModelState
@@ -56,7 +55,7 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelReady(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
         """Whether a model answers; one that is unknown does not."""
         try:
-            version = version_of(request.version)
+            version = requests.version_of(request.version)
         except RefusedError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, printable(error))
         return service_pb2.ModelReadyResponse(ready=await self.calls.is_ready(request.name, version))
@@ -85,7 +84,7 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):
         states = self.calls.hub.models()
         if request.name:
             self._state(request.name, request.version)
-            version = version_of(request.version)
+            version = requests.version_of(request.version)
             states = [one for one in states if one.name == request.name and version in (None, one.version)]
         elif request.version:
             raise invalid(f"The version is {quoted(request.version)}, of no model; expected a name beside it.")
@@ -129,18 +128,20 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):
         calls = self.calls
         observed_request.current().names(request.model_name, version=request.model_version, request_id=request.id)
         calls.check_open()
-        version = version_of(request.model_version)
+        version = requests.version_of(request.model_version)
         state = calls.hub.model(request.model_name, version)
         asked = read_request(request)
         key = requests.signature_of(state, asked.inputs)
         requests.check_outputs(state.signatures[key], asked.outputs)
-        outcome = await calls.infer(context, Asked(state, key, asked.inputs, asked.parameters, version, request.id))
+        outcome = await calls.infer(
+            context, requests.Asked(state, key, asked.inputs, asked.parameters, version, request.id)
+        )
         return written(request, outcome, asked.outputs)
 
     def _state(self, name: str, version: str) -> ModelState:
         """The model that a call names; its version as text, empty for the newest."""
         observed_request.current().names(name, version=version)
-        return self.calls.hub.model(name, version_of(version))
+        return self.calls.hub.model(name, requests.version_of(version))
 
     RepositoryModelLoad = RepositoryModelUnload = unimplemented(_LOADING)
     SystemSharedMemoryStatus = SystemSharedMemoryRegister = SystemSharedMemoryUnregister = unimplemented(_MEMORY)

@@ -13,7 +13,8 @@ from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.protocol import requests
 from tftrt_yolo.serving.protocol.datatypes import invalid
-from tftrt_yolo.serving.rpc.calls import Asked, Calls, answered, unimplemented
+from tftrt_yolo.serving.protocol.descriptions import tensorflow_serving_state
+from tftrt_yolo.serving.rpc.calls import Calls, answered, unimplemented
 from tftrt_yolo.serving.rpc.protos import tensorflow_serving
 from tftrt_yolo.serving.rpc.tensor_protos import from_proto, number_of, to_proto
 from tftrt_yolo.serving.scheduling.inference import ModelState, TensorSpec
@@ -24,8 +25,7 @@ _DEFAULT = "serving_default"
 _SIGNATURE_DEF = "signature_def"
 _METHOD = "tensorflow/serving/predict"
 _EXAMPLES = "It takes tf.Example, and this model takes pictures; call Predict."
-_STATES = {"LOADING": "LOADING", "READY": "AVAILABLE", "UNLOADING": "UNLOADING", "UNAVAILABLE": "END"}
-_CODES = {True: 0, False: 2}  # OK and UNKNOWN, of a version that could not be loaded
+_CODES = {False: 0, True: 2}  # OK, and UNKNOWN of a broken version
 
 
 def add_to_server(calls: Calls, server: grpc.aio.Server) -> None:
@@ -62,7 +62,7 @@ class PredictionService:
         key = request.model_spec.signature_name or _DEFAULT
         inputs = self._inputs(state, key, request)
         requests.check_outputs(state.signatures[key], request.output_filter)
-        outcome = await self.calls.infer(context, Asked(state, key, inputs, version=version))
+        outcome = await self.calls.infer(context, requests.Asked(state, key, inputs, version=version))
         response = tensorflow_serving().predict_pb2.PredictResponse()
         response.model_spec.name, response.model_spec.signature_name = outcome.model, key
         response.model_spec.version.value = outcome.version
@@ -132,8 +132,8 @@ class ModelService:
             raise RefusedError(Refusal.NOT_FOUND, f"There is no model {quoted(name)}{of_version}.")
         response = tensorflow_serving().get_model_status_pb2.GetModelStatusResponse()
         for state in sorted(states, key=lambda one: -one.version):
-            found = response.model_version_status.add(version=state.version, state=_STATES.get(state.state, "UNKNOWN"))
-            found.status.error_code = _CODES[state.state != "UNAVAILABLE" or not state.reason]
+            found = response.model_version_status.add(version=state.version, state=tensorflow_serving_state(state))
+            found.status.error_code = _CODES[state.is_broken]
             found.status.error_message = state.reason
         return response
 

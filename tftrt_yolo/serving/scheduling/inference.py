@@ -121,3 +121,8 @@ class ModelState:
     def is_ready(self) -> bool:
         """Whether it answers."""
         return self.state == "READY"
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it could not be loaded, or was unloaded, and why is known."""
+        return self.state == "UNAVAILABLE" and bool(self.reason)

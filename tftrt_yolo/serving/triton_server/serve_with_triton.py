@@ -15,7 +15,6 @@ watches over it, such as systemd or a container's restart policy, starts it agai
 import contextlib
 import http.client
 import json
-import signal
 import tempfile
 import threading
 import time
@@ -34,6 +33,7 @@ from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.serving.protocol.datatypes import to_raw
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
+from tftrt_yolo.serving.signals import taken
 from tftrt_yolo.serving.triton_repository.configuration import ModelSettings
 from tftrt_yolo.serving.triton_repository.writing import write_saved_model
 from tftrt_yolo.serving.triton_server import installed
@@ -196,21 +196,11 @@ def _asked(address: str, *request) -> dict:
 def _ended_by_signals() -> Iterator[threading.Event]:
     """Gives an event that a signal sets, and a second one interrupts; outside the main thread nobody sets it."""
     event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
 
     def came(*_):
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    taken = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in taken:
-        signal.signal(number, came)
-    try:
+    with taken(came):
         yield event
-    finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler)

@@ -11,9 +11,10 @@ import numpy as np
 
 from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.serving.http import errors
-from tftrt_yolo.serving.http.service import MOST_ID_CHARACTERS, check_names, mapping_of, parse_object
+from tftrt_yolo.serving.http.service import check_names, mapping_of, parse_object
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import datatype_of, from_json, from_raw, invalid, to_raw
+from tftrt_yolo.serving.protocol.requests import MOST_ID_CHARACTERS
 
 HEADER_LENGTH = "inference-header-content-length"
 _SIZE, _BINARY, _BINARY_OUTPUT = "binary_data_size", "binary_data", "binary_data_output"

@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from tftrt_yolo.serving.http import errors
 from tftrt_yolo.serving.http.forms.infer_body import HEADER_LENGTH, InferRequest, read_request, written
-from tftrt_yolo.serving.http.service import Asked, Service, in_thread, parse_object
+from tftrt_yolo.serving.http.service import Service, in_thread, parse_object
 from tftrt_yolo.serving.protocol import descriptions
-from tftrt_yolo.serving.protocol.requests import check_outputs, signature_of
+from tftrt_yolo.serving.protocol.requests import Asked, check_outputs, signature_of
 from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 

@@ -17,10 +17,11 @@ from tftrt_yolo.ground.files.image_files import upright_size
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.http.forms.inference_protocol import json_response
 from tftrt_yolo.serving.http.forms.multipart import File, read_form
-from tftrt_yolo.serving.http.service import Asked, Service, version_of
+from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import invalid
 from tftrt_yolo.serving.protocol.readable import objects_of, status_of
+from tftrt_yolo.serving.protocol.requests import Asked, version_of
 from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 

@@ -20,14 +20,15 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.serving.http import errors
 from tftrt_yolo.serving.http.forms.inference_protocol import json_response
-from tftrt_yolo.serving.http.service import Asked, Service, amount_of, check_names, in_thread, mapping_of, parse_object
+from tftrt_yolo.serving.http.service import Service, amount_of, check_names, in_thread, mapping_of, parse_object
 from tftrt_yolo.serving.protocol import nested
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import invalid
+from tftrt_yolo.serving.protocol.descriptions import tensorflow_serving_state
+from tftrt_yolo.serving.protocol.requests import Asked
 from tftrt_yolo.serving.scheduling.inference import ModelState, Signature, TensorSpec
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
-_STATES = {"READY": "AVAILABLE", "LOADING": "LOADING", "UNLOADING": "UNLOADING", "UNAVAILABLE": "END"}
 _TYPES = {"object": "DT_STRING", "float32": "DT_FLOAT", "float16": "DT_HALF", "float64": "DT_DOUBLE", "bool": "DT_BOOL"}
 _MODEL = ("/v1/models/{name}", "/v1/models/{name}/versions/{version}")
 
@@ -174,10 +175,10 @@ def _written(outputs: Mapping[str, np.ndarray], is_by_rows: bool) -> bytes:
 
 def _status_of(state: ModelState) -> dict:
     """How a version stands, in the interface's words."""
-    is_broken = state.state == "UNAVAILABLE" and bool(state.reason)
+    is_broken = state.is_broken
     return {
         "version": str(state.version),
-        "state": _STATES.get(state.state, "UNKNOWN"),
+        "state": tensorflow_serving_state(state),
         "status": {"error_code": "UNKNOWN" if is_broken else "OK", "error_message": state.reason if is_broken else ""},
     }
 
