@@ -23,7 +23,7 @@ def heed() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)
-    sys.unraisablehook = _raise_again
+    sys.unraisablehook, sys.excepthook = _raise_again, _printed_by_c
 
 
 def came() -> bool:
@@ -61,3 +61,14 @@ def _raise_again(unraisable) -> None:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
     elif not _seen.came:
         sys.__unraisablehook__(unraisable)
+
+
+def _printed_by_c(kind, error, trace) -> None:
+    """As `_raise_again`, for one that native code caught and printed, as NumPy's extensions do while they are imported.
+
+    It is then gone, or goes on as another error: what follows the alarm is the same.
+    """
+    if issubclass(kind, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    else:
+        sys.__excepthook__(kind, error, trace)

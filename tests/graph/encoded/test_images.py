@@ -57,7 +57,8 @@ CMYK_TOLERANCE = 2  # levels; TensorFlow and OpenCV round the product of ink and
 
 def _fit(images_, sizes, size_hw):
     """Images as they are, in frames of `SIDE`, in place of letterboxing: every pixel is to be looked at."""
-    frame = tf.image.pad_to_bounding_box(images_, 0, 0, *size_hw)
+    seen = images_[:, : size_hw[0], : size_hw[1]]  # what could not be read may have claimed more
+    frame = tf.image.pad_to_bounding_box(seen, 0, 0, *size_hw)
     ones = tf.ones_like(sizes, tf.float32)
     return frame, letterbox.Letterbox(ones, ones, sizes)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tftrt_yolo.graph.encoded import file_bytes
 
-UPRIGHT = 1
+UPRIGHT, LAST_THAT_STANDS = 1, 4  # from 5 on a picture lies on a side
 _TAG, _SHORT, _LONG = 0x0112, 3, 4
 _MOST_ENTRIES = 256  # of a directory; cameras write ten to forty
 _HEADER_BYTES, _ENTRY_BYTES = 8, 12

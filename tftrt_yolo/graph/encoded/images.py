@@ -4,7 +4,8 @@
     outputs = without_unread(predict(read.frames, read.placed), read.status)
 
 A decoder of TensorFlow's fails its whole graph. Inside a data set of one element, whose errors are ignored, it only
-leaves that empty.
+leaves that empty. Files are decoded side by side on the host and fitted together: fitting is dozens of small kernels,
+for which a GPU takes as long with one picture as with many.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tftrt_yolo.graph.encoded import bitmaps, exif, file_bytes, gif, headers
-from tftrt_yolo.graph.letterbox import LETTERBOX_SPEC, Letterbox, sizes_of
+from tftrt_yolo.graph.letterbox import LETTERBOX_SPEC, Letterbox
 
 Fit = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tuple[tf.Tensor, Letterbox]]
 
 _HOST = "/CPU:0"
+_MOST_PIXELS = 32 << 20  # of a canvas, on which pictures are laid to be fitted together; one alone may have more
+_DECODED_AT_ONCE = 16
 _TAIL_BYTES = 64
 _SHOWN_BYTES = 8
 _MARKS_OF_END = (b"\xff\xd9", b"IEND")
@@ -38,7 +41,7 @@ class Read(NamedTuple):
 
 
 def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
-    """Decodes image files, turns them upright and fits them into frames, one by one.
+    """Decodes image files, turns them upright and fits them into frames.
 
     Args:
       files: (batch,) string: JPEG, PNG, BMP or GIF, of which the first frame counts; or anything else.
@@ -51,17 +54,24 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
     """
     with tf.device(_HOST):
         found = headers.look(files)
-        numbers = _packed(found)
+        numbers, sizes_hw = _packed(found), _upright_sizes_hw(found)
+        count = tf.shape(files)[0]
+        sides = tf.reduce_max(tf.concat([sizes_hw, [[1, 1]]], axis=0), axis=0)
+        step = tf.cast(tf.clip_by_value(_MOST_PIXELS // tf.reduce_prod(sides), 1, _MOST_PIXELS), tf.int32)
+        steps = (count + step - 1) // step
 
-    def read_one(inputs):
+    def read_some(index, parts):
         with tf.device(_HOST):
-            image, was_read = _decoded(*inputs)
-        frames, placed = fit(image[tf.newaxis], sizes_of(image[tf.newaxis]), size_hw)
-        return frames[0], tuple(part[0] for part in placed), was_read
+            rows = slice(index * step, tf.minimum((index + 1) * step, count))
+            canvas, image_sizes_hw, were_read = _canvas(files[rows], numbers[rows], sizes_hw[rows])
+        frames, placed = fit(canvas, image_sizes_hw, size_hw)
+        values = (frames, *placed, were_read)
+        return index + 1, tuple(part.write(index, value) for part, value in zip(parts, values, strict=True))
 
-    parts = tuple(tf.TensorSpec(spec.shape[1:], spec.dtype) for spec in LETTERBOX_SPEC)
-    frame, was_read = tf.TensorSpec((*size_hw, 3), tf.uint8), tf.TensorSpec((), tf.bool)
-    frames, placed, were_read = tf.map_fn(read_one, (files, numbers), fn_output_signature=(frame, parts, was_read))
+    specs = (tf.TensorSpec((None, *size_hw, 3), tf.uint8), *LETTERBOX_SPEC, tf.TensorSpec((None,), tf.bool))
+    parts = tuple(tf.TensorArray(spec.dtype, steps, element_shape=spec.shape, infer_shape=False) for spec in specs)
+    _, parts = tf.while_loop(lambda index, _: index < steps, read_some, (0, parts), parallel_iterations=1)
+    frames, *placed, were_read = (part.concat() for part in parts)
     with tf.device(_HOST):
         return Read(frames, Letterbox(*placed), _status(files, found, were_read))
 
@@ -100,6 +110,30 @@ def _packed(found: headers.Headers) -> tf.Tensor:
         found.flag_places,
     ]
     return tf.stack([tf.cast(values, tf.int64) for values in numbers], axis=1)
+
+
+def _upright_sizes_hw(found: headers.Headers) -> tf.Tensor:
+    """Height and width of the images once they are upright, (batch, 2) int64; a pixel for what is not read."""
+    lies = found.orientations > exif.LAST_THAT_STANDS
+    sizes_hw = tf.where(lies[:, tf.newaxis], tf.reverse(found.sizes_hw, [1]), found.sizes_hw)
+    return tf.where((found.kinds == headers.NOT_READ)[:, tf.newaxis], tf.ones_like(sizes_hw), sizes_hw)
+
+
+def _canvas(files: tf.Tensor, numbers: tf.Tensor, sizes_hw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Upright images (batch, height, width, 3) uint8, each at the top left, their sizes, and which of them were read.
+
+    Of files, their rows of `_packed` and of `_upright_sizes_hw`.
+    """
+    height, width = tf.unstack(tf.reduce_max(sizes_hw, axis=0))
+
+    def lay_out(inputs):
+        image, was_read = _decoded(*inputs)
+        sides = tf.shape(image, out_type=tf.int64)
+        below, beside = height - sides[0], width - sides[1]
+        return tf.pad(image, [[0, below], [0, beside], [0, 0]]), tf.cast(sides[:2], tf.int32), was_read
+
+    spec = tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.bool)
+    return tf.map_fn(lay_out, (files, numbers), fn_output_signature=spec, parallel_iterations=_DECODED_AT_ONCE)
 
 
 def _decoded(file: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -237,7 +237,8 @@ def _refusal(files: list[Path], videos: list[Path]) -> str:
     if videos and len(files) > 1:
         return words.problem(f"You dropped {counted(len(files), 'file')}, a video among them. Drop a video alone.")
     if len(files) > _MOST_PICTURES:
-        return words.problem(f"You dropped {len(files):,} pictures; expected at most {_MOST_PICTURES}. Drop fewer.")
+        dropped = counted(len(files), "picture")
+        return words.problem(f"You dropped {dropped}; expected at most {_MOST_PICTURES}. Drop fewer.")
     return ""
 
 
