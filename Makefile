@@ -7,6 +7,8 @@
 #                  predict and val on our directories; 8 GB on disk, as PyPI's torch is a build for GPUs, with their libraries
 # make test-page  sets up .venv-demo, in which Pillow is one that Gradio takes, and tries the page of tftrt-yolo serve in
 #                  Debian's chromium (apt install chromium), with models that .venv exports
+# make test-beam  sets up .venv-beam, in which Apache Beam's own pins hold, and runs the model handler on its DirectRunner, with
+#                  models that .venv exports
 # make fuzz        brings damaged checkpoints, SavedModels, images, labels, recipes and workers' results to the package, an
 #                  hour or two long; FUZZ="--images=100 --seed=2" for others; the log goes to build/fuzz.json
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
@@ -22,7 +24,7 @@ FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels
 # A file's tests stay together, for they share models, and files go in the order of conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo test test-all test-lowest test-ultralytics test-page fuzz check benchmarks docs dist lint shape clean
+.PHONY: demo test test-all test-lowest test-ultralytics test-page test-beam fuzz check benchmarks docs dist lint shape clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -53,6 +55,9 @@ test-ultralytics: .venv-ultralytics/installed
 test-page: .venv-demo/installed build/page_models/installed
 	.venv-demo/bin/python -m pytest tests/serving/page --saved_models=build/page_models
 
+test-beam: .venv-beam/installed build/page_models/installed
+	.venv-beam/bin/python -m pytest tests/beam --saved_models=build/page_models
+
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz --workers=$(WORKERS) --log=build/fuzz.json $(FUZZ)
 
@@ -78,7 +83,7 @@ shape: .venv/installed
 
 .venv/installed: setup.cfg setup.py constraints.txt docs/requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,dataframe,track,preflight,video,serve,tracing,triton,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,benchmark,evaluate,dataframe,track,preflight,video,serve,tracing,triton,ray,notebooks,dev]'
 	touch $@
 
 .venv-docs/installed: docs/requirements.txt docs/constraints.txt constraints.txt
@@ -108,6 +113,11 @@ shape: .venv/installed
 	.venv-demo/bin/python -m pip install --quiet --constraint .ci/demo.txt --editable '.[serve,demo,video]' pytest playwright
 	touch $@
 
+.venv-beam/installed: setup.cfg setup.py .ci/beam.txt
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/python -m pip install --quiet --constraint .ci/beam.txt --editable '.[beam]' pytest
+	touch $@
+
 build/page_models/installed: .venv/installed
 	for task in detect segment pose obb classify; do $(BIN)/tftrt-yolo export --weights=tests/data/yolov8n-tiny-$$task.pt \
 	  --saved_model_dir=build/page_models/$${task}_saved_model --image_size=320 --overwrite || exit 1; done
@@ -116,4 +126,4 @@ build/page_models/installed: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics .venv-demo runs build dist *.egg-info
+	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics .venv-demo .venv-beam runs build dist *.egg-info

@@ -27,6 +27,7 @@ EXTRAS = (
     "evaluate",
     "export",
     "preflight",
+    "ray",
     "serve",
     "tracing",
     "track",

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # that are not listed are the ground floor.
 FLOORS = (
     ("__main__", "cli"),
-    ("workflows", "serving"),
+    ("workflows", "serving", "pipelines", "beam"),
     ("engines",),
     ("layer_sensitivity", "preflighting"),
     ("converter",),

@@ -1,0 +1,1 @@
+"""Many images: tf.data, Keras, Ray Data."""

@@ -1,0 +1,1 @@
+"""Apache Beam: a ModelHandler for RunInference on signature `encoded`."""
