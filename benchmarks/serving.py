@@ -45,7 +45,8 @@ What `python benchmarks/serving.py` wrote: pictures a second and the latency of 
 perf_analyzer 2.51.0 on the same machine, whose time is in them; batches are of up to 16. *Predictor* is called with one
 JPEG, with 8, and its `stream` with batches of 16; *encoded* is the signature that servers run, called in Python with as
 many, and the floor. *to Predictor* is the rate beside Predictor's of the same column; the aim is 0.90 at concurrency 1
-and 1.00 at 8. A server's first ten seconds are not measured. `digits` is yolov8n at 640 px, `tiny` a narrow network at 320 px. The load average at the start was
+and 1.00 at 8. A server's first ten seconds are not measured. `digits` is yolov8n at 640 px, `tiny` a narrow network at
+320 px. The load average at the start was
 {load:.1f}.
 
 """
