@@ -1,6 +1,8 @@
 """Pipelines with the handler: what they find is what Predictor finds."""
 
+import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +18,13 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelMetadata, RunI
 
 import tftrt_yolo  # noqa: E402
 from tests.conftest import CROPS, DATA, IMAGES, OTHER_TASKS  # noqa: E402
+from tests.documents import blocks  # noqa: E402
 from tests.encoded_masks import pasted  # noqa: E402
 from tests.saved_model.edits import copied, renew_digests  # noqa: E402
 from tftrt_yolo.beam import ModelHandler  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "pages" / "beam.md"
 BAD = {
     "empty": (b"", "it is empty"),
     "text": (b"no picture at all", "it is no image"),
@@ -202,40 +206,72 @@ def test_arguments_that_this_model_refuses(models, run, task, asked, message):
         run(beam.Create(_files(IMAGES[:1])), RunInference(handler, inference_args=asked))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("large_model", [False, True])
-def test_workers_in_processes_of_their_own(tiny_export, tmp_path, large_model):
-    """Two of them, each with a model or with one between them; run from a file, as a user does."""
-    script = tmp_path / "pipeline.py"
-    script.write_text(
-        f"""import pathlib, pickle
+def test_the_pipeline_of_the_page(tiny_export, tmp_path):
+    """It is run as it stands, with this model, its first pictures and Beam's runner that downloads nothing."""
+    code = blocks(PAGE, "text")[0].code
+    for text, own in (
+        ("runs/digits_saved_model", str(tiny_export)),
+        ("tests/data/images/*.jpg", str(DATA / "images" / "00000[0-3].jpg")),
+        ("runs/found.jsonl", str(tmp_path / "found.jsonl")),
+    ):
+        assert code.count(text) == 1
+        code = code.replace(text, own)
+    script = tmp_path / "find.py"
+    script.write_text(code)
+    command = [sys.executable, str(script), "--runner=FnApiRunner"]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=120)
+    rows = [json.loads(line) for path in tmp_path.glob("found.jsonl*") for line in path.read_text().splitlines()]
+    by_path = {Path(row["path"]): row for row in rows}
+    assert len(rows) == len(by_path) == 4
+    for path, detections in zip(IMAGES[:4], tftrt_yolo.Predictor(tiny_export)(IMAGES[:4]), strict=True):
+        _boxes(by_path[path], detections)
+
+
+_SCRIPT = """
+import os, pathlib, pickle
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tftrt_yolo.beam import ModelHandler
 
+FOLDER, MODEL, PICTURES, IS_SHARED = {arguments!r}
+
+class Noting(ModelHandler):
+    def load_model(self):
+        pathlib.Path(FOLDER, f"{{os.getpid()}}.loaded").touch()
+        return super().load_model()
+
 def keep(pair):
-    pathlib.Path({str(tmp_path)!r}, pair[0] + ".pickle").write_bytes(pickle.dumps(pair))
+    pathlib.Path(FOLDER, f"{{os.getpid()}}.worked").touch()
+    pathlib.Path(FOLDER, pair[0] + ".pickle").write_bytes(pickle.dumps(pair))
 
 def read(path):
-    return path.stem, path.read_bytes()
+    return pathlib.Path(path).stem, pathlib.Path(path).read_bytes()
 
 if __name__ == "__main__":
-    paths = [pathlib.Path(path) for path in {[str(path) for path in IMAGES[:12]]!r}]
     options = PipelineOptions(direct_num_workers=2, direct_running_mode="multi_processing")
-    handler = KeyedModelHandler(ModelHandler({str(tiny_export)!r}, max_batch_size=2, large_model={large_model}))
+    handler = KeyedModelHandler(Noting(MODEL, max_batch_size=2, large_model=IS_SHARED))
     with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
-        pipeline | beam.Create(paths) | beam.Map(read) | beam.Reshuffle() | RunInference(handler) | beam.Map(keep)
+        files = pipeline | beam.Create(PICTURES) | beam.Reshuffle() | beam.Map(read)
+        files | RunInference(handler) | beam.Map(keep)
 """
-    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_workers_in_processes_of_their_own(tiny_export, tmp_path, is_shared):
+    """Two of them, each with a model or with one between them; started from a file, as a user does."""
+    script, images = tmp_path / "pipeline.py", IMAGES[:12]
+    arguments = (str(tmp_path), str(tiny_export), [str(path) for path in images], is_shared)
+    script.write_text(_SCRIPT.format(arguments=arguments))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        [sys.executable, str(script)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, ended.stderr[-3_000:]
-    import pickle
-
+    assert len(list(tmp_path.glob("*.worked"))) == 2
+    assert len(list(tmp_path.glob("*.loaded"))) == (1 if is_shared else 2)
     results = dict(pickle.loads(path.read_bytes()) for path in tmp_path.glob("*.pickle"))
-    for path, detections in zip(IMAGES[:12], tftrt_yolo.Predictor(tiny_export)(IMAGES[:12]), strict=True):
+    for path, detections in zip(images, tftrt_yolo.Predictor(tiny_export)(images), strict=True):
         _boxes(results[path.stem].inference, detections)

@@ -1,6 +1,12 @@
 """Beam's own handlers for TensorFlow, and why they cannot load a SavedModel of ours: the page on Beam says the same."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+
+from tests.conftest import IMAGES
 
 pytest.importorskip("apache_beam", reason="make test-beam has Apache Beam")
 pytest.importorskip("tensorflow_hub", reason="make test-beam has TensorFlow Hub")
@@ -29,3 +35,29 @@ def test_it_is_not_for_our_models_alone(tmp_path):
     for name in ("plain", "keras"):
         with pytest.raises(ValueError, match=r"Keras 3 only supports V3 `\.keras` files"):
             tensorflow_inference.TFModelHandlerTensor(str(tmp_path / name)).load_model()
+
+
+_LEGACY = """
+import sys
+import tensorflow as tf
+from apache_beam.ml.inference import tensorflow_inference
+
+model, *paths = sys.argv[1:]
+files = [tf.io.read_file(path) for path in paths]
+for batch in (files, [tf.io.decode_jpeg(file) for file in files]):
+    handler = tensorflow_inference.TFModelHandlerTensor(model)
+    try:
+        handler.run_inference(batch, handler.load_model())
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_legacy_keras_loads_what_cannot_be_called(tiny_export):
+    """With tf_keras the handler fails later: it calls an object that has signatures alone, and stacks pictures."""
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
+    command = [sys.executable, "-c", _LEGACY, str(tiny_export), *map(str, IMAGES[:2])]
+    lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0] == "TypeError '_UserObject' object is not callable"
+    assert lines[1].startswith("InvalidArgumentError")
+    assert "Shapes of all inputs must match" in lines[1]
