@@ -37,6 +37,7 @@ CONCURRENCIES = (1, 8, 32)
 SERVERS = {"serve": (), "pytriton": ("--backend=pytriton",)}
 LEAST_ROUNDS = 3  # requests of each of perf_analyzer's threads
 SECONDS_TO_START = 180
+SECONDS_TO_SETTLE = 10  # in which `serve` prepares thresholds of requests, beside what it answers
 HEADER = """# Serving beside calls in Python
 
 What `python benchmarks/serving.py` wrote: pictures a second and the latency of a request, medians of {rounds} rounds of
@@ -44,7 +45,7 @@ What `python benchmarks/serving.py` wrote: pictures a second and the latency of 
 perf_analyzer 2.51.0 on the same machine, whose time is in them; batches are of up to 16. *Predictor* is called with one
 JPEG, with 8, and its `stream` with batches of 16; *encoded* is the signature that servers run, called in Python with as
 many, and the floor. *to Predictor* is the rate beside Predictor's of the same column; the aim is 0.90 at concurrency 1
-and 1.00 at 8. `digits` is yolov8n at 640 px, `tiny` a narrow network at 320 px. The load average at the start was
+and 1.00 at 8. A server's first ten seconds are not measured. `digits` is yolov8n at 640 px, `tiny` a narrow network at 320 px. The load average at the start was
 {load:.1f}.
 
 """
@@ -104,6 +105,7 @@ def served(saved_model_dir: Path, flags: tuple[str, ...]):
         try:
             lines = [process.stdout.readline() for _ in range(4)]
             found = re.findall(r"127\.0\.0\.1:\d+", "".join(lines))
+            time.sleep(SECONDS_TO_SETTLE)
             yield {"http": found[0], "grpc": found[1]}
         finally:
             process.terminate()

@@ -1,8 +1,9 @@
 """Measures `serve` over loopback beside `Predictor.stream` of the same JPEGs, for a machine with a GPU; prints JSON.
 
-    python benchmarks/serving_gpu.py yolov8n_xla_saved_model photos --concurrency=64 --seconds=30
+    python benchmarks/serving_gpu.py yolov8n_xla_saved_model photos --concurrency=64,1 --seconds=30
 
-The server is started, client processes ask for --seconds, then it is ended, and `stream` runs for as long. Clients are
+The server is started, client processes ask for --seconds with each concurrency, then it is ended, and `stream` runs for
+as long, unless --no_stream. Clients are
 plain connections of Python's http.client with the protocol's binary form, so the extra triton is not needed. The load
 is bounded in time and ends by itself. The aim is 0.70 of `stream` at concurrency 64.
 """
@@ -66,28 +67,35 @@ def ask(address: str, model: str, pictures: list[bytes], threads: int, seconds: 
     results.put((times, failures))
 
 
-def of_server(given: argparse.Namespace, pictures: list[bytes]) -> dict:
-    """Rate and latencies of a server."""
+def of_server(given: argparse.Namespace, pictures: list[bytes]) -> dict[int, dict]:
+    """Rate and latencies of a server, by concurrency."""
     command = [sys.executable, "-m", "tftrt_yolo", "serve", f"--saved_model_dir={given.saved_model_dir}"]
     command += ["--http_port=0", "--grpc_port=-1", "--log_format=none", f"--max_batch_size={given.batch_size}"]
+    command += [f"--processes={given.processes}"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as server:
         try:
             lines = [server.stdout.readline() for _ in range(3)]
             [address] = re.findall(r"127\.0\.0\.1:\d+", "".join(lines))
             model = re.search(r"model +(\S+) version", "".join(lines))[1]
-            return _asked_by_processes(given, address, model, pictures) | {"backend": lines[2].strip()}
+            found = {}
+            for concurrency in given.concurrency:
+                found[concurrency] = _asked_by_processes(given, concurrency, address, model, pictures)
+                sys.stderr.write(f"serve, {concurrency}: {found[concurrency]}, {lines[2].strip()}\n")
+            return found
         finally:
             server.terminate()
             server.wait(SECONDS_TO_START)
 
 
-def _asked_by_processes(given: argparse.Namespace, address: str, model: str, pictures: list[bytes]) -> dict:
+def _asked_by_processes(
+    given: argparse.Namespace, concurrency: int, address: str, model: str, pictures: list[bytes]
+) -> dict:
     """What client processes measured together."""
     context = multiprocessing.get_context("spawn")
-    results, threads = context.Queue(), max(1, given.concurrency // given.processes)
+    results, threads = context.Queue(), max(1, concurrency // given.clients)
     arguments = (address, model, pictures, threads, given.seconds, results)
-    clients = [context.Process(target=ask, args=arguments) for _ in range(min(given.processes, given.concurrency))]
+    clients = [context.Process(target=ask, args=arguments) for _ in range(min(given.clients, concurrency))]
     for client in clients:
         client.start()
     found = [results.get(timeout=given.seconds + 300) for _ in clients]
@@ -125,17 +133,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("saved_model_dir")
     parser.add_argument("images_dir", type=Path)
-    parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--concurrency", type=lambda text: [*map(int, text.split(","))], default=[64])
+    parser.add_argument("--clients", type=int, default=8, help="processes that ask")
+    parser.add_argument("--processes", type=int, default=1, help="of the server, that hold the model")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--no_stream", action="store_true")
     given = parser.parse_args()
     pictures = [path.read_bytes() for path in sorted(given.images_dir.glob("*.jpg"))[:64]]
-    found = {"concurrency": given.concurrency, "batch_size": given.batch_size, "seconds": given.seconds}
+    found = {"batch_size": given.batch_size, "processes": given.processes, "seconds": given.seconds}
     found["serve"] = of_server(given, pictures)
-    sys.stderr.write(f"serve: {found['serve']['pictures_per_second']:.1f} pictures/s\n")
-    found["stream"] = of_stream(given, pictures)
-    found["serve_to_stream"] = found["serve"]["pictures_per_second"] / found["stream"]["pictures_per_second"]
+    if not given.no_stream:
+        found["stream"] = of_stream(given, pictures)
+        rate = found["stream"]["pictures_per_second"]
+        found["to_stream"] = {key: one["pictures_per_second"] / rate for key, one in found["serve"].items()}
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
 

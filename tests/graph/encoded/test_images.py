@@ -295,6 +295,29 @@ def test_no_files():
     assert status.shape == (0,)
 
 
+@pytest.mark.parametrize("most", [1, 5_000, 1 << 20])
+def test_pictures_that_are_laid_out_in_parts(monkeypatch, most):
+    """One by one, some together, all of them: the same frames, also beside what is not read and what is turned."""
+    names = [name for name in FORMS if name.startswith(("png", "jpeg", "bmp", "gif", "tga"))]
+    files = tf.constant([FORMS[name].data for name in names])
+    expected = [values.numpy() for values in _read(files)]
+    monkeypatch.setattr(images, "_MOST_PIXELS", most)
+    found = tf.function(_read.python_function, autograph=False)(files)
+    for values, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(values, wanted)
+
+
+def test_no_file_waits_for_another():
+    """A data set's element has a side effect, and those of a loop's rounds wait for each other."""
+    functions = _read.get_concrete_function().graph.as_graph_def().library.function
+    holders = {one.signature.name for one in functions if any(n.op == "DatasetToSingleElement" for n in one.node_def)}
+    assert holders
+    callers = [
+        node for one in functions for node in one.node_def for value in node.attr.values() if value.func.name in holders
+    ]
+    assert {node.op for node in callers} == {"PartitionedCall"}
+
+
 def test_every_refusal_says_what_to_do():
     for text in headers.REFUSALS[1:]:
         assert "expected" in text or "save it" in text

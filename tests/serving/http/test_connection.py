@@ -1,6 +1,7 @@
 """Clients that are slow, mute, greedy or gone, over real sockets; others are served meanwhile."""
 
 import contextlib
+import select
 import socket
 import time
 
@@ -157,6 +158,22 @@ def test_a_body_without_a_length_is_counted(url, port):
             for _ in range(200):
                 connection.sendall(b"10000\r\n" + bytes(65_536) + b"\r\n")
         assert answer_of(connection)[0] in (413, None)
+    assert _is_alive(url)
+
+
+def test_bodies_that_take_too_much_together_are_refused(url, port):
+    """Seventeen of the greatest length, all but the last byte, where sixteen may be in memory."""
+    length = 8 << 20
+    head = f"POST /predict?model=digits HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connected(port)) for _ in range(17)]
+        for connection in connections:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(head + bytes(length - 1))
+        [refused, *_], _, _ = select.select(connections, [], [], 30)
+        status, headers, body = answer_of(refused)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert error_of(body).startswith("Requests with more than 134,217,728 bytes are under way together.")
     assert _is_alive(url)
 
 

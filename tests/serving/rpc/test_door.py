@@ -284,6 +284,23 @@ def test_calls_beyond_what_is_taken_at_once_are_refused(door):
         assert stub.ModelInfer(request_of(3)).model_name == "sums"
 
 
+def test_messages_that_take_too_much_together_are_refused():
+    with opened(max_body_bytes=1 << 16) as door, stub_of(door["port"]) as stub:
+        request = request_of(50)  # a second
+        request.id = "x" * 60_000
+        calls = [stub.ModelInfer.future(request) for _ in range(40)]
+        codes = [call.code() for call in calls]
+        assert codes.count(grpc.StatusCode.OK) == 16 * (1 << 16) // request.ByteSize()
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        late = next(call for call in calls if call.code() == grpc.StatusCode.UNAVAILABLE)
+        assert late.details() == (
+            "Requests with more than 1,048,576 bytes are under way together. Try again in a moment."
+        )
+        assert dict(late.trailing_metadata())["retry-after"] == "1"
+        [answer] = stub.ModelStreamInfer(iter([request]))
+        assert answer.error_message == ""
+
+
 def test_health_as_load_balancers_ask_for_it(door):
     pytest.importorskip("grpc_health", reason="grpcio-health-checking is not installed")
     from grpc_health.v1 import health_pb2, health_pb2_grpc

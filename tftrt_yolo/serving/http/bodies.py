@@ -17,10 +17,10 @@ from starlette.requests import Request
 
 from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.serving.http.errors import DisconnectedError
+from tftrt_yolo.serving.protocol import memory
 from tftrt_yolo.serving.protocol.datatypes import invalid
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
-_AT_ONCE = 16  # largest bodies that are in memory at once, of all clients
 _SLOWEST = 64 << 10  # bytes a second, beyond the seconds that every client has
 _FORMS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
@@ -36,7 +36,7 @@ class Intake:
           seconds: Within which a body comes; a large one has a second more for each 64 KiB.
         """
         self.most_bytes, self.seconds = most_bytes, seconds
-        self._held = 0
+        self._memory = memory.Memory(memory.LARGEST_AT_ONCE * most_bytes)
 
     @contextlib.asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
@@ -53,11 +53,8 @@ class Intake:
           DisconnectedError: If the client went away.
         """
         self.check_length(request.headers.get("content-length"))
-        held = _Held(self)
-        try:
+        with self._memory.hold() as held:
             yield await self._read(request, held)
-        finally:
-            held.release()
 
     def check_length(self, content_length: str | None) -> None:
         """Refuses a body that says itself that it is too large; nothing of it was read."""
@@ -69,7 +66,7 @@ class Intake:
         if length > self.most_bytes:
             raise self._too_large(f"{length:,} bytes")
 
-    async def _read(self, request: Request, held: "_Held") -> bytes:
+    async def _read(self, request: Request, held: memory.Held) -> bytes:
         """All of a body."""
         form = request.headers.get("content-encoding", "identity").strip().lower()
         unpacked, start, taken = _Unpacked(form, self), time.monotonic(), 0
@@ -97,30 +94,6 @@ class Intake:
             Refusal.TOO_LARGE,
             f"The body has {found}; expected at most {self.most_bytes:,} (--max_body_bytes). Send less at once.",
         )
-
-
-class _Held:
-    """What one request holds of the memory for bodies."""
-
-    def __init__(self, intake: Intake):
-        self._intake, self._bytes = intake, 0
-
-    def take(self, count: int) -> None:
-        """Counts bytes that came; refuses the request where all requests together have too many."""
-        self._bytes += count
-        self._intake._held += count
-        most = _AT_ONCE * self._intake.most_bytes
-        if self._intake._held > most:
-            raise RefusedError(
-                Refusal.UNAVAILABLE,
-                f"Requests with more than {most:,} bytes are under way together. Try again in a moment.",
-                retry_after_seconds=1,
-            )
-
-    def release(self) -> None:
-        """Gives them back."""
-        self._intake._held -= self._bytes
-        self._bytes = 0
 
 
 class _Unpacked:

@@ -23,6 +23,7 @@ from tftrt_yolo.ground.text import printable
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.protocol import parameters as request_parameters
+from tftrt_yolo.serving.protocol.memory import Memory
 from tftrt_yolo.serving.protocol.requests import Asked
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.scheduling.inference import Outcome
@@ -42,6 +43,7 @@ class Calls:
       observing: Is told of each call.
       request_timeout_s: How long a call may take where its client does not say.
       max_body_bytes: Of a message, and of what is made of it.
+      memory: What messages take together.
       check_open: Raises RefusedError while the server takes no requests.
     """
 
@@ -49,28 +51,34 @@ class Calls:
     observing: Observing
     request_timeout_s: float
     max_body_bytes: int
+    memory: Memory
     check_open: Callable[[], None]
 
-    async def answer(self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable]) -> object:
+    async def answer(
+        self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable], *, num_bytes: int = 0
+    ) -> object:
         """Answers a call, or refuses it.
 
         Args:
           context: The call's.
           method: Its service and name.
           ask: Gives the answer; `observing.request.current` is the call meanwhile.
+          num_bytes: Of the call's message.
 
         Returns:
           The answer.
         """
         try:
-            return await self.observed(context, method, ask)
+            return await self.observed(context, method, ask, num_bytes=num_bytes)
         except RefusedError as error:
             await _abort(context, error)
         except Exception:  # noqa: BLE001 - the client gets an answer, whatever it is
             _log.exception("A call failed.")
             await context.abort(grpc.StatusCode.INTERNAL, _INTERNAL)
 
-    async def observed(self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable]) -> object:
+    async def observed(
+        self, context: grpc.aio.ServicerContext, method: str, ask: Callable[[], Awaitable], *, num_bytes: int = 0
+    ) -> object:
         """The same, but a refusal is raised: for the parts of a stream."""
         end = _end_of(context)
         metadata = dict(context.invocation_metadata() or ())
@@ -78,7 +86,9 @@ class Calls:
         try:
             with self.observing.request("grpc", method, remote=remote, traceparent=traceparent):
                 try:
-                    return await ask()
+                    with self.memory.hold() as held:
+                        held.take(num_bytes)
+                        return await ask()
                 except asyncio.CancelledError:
                     if time.monotonic() >= end:  # gRPC gives up a call whose time is over
                         raise _LateError from None
@@ -125,7 +135,7 @@ def answered(method: Callable) -> Callable:
     @functools.wraps(method)
     async def answer(self, request, context):
         ask = functools.partial(method, self, request, context)
-        return await self.calls.answer(context, f"{self.NAME}/{method.__name__}", ask)
+        return await self.calls.answer(context, f"{self.NAME}/{method.__name__}", ask, num_bytes=request.ByteSize())
 
     return answer
 

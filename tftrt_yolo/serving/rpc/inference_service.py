@@ -114,7 +114,10 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):
         """The answer to a request of a stream; where one is refused the stream goes on."""
         try:
             answer = await self.calls.observed(
-                context, f"{NAME}/ModelStreamInfer", lambda: self._infer(request, context)
+                context,
+                f"{NAME}/ModelStreamInfer",
+                lambda: self._infer(request, context),
+                num_bytes=request.ByteSize(),
             )
         except RefusedError as error:
             empty = service_pb2.ModelInferResponse(
