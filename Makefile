@@ -115,7 +115,7 @@ shape: .venv/installed
 
 .venv-beam/installed: setup.cfg setup.py .ci/beam.txt
 	$(PYTHON) -m venv .venv-beam
-	.venv-beam/bin/python -m pip install --quiet --constraint .ci/beam.txt --editable '.[beam]' pytest
+	.venv-beam/bin/python -m pip install --quiet --constraint .ci/beam.txt --editable '.[beam]' pytest tensorflow-hub
 	touch $@
 
 build/page_models/installed: .venv/installed
