@@ -15,10 +15,7 @@ import json, pickle, sys
 import tensorflow as tf
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-tf.debugging.set_log_device_placement(False)
-import numpy as np
 import tftrt_yolo
-from tftrt_yolo.contract import NETWORK
 model, image, *names = sys.argv[1:]
 found = {"boxes": [], "of_network": [], "at_threshold": []}
 for name in names:
@@ -55,8 +52,8 @@ def test_it_is_loaded_and_run_there(tiny_export):
 
 
 @pytest.mark.slow
-def test_a_model_for_xla_is_compiled_there(tiny_export, tmp_path):
-    tftrt_yolo.convert(tiny_export, tmp_path / "xla", accelerator="xla", precision_mode="FP32")
+def test_a_model_for_xla_is_compiled_there(models, tmp_path):
+    tftrt_yolo.convert(models.exported("toy"), tmp_path / "xla", accelerator="xla", precision_mode="FP32")
     found = _on_second_cpu(tmp_path / "xla")
     assert found["boxes"][0] == found["boxes"][1]
     assert [[name[-5:] for name in names] for names in found["of_network"]] == [["CPU:0"], ["CPU:1"]]
