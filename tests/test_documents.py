@@ -99,8 +99,8 @@ def test_the_notebook_of_int8_runs_and_ends_with_its_result():
     pytest.importorskip("faster_coco_eval")
     result = _last_output("5_int8")
     assert (result["engines"], result["faults"]) == (1, ())
-    assert result["map_fp32"] > 0.8
-    assert abs(result["map_drop"]) < 0.01
+    assert result["map_fp32"] > 0.7
+    assert abs(result["map_fp32"] - result["map_int8"]) < 0.01
     assert result["layers"] == 71
 
 
