@@ -9,6 +9,8 @@
 #                  Debian's chromium (apt install chromium), with models that .venv exports
 # make test-beam  sets up .venv-beam, in which Apache Beam's own pins hold, and runs the model handler on its DirectRunner, with
 #                  models that .venv exports
+# make test-spark sets up .venv-spark, with PySpark, and runs the recipe of docs/pages/spark.md on local[2], with models that .venv
+#                  exports; needs Java 17 (apt install default-jre-headless)
 # make fuzz        brings damaged checkpoints, SavedModels, images, labels, recipes and workers' results to the package, an
 #                  hour or two long; FUZZ="--images=100 --seed=2" for others; the log goes to build/fuzz.json
 # make benchmarks  rewrites the benchmark pages from benchmarks/*/benchmark.json
@@ -24,7 +26,7 @@ FUZZ ?= --seed=1 --checkpoints=10000 --saved_models=2000 --images=20000 --labels
 # A file's tests stay together, for they share models, and files go in the order of conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo test test-all test-lowest test-ultralytics test-page test-beam fuzz check benchmarks docs dist lint shape clean
+.PHONY: demo test test-all test-lowest test-ultralytics test-page test-beam test-spark fuzz check benchmarks docs dist lint shape clean
 
 demo: .venv/installed
 	$(BIN)/tftrt-yolo demo --output_dir=runs/demo --overwrite
@@ -57,6 +59,9 @@ test-page: .venv-demo/installed build/page_models/installed
 
 test-beam: .venv-beam/installed build/page_models/installed
 	.venv-beam/bin/python -m pytest tests/beam --saved_models=build/page_models
+
+test-spark: .venv-spark/installed build/page_models/installed
+	.venv-spark/bin/python -m pytest tests/spark --saved_models=build/page_models
 
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz --workers=$(WORKERS) --log=build/fuzz.json $(FUZZ)
@@ -118,6 +123,11 @@ shape: .venv/installed
 	.venv-beam/bin/python -m pip install --quiet --constraint .ci/beam.txt --editable '.[beam]' pytest tensorflow-hub
 	touch $@
 
+.venv-spark/installed: setup.cfg setup.py .ci/spark.txt
+	$(PYTHON) -m venv .venv-spark
+	.venv-spark/bin/python -m pip install --quiet --constraint .ci/spark.txt --editable '.[spark]' pytest
+	touch $@
+
 build/page_models/installed: .venv/installed
 	for task in detect segment pose obb classify; do $(BIN)/tftrt-yolo export --weights=tests/data/yolov8n-tiny-$$task.pt \
 	  --saved_model_dir=build/page_models/$${task}_saved_model --image_size=320 --overwrite || exit 1; done
@@ -126,4 +136,4 @@ build/page_models/installed: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics .venv-demo .venv-beam runs build dist *.egg-info
+	rm -rf .venv .venv-docs .venv-dist .venv-lowest .venv-ultralytics .venv-demo .venv-beam .venv-spark runs build dist *.egg-info

@@ -94,6 +94,16 @@ def test_the_notebook_of_serving_runs_and_ends_with_its_result():
     assert result == {"digits": "1223555679", "counts": [10, 10, 10], "few": 4, "status": 0}
 
 
+@pytest.mark.slow
+def test_the_notebook_of_int8_runs_and_ends_with_its_result():
+    pytest.importorskip("faster_coco_eval")
+    result = _last_output("5_int8")
+    assert (result["engines"], result["faults"]) == (1, ())
+    assert result["map_fp32"] > 0.7
+    assert abs(result["map_fp32"] - result["map_int8"]) < 0.01
+    assert result["layers"] == 71
+
+
 def test_executed_notebooks_are_those_that_are_there():
     """Their pages on the site have the very cells, and what they show is small."""
     import nbformat

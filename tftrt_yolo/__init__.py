@@ -86,6 +86,7 @@ _HOME_OF = {
     "EngineError": "ground.errors",
     "SensitivityError": "ground.errors",
     "ImageError": "ground.errors",
+    "DeviceError": "ground.errors",
     "TrackingError": "ground.errors",
     "BenchmarkError": "ground.errors",
     "DatasetError": "ground.errors",

@@ -117,6 +117,12 @@ def test_no_options_where_none_are_given():
             "source",
             tftrt_yolo.SourceOptions(source="-", recursive=True, timeout_s=2.5),
         ),
+        (
+            "predict",
+            ["a", "--source=b", "--output_dir=c", "--devices=0,cpu,gpu:2"],
+            "source",
+            tftrt_yolo.SourceOptions(source="b", devices=(0, "CPU", "GPU:2")),
+        ),
     ],
 )
 def test_options_of_other_commands(command, flags, name, options):
@@ -217,7 +223,8 @@ def test_the_directory_given_twice(command, others, command_line):
         (["predict", "--nosave"], "Ultralytics' nosave is --pictures here"),
         (["predict", "a", "save_txt=True"], r"Ultralytics' save_txt is --save here; write --save=\.\.\."),
         (["predict", "--imgsz=320"], r"flag 'imgsz'\. `tftrt-yolo predict --help` lists"),  # it has none
-        (["predict", "--device=0"], r"flag 'device'\. `tftrt-yolo predict --help` lists"),
+        (["predict", "--device=0"], r"flag 'device'\. Ultralytics' device is --devices here"),
+        (["evaluate", "--device=0"], r"flag 'device'\. `tftrt-yolo evaluate --help` lists"),
         (["export", "--model=a"], "Ultralytics' model is --weights here"),
         (["export", "--imgsz=320"], "Ultralytics' imgsz is --image_size here"),
         (["export", "--conf=0.5"], "Ultralytics' conf is --score_threshold here"),

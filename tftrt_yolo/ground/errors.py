@@ -51,6 +51,10 @@ class ImageError(TftrtYoloError):
     """An image cannot be read or has a type or shape that is not an image's."""
 
 
+class DeviceError(TftrtYoloError):
+    """The process of a device ended again and again, or cannot be started."""
+
+
 class TrackingError(TftrtYoloError):
     """What tracking needs is not installed."""
 

@@ -96,7 +96,7 @@ class Call:
 
 def _names(options: type) -> tuple[str, ...]:
     """The fields of a dataclass of options that a call can be told."""
-    own = ("source", "skip_unreadable")  # the images themselves, and on_unreadable
+    own = ("source", "skip_unreadable", "devices")  # the images themselves, on_unreadable, and the Predictor's device
     return tuple(field.name for field in dataclasses.fields(options) if field.name not in own)
 
 

@@ -6,6 +6,7 @@ pictures.write(picture, path)
 """
 
 import collections
+import io
 import itertools
 import os
 from pathlib import Path
@@ -47,10 +48,8 @@ class Names:
           or of this size, can be written; its end cut where it is too long for a file; with a number where an image of
           that name was before.
         """
-        suffix = image.suffix.lower()
-        has_encoder = PIL.Image.registered_extensions().get(suffix) in PIL.Image.SAVE
-        is_writable = suffix in _MOST_SIDE and has_encoder and max(size_hw) <= (_MOST_SIDE[suffix] or max(size_hw))
-        stem, ending = (image.stem, image.suffix) if is_writable else (image.name, _OTHERWISE)
+        ending = ending_for(image, size_hw)
+        stem = image.stem if ending == image.suffix else image.name
         stem = cut(stem, _MOST_NAME_BYTES - len(os.fsencode(ending)))
         numbers = itertools.count(self._given[stem + ending] + 1)
         number, path = next(
@@ -65,6 +64,22 @@ class Names:
         if number > 1:
             stem = f"{cut(stem, _MOST_NAME_BYTES - _NUMBER_BYTES - len(ending))}_{number}"
         return self._folder / (stem + ending)
+
+
+def ending_for(image: Path, size_hw: tuple[int, int]) -> str:
+    """The ending of an image's picture.
+
+    Args:
+      image: The image.
+      size_hw: Height and width of the picture in pixels.
+
+    Returns:
+      The image's own; `.png` where no picture of that ending, or of this size, can be written.
+    """
+    suffix = image.suffix.lower()
+    has_encoder = PIL.Image.registered_extensions().get(suffix) in PIL.Image.SAVE
+    is_writable = suffix in _MOST_SIDE and has_encoder and max(size_hw) <= (_MOST_SIDE[suffix] or max(size_hw))
+    return image.suffix if is_writable else _OTHERWISE
 
 
 def cut(text: str, most_bytes: int) -> str:
@@ -93,12 +108,47 @@ def write(picture: np.ndarray, path: Path) -> None:
     Raises:
       OSError: If it cannot be written; the message says which picture, and why.
     """
+    write_encoded(encoded(picture, path), path, picture.shape[:2])
+
+
+def encoded(picture: np.ndarray, path: Path) -> bytes:
+    """A picture as its file holds it.
+
+    Args:
+      picture: (height, width, 3) uint8, RGB.
+      path: A path whose name ends as its file's will.
+
+    Returns:
+      The file's bytes.
+
+    Raises:
+      OSError: If there is no such file; the message says which picture, and why.
+    """
     # Pillow itself sees no ending in "..jpg", a name that begins with dots.
     file_format = next(PIL.Image.registered_extensions()[end] for end in _MOST_SIDE if path.name.lower().endswith(end))
+    file = io.BytesIO()
     try:
-        PIL.Image.fromarray(picture).save(path, file_format, quality=95)
+        PIL.Image.fromarray(picture).save(file, file_format, quality=95)
     except (KeyError, OSError, ValueError) as error:
         raise unwritable(path, picture.shape[:2], error) from error
+    return file.getvalue()
+
+
+def write_encoded(data: bytes, path: Path, size_hw: tuple[int, int]) -> None:
+    """Writes what `encoded` gave.
+
+    Args:
+      data: The file's bytes.
+      path: A path that `Names` gave.
+      size_hw: Height and width of the picture in pixels.
+
+    Raises:
+      OSError: If it cannot be written; the message says which picture, and why.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise unwritable(path, size_hw, error) from error
 
 
 def unwritable(path: Path, size_hw: tuple[int, int], error: Exception) -> OSError:

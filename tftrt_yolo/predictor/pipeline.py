@@ -36,6 +36,7 @@ _MOST_BATCH_BYTES = 1_500_000_000
 _LETTERBOX_BYTES, _CROP_BYTES = 15, 34  # a pixel of the batch
 _ALIGNMENT = 4_096  # bytes; TensorFlow takes aligned memory as it is and copies other
 _COPY_THREADS = 8  # for laying out a batch; one thread copies 6.5 GB/s and eight 26 (measured on 16 cores)
+_PORTABLE = 1  # cudaHostRegisterPortable: pinned for every GPU, whichever is current
 _PARALLEL_COPY_BYTES = 8 << 20  # below it, threads cost more than they save
 
 
@@ -56,6 +57,7 @@ class Pipeline:
         compiled_sizes: CompiledSizes | None = None,
         is_cropped: bool = False,
         per_image: tuple[str, ...] = (),
+        place: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
     ):
         """Prepares; nothing is compiled yet.
 
@@ -68,13 +70,14 @@ class Pipeline:
             then XLA compiles for each batch size that it meets, and batches are filled up here.
           is_cropped: Whether the graph crops images instead of letterboxing them, which takes more memory.
           per_image: Names of the outputs that an image has once, not for each of its detections.
+          place: Gives a context, in which the signatures are called: that of their device.
         """
         self._signatures = signatures
         self._frame_size_hw = frame_size_hw
         self._is_compiled = is_compiled
         self._compiled_sizes = compiled_sizes
         self._is_cropped = is_cropped
-        self._per_image = per_image
+        self._per_image, self._place = per_image, place
         self._warm_batch_sizes = ()
         self.compiled_batch_sizes = set()
         # Two, because whoever launches a batch also waits for it: while one waits, the other brings its images up.
@@ -179,10 +182,12 @@ class Pipeline:
             canvas = memory[: padded_size * height * width * 3].reshape(padded_size, height, width, 3)
             self._lay_out(images, canvas)
             tensor = tf.experimental.dlpack.from_dlpack(canvas.__dlpack__())  # the memory itself, no copy
-            if is_uniform:
-                outputs = signatures[contract.SERVING](images=tensor)
-            else:
-                outputs = signatures[contract.PADDED](images=tensor, sizes=tf.constant(sizes_hw))
+            sizes = tf.constant(sizes_hw)  # on the host, as the images: outside of the device's scope
+            with self._place():
+                if is_uniform:
+                    outputs = signatures[contract.SERVING](images=tensor)
+                else:
+                    outputs = signatures[contract.PADDED](images=tensor, sizes=sizes)
             arrays = {name: value.numpy() for name, value in outputs.items()}
         finally:
             if 3 * memory.nbytes <= _MOST_BATCH_BYTES:  # what one image in a thousand needs is not kept for the others
@@ -260,7 +265,7 @@ def _allocate(num_bytes: int, *, pin: bool) -> np.ndarray:
     first = -memory.ctypes.data % _ALIGNMENT
     memory = memory[first : first + num_bytes]
     runtime = _cuda_runtime() if pin else None
-    if runtime is not None and runtime.cudaHostRegister(memory.ctypes.data, num_bytes, 0) == 0:
+    if runtime is not None and runtime.cudaHostRegister(memory.ctypes.data, num_bytes, _PORTABLE) == 0:
         weakref.finalize(memory.base, runtime.cudaHostUnregister, memory.ctypes.data)
     return memory
 

@@ -16,17 +16,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from tftrt_yolo.ground.arguments import check_at_least_one
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.predictor.devices.divided import Divided
+from tftrt_yolo.predictor.devices.here import Here
+from tftrt_yolo.predictor.devices.run import Run
 from tftrt_yolo.predictor.output.contents import CONTENTS
-from tftrt_yolo.predictor.output.forms.form import Scene
+from tftrt_yolo.predictor.output.finding import Finding, scene_of
 from tftrt_yolo.predictor.output.output_options import OutputOptions
 from tftrt_yolo.predictor.output.run_writer import Counts, RunWriter
 from tftrt_yolo.predictor.prediction_report import INTERRUPTED, PredictionReport
-from tftrt_yolo.predictor.predictor import BATCH_SIZE, Predictor
-from tftrt_yolo.predictor.sources.opening import open_source
+from tftrt_yolo.predictor.predictor import BATCH_SIZE
+from tftrt_yolo.predictor.sources.opening import divided, open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.predictor.tracking import by_source
@@ -69,7 +70,8 @@ def predict(
 
     Raises:
       ValueError: If batch_size is less than 1, the selection asks for classes that the model does not have, or for
-        anything of a classifier, or a form is asked for that the task does not have.
+        anything of a classifier, or a form is asked for that the task does not have; or a device is not there, or the
+        source cannot be divided between several.
       TypeError: If selection is something else than SelectionOptions.
       ImageError: If there is no image, or one cannot be read and skip_unreadable is false. Nothing is written then.
       DatasetError: If coco_annotations cannot be read, or are of other classes or images.
@@ -78,6 +80,7 @@ def predict(
         then.
       SavedModelError: If the SavedModel is damaged or not ours, or has side effects that are not allowed.
       ForkedProcessError: If this process was forked after TensorFlow ran.
+      DeviceError: If the process of a device ends again and again.
     """
     batch_size = check_at_least_one("batch_size", batch_size)
     SelectionOptions.check_is("selection", selection)
@@ -85,28 +88,29 @@ def predict(
     path = Path(output.output_dir)
     directories.check_free(path, CONTENTS, overwrite=overwrite)
     sources = source if isinstance(source, SourceOptions) else SourceOptions(source=source)
-    opened = open_source(sources)
-    with contextlib.closing(opened):
+    options = {"strict": strict, "allow_side_effects": allow_side_effects}
+    is_divided = len(sources.devices or ()) > 1
+    opened = divided(sources) if is_divided else open_source(sources)
+    with contextlib.closing(opened), contextlib.ExitStack() as resources:
         directories.check_apart(path, [*opened.paths, *filter(None, [output.coco_annotations])])
-        predictor = Predictor(saved_model_dir, strict=strict, allow_side_effects=allow_side_effects)
-        output.check_task(predictor.task.name, str(saved_model_dir))
+        runner = (Divided if is_divided else Here)(saved_model_dir, options, sources)
+        output.check_task(runner.metadata.task, str(saved_model_dir))
         selection = _as_validators(selection, output)
         asked = selection.asked() if selection else {}
-        predictor.retina_masks = "coco" in output.save and bool(asked.get("multi_label"))
-        indices = {"classes": selection.class_indices(predictor.metadata.names)} if "classes" in asked else {}
+        indices = {"classes": selection.class_indices(runner.metadata.names)} if "classes" in asked else {}
+        run = Run(opened, output, batch_size, asked)
+        resources.enter_context(runner.begun(run))
 
-        start, unreadable = time.perf_counter(), []
+        start = time.perf_counter()
         with directories.written_whole(path, CONTENTS, overwrite=overwrite) as partial_dir:
-            on_unreadable = (lambda _, error: unreadable.append(str(error))) if sources.skip_unreadable else "raise"
-            asking = {"batch_size": batch_size, "on_unreadable": on_unreadable, "tracker": sources.tracker}
-            results = predictor.with_images(opened, **asking, **asked)
-            with RunWriter(_scene(partial_dir, predictor, output), vid_stride=sources.vid_stride) as writer:
-                ended = _written(results, writer, opened, unreadable, on_progress)
+            scene = scene_of(runner.metadata, partial_dir, output)
+            with RunWriter(scene, vid_stride=sources.vid_stride) as writer:
+                ended = _written(runner.findings(scene), writer, run, on_progress)
         return PredictionReport(
             output_dir=path,
-            task=predictor.task.name,
-            backend=str(predictor.backend),
-            unreadable=tuple(unreadable),
+            task=runner.metadata.task,
+            backend=runner.backend,
+            unreadable=tuple(run.unreadable),
             seconds=time.perf_counter() - start,
             selection=asked | indices,
             forms=output.save,
@@ -115,11 +119,6 @@ def predict(
             tracker=by_source.name_of(sources.tracker),
             **_counted(writer.counts, opened),
         )
-
-
-def _scene(folder: Path, predictor: Predictor, output: OutputOptions) -> Scene:
-    """What a run is of."""
-    return Scene(folder, predictor.task, predictor.names, output, predictor.metadata.keypoint_shape)
 
 
 def _as_validators(selection: SelectionOptions | None, output: OutputOptions) -> SelectionOptions | None:
@@ -131,20 +130,19 @@ def _as_validators(selection: SelectionOptions | None, output: OutputOptions) ->
 
 
 def _written(
-    results: Iterator[tuple[object, np.ndarray, object]],
+    findings: Iterator[Callable[[], Finding]],
     writer: RunWriter,
-    source: Source,
-    unreadable: list[str],
+    run: Run,
     on_progress: Callable[[int, int | None], None] | None,
 ) -> str:
-    """Has all results written; says how that ended: "" as it should, or by an interrupt of a live source."""
-    num_done = 0
+    """Has all findings written; says how that ended: "" as it should, or by an interrupt of a live source."""
+    source, num_done = run.source, 0
     try:
-        with contextlib.closing(results):
-            for num_done, (given, image, result) in enumerate(results, start=1):
-                writer.put(given, image, result)
+        with contextlib.closing(findings):
+            for num_done, finding in enumerate(findings, start=1):
+                writer.put(finding)
                 if on_progress:
-                    done = num_done + len(unreadable)
+                    done = num_done + len(run.unreadable)
                     on_progress(done, None if source.count is None else max(source.count, done))
     except KeyboardInterrupt:
         if not source.is_live or not num_done:

@@ -12,7 +12,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,19 +20,19 @@ import numpy as np
 from absl import logging
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.arguments import argument, check_at_least_one, whole_number
+from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_arrays, image_files
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
-from tftrt_yolo.ground.text import counted, quoted, shown
+from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.predictor import call_options, reopening
 from tftrt_yolo.predictor.call_options import CallOptions
 from tftrt_yolo.predictor.reopening import Opening
-from tftrt_yolo.predictor.sources.opening import is_live_by_name, open_source
+from tftrt_yolo.predictor.sources.opening import endless, is_live_by_name, is_source, open_source
 from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
-from tftrt_yolo.predictor.sources.streams.urls import without_password
 from tftrt_yolo.predictor.tracking import by_source
+from tftrt_yolo.saved_model import devices
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
@@ -64,7 +63,14 @@ class Predictor:
     retina_masks = False
     _unusable = SavedModelError  # what a model that cannot be opened raises
 
-    def __init__(self, saved_model_dir: str | Path, *, strict: bool = False, allow_side_effects: bool = False):
+    def __init__(
+        self,
+        saved_model_dir: str | Path,
+        *,
+        strict: bool = False,
+        allow_side_effects: bool = False,
+        device: str | int | None = None,
+    ):
         """Loads a SavedModel; GPU memory grows on demand.
 
         Args:
@@ -74,8 +80,11 @@ class Predictor:
           allow_side_effects: Whether to run a model that holds operations which may touch files, the network or the
             process, as nothing does that `export` or `convert` wrote: loading it is like running a program of whoever
             made it. `inspect` lists them.
+          device: What runs it: "CPU"; "GPU", or "GPU:1" and the like, of those that CUDA_VISIBLE_DEVICES leaves; a
+            number is a GPU's. None for the first GPU, and where there is none the CPU.
 
         Raises:
+          ValueError: If there is no such device; the message names those that there are.
           SavedModelError: If the SavedModel is damaged or not ours, its metadata do not fit its graph, or it has side
             effects that are not allowed.
           TensorRTUnavailableError: If strict, and the engines cannot run here.
@@ -84,17 +93,16 @@ class Predictor:
         """
         from tftrt_yolo.saved_model import load  # with TensorFlow, which a command's help need not wait for
 
+        how = {"strict": strict, "allow_side_effects": allow_side_effects}
+        place = None if device is None else devices.parse(device, "device")
         handle = open_saved_model(saved_model_dir)
-        signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
+        signatures, backend = load.load(handle, **how, device=place)
         self._network = signatures[contract.NETWORK]
-        self._begin(handle.given, handle.metadata, signatures, backend)
-        self._opening = Opening(
-            handle.directory,
-            {"strict": strict, "allow_side_effects": allow_side_effects},
-            (handle.metadata, handle.conversion, handle.files),
-        )
+        self._begin(handle.given, handle.metadata, signatures, backend, place)
+        how |= {} if place is None else {"device": str(place)}
+        self._opening = Opening(handle.directory, how, (handle.metadata, handle.conversion, handle.files))
 
-    def _begin(self, given: str, metadata, signatures: dict, backend) -> None:
+    def _begin(self, given: str, metadata, signatures: dict, backend, place: devices.Device | None = None) -> None:
         """Takes signatures that were loaded, whatever runs them."""
         from tftrt_yolo.predictor import pipeline
 
@@ -105,10 +113,11 @@ class Predictor:
             signatures,
             frame_size_hw=self.metadata.image_size_hw,
             is_compiled=self.backend.name == "XLA",
-            uses_gpu=self.backend.device == "GPU",
+            uses_gpu=self.backend.uses_gpu,
             compiled_sizes=self.backend.compiled_sizes,
             is_cropped=self.task.is_cropped,
             per_image=self.task.per_image,
+            place=functools.partial(devices.scope, place),
         )
         self.names = np.array([self.metadata.names[index] for index in sorted(self.metadata.names)], dtype=str)
 
@@ -286,7 +295,7 @@ class Predictor:
         trackers = by_source.opened(call.tracker, self.task)
         if isinstance(images, SourceOptions) and images.skip_unreadable and on_unreadable == "raise":
             on_unreadable = "skip"
-        if call.arrays is not None and (_is_name(images) or isinstance(images, Source)):
+        if call.arrays is not None and (is_source(images) or isinstance(images, Source)):
             call.arrays.refuse("images that are arrays or tensors", "a source is read from files or streams")
         how = call.source | {"skip_unreadable": on_unreadable != "raise"}
         source = self._opened(images, how, must_end=must_end)
@@ -299,16 +308,20 @@ class Predictor:
 
     def _opened(self, images, how: dict, *, must_end: bool) -> Source:
         """The images of a source, or those that were given themselves."""
-        if _is_name(images):
+        if is_source(images):
             options = images if isinstance(images, SourceOptions) else SourceOptions(source=images)
+            if options.devices is not None:
+                raise ValueError(
+                    f"{argument('devices')} is for `predict`, and a Predictor has its device. Leave it out."
+                )
             if must_end and is_live_by_name(options.source):
-                raise _endless(options.source)
+                raise endless(options.source)
             images = open_source(dataclasses.replace(options, **how))
         if not isinstance(images, Source):
             return Source(image_arrays.each(images), count=None)
         if must_end and images.is_live:
             images.close()
-            raise _endless("The source")
+            raise endless("The source")
         return images
 
     def _checked_batch_size(self, batch_size: int | None) -> int:
@@ -378,16 +391,3 @@ class Predictor:
             return
         for array in arrays:
             yield from self._pipeline.run([array], 1, signatures)
-
-
-def _is_name(images: object) -> bool:
-    """Whether images are a source by its name, and not themselves."""
-    return isinstance(images, (str, os.PathLike, SourceOptions)) or whole_number(images) is not None
-
-
-def _endless(source: object) -> ValueError:
-    """The error of a call that would never end."""
-    return ValueError(
-        f"{shown(without_password(str(source)))} is live and has no end, and a call returns a list of all results. "
-        "Expected a source that ends; use stream, which gives each result as it comes."
-    )

@@ -27,6 +27,7 @@ _OF_ULTRALYTICS = {
     "int8": ("precision_mode",),
     "quantize": ("precision_mode",),
     "format": ("accelerator",),
+    "device": ("devices",),
     "workspace": ("max_workspace_size_bytes",),
     "exist_ok": ("overwrite",),
     "save_conf": ("save_confidence",),

@@ -25,14 +25,15 @@ from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
 from tftrt_yolo.ground.files import fields
 from tftrt_yolo.ground.text import counted, first_line, quoted, shown
-from tftrt_yolo.saved_model import arithmetic, saved_model_pb
+from tftrt_yolo.saved_model import arithmetic, devices, saved_model_pb
 from tftrt_yolo.saved_model.batches import MOST_SIZE, CompiledSizes
+from tftrt_yolo.saved_model.devices import Device
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
-# Name of a built engine to the loaded SavedModel that holds it, and to what its graph was. TF-TRT keeps a process's
-# engines by their names, and cannot load one that is there already.
+# Name of a built engine to the loaded SavedModel that holds it, and to what its graph and its device were. TF-TRT keeps
+# a process's engines by their names, and cannot load one that is there already.
 _with_engines: dict[str, tuple[weakref.ref, bytes]] = {}
 _loading_engines = threading.Lock()
 _TENSORRT, _STAND_IN = "TensorRT", "TensorRT stand-in"
@@ -44,7 +45,7 @@ class Backend:
 
     Attributes:
       name: "TensorRT", "TensorRT stand-in" (a rehearsal: it computes on the host), "XLA" or "TensorFlow".
-      device: The device in TensorFlow's words.
+      device: The device in TensorFlow's words: "GPU", or "GPU:1" where that was asked for.
       reason: Why it is this one.
       arithmetic: How it computes, where that is not what the model was converted for, and its figures are others than
         those of the accelerator; empty elsewhere.
@@ -58,6 +59,11 @@ class Backend:
     compiled_sizes: CompiledSizes | None = None
 
     @property
+    def uses_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.startswith("GPU")
+
+    @property
     def is_stand_in(self) -> bool:
         """Whether it is a rehearsal, whose numbers say nothing of TensorRT."""
         return self.name == _STAND_IN
@@ -68,7 +74,7 @@ class Backend:
 
 
 def load(
-    handle: SavedModelHandle, *, strict: bool, allow_side_effects: bool = False
+    handle: SavedModelHandle, *, strict: bool, allow_side_effects: bool = False, device: Device | None = None
 ) -> tuple[dict[str, Callable], Backend]:
     """Loads the signatures.
 
@@ -76,6 +82,8 @@ def load(
       handle: A SavedModel that `export` or `convert` wrote.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
       allow_side_effects: Whether its graph may hold ops that touch files, the network or the process.
+      device: Where its variables are; the functions are to be called within `devices.scope` of it. None for what
+        TensorFlow chooses.
 
     Returns:
       Signature key to function, and what runs them.
@@ -85,11 +93,15 @@ def load(
         are a rehearsal's where TensorRT is, or TensorRT's in a rehearsal, or those of another version.
       TensorRTUnavailableError: If strict, and the engines cannot run here.
       ForkedProcessError: If this process was forked after TensorFlow ran.
+      ValueError: If the device is not there.
     """
     forks.check(f"The SavedModel {handle.given}")
     with chatter.kept_off():
-        signatures, backend = _load(handle, strict=strict, allow_side_effects=allow_side_effects)
-    if backend.device == "GPU" or backend.name == "XLA":
+        meta_graph = believed.read(handle, allow_side_effects=allow_side_effects)
+        has_gpu = environment.grow_gpu_memory()  # before anything is placed
+        with devices.scope(device):
+            signatures, backend = _load(handle, meta_graph, device or Device("GPU" if has_gpu else "CPU"), strict)
+    if backend.uses_gpu or backend.name == "XLA":
         signatures = {key: _QuietAtFirst(function) for key, function in signatures.items()}
     return signatures, backend
 
@@ -113,35 +125,36 @@ class _QuietAtFirst:
         return getattr(self._function, name)
 
 
-def _load(handle: SavedModelHandle, *, strict: bool, allow_side_effects: bool) -> tuple[dict[str, Callable], Backend]:
-    """As `load`, whatever the loading says."""
-    meta_graph = believed.read(handle, allow_side_effects=allow_side_effects)
-    device = "GPU" if environment.grow_gpu_memory() else "CPU"
-    engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
+def _load(
+    handle: SavedModelHandle, meta_graph: MetaGraphDef, device: Device, strict: bool
+) -> tuple[dict[str, Callable], Backend]:
+    """As `load`, whatever the loading says, within the device's scope."""
+    engines, name = saved_model_pb.engine_nodes(meta_graph.graph_def), str(device)
     if not engines:
         return load_whole(handle, meta_graph), _backend_without_engines(handle, device)
 
     machine = environment.look()
-    if machine.can_build_engines:
+    why_not = machine.why_no_engines or ("" if device.kind == "GPU" else f"{name} was asked for, and they need a GPU")
+    if not why_not:
         built = saved_model_pb.built_engine_bytes(handle.directory)
         if built:
             _check_builder(handle, has_stand_in=machine.has_stand_in)
             _check_version(handle, machine.loaded_tensorrt)
         is_whole = set(built) >= set(engines)
         reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
-        signatures = _load_with_engines(handle, meta_graph, built) if built else load_whole(handle, meta_graph)
+        signatures = _load_with_engines(handle, meta_graph, built, name) if built else load_whole(handle, meta_graph)
         if machine.has_stand_in:
-            return signatures, Backend(_STAND_IN, device, reason, arithmetic.OF_STAND_IN)
-        return signatures, Backend(_TENSORRT, device, reason)
+            return signatures, Backend(_STAND_IN, name, reason, arithmetic.OF_STAND_IN)
+        return signatures, Backend(_TENSORRT, name, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {counted(len(engines), 'TensorRT engine')}, which cannot run here: "
-            f"{machine.why_no_engines}. `tftrt-yolo check` says how to mend it; {setting('strict', False)} "
+            f"{why_not}. `tftrt-yolo check` says how to mend it; {setting('strict', False)} "
             "runs their native segments in TensorFlow."
         )
-    reason = f"native segments in place of {counted(len(engines), 'TensorRT engine')}: {machine.why_no_engines}"
+    reason = f"native segments in place of {counted(len(engines), 'TensorRT engine')}: {why_not}"
     computed = arithmetic.of_native_segments(meta_graph.graph_def, engines)  # before the engines are replaced
-    return _load_native(handle, meta_graph), Backend("TensorFlow", device, reason, computed)
+    return _load_native(handle, meta_graph), Backend("TensorFlow", name, reason, computed)
 
 
 def _check_builder(handle: SavedModelHandle, *, has_stand_in: bool) -> None:
@@ -181,19 +194,19 @@ def _check_version(handle: SavedModelHandle, loaded_tensorrt: str) -> None:
         )
 
 
-def _backend_without_engines(handle: SavedModelHandle, device: str) -> Backend:
+def _backend_without_engines(handle: SavedModelHandle, device: Device) -> Backend:
     """What runs a model without engines: XLA, or TensorFlow's own kernels."""
     if handle.conversion is None:
-        return Backend("TensorFlow", device, "the model was not converted")
+        return Backend("TensorFlow", str(device), "the model was not converted")
     accelerator, precision_mode = handle.conversion["accelerator"], handle.conversion["precision_mode"]
-    computed = arithmetic.of_baked(handle.conversion, device)
+    computed = arithmetic.of_baked(handle.conversion, device.kind)
     if accelerator != "xla":
-        return Backend("TensorFlow", device, f"converted for {accelerator}, {precision_mode}", computed)
+        return Backend("TensorFlow", str(device), f"converted for {accelerator}, {precision_mode}", computed)
     sizes = _compiled_sizes(handle)
     reason = f"{precision_mode}, compiled for {sizes or 'each batch size'}"
-    if device == "CPU":
+    if device.kind == "CPU":
         reason += "; on a CPU an export, or one converted for onednn, is faster"
-    return Backend("XLA", device, reason, computed, sizes)
+    return Backend("XLA", str(device), reason, computed, sizes)
 
 
 def _compiled_sizes(handle: SavedModelHandle) -> CompiledSizes | None:
@@ -233,13 +246,16 @@ def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]
     return signatures
 
 
-def _load_with_engines(handle: SavedModelHandle, meta_graph: MetaGraphDef, built: Iterable[str]) -> dict[str, Callable]:
+def _load_with_engines(
+    handle: SavedModelHandle, meta_graph: MetaGraphDef, built: Iterable[str], device: str
+) -> dict[str, Callable]:
     """As `load_whole` for a SavedModel with built engines; the same one is loaded once, whoever asks for it again.
 
     Raises:
       SavedModelError: As `load_whole`, and if engines of these names are in use here and are another model's.
     """
-    graph = hashlib.sha256((handle.directory / contract.SAVED_MODEL.marker).read_bytes()).digest()
+    written = (handle.directory / contract.SAVED_MODEL.marker).read_bytes()
+    graph = hashlib.sha256(written + device.encode()).digest()
     with _loading_engines:
         held = _held(built)
         if any(known != graph for _, known in held):
@@ -249,8 +265,8 @@ def _load_with_engines(handle: SavedModelHandle, meta_graph: MetaGraphDef, built
         if any(known != graph for _, known in held):
             raise SavedModelError(
                 f"{handle.given} holds engines of the same names as another SavedModel that is loaded in this process, "
-                "and TF-TRT would run that one's. Load it in another process, or convert the export again, which gives "
-                "new names."
+                "or as itself on another device, and TF-TRT would run that one's. Load it in another process, or "
+                "convert the export again, which gives new names."
             )
         if not held:
             signatures = load_whole(handle, meta_graph)

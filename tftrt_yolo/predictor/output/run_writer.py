@@ -2,7 +2,7 @@
 
     with RunWriter(scene, vid_stride=1) as writer:
         for given, image, result in results:
-            writer.put(given, image, result)
+            writer.put(functools.partial(finding_of, given, image, result, scene))
     writer.counts.num_images
 
 An error, or an interrupt, within the block ends the threads; otherwise its end waits for them.
@@ -12,14 +12,13 @@ import contextlib
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-
-import numpy as np
 
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.output import names
 from tftrt_yolo.predictor.output.contents import DETECTIONS
+from tftrt_yolo.predictor.output.finding import Finding, called
 from tftrt_yolo.predictor.output.forms.coco import CocoResults
 from tftrt_yolo.predictor.output.forms.crops import Crops
 from tftrt_yolo.predictor.output.forms.form import Form, Scene
@@ -88,7 +87,6 @@ class RunWriter:
           vid_stride: Of videos, every n-th frame comes.
         """
         self._scene, self._vid_stride = scene, vid_stride
-        self._drawing = scene.options.drawing
         self.counts = Counts()
         self._stems, self._pictures = names.Stems(), pictures.Names(scene.folder)
         self._videos: dict[int, _Video] = {}
@@ -98,7 +96,7 @@ class RunWriter:
 
     def __enter__(self) -> "RunWriter":
         """Starts the thread that writes."""
-        self._stage = Stage(lambda item: self._write(*item), name="write")
+        self._stage = Stage(lambda made: self._write(made()), name="write")
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
@@ -116,18 +114,16 @@ class RunWriter:
             with contextlib.suppress(OSError):  # the disk is full, which was raised already
                 self._lines.close()
 
-    def put(self, given: object, image: np.ndarray, result: object) -> None:
+    def put(self, finding: Callable[[], Finding]) -> None:
         """Hands an image over; waits where writing is some images behind.
 
         Args:
-          given: What the source gave: a path, bytes or a Frame.
-          image: (height, width, 3) uint8, RGB.
-          result: The task's object.
+          finding: Makes what is written of it; it is called in the thread that writes.
 
         Raises:
           OSError: If an earlier one cannot be written.
         """
-        self._stage.put((given, image, result))
+        self._stage.put(finding)
 
     def _complete(self) -> None:
         """Ends every file."""
@@ -139,61 +135,44 @@ class RunWriter:
         for form in self._forms:
             self.counts.notes += form.notes()
 
-    def _write(self, given: object, image: np.ndarray, result: object) -> None:
+    def _write(self, finding: Finding) -> None:
         """Writes one image."""
-        task, class_names = self._scene.task, self._scene.names
-        rows = task.rows(result, class_names)
-        if isinstance(given, Frame) and given.video is not None:
-            shot, header = self._frame(given, image, result, rows)
+        task, rows = self._scene.task, finding.rows
+        if isinstance(finding.given, Frame) and finding.given.video is not None:
+            shot, header = self._frame(finding.given, finding)
         else:
-            shot, header = self._image(given, image, result, rows)
-        header |= {"height": image.shape[0], "width": image.shape[1]}
+            shot, header = self._image(finding)
+        header |= {"height": finding.image.shape[0], "width": finding.image.shape[1]}
         with _failures_named():
             for form in self._forms:
                 header |= form.add(shot)
             self._lines.write(json.dumps({**header, task.row_label: rows}) + "\n")
         self.counts.classes.update(row["name"] for row in (rows if task.select else rows[:1]))
 
-    def _drawn(self, image: np.ndarray, result: object) -> np.ndarray:
-        """The annotated picture."""
-        return self._scene.task.draw(image, result, self._scene.names, self._drawing)
-
-    def _image(self, given: object, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
+    def _image(self, finding: Finding) -> tuple[Shot, dict]:
         """Writes the picture of an image; gives what forms need, and the beginning of its line."""
         self.counts.num_images += 1
-        source, file, is_numbered = self._called(given)
+        source, file, is_numbered = called(finding.given, self.counts.num_images)
         header = {"image": source}
-        if self._scene.options.pictures:
-            drawn = self._drawn(image, result)
-            path = self._pictures.path_for(Path(file), drawn.shape[:2])
-            pictures.write(drawn, path)
+        if finding.picture is not None:
+            path = self._pictures.path_for(Path(file), finding.picture_size_hw)
+            pictures.write_encoded(finding.picture, path, finding.picture_size_hw)
             header["picture"] = path.name
         stem = PurePath(file).stem if is_numbered else self._stems.stem_for(file)
-        return Shot(stem, source, image, result, rows), header
+        return Shot(stem, source, finding.image, finding.result, finding.rows), header
 
-    def _called(self, given: object) -> tuple[str, str, bool]:
-        """What files call an image, what its own file is called, and whether that is a number of ours."""
-        of_stream = isinstance(given, Frame)
-        source = str(given.source) if of_stream else str(given) if isinstance(given, (str, Path)) else "-"
-        if source == "-":  # standard input, whose pictures have no names
-            source = f"image_{given.index + 1 if of_stream else self.counts.num_images}.jpg"
-            return source, source, True
-        if "://" in source:
-            ending = PurePath(source.partition("?")[0]).suffix or ".jpg"
-            return source, names.stem_of(source) + ending, False
-        return source, source, False
-
-    def _frame(self, given: Frame, image: np.ndarray, result: object, rows: list) -> tuple[Shot, dict]:
+    def _frame(self, frame: Frame, finding: Finding) -> tuple[Shot, dict]:
         """Hands a frame to its video; gives what forms need, and the beginning of its line."""
         self.counts.num_frames += 1
-        video, source = self._video_of(given.video), str(given.source)
-        seconds = round(float(given.seconds), _MICROSECONDS)
+        video, source = self._video_of(frame.video), str(frame.source)
+        seconds = round(float(frame.seconds), _MICROSECONDS)
         header = {"image": source}
         if video.stage:
-            video.stage.put((self._drawn(image, result), seconds))
+            video.stage.put((finding.picture, seconds))
             header["video"] = video.file
-        header |= {"frame": given.index, "seconds": seconds}
-        return Shot(f"{video.stem}_{given.index}", source, image, result, rows, given.index, seconds), header
+        header |= {"frame": frame.index, "seconds": seconds}
+        name = f"{video.stem}_{frame.index}"
+        return Shot(name, source, finding.image, finding.result, finding.rows, frame.index, seconds), header
 
     def _video_of(self, info: VideoInfo) -> _Video:
         """What writes a video; those before it are over, unless several streams come at once."""

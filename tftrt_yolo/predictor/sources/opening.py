@@ -70,6 +70,33 @@ def is_live_by_name(source: object) -> bool:
     return Path(name).suffix.lower() == listing.STREAMS_SUFFIX and Path(name).is_file()
 
 
+def is_source(images: object) -> bool:
+    """Whether images are a source by its name, and not themselves.
+
+    Args:
+      images: Anything that a Predictor takes.
+
+    Returns:
+      Whether it is a path, a URL, a webcam's number or `SourceOptions`.
+    """
+    return isinstance(images, (str, os.PathLike, SourceOptions)) or whole_number(images) is not None
+
+
+def endless(source: object) -> ValueError:
+    """The error of a call that would never end.
+
+    Args:
+      source: What is live, or "The source" where it has no name.
+
+    Returns:
+      The error.
+    """
+    return ValueError(
+        f"{shown(urls.without_password(str(source)))} is live and has no end, and a call returns a list of all "
+        "results. Expected a source that ends; use stream, which gives each result as it comes."
+    )
+
+
 def _named(source: object) -> str | int:
     """A source's name, or a webcam's number."""
     number = whole_number(source)
@@ -109,21 +136,100 @@ def _of_stream(stream: Stream, options: SourceOptions, feed: Feed | None = None)
 
 def _on_disk(options: SourceOptions, name: str) -> Source:
     """A file, a folder, a glob or a list."""
-    found, tally = listing.found(name, recursive=options.recursive), Tally()
-    if found.missing and not options.skip_unreadable:
-        error = listing.refusal(name, found.missing, len(found.entries))
-        raise ImageError(f"{error} Pass {setting('skip_unreadable')} to go on without.")
-    are_images = all(isinstance(entry, Path) and not heads.is_video(entry) for entry in found.entries)
+    found, tally = _found(options, name), Tally()
     [only] = found.entries if len(found.entries) == 1 else [None]
-    if isinstance(only, Path) and not are_images and not options.skip_unreadable:
+    if isinstance(only, Path) and heads.is_video(only) and not options.skip_unreadable:
         videos.check(videos.of_file(only, str(only)))
     return _closing(
         _images(found, options, tally),
-        count=len(found.entries) + len(found.missing) if are_images else None,
+        count=_count(found),
         left_out=found.left_out,
         tally=tally,
         paths=tuple(entry for entry in found.entries if isinstance(entry, Path)),
     )
+
+
+def _found(options: SourceOptions, name: str) -> listing.Found:
+    """What a source on disk is made of; refuses what is missing, unless it may be skipped."""
+    found = listing.found(name, recursive=options.recursive)
+    if found.missing and not options.skip_unreadable:
+        error = listing.refusal(name, found.missing, len(found.entries))
+        raise ImageError(f"{error} Pass {setting('skip_unreadable')} to go on without.")
+    return found
+
+
+def _count(found: listing.Found) -> int | None:
+    """How many images a source on disk has, what is missing counted; None if there is a video or a URL among them."""
+    are_images = all(isinstance(entry, Path) and not heads.is_video(entry) for entry in found.entries)
+    return len(found.entries) + len(found.missing) if are_images else None
+
+
+def divided(options: SourceOptions) -> Source:
+    """Opens a source for several processes.
+
+    Args:
+      options: What it is, how it is read, and the devices.
+
+    Returns:
+      Its files as `paths`, each of which one process reads; its `images` are but what is missing.
+
+    Raises:
+      ValueError: If it cannot be divided: a camera, a stream, a URL or a list of some, standard input or a single
+        video; or if objects are to be followed from image to image.
+      ImageError: If there is none.
+    """
+    name = _named(options.source)
+    what = _indivisible(name)
+    if what is None:
+        found = _found(options, name)
+        only = found.entries[0] if len(found.entries) == 1 else None
+        what = "is one video" if isinstance(only, Path) and heads.is_video(only) else None
+        what = "lists URLs" if any(isinstance(entry, str) for entry in found.entries) else what
+    if what is not None:
+        raise ValueError(
+            f"{argument('devices')} names {len(options.devices)}, between which files are divided, and "
+            f"{shown(urls.without_password(str(options.source)))} {what}. Expected a folder, a glob or a list of "
+            "several files; give one device."
+        )
+    if options.tracker is not None:
+        raise ValueError(
+            f"{argument('tracker')} tells objects by the images before, and {argument('devices')} divides the images "
+            f"between {len(options.devices)}. Leave one of them out, or give one device."
+        )
+    return Source(
+        images=[Unreadable(name, ImageError(reason)) for name, reason in found.missing],
+        count=_count(found),
+        left_out=found.left_out,
+        paths=found.entries,
+    )
+
+
+def _indivisible(name: str | int) -> str | None:
+    """What a source is that no two processes can read, by its name; None if it is on disk."""
+    if name == standard_input.NAME:
+        return "is standard input"
+    if is_live_by_name(name):
+        return "is live"
+    return "is one URL" if listing.is_url(name) else None
+
+
+def of_entry(entry: Path | str, options: SourceOptions, tally: Tally) -> Iterator:
+    """The images of one entry of a source on disk.
+
+    Args:
+      entry: A file, or a URL of a list.
+      options: How it is read.
+      tally: What is counted meanwhile.
+
+    Yields:
+      What `Source.images` gives.
+    """
+    if isinstance(entry, str):
+        yield from _behind(entry, options, tally)
+    elif heads.is_video(entry):
+        yield from _video(videos.of_file(entry, str(entry)), options, tally)
+    else:
+        yield entry
 
 
 def _images(found: listing.Found, options: SourceOptions, tally: Tally) -> Iterator:
@@ -131,12 +237,7 @@ def _images(found: listing.Found, options: SourceOptions, tally: Tally) -> Itera
     for name, reason in found.missing:
         yield Unreadable(name, ImageError(reason))
     for entry in found.entries:
-        if isinstance(entry, str):
-            yield from _behind(entry, options, tally)
-        elif heads.is_video(entry):
-            yield from _video(videos.of_file(entry, str(entry)), options, tally)
-        else:
-            yield entry
+        yield from of_entry(entry, options, tally)
 
 
 def _behind(url: str, options: SourceOptions, tally: Tally) -> Iterable:

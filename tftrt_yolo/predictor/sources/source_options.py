@@ -1,15 +1,16 @@
-"""Which images are predicted on, how they are read, and what is done about those that cannot be read."""
+"""Which images are predicted on, how they are read and divided, and what is done about those that cannot be read."""
 
 import dataclasses
 from pathlib import Path
 
 from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, number, whole_number
 from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.saved_model import devices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceOptions(Options):
-    """Which images are predicted on, and how they are read.
+    """Which images are predicted on, how they are read, and by which of the machine's devices.
 
     Attributes:
       source: An image or a video; a folder or a glob of these, such as 'photos/**/*.jpg'; a list of these in a file
@@ -27,6 +28,9 @@ class SourceOptions(Options):
       tracker: Who tells which objects are those of the frame before: "bytetrack"; "botsort", which also follows the
         camera's motion; or a YAML file of either, as Ultralytics takes it. Each video has ids of its own, from 1;
         detections then score above 0.1 unless `score_threshold` says otherwise.
+      devices: What runs the model, for `predict` alone: GPUs by their numbers, "CPU", or names as a Predictor's
+        `device` has them. Of several each has a process of its own, and the files are divided between them; what is
+        written is what one writes. CPUs share the cores. None for the first GPU, and where there is none the CPU.
     """
 
     source: str | Path | int
@@ -37,6 +41,7 @@ class SourceOptions(Options):
     max_retries: int = 5
     timeout_s: float = 10.0
     tracker: str | Path | None = None
+    devices: tuple[int | str, ...] | None = None
 
     def __post_init__(self):
         """Refuses what is out of range."""
@@ -54,3 +59,5 @@ class SourceOptions(Options):
         for name in ("skip_unreadable", "recursive", "stream_buffer"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{argument(name)} is {quoted(getattr(self, name))}; it must be True or False.")
+        if self.devices is not None:
+            object.__setattr__(self, "devices", devices.parse_all(self.devices))  # the dataclass is frozen

@@ -1,0 +1,1 @@
+"""Several devices of one machine: a process on each, files divided between them, and their results in order again."""
