@@ -43,6 +43,18 @@ class Item:
     count: int | None = 1
 
 
+def identity(source: BatchSourceOptions) -> dict[str, str | bool | int | float | None]:
+    """What a source is, by which a job that is continued is told from another.
+
+    Args:
+      source: What it is.
+
+    Returns:
+      Its fields, a path absolute.
+    """
+    return {**dataclasses.asdict(source), "source": _name(source)}
+
+
 def items(source: BatchSourceOptions) -> Iterator[Item]:
     """Lists a source; in any order, which the job sorts, and it takes what is named twice once.
 
@@ -55,7 +67,7 @@ def items(source: BatchSourceOptions) -> Iterator[Item]:
     Raises:
       ImageError: If there is none, or one that is named is not there.
     """
-    name = os.path.abspath(os.fspath(source.source))
+    name = _name(source)
     found = listing.found(name, recursive=source.recursive)
     if found.missing:
         raise listing.refusal(name, found.missing, len(found.entries))
@@ -73,6 +85,11 @@ def read(item: Item) -> Iterator[tuple[str, bytes | np.ndarray | ImageError]]:
       Each image's identity, and its file's bytes, its pixels (height, width, 3) uint8 RGB, or why it cannot be read.
     """
     yield item.file, _bytes_of(item.file)
+
+
+def _name(source: BatchSourceOptions) -> str:
+    """A source's path, which means the same in every process."""
+    return os.path.abspath(os.fsdecode(source.source))
 
 
 def _bytes_of(path: str) -> bytes | ImageError:
