@@ -16,6 +16,7 @@ from pathlib import Path
 from tftrt_yolo.pipelines.batch_options import BatchOutputOptions, WorkerOptions
 from tftrt_yolo.pipelines.batch_report import BatchReport
 from tftrt_yolo.pipelines.ray_data import library
+from tftrt_yolo.pipelines.ray_data.job import check_place
 from tftrt_yolo.pipelines.ray_data.source_options import BatchSourceOptions
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
@@ -66,6 +67,7 @@ def batch(
     workers = workers or WorkerOptions()
     output = output_dir if isinstance(output_dir, BatchOutputOptions) else BatchOutputOptions(output_dir=output_dir)
     source = source if isinstance(source, BatchSourceOptions) else BatchSourceOptions(source=source)
+    check_place(Path(output.output_dir), overwrite=overwrite)
     handle = open_saved_model(saved_model_dir)
     library.load()  # whose absence is told before anything is listed
     from tftrt_yolo.pipelines.batch_run import run  # with pyarrow, which comes with Ray Data

@@ -4,9 +4,18 @@ job.is_continued_by(other), job.difference(other)
 """
 
 import dataclasses
+from pathlib import Path
 
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.pipelines.batch_options import FORMS
 
+JOB, LISTING, MANIFEST = "job.json", "listing.jsonl.gz", "manifest.json"
+PARTIAL = ".partial"  # behind a file's name while it is written
+CONTENTS = directories.Contents(
+    JOB,
+    (LISTING, MANIFEST, f"{MANIFEST}{PARTIAL}", *(f"shard-*.{form}{end}" for form in FORMS for end in ("", PARTIAL))),
+)
 _SHOWN = 12  # digits of a digest, in a message
 # What must be the same for a job to be continued, and what a message calls it.
 _SAME = {
@@ -17,6 +26,21 @@ _SAME = {
     "shard_size": "shard_size",
     "versions": "the versions",
 }
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Refuses a directory that exists and holds no job's output, unless it may be replaced.
+
+    Args:
+      path: Where a job is to write.
+      overwrite: Whether what is there may be replaced, if it is what this writes.
+
+    Raises:
+      FileExistsError: As `directories.check_free`.
+    """
+    directories.check_parents(path)
+    if not (path / JOB).is_file():
+        directories.check_free(path, CONTENTS, overwrite=overwrite)
 
 
 @dataclasses.dataclass(frozen=True)

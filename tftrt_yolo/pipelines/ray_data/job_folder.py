@@ -22,16 +22,11 @@ from tftrt_yolo.ground.errors import BatchError
 from tftrt_yolo.ground.files import directories, documents
 from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.pipelines.ray_data import plan, rows
-from tftrt_yolo.pipelines.ray_data.job import Job, Manifest, ShardFile
+from tftrt_yolo.pipelines.ray_data.job import CONTENTS, JOB, LISTING, MANIFEST, PARTIAL, Job, Manifest, ShardFile
 from tftrt_yolo.pipelines.ray_data.listing import Item
 from tftrt_yolo.pipelines.ray_data.plan import Plan, Shard
 from tftrt_yolo.tasks.table import TASKS
 
-JOB, LISTING, MANIFEST = "job.json", "listing.jsonl.gz", "manifest.json"
-_PARTIAL = ".partial"  # behind a shard's name while it is written
-CONTENTS = directories.Contents(
-    JOB, (LISTING, MANIFEST, f"{MANIFEST}{_PARTIAL}", *(f"shard-*{kind.ending}*" for kind in rows.FORMS.values()))
-)
 _REMEDY = "Choose another directory for this job, run the other one's command again to continue that, or pass"
 
 
@@ -60,7 +55,7 @@ class JobFolder:
         self._form = rows.FORMS[job.form](TASKS[job.task], job.model_sha256)
         self._files: dict[int, ShardFile] = {}
         self.summary = rows.Summary()
-        for partial in path.glob(f"*{_PARTIAL}"):
+        for partial in path.glob(f"*{PARTIAL}"):
             partial.unlink()
         self.num_shards = 0
         for shard in plan.read(path / LISTING):
@@ -147,7 +142,6 @@ def opened(path: Path, job: Job, items: Callable[[], Iterable[Item]], *, overwri
       FileExistsError: If something else is there.
       ImageError: If the source has no image.
     """
-    directories.check_parents(path)
     begun = _begun(path)
     is_same = begun is not None and begun.is_continued_by(job)
     if begun is not None and not is_same and not overwrite:
@@ -208,7 +202,7 @@ def _locked(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _put(place: Path) -> Iterator[Path]:
     """Gives a temporary path whose file is brought to the disk and takes its place if the block succeeds."""
-    partial = place.with_name(place.name + _PARTIAL)
+    partial = place.with_name(place.name + PARTIAL)
     try:
         yield partial
         _to_disk(partial)
