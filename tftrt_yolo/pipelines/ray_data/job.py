@@ -12,10 +12,8 @@ from tftrt_yolo.pipelines.batch_options import FORMS
 
 JOB, LISTING, MANIFEST = "job.json", "listing.jsonl.gz", "manifest.json"
 PARTIAL = ".partial"  # behind a file's name while it is written
-CONTENTS = directories.Contents(
-    JOB,
-    (LISTING, MANIFEST, f"{MANIFEST}{PARTIAL}", *(f"shard-*.{form}{end}" for form in FORMS for end in ("", PARTIAL))),
-)
+_FILES = (MANIFEST, *(f"shard-*.{form}" for form in FORMS))
+CONTENTS = directories.Contents(JOB, (LISTING, *_FILES, *(f"{name}{PARTIAL}" for name in _FILES)))
 _SHOWN = 12  # digits of a digest, in a message
 # What must be the same for a job to be continued, and what a message calls it.
 _SAME = {
@@ -90,10 +88,13 @@ class Job:
             return f"{quoted(of.saved_model_dir)} with the SHA-256 {of.model_sha256[:_SHOWN]}..."
         value = getattr(of, name)
         if isinstance(value, dict):
-            return ", ".join(f"{key} {quoted(one) if one is not None else 'none'}" for key, one in value.items()) or (
-                "the model's own"
-            )
-        return quoted(value)
+            return ", ".join(f"{key} {_value(one)}" for key, one in value.items()) or "the model's own"
+        return _value(value)
+
+
+def _value(value: object) -> str:
+    """A value for a message; several as on the command line, with blanks."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else quoted(value)
 
 
 @dataclasses.dataclass(frozen=True)
