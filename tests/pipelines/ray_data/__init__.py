@@ -1,1 +1,1 @@
-"""Jobs on Ray Data."""
+"""A job on Ray Data: its plan, its directory, its rows, and what runs on the nodes."""

@@ -56,6 +56,18 @@ class Item:
     vid_stride: int = 1
 
 
+def identity(source: BatchSourceOptions) -> dict[str, str | bool | int | float | None]:
+    """What a source is, by which a job that is continued is told from another.
+
+    Args:
+      source: What it is.
+
+    Returns:
+      Its fields, a path absolute.
+    """
+    return {**dataclasses.asdict(source), "source": _name(source)}
+
+
 def items(source: BatchSourceOptions) -> Iterator[Item]:
     """Lists a source; in any order, which the job sorts, and it takes what is named twice once.
 
@@ -68,14 +80,14 @@ def items(source: BatchSourceOptions) -> Iterator[Item]:
     Raises:
       ImageError: If there is none, or one that is named is not there.
     """
-    name = os.fspath(source.source)
+    name = _name(source)
     if source.image_column is not None:
         yield from _of_tables(name, source)
     elif stores.is_url(name):
         for url in _files(name, source.recursive, _IMAGES | image_formats.VIDEO_SUFFIXES):
             yield _item(url, source)
     else:
-        yield from _on_disk(os.path.abspath(name), source)
+        yield from _on_disk(name, source)
 
 
 def _files(name: str, recursive: bool, suffixes: frozenset[str]) -> Iterator[str]:
@@ -83,7 +95,7 @@ def _files(name: str, recursive: bool, suffixes: frozenset[str]) -> Iterator[str
     if stores.is_url(name):
         yield from stores.listed(name, recursive=recursive, suffixes=suffixes)
         return
-    for url in stores.listed(_DISK + os.path.abspath(name), recursive=recursive, suffixes=suffixes):
+    for url in stores.listed(_DISK + name, recursive=recursive, suffixes=suffixes):
         yield url.removeprefix(_DISK)
 
 
@@ -142,6 +154,12 @@ def read(item: Item) -> Iterator[tuple[str, bytes | np.ndarray | ImageError]]:
       Each image's identity, and its file's bytes, its pixels (height, width, 3) uint8 RGB, or why it cannot be read.
     """
     yield from _READERS[item.kind](item)
+
+
+def _name(source: BatchSourceOptions) -> str:
+    """A source's path, which means the same in every process, or its URL."""
+    name = os.fsdecode(source.source)
+    return name if stores.is_url(name) else os.path.abspath(name)
 
 
 def _of_image(item: Item) -> Iterator[tuple[str, bytes | ImageError]]:
