@@ -136,15 +136,24 @@ def read(url: str) -> bytes:
     """
 
     def whole(files, path: str) -> bytes:
-        size = files.size(path)
-        if size is not None and size > _MOST_BYTES:
-            raise ImageError(
-                f"{shown(url)} is too large: it has {size:,} bytes; at most {_MOST_BYTES:,} are read. Save it anew "
-                "first."
-            )
-        return files.cat_file(path)
+        if not files.async_impl:
+            return files.cat_file(path) if (size := files.size(path) or 0) <= _MOST_BYTES else _refuse(url, size)
+        try:  # one request, where asking for the size first would be two
+            data = files.cat_file(path, start=0, end=_MOST_BYTES + 1)
+        except Exception:  # such as of a file without a first byte
+            if files.size(path) == 0:
+                return b""
+            raise
+        return data if len(data) <= _MOST_BYTES else _refuse(url, files.size(path))
 
     return _insisted(url, whole)
+
+
+def _refuse(url: str, size: int) -> bytes:
+    """Refuses a file that is too large to be a picture."""
+    raise ImageError(
+        f"{shown(url)} is too large: it has {size:,} bytes; at most {_MOST_BYTES:,} are read. Save it anew first."
+    )
 
 
 def _insisted(url: str, ask: Callable, pauses_s: tuple[float, ...] = _PAUSES_S):
