@@ -30,7 +30,8 @@ import re, signal, sys
 for name in ("SIGINT", "SIGTERM", "SIGHUP"):
     signal.signal(getattr(signal, name), signal.SIG_IGN)
 chatter = re.compile(
-    rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |\[[\d-]+ [\d:,]+ [IWE] |WARNING: All log messages before absl|To enable the following"
+    rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |\[[\d-]+ [\d:,]+ [IWE] "
+    rb"|WARNING: All log messages before absl|To enable the following"
 )
 for line in sys.stdin.buffer:
     if not chatter.match(line):

@@ -99,4 +99,4 @@ def _bytes_of(path: str) -> bytes | ImageError:
     except OSError as error:
         return ImageError(f"{shown(path)} cannot be read: {error.strerror}. Expected the path of an image file.")
     except ValueError as error:
-        return ImageError(f"{shown(path)} cannot be read: it {first_line(error)}. Expected an image file.")
+        return ImageError(f"{shown(path)} cannot be read: it {first_line(error)}. Expected the path of an image file.")
