@@ -1,6 +1,7 @@
 """What a job did, for readers and programs."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from tftrt_yolo.ground.text import counted, printable
@@ -26,8 +27,9 @@ class BatchReport:
       num_shards_before: Those of them that were there when this run began.
       num_computed: Rows that this run added.
       num_bytes: Size of all shards.
-      seconds: Wall time from the first image that came to the last; without starting Ray and loading the model.
+      seconds: Wall time from the first images that came to the last; without starting Ray and loading the model.
       starting_seconds: Wall time before that.
+      images_per_second: Rows of this run that came after the first ones, a second; NaN where they all came at once.
       predictors: Processes that held the model; 0 where nothing was left to do.
       num_repeated: Entries of the source that were named more than once, and count once.
       selection: What was asked for in place of the model's own thresholds.
@@ -48,16 +50,10 @@ class BatchReport:
     num_bytes: int
     seconds: float
     starting_seconds: float
+    images_per_second: float
     predictors: int
     num_repeated: int = 0
     selection: dict[str, object] = dataclasses.field(default_factory=dict)
-
-    DERIVED = ("images_per_second",)
-
-    @property
-    def images_per_second(self) -> float:
-        """Rows that this run added, a second; 0 where it added none."""
-        return self.num_computed / self.seconds if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -71,10 +67,10 @@ class BatchReport:
             f"  unreadable   {counted(self.num_unreadable, 'image')}, each a row with the reason",
         ]
         if self.num_computed:
+            rate = "" if math.isnan(self.images_per_second) else f", {self.images_per_second:,.1f} a second"
             lines += [
-                f"  computed     {counted(self.num_computed, 'image')} in {self.seconds:.1f} s, "
-                f"{self.images_per_second:,.1f} a second, by {counted(self.predictors, 'predictor')}; "
-                f"{self.starting_seconds:.1f} s to start",
+                f"  computed     {counted(self.num_computed, 'image')} in {self.seconds:.1f} s{rate}, by "
+                f"{counted(self.predictors, 'predictor')}; {self.starting_seconds:.1f} s until the first came",
                 *(f"  backend      {backend}" for backend in self.backend),
             ]
         if self.num_shards_before:

@@ -4,6 +4,7 @@ report = batch_run.run(handle, source, output, workers, selection, overwrite=Fal
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ class _Run:
       first: When the first images came; None before.
       last: When the last came.
       num_computed: Images that came.
+      num_first: Those of them that came first.
       backends: What ran the network, in order.
       predictors: Processes that hold the model.
     """
@@ -42,13 +44,21 @@ class _Run:
     first: float | None = None
     last: float = 0.0
     num_computed: int = 0
+    num_first: int = 0
     backends: dict[str, None] = dataclasses.field(default_factory=dict)
     predictors: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """The rate after the first images; NaN without one."""
+        seconds = self.last - (self.first or 0.0)
+        return (self.num_computed - self.num_first) / seconds if self.first is not None and seconds > 0 else math.nan
 
     def add(self, num_images: int, backend: str) -> None:
         """Counts images that came."""
         self.last = time.perf_counter()
-        self.first = self.last if self.first is None else self.first
+        if self.first is None:
+            self.first, self.num_first = self.last, num_images
         self.num_computed += num_images
         self.backends[backend] = None
 
@@ -154,6 +164,7 @@ def _report(folder: JobFolder, this: _Run) -> BatchReport:
         num_bytes=folder.num_bytes,
         seconds=this.last - first,
         starting_seconds=first - this.began if this.num_computed else 0.0,
+        images_per_second=this.images_per_second,
         predictors=this.predictors,
         num_repeated=job.num_repeated,
         selection=job.selection,

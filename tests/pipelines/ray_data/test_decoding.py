@@ -25,7 +25,7 @@ def test_pixels_and_reasons_are_those_of_reading_files(tmp_path):
     (tmp_path / "a.jpg").write_bytes(IMAGES[0].read_bytes()[:1_000])
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.jpg").mkdir()
-    paths = [tmp_path / "a.jpg", *IMAGES, *sorted(tmp_path.iterdir()), tmp_path / "gone.jpg"]
+    paths = [tmp_path / "a.jpg", *IMAGES[:8], *sorted(tmp_path.iterdir()), tmp_path / "gone.jpg"]
     [part] = decoding.parts(_shard(paths), batch_size=8)
     back = decoding.Part.unpacked(part.packed())
     assert (back.shard, back.first, back.is_last, back.paths) == (7, 0, True, [str(path) for path in paths])

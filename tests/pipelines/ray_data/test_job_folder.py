@@ -69,7 +69,7 @@ def test_it_is_continued_and_done(tmp_path, form):
     [
         (
             {"model_sha256": "b" * 64, "saved_model_dir": "/models/b"},
-            "'/models/a' with the SHA-256 aaaaaaaaaaaa..., and here '/models/b' with the SHA-256 bbbbbbbbbbbb",
+            "'/models/a' with the SHA-256 aaaaaaaaaaaa, and here '/models/b' with the SHA-256 bbbbbbbbbbbb",
         ),
         (
             {"source": {"source": "/other", "recursive": False}},

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 
-from tftrt_yolo.ground import stages
+from tftrt_yolo.ground import chatter, stages
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import BatchError
 from tftrt_yolo.ground.text import counted, first_line, shown
@@ -26,7 +26,9 @@ from tftrt_yolo.pipelines.ray_data.predicting import Model
 _ADDRESS = "RAY_ADDRESS"  # Ray's own, in the environment
 _MOST_FOLDER = 40  # characters, behind which Ray puts the names of sockets, which may have 107 in all
 _SHORT_FOLDER = "/tmp"  # noqa: S108 - where a folder of our own is made
-_SHARE = 0.5  # of a core: what is asked of Ray for a predictor that uses them all, and for a task beside it
+# Of a core: what is asked of Ray for a predictor that uses them all, and for a task that decodes beside it. Were they
+# equal, Ray Data would take both together into the actors.
+_SHARE, _TASK_SHARE = 0.5, 0.45
 _PROBE_SECONDS = 120
 _REMEDY = "Expected the same on every node; install it there, or start the job where it is so."
 
@@ -91,10 +93,12 @@ def connected(address: str | None) -> Iterator:
             own = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "_temp_dir": _folder(stack)}
         else:
             own = {}
+        stack.enter_context(chatter.filtered())  # its C++ writes where Python's settings do not reach
         stack.callback(ray.shutdown)
         try:
             with _handlers_kept():
                 ray.init(address=address, **own, **quiet)
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise BatchError(_no_connection(address, error)) from error
         yield ray
@@ -171,7 +175,7 @@ def pool(nodes: list[Node], workers: WorkerOptions) -> Pool:
     else:
         number = workers.predictors or max(1, sum(node.num_cpus > 0 for node in nodes))
         of_predictor = {"num_cpus": float(workers.num_cpus) if workers.num_cpus else _SHARE}
-    of_task = {"num_cpus": _SHARE if not share else 1.0}
+    of_task = {"num_cpus": 1.0 if share else _TASK_SHARE}
     wanted_cpus = number * of_predictor.get("num_cpus", 0.0) + of_task["num_cpus"]
     if number * share > gpus or wanted_cpus > cpus:
         raise BatchError(

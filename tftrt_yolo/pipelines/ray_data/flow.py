@@ -127,7 +127,6 @@ def _dataset(ray, packed: list[dict], model: Model, pool: Pool):
             compute=ray.data.ActorPoolStrategy(
                 size=pool.num_predictors, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
             ),
-            max_restarts=-1,
             **pool.of_predictor,
         )
     )

@@ -85,7 +85,7 @@ class Job:
     def _told(name: str, of: "Job") -> str:
         """A value for a message."""
         if name == "model_sha256":
-            return f"{quoted(of.saved_model_dir)} with the SHA-256 {of.model_sha256[:_SHOWN]}..."
+            return f"{quoted(of.saved_model_dir)} with the SHA-256 {of.model_sha256[:_SHOWN]}"
         value = getattr(of, name)
         if isinstance(value, dict):
             return ", ".join(f"{key} {_value(one)}" for key, one in value.items()) or "the model's own"

@@ -107,14 +107,16 @@ class Parquet:
 
     def rows(self, path: Path) -> Iterator[dict]:
         """A file's rows as JSON's lines have them: without what is null."""
-        for batch in pq.ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
-                yield {name: value for name, value in row.items() if value is not None and name != MODEL}
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    yield {name: value for name, value in row.items() if value is not None and name != MODEL}
 
     def summary(self, path: Path) -> Summary:
         """Sums up a file; raises one of `FAULTS` if it is damaged."""
         names = f"{self._label}.list.element.name"
-        table = pq.read_table(path, columns=[IMAGE, ERROR, names])
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=[IMAGE, ERROR, names])
         counts = collections.Counter()
         found = table[self._label].combine_chunks()
         if self._selects:
