@@ -11,9 +11,12 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+
+import absl.logging
 
 from tftrt_yolo.ground import chatter, stages
 from tftrt_yolo.ground.arguments import argument
@@ -31,6 +34,24 @@ _SHORT_FOLDER = "/tmp"  # noqa: S108 - where a folder of our own is made
 _SHARE, _TASK_SHARE = 0.5, 0.45
 _PROBE_SECONDS = 120
 _REMEDY = "Expected the same on every node; install it there, or start the job where it is so."
+
+
+class _WithoutRay:
+    """Standard output without what a thread of Ray's prints there, of workers that it lost: that goes to the log."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        """All else is the stream's."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes what is not Ray's."""
+        if threading.current_thread().name.startswith("ray_") or "(raylet)" in text:
+            absl.logging.info("%s", text.rstrip())
+            return len(text)
+        return self._stream.write(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +115,7 @@ def connected(address: str | None) -> Iterator:
         else:
             own = {}
         stack.enter_context(chatter.filtered())  # its C++ writes where Python's settings do not reach
+        stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
         stack.callback(ray.shutdown)
         try:
             with _handlers_kept():
