@@ -27,6 +27,8 @@ from tftrt_yolo.pipelines.ray_data import library, predicting
 from tftrt_yolo.pipelines.ray_data.predicting import Model
 
 _ADDRESS = "RAY_ADDRESS"  # Ray's own, in the environment
+# Seconds for which the last of Ray's processes ask for those that are gone, in place of a minute.
+_ENDING = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
 _MOST_FOLDER = 40  # characters, behind which Ray puts the names of sockets, which may have 107 in all
 _SHORT_FOLDER = "/tmp"  # noqa: S108 - where a folder of our own is made
 # Of a core: what is asked of Ray for a predictor that uses them all, and for a task that decodes beside it. Were they
@@ -40,7 +42,7 @@ class _WithoutRay:
     """Standard output without what a thread of Ray's prints there, of workers that it lost: that goes to the log."""
 
     def __init__(self, stream):
-        self._stream = stream
+        self._stream, self._dropped = stream, threading.local()
 
     def __getattr__(self, name: str):
         """All else is the stream's."""
@@ -48,10 +50,13 @@ class _WithoutRay:
 
     def write(self, text: str) -> int:
         """Writes what is not Ray's."""
-        if threading.current_thread().name.startswith("ray_") or "(raylet)" in text:
-            absl.logging.info("%s", text.rstrip())
-            return len(text)
-        return self._stream.write(text)
+        is_ray = threading.current_thread().name.startswith("ray_") or "(raylet)" in text
+        is_end = text == "\n" and getattr(self._dropped, "is_last", False)
+        self._dropped.is_last = is_ray
+        if not is_ray and not is_end:
+            return self._stream.write(text)
+        absl.logging.info("%s", text.rstrip())
+        return len(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +115,7 @@ def connected(address: str | None) -> Iterator:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     with contextlib.ExitStack() as stack:
         if address == "local":
-            stack.enter_context(_no_address())
+            stack.enter_context(_own_environment())
             own = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "_temp_dir": _folder(stack)}
         else:
             own = {}
@@ -257,14 +262,18 @@ def _folder(stack: contextlib.ExitStack) -> str:
 
 
 @contextlib.contextmanager
-def _no_address() -> Iterator[None]:
-    """Hides a cluster that the environment names from Ray's own start."""
-    hidden = os.environ.pop(_ADDRESS, None)
+def _own_environment() -> Iterator[None]:
+    """Has the processes of a Ray of our own end soon if this one is killed, and know of no other cluster."""
+    before = {name: os.environ.get(name) for name in (_ADDRESS, *_ENDING)}
+    os.environ.pop(_ADDRESS, None)
+    os.environ.update(_ENDING)
     try:
         yield
     finally:
-        if hidden is not None:
-            os.environ[_ADDRESS] = hidden
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
