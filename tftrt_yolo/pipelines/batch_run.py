@@ -139,7 +139,7 @@ def _asked(selection: SelectionOptions | None, handle: SavedModelHandle) -> dict
 def _how_to_go_on(folder: JobFolder) -> str:
     """What is there after an interrupt, for a reader."""
     return (
-        f"{folder.num_written:,} of {counted(folder.num_shards, 'shard')} written, and nothing half written is left; "
+        f"{folder.count_files():,} of {counted(folder.num_shards, 'shard')} written, and nothing half written is left; "
         "the same command goes on"
     )
 

@@ -7,13 +7,18 @@ with cluster.connected(address=None) as ray:
 
 import contextlib
 import dataclasses
+import fcntl
 import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import absl.logging
 
 from tftrt_yolo.ground import chatter, stages
 from tftrt_yolo.ground.arguments import argument
@@ -24,6 +29,8 @@ from tftrt_yolo.pipelines.ray_data import library, predicting
 from tftrt_yolo.pipelines.ray_data.predicting import Model
 
 _ADDRESS = "RAY_ADDRESS"  # Ray's own, in the environment
+_LOOPBACK = "127.0.0.1"
+_PREFIX, _LOCK = "tftrt_yolo_ray_", "lock"
 _MOST_FOLDER = 40  # characters, behind which Ray puts the names of sockets, which may have 107 in all
 _SHORT_FOLDER = "/tmp"  # noqa: S108 - where a folder of our own is made
 # Of a core: what is asked of Ray for a predictor that uses them all, and for a task that decodes beside it. Were they
@@ -31,6 +38,27 @@ _SHORT_FOLDER = "/tmp"  # noqa: S108 - where a folder of our own is made
 _SHARE, _TASK_SHARE = 0.5, 0.45
 _PROBE_SECONDS = 120
 _REMEDY = "Expected the same on every node; install it there, or start the job where it is so."
+
+
+class _WithoutRay:
+    """Standard output without what a thread of Ray's prints there, of workers that it lost: that goes to the log."""
+
+    def __init__(self, stream):
+        self._stream, self._dropped = stream, threading.local()
+
+    def __getattr__(self, name: str):
+        """All else is the stream's."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes what is not Ray's."""
+        is_ray = threading.current_thread().name.startswith("ray_") or "(raylet)" in text
+        is_end = text == "\n" and getattr(self._dropped, "is_last", False)
+        self._dropped.is_last = is_ray
+        if not is_ray and not is_end:
+            return self._stream.write(text)
+        absl.logging.info("%s", text.rstrip())
+        return len(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,16 +117,19 @@ def connected(address: str | None) -> Iterator:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     with contextlib.ExitStack() as stack:
         if address == "local":
-            stack.enter_context(_no_address())
-            own = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "_temp_dir": _folder(stack)}
+            stack.enter_context(_for_this_machine_alone(ray))
+            own = {"_node_ip_address": _LOOPBACK, "include_dashboard": False, "_temp_dir": _folder(stack)}
         else:
             own = {}
         stack.enter_context(chatter.filtered())  # its C++ writes where Python's settings do not reach
+        stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
         stack.callback(ray.shutdown)
         try:
             with _handlers_kept():
                 ray.init(address=address, **own, **quiet)
             logging.getLogger("ray.data").setLevel(logging.ERROR)
+            if own and ray.util.get_node_ip_address() != _LOOPBACK:
+                raise RuntimeError(f"it would listen on {ray.util.get_node_ip_address()}, where others reach it")
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise BatchError(_no_connection(address, error)) from error
         yield ray
@@ -229,18 +260,31 @@ def _no_connection(address: str, error: Exception) -> str:
 def _folder(stack: contextlib.ExitStack) -> str:
     """A folder for Ray's sockets, logs and what it moves out of memory; it goes with the stack."""
     folder = tempfile.gettempdir()
-    made = tempfile.mkdtemp(prefix="tftrt_yolo_", dir=folder if len(folder) <= _MOST_FOLDER else _SHORT_FOLDER)
+    folder = Path(folder if len(folder) <= _MOST_FOLDER else _SHORT_FOLDER)
+    for left in folder.glob(f"{_PREFIX}*"):  # by jobs that were killed
+        with contextlib.suppress(OSError), open(left / _LOCK, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which the system holds for a process that is there
+            shutil.rmtree(left, ignore_errors=True)
+    made = tempfile.mkdtemp(prefix=_PREFIX, dir=folder)
     stack.callback(shutil.rmtree, made, ignore_errors=True)
+    lock = stack.enter_context(open(f"{made}/{_LOCK}", "wb"))  # noqa: SIM115 - the stack closes it
+    fcntl.flock(lock, fcntl.LOCK_EX)
     return made
 
 
 @contextlib.contextmanager
-def _no_address() -> Iterator[None]:
-    """Hides a cluster that the environment names from Ray's own start."""
-    hidden = os.environ.pop(_ADDRESS, None)
+def _for_this_machine_alone(ray) -> Iterator[None]:
+    """Has Ray's processes know of no other cluster, and listen on the loopback address.
+
+    Ray takes a loopback address for a mistake, unless it was told that there is to be no cluster; and on any other
+    address than 127.0.0.1 its processes listen on all.
+    """
+    hidden, constants = os.environ.pop(_ADDRESS, None), ray._private.ray_constants
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
     try:
         yield
     finally:
+        constants.ENABLE_RAY_CLUSTER = before
         if hidden is not None:
             os.environ[_ADDRESS] = hidden
 

@@ -69,6 +69,10 @@ class JobFolder:
         """How many shards are there."""
         return len(self._files)
 
+    def count_files(self) -> int:
+        """Counts the shards' files themselves: an interrupt may have come when one was there and not yet counted."""
+        return len(list(self.path.glob(f"shard-*{self._form.ending}")))
+
     @property
     def num_bytes(self) -> int:
         """Size of the shards that are there."""
