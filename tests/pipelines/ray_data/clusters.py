@@ -71,6 +71,15 @@ class Cluster:
         [started] = self._nodes[node].all_processes["raylet"]
         return started.process.pid
 
+    def titles(self, node: int) -> list[str]:
+        """What a node's workers call themselves, such as "ray::MapWorker(MapBatches(Predict)).submit"."""
+        found, parent = [], f" {self.process_id(node)} "
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has just ended
+                if path.read_text().rpartition(")")[2].startswith((f" S{parent}", f" R{parent}", f" D{parent}")):
+                    found.append((path.parent / "cmdline").read_bytes().partition(b"\0")[0].decode())
+        return [title for title in found if title.startswith("ray::")]
+
     def kill_node(self, node: int) -> None:
         """Takes a node away without notice: its raylet is killed, its workers then end by themselves."""
         os.kill(self.process_id(node), signal.SIGKILL)
