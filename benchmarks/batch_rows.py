@@ -3,14 +3,15 @@
     python benchmarks/batch_rows.py ~/exports           # some minutes on two cores; exports are kept there
     python benchmarks/batch_rows.py ~/exports --rows=10000
 
-The rows are those of one Parquet file, as Hugging Face's datasets write images: small pieces of 40 pictures, each row an
-image of its own. The model is the toy of tests/toy.py at 64 px, so that time goes where it is looked at.
+The rows are those of one Parquet file, as Hugging Face's datasets write images: small pieces of 40 pictures, each row
+an image of its own. The model is the toy of tests/toy.py at 64 px, so that time goes where it is looked at.
 """
 
 import argparse
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,24 +22,26 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 LOG, PAGE = Path(__file__).with_suffix(".json"), Path(__file__).with_suffix(".md")
+KINDS = {"own": "Anon", "store": "Shmem"}  # names here to those in /proc
 SIDE, ROW_GROUP, EVERY_S = 64, 1_000, 1.0
 HEADER = """# The memory of a job's driver
 
 What `python benchmarks/batch_rows.py` wrote, on {cores} cores without a GPU, beside other work (load average
 {load:.1f}): {rows:,} rows of a Parquet file of {source_mb:.0f} MB with pictures of {side} x {side} px, in row groups of
-{row_group:,}, a toy of a network at 64 px that finds {per_image:.0f} objects a picture, Ray embedded. *Driver* is the
-command's own process, without Ray's; its resident memory was looked at every {every:g} s. The time is that of the whole
-command, {start:.0f} s of them until the first shard was there.
+{row_group:,}, a toy of a network at 64 px that finds {per_image:.0f} objects a picture, Ray embedded. The memory is that
+of the command's own process, looked at every {every:g} s: *own* is resident and of nobody else, *store* are the pages of Ray's
+object store that it looked at, which are shared with all processes of the node and bounded. The time is that of the
+whole command, {start:.0f} s of it until the first shard was there.
 
-| rows that are there | second | driver MB |
-|---|---|---|
+| rows that are there | second | own MB | store MB |
+|---|---|---|---|
 {samples}
 
 | what | |
 |---|---|
 | seconds | {seconds:.0f} |
 | rows a second, from the first shard on | {rate:,.0f} |
-| driver, growth from a tenth of the rows to the end, MB | {growth:.0f} |
+| own, growth from a tenth of the rows to the end, MB | {growth:.0f} |
 | files of the result | {files} |
 | bytes of the result | {result_bytes:,} |
 | bytes a row | {bytes_a_row:.0f} |
@@ -74,10 +77,10 @@ def crop(photo, random) -> bytes:
     return file.getvalue()
 
 
-def resident_bytes(process_id: int) -> int:
-    """What of a process's memory is in use now."""
-    pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE")
+def memory_of(process_id: int) -> dict[str, int]:
+    """A process's resident bytes: its own, and those of Ray's object store that it looked at."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return {name: int(re.search(rf"^Rss{key}:\s*(\d+) kB", status, re.M)[1]) << 10 for name, key in KINDS.items()}
 
 
 def watched(command: list[str], output: Path) -> tuple[list[dict], dict]:
@@ -91,15 +94,15 @@ def watched(command: list[str], output: Path) -> tuple[list[dict], dict]:
             for path in output.glob("shard-*.parquet"):
                 rows.setdefault(path, pq.ParquetFile(path).metadata.num_rows if path not in rows else 0)
             try:
-                memory = resident_bytes(process.pid)
-            except (OSError, IndexError):
+                memory = memory_of(process.pid)
+            except (OSError, TypeError):  # it has just ended
                 break
-            seen.append({"rows": sum(rows.values()), "second": time.monotonic() - start, "bytes": memory})
+            seen.append({"rows": sum(rows.values()), "second": time.monotonic() - start} | memory)
             time.sleep(EVERY_S)
         if process.wait():
             raise SystemExit(process.stderr.read()[-3_000:])
         said.seek(0)
-        seen.append({"rows": None, "second": time.monotonic() - start, "bytes": None})
+        seen.append({"rows": None, "second": time.monotonic() - start})
         return seen, json.load(said)
 
 
@@ -149,10 +152,13 @@ def write(rows: int, seen: list[dict], report: dict, found: dict) -> None:
             per_image=objects / rows,
             every=EVERY_S,
             start=start,
-            samples="\n".join(f"| {one['rows']:,} | {one['second']:.0f} | {one['bytes'] / 1e6:.0f} |" for one in shown),
+            samples="\n".join(
+                f"| {one['rows']:,} | {one['second']:.0f} | {one['own'] / 1e6:.0f} | {one['store'] / 1e6:.0f} |"
+                for one in shown
+            ),
             seconds=seconds,
             rate=(rows - begun[0]["rows"]) / (seconds - start),
-            growth=(begun[-1]["bytes"] - tenth["bytes"]) / 1e6,
+            growth=(begun[-1]["own"] - tenth["own"]) / 1e6,
             files=len(found["sizes"]),
             result_bytes=sum(found["sizes"]),
             bytes_a_row=sum(found["sizes"]) / rows,
