@@ -170,9 +170,15 @@ def _failures_named(ray) -> Iterator[None]:
         if ours is not None:
             raise ours from error
         raise BatchError(
-            f"Ray gave the job up ({type(error).__name__}: {first_line(error)}). Expected nodes that stay, with memory "
+            f"Ray gave the job up ({type(error).__name__}: {_said(error)}). Expected nodes that stay, with memory "
             "for the model and for decoded images; what was written stays, and the same command goes on."
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """What one of Ray's errors says, which is long: the line of what led to it, the last."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return first_line(ValueError(lines[-1])) if lines else type(error).__name__
 
 
 def _ours_of(error: BaseException | None) -> TftrtYoloError | None:
