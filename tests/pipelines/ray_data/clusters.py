@@ -18,6 +18,7 @@ from pathlib import Path
 
 _STORE_BYTES = 80 << 20  # Ray's least is 75 MiB
 _HOST = "127.0.0.1"
+_ADDRESS_FILE = Path("/tmp/ray/ray_current_cluster")  # Ray's own, where "auto" looks; its Cluster writes it
 # Milliseconds, but for the number of looks that may fail.
 _IMPATIENT = {
     "health_check_initial_delay_ms": 1_000,
@@ -25,7 +26,8 @@ _IMPATIENT = {
     "health_check_timeout_ms": 1_000,
     "health_check_failure_threshold": 3,
 }
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": "", "RAY_DEDUP_LOGS": "0"}
+# The last keeps Ray from taking 127.0.0.1 for the address that other machines have of this one.
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": "", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 class Cluster:
@@ -56,6 +58,7 @@ class Cluster:
         os.environ.pop("RAY_ADDRESS", None)
         self._folder = self._given or Path(tempfile.mkdtemp(prefix="ray_", dir="/tmp"))
         common = {"node_ip_address": _HOST, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+        _ADDRESS_FILE.parent.mkdir(exist_ok=True)
         self._cluster = RaysOwn()
         self._cluster.add_node(num_cpus=0, _system_config=_IMPATIENT, temp_dir=str(self._folder), **common)
         for _ in range(self._num_nodes):
@@ -67,6 +70,15 @@ class Cluster:
         """The process of a node's raylet."""
         [started] = self._nodes[node].all_processes["raylet"]
         return started.process.pid
+
+    def titles(self, node: int) -> list[str]:
+        """What a node's workers call themselves, such as "ray::MapWorker(MapBatches(Predict)).submit"."""
+        found, parent = [], f" {self.process_id(node)} "
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has just ended
+                if path.read_text().rpartition(")")[2].startswith((f" S{parent}", f" R{parent}", f" D{parent}")):
+                    found.append((path.parent / "cmdline").read_bytes().partition(b"\0")[0].decode())
+        return [title for title in found if title.startswith("ray::")]
 
     def kill_node(self, node: int) -> None:
         """Takes a node away without notice: its raylet is killed, its workers then end by themselves."""
@@ -84,12 +96,15 @@ class Cluster:
         return found
 
     def __exit__(self, *_) -> None:
-        """Ends what still runs."""
+        """Ends what still runs, and forgets the address."""
         for node in self._cluster.list_all_nodes()[::-1]:
             node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
         deadline = time.monotonic() + 10
         while self.workers() and time.monotonic() < deadline:
             time.sleep(0.05)
+        with contextlib.suppress(OSError):
+            if _ADDRESS_FILE.read_text() == self.address:
+                _ADDRESS_FILE.unlink()
         for name, value in self._before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         if not self._given:

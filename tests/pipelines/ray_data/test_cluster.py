@@ -44,6 +44,7 @@ def test_a_node_is_killed_then_the_command_and_each_picture_is_there_once(toy_ex
         command = [sys.executable, "-m", "tftrt_yolo", "batch", *flags]
         first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         _wait_for_shards(first, output, 3)
+        assert any("Predict" in title for title in cluster.titles(0)), cluster.titles(0)
         cluster.kill_node(0)
         _wait_for_shards(first, output, _shards(output) + 2)
         assert first.poll() is None, "it was done before it could be killed"

@@ -21,10 +21,12 @@ from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.pipelines.ray_data import listing
 from tftrt_yolo.pipelines.ray_data.plan import Shard
+from tftrt_yolo.pipelines.ray_data.sources import stores
 
 PART_BYTES = 32 << 20  # of pixels; a part is cut behind the image that reaches it
 _MOST_IN_A_PART = 256  # images
 _THREADS = 4  # of one task, which wait for files more than they decode
+_THREADS_OF_STORES = 16  # where each file is a request, of some tens of milliseconds
 _MOST_AHEAD_BYTES = 128 << 20  # of images that are decoded and wait to be packed
 SHARDS = pa.schema([("shard", pa.int64()), ("items", pa.binary())])
 _STRINGS, _WHOLES = pa.list_(pa.string()), pa.list_(pa.int32())
@@ -137,14 +139,16 @@ def _is_full(images: list, num_bytes: int, batch_size: int) -> bool:
 
 def _decoded(items: Iterable[listing.Item]) -> Iterator[tuple[str, np.ndarray | ImageError]]:
     """Reads and decodes items in order, files by several threads."""
-    pool, pending = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode"), collections.deque()
-    most_ahead = 2 * _THREADS
+    items = tuple(items)
+    threads = _THREADS_OF_STORES if any(stores.is_url(item.file) for item in items) else _THREADS
+    pool, pending = ThreadPoolExecutor(threads, thread_name_prefix="decode"), collections.deque()
+    most_ahead = 2 * threads
 
     def finish() -> Iterator[tuple[str, np.ndarray | ImageError]]:
         nonlocal most_ahead
         for path, image in pending.popleft().result():
             if isinstance(image, np.ndarray):
-                most_ahead = min(2 * _THREADS, max(1, _MOST_AHEAD_BYTES // image.nbytes))
+                most_ahead = min(2 * threads, max(1, _MOST_AHEAD_BYTES // image.nbytes))
             yield path, image
 
     try:

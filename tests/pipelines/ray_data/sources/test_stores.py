@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from tests.conftest import IMAGES
-from tftrt_yolo import ImageError
+from tftrt_yolo import BatchError, ImageError
 from tftrt_yolo.pipelines.ray_data import listing
 from tftrt_yolo.pipelines.ray_data.source_options import BatchSourceOptions
 from tftrt_yolo.pipelines.ray_data.sources import stores
@@ -128,5 +128,5 @@ def test_what_is_gone_is_a_row_and_a_store_that_refuses_ends_the_run(photos):
     [(path, error)] = listing.read(items[1])
     assert path == f"file://{photos}/b.jpg"
     assert re.search(r"b\.jpg cannot be read: it was listed, and is not there any more\.", str(error))
-    with pytest.raises(ConnectionError, match=r"^ocilake://bucket/a\.jpg cannot be read: ocilake:// needs a package"):
+    with pytest.raises(BatchError, match=r"^ocilake://bucket/a\.jpg cannot be read: ocilake:// needs a package"):
         list(listing.read(listing.Item("ocilake://bucket/a.jpg")))

@@ -28,7 +28,7 @@ def frames(name: str, *, vid_stride: int) -> Iterator[tuple[int | None, np.ndarr
       frames where some are missing.
 
     Raises:
-      ConnectionError: If it is in a store that does not answer any more.
+      BatchError: If it is in a store that does not answer any more.
     """
     tally = Tally()
     try:

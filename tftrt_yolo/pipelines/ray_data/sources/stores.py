@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import ImageError
+from tftrt_yolo.ground.errors import BatchError, ImageError
 from tftrt_yolo.ground.text import counted, first_line, shown
 from tftrt_yolo.predictor.sources.streams import urls
 
@@ -131,7 +131,7 @@ def read(url: str) -> bytes:
 
     Raises:
       ImageError: If it is not there any more, or has more than 512 MiB.
-      ConnectionError: If the store cannot be asked, or refuses: no fault of the picture's, so the run ends and can be
+      BatchError: If the store cannot be asked, or refuses: no fault of the picture's, so the run ends and can be
         continued.
     """
 
@@ -168,7 +168,7 @@ def _insisted(url: str, ask: Callable, pauses_s: tuple[float, ...] = _PAUSES_S):
         ) from error
     except Exception as error:  # each package has errors of its own
         if not pauses_s or isinstance(error, (ImportError, PermissionError)):
-            raise ConnectionError(f"{shown(url)} cannot be read: {_reason(url, error)}") from error
+            raise BatchError(f"{shown(url)} cannot be read: {_reason(url, error)}") from error
         time.sleep(pauses_s[0])
         return _insisted(url, ask, pauses_s[1:])
 
@@ -180,7 +180,7 @@ def check_answers(name: str) -> None:
       name: A file's path or URL.
 
     Raises:
-      ConnectionError: If it is a URL, and its store cannot be asked.
+      BatchError: If it is a URL, and its store cannot be asked.
       ImageError: If the file is not there any more.
     """
     if is_url(name):

@@ -55,7 +55,7 @@ def rows(name: str, column: str, first: int, count: int) -> Iterator[tuple[int, 
       Each row's index in the table, and the bytes of its image file or why there are none.
 
     Raises:
-      ConnectionError: If the table is in a store that does not answer any more.
+      BatchError: If the table is in a store that does not answer any more.
     """
     following = first
     try:
