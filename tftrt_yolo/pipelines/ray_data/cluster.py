@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -36,7 +37,7 @@ _SHORT_FOLDER = "/tmp"  # noqa: S108 - where a folder of our own is made
 # Of a core: what is asked of Ray for a predictor that uses them all, and for a task that decodes beside it. Were they
 # equal, Ray Data would take both together into the actors.
 _SHARE, _TASK_SHARE = 0.5, 0.45
-_PROBE_SECONDS = 120
+_PROBE_SECONDS, _KNOCK_SECONDS = 120, 10
 _REMEDY = "Expected the same on every node; install it there, or start the job where it is so."
 
 
@@ -125,9 +126,10 @@ def connected(address: str | None) -> Iterator:
         stack.enter_context(contextlib.redirect_stdout(_WithoutRay(sys.stdout)))
         stack.callback(ray.shutdown)
         try:
+            _knock(address)
             with _handlers_kept():
                 ray.init(address=address, **own, **quiet)
-            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
             if own and ray.util.get_node_ip_address() != _LOOPBACK:
                 raise RuntimeError(f"it would listen on {ray.util.get_node_ip_address()}, where others reach it")
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -244,6 +246,16 @@ def _check(node: Node, here: Mapping[str, str], found: Mapping[str, str], fault:
             raise BatchError(f"Node {node.name} has {name} {found[name]}, and here it is {version}. {_REMEDY}")
     if fault:
         raise BatchError(f"Node {node.name} cannot be used: {shown(fault, 2_000)}")
+
+
+def _knock(address: str) -> None:
+    """Tries to reach a cluster's host and port, for Ray itself waits long and in silence."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isascii() and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+        except OverflowError as error:
+            raise ValueError(f"{port} is no port") from error
 
 
 def _no_connection(address: str, error: Exception) -> str:

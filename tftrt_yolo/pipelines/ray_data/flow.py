@@ -19,7 +19,8 @@ from tftrt_yolo.pipelines.ray_data.plan import Shard
 from tftrt_yolo.pipelines.ray_data.predicting import Model, Predict
 
 _MOST_BLOCKS = 4_096  # that Ray Data's driver looks after; of more shards, several are a block
-_STALL_SECONDS = 1_800
+_OF_RAY = "\nFailed to apply UDF"  # the beginning of what Ray Data adds to a message
+_STALL_SECONDS = 1_800  # without any progress, before the job is given up
 
 
 class _Gathering:
@@ -148,6 +149,7 @@ def _context(ray) -> Iterator[None]:
         "target_max_block_size": decoding.PART_BYTES,
         "target_min_block_size": 1,
         "execution_no_progress_timeout_s": _STALL_SECONDS,
+        "raise_original_map_exception": True,
     }
     before = {name: getattr(context, name) for name in wanted if hasattr(context, name)}
     try:
@@ -166,21 +168,27 @@ def _failures_named(ray) -> Iterator[None]:
     try:
         yield
     except (ray.exceptions.RayError, data.SystemException, data.ExecutionTimeoutError) as error:
-        ours = _ours_of(error)
+        ours = _ours_of(ray, error)
         if ours is not None:
             raise ours from error
         raise BatchError(
-            f"Ray gave the job up ({type(error).__name__}: {first_line(error)}). Expected nodes that stay, with memory "
+            f"Ray gave the job up ({type(error).__name__}: {_said(error)}). Expected nodes that stay, with memory "
             "for the model and for decoded images; what was written stays, and the same command goes on."
         ) from error
 
 
-def _ours_of(error: BaseException | None) -> TftrtYoloError | None:
-    """This package's own error among what led to one of Ray's."""
+def _said(error: Exception) -> str:
+    """What one of Ray's errors says, which is long: the line of what led to it, the last."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return first_line(ValueError(lines[-1])) if lines else type(error).__name__
+
+
+def _ours_of(ray, error: BaseException | None) -> TftrtYoloError | None:
+    """This package's own error among what led to one of Ray's, which is of its class, too, and has a trace as text."""
     seen = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, TftrtYoloError):
-            return error
+        if isinstance(error, TftrtYoloError) and not isinstance(error, ray.exceptions.RayError):
+            return type(error)(str(error).partition(_OF_RAY)[0])
         seen.add(id(error))
         error = getattr(error, "cause", None) or error.__cause__ or error.__context__
     return None

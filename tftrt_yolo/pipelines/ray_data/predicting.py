@@ -1,6 +1,6 @@
 """Prediction, in actors that hold one Predictor each: parts of decoded images in, packed rows out.
 
-predict = predicting.Predict(model)             # in an actor; raises where the node has another model
+predict = predicting.Predict(model)             # in an actor
 predict(table)                                  # rows as decoding.PARTS in, as predicting.ROWS out
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tftrt_yolo.ground.errors import BatchError, SavedModelError
+from tftrt_yolo.ground.errors import BatchError, SavedModelError, TftrtYoloError
 from tftrt_yolo.ground.files import directories, documents
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.ground.version import __version__
@@ -116,18 +116,24 @@ class Predict:
 
         Args:
           model: What it is.
-
-        Raises:
-          BatchError: As `Model.check`.
-          SavedModelError: As `Predictor`; so is all else that it raises.
         """
+        self._model, self._failure = model, None
+        try:
+            self._load()
+        except (
+            TftrtYoloError
+        ) as error:  # of an actor that cannot begin Ray tells a text; of a call that fails, the error
+            self._failure = error
+
+    def _load(self) -> None:
+        """Loads the model."""
+        model = self._model
         model.check()
         if model.num_threads:
             import tensorflow as tf  # before the Predictor uses it, which fixes its threads
 
             tf.config.threading.set_intra_op_parallelism_threads(model.num_threads)
             tf.config.threading.set_inter_op_parallelism_threads(model.num_threads)
-        self._model = model
         self._predictor = Predictor(model.saved_model_dir, **model.keywords)
         self._form = rows.FORMS[model.form](self._predictor.task, model.sha256)
 
@@ -139,7 +145,13 @@ class Predict:
 
         Returns:
           A row as `ROWS` for each.
+
+        Raises:
+          BatchError: If the node has another model than where the job was started.
+          TftrtYoloError: As `Predictor`, when it was loaded.
         """
+        if self._failure is not None:
+            raise self._failure
         found = [self._rows(Part.unpacked(parts.slice(index, 1))) for index in range(len(parts))]
         return pa.Table.from_pylist(found, ROWS)
 
