@@ -104,6 +104,13 @@ def test_the_notebook_of_int8_runs_and_ends_with_its_result():
     assert result["layers"] == 71
 
 
+@pytest.mark.slow
+def test_the_notebook_of_a_job_runs_and_ends_with_its_result():
+    for name in ("pandas", "pyarrow", "ray"):
+        pytest.importorskip(name)
+    assert _last_output("6_batch") == {"pictures": 41, "unreadable": 1, "as_predictor": True, "digits": 223}
+
+
 def test_executed_notebooks_are_those_that_are_there():
     """Their pages on the site have the very cells, and what they show is small."""
     import nbformat

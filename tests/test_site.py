@@ -23,6 +23,7 @@ COMMANDS = (
     "build_engine",
     "extract_engines",
     "predict",
+    "batch",
     "inspect",
     "check",
     "benchmark",

@@ -65,6 +65,11 @@ _HOME_OF = {
     "ListenOptions": "serving.serving_options",
     "ObservingOptions": "serving.serving_options",
     "PageOptions": "serving.page.page_options",
+    "batch": "pipelines.batch",
+    "BatchReport": "pipelines.batch_report",
+    "BatchSourceOptions": "pipelines.ray_data.source_options",
+    "BatchOutputOptions": "pipelines.batch_options",
+    "WorkerOptions": "pipelines.batch_options",
     "demo": "workflows.demo",
     "DemoReport": "workflows.demo",
     "acceptance": "workflows.acceptance",
@@ -93,6 +98,7 @@ _HOME_OF = {
     "EvaluationError": "ground.errors",
     "AcceptanceError": "ground.errors",
     "ServingError": "ground.errors",
+    "BatchError": "ground.errors",
 }
 
 __all__ = [*_HOME_OF, "__version__"]

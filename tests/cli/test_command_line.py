@@ -92,7 +92,7 @@ def test_errors_are_one_line_without_a_traceback(tmp_path, monkeypatch, capfd, a
     "command",
     [
         *("export", "convert", "preflight", "build_engine", "extract_engines", "predict", "inspect", "check"),
-        *("benchmark", "evaluate", "sensitivity", "serve", "tf_serving", "triton", "demo", "acceptance"),
+        *("batch", "benchmark", "evaluate", "sensitivity", "serve", "tf_serving", "triton", "demo", "acceptance"),
     ],
 )
 def test_help_lists_every_argument_with_its_description(capfd, command):
@@ -105,6 +105,8 @@ def test_help_lists_every_argument_with_its_description(capfd, command):
     options = {"tensorrt": "TensorRTOptions", "int8": "Int8Options", "data_options": "DataOptions"}
     options |= {"options": "BenchmarkOptions", "selection": "SelectionOptions", "baked": "BakedOptions"}
     options |= {"source": "SourceOptions", "output_dir": "OutputOptions"} if command == "predict" else {}
+    if command == "batch":
+        options |= {"source": "BatchSourceOptions", "output_dir": "BatchOutputOptions", "workers": "WorkerOptions"}
     options |= {"models": "ModelOptions", "batching": "BatchingOptions", "listen": "ListenOptions"}
     options |= {"observing": "ObservingOptions", "page": "PageOptions"}
     for name in inspect.signature(getattr(tftrt_yolo, command)).parameters:

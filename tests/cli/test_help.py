@@ -50,7 +50,8 @@ def test_help_of_a_command_in_two_ways(capfd, command):
     assert text.startswith(f"tftrt-yolo {command}: ")
     assert cli.main(["help", command]) == 0
     assert capfd.readouterr().out == text
-    assert ("without its name" in text) == (command in ("inspect", "predict", "preflight", "extract_engines", "serve"))
+    plain = ("inspect", "predict", "batch", "preflight", "extract_engines", "serve")
+    assert ("without its name" in text) == (command in plain)
 
 
 def test_options_show_their_defaults(capfd):

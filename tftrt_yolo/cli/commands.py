@@ -27,6 +27,7 @@ COMMANDS = {
     "build_engine": Command("build an engine for TensorRT's own runtime"),
     "extract_engines": Command("take the engines out of a conversion", plain="saved_model_dir"),
     "predict": Command("predict on images, videos and streams, and write what is found", plain="saved_model_dir"),
+    "batch": Command("predict on very many images, on this machine or on a Ray cluster", plain="saved_model_dir"),
     "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
     "check": Command("show what this machine has, and what to do about what it lacks"),
     "benchmark": Command("measure an export, its conversions and its peers here"),

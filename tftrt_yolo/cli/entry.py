@@ -42,11 +42,17 @@ def _leave(arguments: list[str], error: BaseException) -> None:
     command = f" {arguments[0]}" if arguments and arguments[0].isalnum() else ""
     try:
         with contextlib.suppress(OSError):  # nobody listens
-            os.write(2, f"tftrt-yolo{command}: interrupted; nothing half written is left\n".encode())
+            os.write(2, f"tftrt-yolo{command}: interrupted; {_left(error)}\n".encode())
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         _let_go(error)
     finally:
         os._exit(_INTERRUPTED)
+
+
+def _left(error: BaseException) -> str:
+    """What an interrupt left; a command that keeps what is whole says so in the interrupt that it passes on."""
+    said = error.args[0] if isinstance(error, KeyboardInterrupt) and error.args else None
+    return said if isinstance(said, str) else "nothing half written is left"
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -130,8 +130,11 @@ def progress_of(command: str, function: Callable) -> Iterator[dict[str, Callable
 
 
 def _count_columns() -> tuple:
-    """Rich's columns of a bar and of how much is done; without a bar where nobody knows how much there is."""
-    from rich.progress import BarColumn, MofNCompleteColumn
+    """Rich's columns of a bar, of how much is done, how much a second and how long it will take.
+
+    Where nobody knows how much there is, there is neither a bar nor an end.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Bar(BarColumn):
@@ -143,7 +146,15 @@ def _count_columns() -> tuple:
             is_counted = task.total is None and task.completed
             return Text(f"{int(task.completed):,}", "progress.download") if is_counted else super().render(task)
 
-    return Bar(), Done()
+    class Rate(ProgressColumn):
+        def render(self, task):
+            return Text(f"{task.speed:,.1f}/s" if task.speed else "", "progress.data.speed")
+
+    class Left(TimeRemainingColumn):
+        def render(self, task):
+            return Text() if task.time_remaining is None else Text("left ") + super().render(task)
+
+    return Bar(), Done(), Rate(), Left()
 
 
 def _callback_of(function: Callable) -> tuple[str | None, list]:

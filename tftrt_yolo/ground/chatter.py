@@ -23,14 +23,15 @@ from collections.abc import Callable, Iterator
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 FATAL = "3"  # its value for messages that end the process, and no others
-# Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...". It ends with
-# its input, not with a signal that all processes get.
+# Drops the lines that TensorFlow, XLA and absl log below "fatal": "I0000 ...", "2026-01-31 ...: W ...", and Ray's:
+# "[2026-01-31 ... E 12 12] ...". It ends with its input, not with a signal that all processes get.
 FILTER = r"""
 import re, signal, sys
 for name in ("SIGINT", "SIGTERM", "SIGHUP"):
     signal.signal(getattr(signal, name), signal.SIG_IGN)
 chatter = re.compile(
-    rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |WARNING: All log messages before absl|To enable the following"
+    rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |\[[\d-]+ [\d:,]+ [IWE] "
+    rb"|WARNING: All log messages before absl|To enable the following"
 )
 for line in sys.stdin.buffer:
     if not chatter.match(line):

@@ -89,3 +89,7 @@ class AcceptanceError(TftrtYoloError):
 
 class ServingError(TftrtYoloError):
     """A server cannot start: its extra is not installed, a port is in use, a certificate or a token cannot be used."""
+
+
+class BatchError(TftrtYoloError):
+    """A job cannot run: Ray is missing, nodes differ, or a directory holds another job's output or a damaged one."""

@@ -183,13 +183,14 @@ def read_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN) -> np.ndarray:
+def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN, *, name: str | None = None) -> np.ndarray:
     """Reads one image.
 
     Args:
       image: A path; bytes of an image file; a Pillow image; or an array or tensor, as `image_arrays.to_rgb` takes it.
         Grey, palette, CMYK and RGBA images and grey and RGBA arrays are converted, with a warning in the log.
       arrays: How an array is read.
+      name: What messages call a file whose bytes are given; None for how many they are.
 
     Returns:
       (height, width, 3) uint8, RGB; an EXIF orientation is applied, as OpenCV and Ultralytics do.
@@ -213,7 +214,7 @@ def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN) -> np.ndarray:
             ) from error
         return _decode(data, shown(image))
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode(bytes(image), f"image of {memoryview(image).nbytes:,} bytes")
+        return _decode(bytes(image), name or f"image of {memoryview(image).nbytes:,} bytes")
     if isinstance(image, PIL.Image.Image):
         with _damages_named("image"):
             image.load()  # a PNG's EXIF may lie behind its pixels

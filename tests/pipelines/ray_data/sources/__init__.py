@@ -1,0 +1,1 @@
+"""Sources of jobs: stores behind URLs, Parquet tables, videos."""

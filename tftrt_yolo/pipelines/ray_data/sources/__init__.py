@@ -1,0 +1,1 @@
+"""Where a job's images come from beside this machine's folders: stores behind URLs, Parquet tables, videos."""
