@@ -59,9 +59,15 @@ class OpenedModel:
         loaded = {id(one): one for key in self.signatures if (one := getattr(self.signatures[key], "loaded", None))}
         return list(loaded.values())
 
-    def on_device(self) -> "OpenedModel":
-        """The same, called on a device in any case; for graphs that TensorFlow would run on the CPU, as data sets'."""
-        return dataclasses.replace(self, device=self.device or f"/{self.backend.device}:0")
+    def for_data_sets(self) -> "OpenedModel":
+        """The same for the functions of data sets, where TensorFlow would run it on the CPU and in another arithmetic.
+
+        What a data set's function calls becomes a part of it, and is optimised without folding constants: frames are
+        then divided by 255, where elsewhere they are multiplied with its inverse. So signatures are kept whole.
+        """
+        signatures = {key: _kept_whole(function) for key, function in self.signatures.items()}
+        device = self.device or f"/{self.backend.device}:0"
+        return dataclasses.replace(self, signatures=signatures, device=device)
 
     def run_files(self, files: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `encoded`, whose `status` knows paths as well.
@@ -136,6 +142,19 @@ def open_model(
     with tf.device(device) if device else contextlib.nullcontext():
         signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
     return OpenedModel(handle, signatures, backend, device)
+
+
+def _kept_whole(signature: Callable) -> Callable:
+    """A signature as a function of its own wherever it is called."""
+    whole = tf.function(
+        lambda tensors: dict(signature(**tensors)), autograph=False, experimental_attributes={"_noinline": True}
+    )
+
+    def run(**tensors):
+        return whole(tensors)
+
+    run.structured_outputs = signature.structured_outputs
+    return run
 
 
 def _checked_device(device: object) -> str | None:
