@@ -14,7 +14,7 @@ from tests.conftest import CROPS, IMAGES, OTHER_TASKS
 from tests.pipelines import outputs
 from tftrt_yolo.ground.files.image_files import read_image
 
-TASKS = ("tiny", *OTHER_TASKS)
+TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in OTHER_TASKS)]
 
 
 @pytest.fixture(params=["keras", "tf_keras"])
