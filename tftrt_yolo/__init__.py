@@ -37,6 +37,8 @@ _HOME_OF = {
     "SavedModelReport": "converter.inspect",
     "sensitivity": "layer_sensitivity.sensitivity",
     "SensitivityReport": "layer_sensitivity.sensitivity_report",
+    "map": "pipelines.map",
+    "layer": "pipelines.layer",
     "Predictor": "predictor.predictor",
     "predict": "predictor.predict",
     "PredictionReport": "predictor.prediction_report",

@@ -1,0 +1,46 @@
+"""What a data set or a layer of ours gives, beside what Predictor gives: bit for bit."""
+
+import numpy as np
+
+from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Scene
+
+
+def check(predictor, found, results, images):
+    """Compares the contract's outputs of each image, of any signature, with Predictor's results.
+
+    Returns how many objects, or classifications, there were.
+    """
+    count = 0
+    for own, result, image in zip(found, results, images, strict=True):
+        own = {name: np.asarray(value) for name, value in own.items()}
+        if "masks" in own:
+            count += _check_packed(own, result)
+            continue
+        task = TASKS[predictor.metadata.task]
+        alone = task.of_image({name: value[None] for name, value in own.items()}, 0)
+        expected = task.to_supervision(
+            alone, Scene(predictor.names, image.shape[:2], predictor.metadata.image_size_hw, False)
+        )
+        assert len(expected) == len(result)
+        for name, values in _arrays(result).items():
+            np.testing.assert_array_equal(_arrays(expected)[name], values, err_msg=name)
+        count += len(result)
+    return count
+
+
+def _arrays(result):
+    """The arrays of one of supervision's objects, by name."""
+    arrays = {name: value for name, value in vars(result).items() if value is not None and np.ndim(value)}
+    arrays |= {name: np.asarray(value) for name, value in getattr(result, "data", {}).items()}
+    assert arrays
+    return {name: np.asarray(value) for name, value in arrays.items() if name not in ("data", "metadata")}
+
+
+def _check_packed(own, result):
+    """As `check` of an image whose masks are files; those without a pixel are left out by Predictor."""
+    kept = [bool(mask) for mask in own["masks"]]
+    np.testing.assert_array_equal(own["boxes"][kept], result.xyxy)
+    np.testing.assert_array_equal(own["scores"][kept], result.confidence)
+    np.testing.assert_array_equal(own["classes"][kept], result.class_id)
+    return len(result)
