@@ -29,7 +29,8 @@ class BatchReport:
       num_bytes: Size of all shards.
       seconds: Wall time from the first images that came to the last; without starting Ray and loading the model.
       starting_seconds: Wall time before that.
-      images_per_second: Rows of this run that came after the first ones, a second; NaN where they all came at once.
+      images_per_second: Rows of this run that came after the first ones, a second; NaN where that took
+        less than a second.
       predictors: Processes that held the model; 0 where nothing was left to do.
       num_repeated: Entries of the source that were named more than once, and count once.
       selection: What was asked for in place of the model's own thresholds.

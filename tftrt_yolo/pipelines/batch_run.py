@@ -23,6 +23,7 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.table import TASKS
 
+_LEAST_SECONDS = 1.0  # for a rate
 OnProgress = Callable[[int, int | None], None]
 
 
@@ -50,9 +51,9 @@ class _Run:
 
     @property
     def images_per_second(self) -> float:
-        """The rate after the first images; NaN without one."""
-        seconds = self.last - (self.first or 0.0)
-        return (self.num_computed - self.num_first) / seconds if self.first is not None and seconds > 0 else math.nan
+        """The rate after the first images; NaN where it all took too short a time to have one."""
+        seconds = 0.0 if self.first is None else self.last - self.first
+        return (self.num_computed - self.num_first) / seconds if seconds >= _LEAST_SECONDS else math.nan
 
     def add(self, num_images: int, backend: str) -> None:
         """Counts images that came."""
