@@ -28,10 +28,10 @@ HEADER = """# The memory of a job's driver
 
 What `python benchmarks/batch_rows.py` wrote, on {cores} cores without a GPU, beside other work (load average
 {load:.1f}): {rows:,} rows of a Parquet file of {source_mb:.0f} MB with pictures of {side} x {side} px, in row groups of
-{row_group:,}, a toy of a network at 64 px that finds {per_image:.0f} objects a picture, Ray embedded. The memory is that
-of the command's own process, looked at every {every:g} s: *own* is resident and of nobody else, *store* are the pages of Ray's
-object store that it looked at, which are shared with all processes of the node and bounded. The time is that of the
-whole command, {start:.0f} s of it until the first shard was there.
+{row_group:,}, a toy of a network at 64 px that finds {per_image:.0f} objects a picture, Ray embedded. The
+memory is that of the command's own process, looked at every {every:g} s: *own* is resident and of nobody else, *store*
+are the pages of Ray's object store that it looked at, which are shared with all processes of the node and bounded. The
+time is that of the whole command, {start:.0f} s of it until the first shard was there.
 
 | rows that are there | second | own MB | store MB |
 |---|---|---|---|

@@ -98,7 +98,7 @@ def test_the_notebook_of_serving_runs_and_ends_with_its_result():
 def test_the_notebook_of_a_job_runs_and_ends_with_its_result():
     for name in ("pandas", "pyarrow", "ray"):
         pytest.importorskip(name)
-    assert _last_output("6_batch") == {"pictures": 41, "unreadable": 1, "as_predictor": True, "digits": 199}
+    assert _last_output("6_batch") == {"pictures": 41, "unreadable": 1, "as_predictor": True, "digits": 223}
 
 
 def test_executed_notebooks_are_those_that_are_there():
