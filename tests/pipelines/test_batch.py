@@ -196,7 +196,7 @@ def test_an_interrupt_keeps_what_is_whole(tiny_export, photos, expected, tmp_pat
 
 @pytest.mark.slow
 def test_what_a_predictor_cannot_open_is_told_as_it_is(tiny_export, photos, tmp_path):
-    """The error of a node, not Ray's about it; the digest in the metadata is as before, so asking the node finds nothing."""
+    """A node's own error, not Ray's about it. The metadata is as before, so asking the node finds nothing."""
     shutil.copytree(tiny_export, tmp_path / "model")
     graph = tmp_path / "model" / "saved_model.pb"
     graph.write_bytes(graph.read_bytes()[:-1] + b"x")
