@@ -192,3 +192,14 @@ def test_an_interrupt_keeps_what_is_whole(tiny_export, photos, expected, tmp_pat
     rows = _lines(command.output)
     assert len(rows) >= 40 * (len(shards) - 1) + 1
     assert all(row == expected[row["image"]] for row in rows)
+
+
+@pytest.mark.slow
+def test_what_a_predictor_cannot_open_is_told_as_it_is(tiny_export, photos, tmp_path):
+    """A node's own error, not Ray's about it. The metadata is as before, so asking the node finds nothing."""
+    shutil.copytree(tiny_export, tmp_path / "model")
+    graph = tmp_path / "model" / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    with pytest.raises(tftrt_yolo.SavedModelError, match=r"saved_model\.pb is not as it was written.*again\.$"):
+        tftrt_yolo.batch(tmp_path / "model", photos, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["job.json", "listing.jsonl.gz"]
