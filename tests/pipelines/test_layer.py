@@ -17,6 +17,12 @@ from tftrt_yolo.ground.files.image_files import read_image
 TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in OTHER_TASKS)]
 
 
+@pytest.fixture(params=["keras", pytest.param("tf_keras", marks=pytest.mark.slow)])
+def other_process_keras(request):
+    """As `keras`, for tests that start processes."""
+    return pytest.importorskip(request.param)
+
+
 @pytest.fixture(params=["keras", "tf_keras"])
 def keras(request):
     return pytest.importorskip(request.param)
@@ -118,8 +124,9 @@ np.savez(sys.argv[3], **model.predict(np.load(sys.argv[2]), batch_size=5, verbos
 """
 
 
-def test_a_saved_model_is_loaded_again(layers, keras, tmp_path, tiny_export, batch):
+def test_a_saved_model_is_loaded_again(other_process_keras, tmp_path, tiny_export, batch):
     """In another process, where the file refers to the SavedModel; and not where that is another one."""
+    keras = other_process_keras
     moved = tmp_path / "moved_saved_model"
     shutil.copytree(tiny_export, moved)
     model = _model(keras, tftrt_yolo.layer(moved, keras=keras.__name__, name="yolo"))
@@ -159,8 +166,9 @@ np.savez(sys.argv[3], **{name: value.numpy() for name, value in found.items()})
 """
 
 
-def test_an_exported_model_has_everything_inside(keras, models, tmp_path, batch):
+def test_an_exported_model_has_everything_inside(other_process_keras, models, tmp_path, batch):
     """Also where a conversion's engines are replaced by their native segments; in a process without this package."""
+    keras = other_process_keras
     np.save(tmp_path / "batch.npy", batch)
     for kind in ("exported", "converted"):
         model = _model(keras, tftrt_yolo.layer(getattr(models, kind)("tiny"), keras=keras.__name__))
@@ -247,8 +255,9 @@ def test_two_devices(tiny_export, tmp_path, batch):
 def test_another_backend_of_keras_is_refused(tiny_export):
     code = "import sys, tftrt_yolo; tftrt_yolo.layer(sys.argv[1], keras='keras')"
     pytest.importorskip("keras")
-    done = _done(code, tiny_export, KERAS_BACKEND="numpy")
-    assert "keras runs on the backend 'numpy', which cannot hold a SavedModel" in done.stderr
+    pytest.importorskip("torch")
+    done = _done(code, tiny_export, KERAS_BACKEND="torch")
+    assert "keras runs on the backend 'torch', which cannot hold a SavedModel" in done.stderr
 
 
 def _done(code, *arguments, **environment):
