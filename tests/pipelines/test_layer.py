@@ -73,7 +73,7 @@ def test_images_and_files_of_every_task(models, task, keras):
     found = _model(keras, layer).predict(np.stack(images), batch_size=2, verbose=0)
     assert outputs.check(predictor, _rows(found), predictor(images, batch_size=2), images) >= 4
     files = [one.read_bytes() for one in paths]
-    reader = _model(keras, layer, (), "string")
+    reader = _model(keras, tftrt_yolo.layer(path, keras=keras.__name__), (), "string")
     found = reader.predict(tf.data.Dataset.from_tensor_slices(files).batch(2), verbose=0)
     whole = [read_image(one) for one in paths]
     assert found.pop("status").tolist() == [b""] * 4
@@ -106,6 +106,10 @@ def test_what_is_refused(layers, keras, tiny_export, batch):
         layer(batch.astype(np.float32))
     with pytest.raises(ValueError, match=r"given uint8 of shape \(300, 300, 3\)"):
         layer(batch[0])
+    if keras.__name__ == "keras":
+        _model(keras, layer)
+        with pytest.raises(ValueError, match="Make a layer for images and one for files"):
+            _model(keras, layer, (), "string")
     with pytest.raises(ValueError, match="trainable is True"):
         type(layer)(tiny_export, trainable=True)
     with pytest.raises(ValueError, match="keras is 'torch'; expected 'keras' or 'tf_keras'"):
