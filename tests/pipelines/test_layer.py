@@ -17,6 +17,12 @@ from tftrt_yolo.ground.files.image_files import read_image
 TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in OTHER_TASKS)]
 
 
+@pytest.fixture(params=["keras", pytest.param("tf_keras", marks=pytest.mark.slow)])
+def other_process_keras(request):
+    """As `keras`, for tests that start processes."""
+    return pytest.importorskip(request.param)
+
+
 @pytest.fixture(params=["keras", "tf_keras"])
 def keras(request):
     return pytest.importorskip(request.param)
@@ -67,7 +73,7 @@ def test_images_and_files_of_every_task(models, task, keras):
     found = _model(keras, layer).predict(np.stack(images), batch_size=2, verbose=0)
     assert outputs.check(predictor, _rows(found), predictor(images, batch_size=2), images) >= 4
     files = [one.read_bytes() for one in paths]
-    reader = _model(keras, layer, (), "string")
+    reader = _model(keras, tftrt_yolo.layer(path, keras=keras.__name__), (), "string")
     found = reader.predict(tf.data.Dataset.from_tensor_slices(files).batch(2), verbose=0)
     whole = [read_image(one) for one in paths]
     assert found.pop("status").tolist() == [b""] * 4
@@ -100,6 +106,10 @@ def test_what_is_refused(layers, keras, tiny_export, batch):
         layer(batch.astype(np.float32))
     with pytest.raises(ValueError, match=r"given uint8 of shape \(300, 300, 3\)"):
         layer(batch[0])
+    if keras.__name__ == "keras":
+        _model(keras, layer)
+        with pytest.raises(ValueError, match="Make a layer for images and one for files"):
+            _model(keras, layer, (), "string")
     with pytest.raises(ValueError, match="trainable is True"):
         type(layer)(tiny_export, trainable=True)
     with pytest.raises(ValueError, match="keras is 'torch'; expected 'keras' or 'tf_keras'"):
@@ -118,8 +128,9 @@ np.savez(sys.argv[3], **model.predict(np.load(sys.argv[2]), batch_size=5, verbos
 """
 
 
-def test_a_saved_model_is_loaded_again(layers, keras, tmp_path, tiny_export, batch):
+def test_a_saved_model_is_loaded_again(other_process_keras, tmp_path, tiny_export, batch):
     """In another process, where the file refers to the SavedModel; and not where that is another one."""
+    keras = other_process_keras
     moved = tmp_path / "moved_saved_model"
     shutil.copytree(tiny_export, moved)
     model = _model(keras, tftrt_yolo.layer(moved, keras=keras.__name__, name="yolo"))
@@ -159,8 +170,9 @@ np.savez(sys.argv[3], **{name: value.numpy() for name, value in found.items()})
 """
 
 
-def test_an_exported_model_has_everything_inside(keras, models, tmp_path, batch):
+def test_an_exported_model_has_everything_inside(other_process_keras, models, tmp_path, batch):
     """Also where a conversion's engines are replaced by their native segments; in a process without this package."""
+    keras = other_process_keras
     np.save(tmp_path / "batch.npy", batch)
     for kind in ("exported", "converted"):
         model = _model(keras, tftrt_yolo.layer(getattr(models, kind)("tiny"), keras=keras.__name__))
@@ -247,8 +259,9 @@ def test_two_devices(tiny_export, tmp_path, batch):
 def test_another_backend_of_keras_is_refused(tiny_export):
     code = "import sys, tftrt_yolo; tftrt_yolo.layer(sys.argv[1], keras='keras')"
     pytest.importorskip("keras")
-    done = _done(code, tiny_export, KERAS_BACKEND="numpy")
-    assert "keras runs on the backend 'numpy', which cannot hold a SavedModel" in done.stderr
+    pytest.importorskip("torch")
+    done = _done(code, tiny_export, KERAS_BACKEND="torch")
+    assert "keras runs on the backend 'torch', which cannot hold a SavedModel" in done.stderr
 
 
 def _done(code, *arguments, **environment):

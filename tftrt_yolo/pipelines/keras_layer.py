@@ -86,10 +86,15 @@ class _ImageLayer:
 
 
 class _Untracked:
-    """Holds what Keras is not to look into."""
+    """Holds what Keras is not to look into.
+
+    Attributes:
+      value: The model.
+      in_graphs: The signature that functional models call; None before the first.
+    """
 
     def __init__(self, value: opened.OpenedModel):
-        self.value = value
+        self.value, self.in_graphs = value, None
 
 
 @functools.cache
@@ -110,7 +115,13 @@ def layer_class(keras: ModuleType) -> type:
     if hasattr(keras, "KerasTensor"):  # version 3 asks for types and shapes instead of running `call`
 
         def compute_output_spec(self, images):
-            specs = self._model.value.specs(_signature_key(images.dtype, images.shape))
+            key = _signature_key(images.dtype, images.shape)
+            if self._model.in_graphs not in (None, key):
+                raise ValueError(
+                    f"The layer {self.name} stands in a model that gives it other inputs, and Keras wants one kind of "
+                    "outputs of a layer. Make a layer for images and one for files."
+                )
+            self._model.in_graphs, specs = key, self._model.value.specs(key)
             return {
                 name: keras.KerasTensor((images.shape[0], *spec.shape[1:]), spec.dtype.name)
                 for name, spec in specs.items()

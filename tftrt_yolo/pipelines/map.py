@@ -88,7 +88,7 @@ def map(  # noqa: A001 - tf.data's own word
     batch_size = BATCH_SIZE if batch_size is None else check_at_least_one("batch_size", batch_size)
     model = opened.open_model(
         saved_model_dir, strict=strict, allow_side_effects=allow_side_effects, device=device
-    ).for_data_sets()
+    ).on_device()
     if part.is_batch:
         return _of_batches(dataset, part, model, num_parallel_calls).prefetch(prefetch)
     return _of_singles(dataset, part, model, batch_size, (num_parallel_calls, prefetch))

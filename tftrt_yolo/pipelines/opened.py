@@ -26,6 +26,29 @@ _PATH = r"[^\x00-\x1f]+\.(?i:avif|bmp|gif|heic|jfif|jpe?g|png|tiff?|webp)"
 _PATH_REMEDY = ". It looks like a path: read files first, with dataset.map(tf.io.read_file)"
 
 
+class _Whole:
+    """A signature that stays a function of its own, whatever calls it.
+
+    Otherwise it becomes a part of its caller and is optimised with it, in a data set without folding constants: frames
+    are then divided by 255, where elsewhere they are multiplied with its inverse, and results are others in their last
+    bit.
+    """
+
+    def __init__(self, signature: Callable):
+        self.loaded = getattr(signature, "loaded", None)
+        self.structured_outputs = signature.structured_outputs
+        self._function = tf.function(
+            lambda tensors: dict(signature(**tensors)),
+            autograph=False,
+            input_signature=[dict(signature.structured_input_signature[1])],
+            experimental_attributes={"_noinline": True},
+        )
+
+    def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs it on tensors by the names of its inputs."""
+        return self._function(tensors)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenedModel:
     """A SavedModel, loaded.
@@ -56,18 +79,12 @@ class OpenedModel:
     @property
     def trackables(self) -> list:
         """What TensorFlow must save with a graph in which this model stands."""
-        loaded = {id(one): one for key in self.signatures if (one := getattr(self.signatures[key], "loaded", None))}
-        return list(loaded.values())
+        loaded = [signature.loaded for signature in self.signatures.values()]
+        return list({id(one): one for one in loaded if one is not None}.values())
 
-    def for_data_sets(self) -> "OpenedModel":
-        """The same for the functions of data sets, where TensorFlow would run it on the CPU and in another arithmetic.
-
-        What a data set's function calls becomes a part of it, and is optimised without folding constants: frames are
-        then divided by 255, where elsewhere they are multiplied with its inverse. So signatures are kept whole.
-        """
-        signatures = {key: _kept_whole(function) for key, function in self.signatures.items()}
-        device = self.device or f"/{self.backend.device}:0"
-        return dataclasses.replace(self, signatures=signatures, device=device)
+    def on_device(self) -> "OpenedModel":
+        """The same, called on a device in any case; for data sets, whose functions TensorFlow would run on the CPU."""
+        return dataclasses.replace(self, device=self.device or f"/{self.backend.device}:0")
 
     def run_files(self, files: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `encoded`, whose `status` knows paths as well.
@@ -80,10 +97,10 @@ class OpenedModel:
         """
         with self._placed():
             outputs = dict(self.signatures[contract.ENCODED](image_bytes=files))
-        if contract.STATUS in outputs:  # exports of earlier versions have none
-            with tf.device("/CPU:0"):
-                outputs[contract.STATUS] = _with_paths_named(files, outputs[contract.STATUS])
-        return self._shaped(outputs, contract.ENCODED)
+            if contract.STATUS in outputs:  # exports of earlier versions have none
+                with tf.device("/CPU:0"):
+                    outputs[contract.STATUS] = _with_paths_named(files, outputs[contract.STATUS])
+            return self._shaped(outputs, contract.ENCODED)
 
     def run_images(self, images: tf.Tensor, sizes: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Signature `serving_default`, or `padded`.
@@ -100,7 +117,7 @@ class OpenedModel:
                 outputs = self.signatures[contract.SERVING](images=images)
             else:
                 outputs = self.signatures[contract.PADDED](images=images, sizes=sizes)
-        return self._shaped(dict(outputs), contract.SERVING)
+            return self._shaped(outputs, contract.SERVING)
 
     def specs(self, signature_key: str) -> dict[str, tf.TensorSpec]:
         """The outputs of a signature, with their batch unknown."""
@@ -141,20 +158,8 @@ def open_model(
     device = _checked_device(device)
     with tf.device(device) if device else contextlib.nullcontext():
         signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
+        signatures = {key: _Whole(function) for key, function in signatures.items()}
     return OpenedModel(handle, signatures, backend, device)
-
-
-def _kept_whole(signature: Callable) -> Callable:
-    """A signature as a function of its own wherever it is called."""
-    whole = tf.function(
-        lambda tensors: dict(signature(**tensors)), autograph=False, experimental_attributes={"_noinline": True}
-    )
-
-    def run(**tensors):
-        return whole(tensors)
-
-    run.structured_outputs = signature.structured_outputs
-    return run
 
 
 def _checked_device(device: object) -> str | None:
