@@ -125,7 +125,7 @@ BAD = [
     ("predict", {"coco_annotations": "a.json"}, "<coco_annotations> is for the form coco, which is not written"),
     ("predict", {"pictures": False, "line_width": 2}, "<line_width> is for pictures, and <pictures=False> writes none"),
     ("predict", {"devices": ("cuda:0",)}, "<devices> is 'cuda:0'; expected 'CPU', 'GPU', or 'GPU:1' and the like"),
-    ("predict", {"devices": ("cpu", "cpu")}, "<devices> names 2, between which files are divided, and"),
+    ("predict", {"source": "-", "devices": ("cpu", "cpu")}, "<devices> names 2, between which files are divided, and"),
     ("predict", {"output_dir": "taken"}, TAKEN),
     ("predict", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("batch", {"form": "csv"}, "<form> is 'csv'; expected one of parquet, jsonl"),

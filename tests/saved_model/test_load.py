@@ -118,9 +118,10 @@ def built(tiny_conversion, tmp_path_factory):
     return with_built_engine(tiny_conversion, tmp_path_factory.mktemp("built") / "x")
 
 
-def _loaded(model):
+def _loaded(model, device="GPU"):
     handle = open_saved_model(model)
-    return load._load_with_engines(handle, believed.read(handle), saved_model_pb.built_engine_bytes(handle.directory))
+    built = saved_model_pb.built_engine_bytes(handle.directory)
+    return load._load_with_engines(handle, believed.read(handle), built, device)
 
 
 def test_a_conversion_with_built_engines_is_believed(built, tiny_conversion):
@@ -181,12 +182,19 @@ def test_engines_of_the_same_names_are_another_models(built, tmp_path):
     _loaded(built)
 
 
+def test_engines_are_on_one_device_of_a_process(built):
+    first = _loaded(built, device="GPU:0")
+    with pytest.raises(tftrt_yolo.SavedModelError, match="or as itself on another device"):
+        _loaded(built, device="GPU:1")
+    del first
+
+
 def test_some_engines_of_the_same_names_are_another_models_too(built, tmp_path):
     other = open_saved_model(_with_another_graph(built, tmp_path))
     first = _loaded(built)
     names = [*saved_model_pb.built_engine_bytes(built), "TRTEngineOp_000_001"]
     with pytest.raises(tftrt_yolo.SavedModelError, match="holds engines of the same names as another SavedModel"):
-        load._load_with_engines(other, believed.read(other), names)
+        load._load_with_engines(other, believed.read(other), names, "GPU")
     del first
 
 
@@ -196,5 +204,5 @@ def test_the_metadata_of_what_is_loaded_already_are_compared(built, tmp_path):
     handle = open_saved_model(forget_digests(model))
     first = _loaded(built)
     with pytest.raises(tftrt_yolo.SavedModelError, match=r"In metadata\.yaml the number of names is 2"):
-        load._load_with_engines(handle, None, saved_model_pb.built_engine_bytes(handle.directory))
+        load._load_with_engines(handle, None, saved_model_pb.built_engine_bytes(handle.directory), "GPU")
     del first
