@@ -25,8 +25,9 @@ HEADER = """# Batch beside stream
 
 What `python benchmarks/batch.py` wrote, on {cores} cores without a GPU, beside other work (load average {load:.0f}):
 {images} pictures from files, yolov8n at 640 px with random weights, batches of {batch}, Ray {ray}.
-Rounds: {rounds}, each way in a process of its own, in turns. What is told is the difference between the best run with all
-pictures and the best with an eighth of them, so without Ray's and the model's start. Processor time is of all processes, a picture: on a machine that others use it tells more than wall time.
+Rounds: {rounds}, each way in a process of its own, in turns. What is told is the difference between the best run with
+all pictures and the best with an eighth of them, so without Ray's and the model's start. Processor time is of all
+processes, a picture: on a machine that others use it tells more than wall time.
 *start* is until the first results: Ray, TensorFlow and the model.
 
 """
