@@ -3,9 +3,9 @@
     python benchmarks/batch.py ~/exports             # exports are kept there, and taken from there the next time
     python benchmarks/batch.py ~/exports 100         # 100 pictures in place of 800
 
-The two ways take turns, each in a process of its own. Both are measured from the first results on, so that starting Ray
-and loading the model are no part of it; these are told beside. Processor time is of all threads and of all processes
-of a job, Ray's own too.
+The two ways take turns, each in a process of its own, with all pictures and with an eighth of them: the difference is
+of the others alone, without starting Ray and loading the model, and whatever is computed ahead. Processor time is of
+all threads and of all processes of a job, Ray's own too.
 """
 
 import json
@@ -19,14 +19,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, RESULT = (Path(__file__).with_suffix(ending) for ending in (".md", ".json"))
 WAYS, ROUNDS, IMAGES, BATCH = ("stream", "batch"), 3, 800, 8
+SHARE = 8  # of the pictures, one of so many is in the small run
 MARK = "TFTRT_YOLO_BENCHMARK"  # in the environment of all processes of a way
 HEADER = """# Batch beside stream
 
 What `python benchmarks/batch.py` wrote, on {cores} cores without a GPU, beside other work (load average {load:.0f}):
 {images} pictures from files, yolov8n at 640 px with random weights, batches of {batch}, Ray {ray}.
-Rounds: {rounds}, each way in a process of its own, in turns; the row is of the run that took least processor time.
-Processor time is of all processes, a picture: on a machine that others use it tells more than wall time. *start* is
-until the first results: Ray, TensorFlow and the model.
+Rounds: {rounds}, each way in a process of its own, in turns. What is told is the difference between the best run with
+all pictures and the best with an eighth of them, so without Ray's and the model's start. Processor time is of all
+processes, a picture: on a machine that others use it tells more than wall time.
+*start* is until the first results: Ray, TensorFlow and the model.
 
 """
 COLUMNS = ("way", "pictures/s", "processor ms a picture", "processor to stream", "start s")
@@ -66,8 +68,9 @@ class Meter:
 
     def result(self) -> dict:
         """The figures."""
-        done, wall, processor = (last - first for last, first in zip(self._last, self._first, strict=True))
-        return {"pictures": done, "wall": wall, "processor": processor, "start": self._first[1] - self._began}
+        done, until, processor = self._last
+        wall, start = until - self._began, self._first[1] - self._began
+        return {"pictures": done, "wall": wall, "processor": processor, "start": start}
 
 
 def run(way: str, exported: str, folder: str) -> dict:
@@ -87,6 +90,20 @@ def run(way: str, exported: str, folder: str) -> dict:
     return meter.result()
 
 
+def difference(of_all: list[dict], of_few: list[dict]) -> dict:
+    """What the best run with all pictures has more than the best with few."""
+    least = [{name: min(one[name] for one in runs) for name in runs[0]} for runs in (of_all, of_few)]
+    return {name: least[0][name] - least[1][name] for name in least[0]} | {"start": min(one["start"] for one in least)}
+
+
+def in_process(way: str, exported: Path, folder: str) -> dict:
+    """Runs one way in a process of its own."""
+    environment = os.environ | {MARK: f"{os.getpid()}-{time.monotonic_ns()}", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, __file__, way, exported, folder]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main(exports_dir: Path, count: int) -> None:
     """Measures both ways and writes the table."""
     import ray
@@ -98,15 +115,13 @@ def main(exports_dir: Path, count: int) -> None:
     if not exported.exists():
         tftrt_yolo.export("yolov8n.yaml", exported)
     found = {way: [] for way in WAYS}
-    with tempfile.TemporaryDirectory() as folder:
-        pictures(Path(folder), count)
-        for number, way in enumerate([*WAYS] * ROUNDS):
-            command = [sys.executable, __file__, way, exported, folder]
-            environment = os.environ | {MARK: f"{os.getpid()}-{number}", "PYTHONPATH": str(ROOT)}
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-            found[way].append(json.loads(done.stdout.splitlines()[-1]))
+    with tempfile.TemporaryDirectory() as large, tempfile.TemporaryDirectory() as small:
+        pictures(Path(large), count)
+        pictures(Path(small), count // SHARE)
+        for way in [*WAYS] * ROUNDS:
+            found[way].append([in_process(way, exported, folder) for folder in (large, small)])
             sys.stderr.write(f"{way} {found[way][-1]}\n")
-    best = {way: min(runs, key=lambda one: one["processor"] / one["pictures"]) for way, runs in found.items()}
+    best = {way: difference(*zip(*runs, strict=True)) for way, runs in found.items()}
     RESULT.write_text(
         json.dumps({"images": count, "cores": os.cpu_count(), "best": best, "all": found}, indent=1) + "\n"
     )
