@@ -37,6 +37,7 @@ EXPECTED = {
     "docs/pages/serving.md": [r"num_detections:\s*\[10\]", r"tf\.Tensor\(\[10\]"],
     "docs/pages/speed.md, slow": ["onednn-fp32"],
     "docs/pages/tasks.md": [r"^\['\d'"],
+    "docs/pages/tensorflow.md": [r"^\[0 1 2 1 0 3 1 1 0 1\]$"],
     "docs/pages/tensorrt.md": ["built with TensorRT", r"^1 1\.0 (True|False)$"],
     "docs/pages/triton.md": [
         r"^Wrote runs/triton/digits/1, a version of model digits for Triton's python backend",
