@@ -213,7 +213,7 @@ REFUSED = [
     (FILES, {"batch_size": 0}, ValueError, "batch_size is 0"),
     (FILES, {"num_parallel_calls": 0}, ValueError, "num_parallel_calls is 0.*AUTOTUNE"),
     (FILES, {"prefetch": -2}, ValueError, "prefetch is -2"),
-    (FILES, {"device": "GPU:9"}, ValueError, "device is 'GPU:9'; expected one of CPU:0"),
+    (FILES, {"device": "GPU:9"}, ValueError, "device is 'GPU:9', which is not there; this machine has CPU:0"),
 ]
 
 

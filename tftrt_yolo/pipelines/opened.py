@@ -14,9 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.text import quoted
-from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model import devices, load
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
@@ -155,23 +153,11 @@ def open_model(
       ValueError: If there is no such device.
     """
     handle = open_saved_model(saved_model_dir)
-    device = _checked_device(device)
-    with tf.device(device) if device else contextlib.nullcontext():
+    place = None if device is None else devices.parse(device, "device")
+    with devices.scope(place):
         signatures, backend = load.load(handle, strict=strict, allow_side_effects=allow_side_effects)
         signatures = {key: _Whole(function) for key, function in signatures.items()}
-    return OpenedModel(handle, signatures, backend, device)
-
-
-def _checked_device(device: object) -> str | None:
-    """A device in TensorFlow's words; refuses one that is not there."""
-    if device is None:
-        return None
-    present = [f"{one.device_type}:{one.name.rpartition(':')[2]}" for one in tf.config.list_logical_devices()]
-    kind, _, number = str(device).strip("/").removeprefix("device:").upper().partition(":")
-    name = f"{kind}:{number or 0}"
-    if not isinstance(device, str) or name not in present:
-        raise ValueError(f"{argument('device')} is {quoted(device)}; expected one of {', '.join(present)}.")
-    return f"/{name}"
+    return OpenedModel(handle, signatures, backend, None if place is None else f"/{place.kind}:{place.index or 0}")
 
 
 def _with_paths_named(files: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
