@@ -37,6 +37,7 @@ CONCURRENCIES = (1, 8, 32)
 SERVERS = {"serve": (), "pytriton": ("--backend=pytriton",)}
 LEAST_ROUNDS = 3  # requests of each of perf_analyzer's threads
 SECONDS_TO_START = 180
+ATTEMPTS = 3  # perf_analyzer itself crashes now and then, in one of some hundred runs
 SECONDS_TO_SETTLE = 10  # in which `serve` prepares thresholds of requests, beside what it answers
 HEADER = """# Serving beside calls in Python
 
@@ -121,7 +122,11 @@ def analyzed(room: Path, model: str, protocol: str, address: str, concurrency: i
     command += [f"--input-data={room / 'pictures.json'}", f"--concurrency-range={concurrency}"]
     command += [f"--request-count={requests}", f"--profile-export-file={report}"]
     environment = os.environ | {"LD_LIBRARY_PATH": str(room)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS_TO_START)
+    for _ in range(ATTEMPTS):
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS_TO_START)
+        if result.returncode >= 0:
+            break
+        sys.stderr.write(f"perf_analyzer died of signal {-result.returncode}; once more\n")
     if not report.exists():
         raise RuntimeError(f"perf_analyzer ended with status {result.returncode}:\n{result.stdout}{result.stderr}")
     text = report.read_text(encoding="utf-8", errors="replace")  # the pictures stand in it as they are

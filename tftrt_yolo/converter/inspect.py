@@ -112,7 +112,8 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
         metadata=handle.metadata,
         signatures={
             key: (_specs(meta_graph.signature_def[key].inputs), _specs(meta_graph.signature_def[key].outputs))
-            for key in contract.SIGNATURES
+            for key in contract.ALL_SIGNATURES
+            if key in meta_graph.signature_def
         },
         engines={name: _count_inside(node, segments) for name, node in engines.items()},
         built_engine_bytes=saved_model_pb.built_engine_bytes(handle.directory),

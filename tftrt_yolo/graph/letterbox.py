@@ -61,9 +61,24 @@ class Letterbox(NamedTuple):
         return tf.clip_by_value((points - padding) / gain, 0.0, limit)
 
 
-LETTERBOX_SPEC = Letterbox(
-    tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 2), tf.int32)
-)
+def letterbox_of(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> Letterbox:
+    """Where images of some sizes lie in their frames.
+
+    Args:
+      sizes_hw: (batch, 2) int32, height and width of the images in pixels.
+      size_hw: Frame height and width in pixels.
+
+    Returns:
+      The transform back.
+    """
+    with tf.device(_HOST):  # a few numbers for each image, not worth a GPU's launches; XLA makes them its own
+        image_hw = tf.cast(sizes_hw, tf.float64)
+        scaled_hw, padding_hw = scaled_and_padding(sizes_hw, size_hw)
+        return Letterbox(
+            gain_xy=tf.cast(scaled_hw / image_hw, tf.float32)[:, ::-1],
+            padding_xy=tf.cast(padding_hw, tf.float32)[:, ::-1],
+            image_sizes_hw=sizes_hw,
+        )
 
 
 def letterbox_images(images: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
@@ -127,19 +142,13 @@ def letterbox_padded_images(
         fits = shape[tf.newaxis, 1:3] == size_hw
         are_frames = tf.reduce_all(tf.concat([sizes_hw == size_hw, fits], axis=0))
 
-    def as_they_are():
-        with tf.device(_HOST):
-            ones = tf.ones_like(sizes_hw, tf.float32)
-            letterbox = Letterbox(ones, 0.0 * ones, sizes_hw)
-        return tf.identity(images), letterbox
-
     def resized():
         with tf.device(_HOST):  # a few numbers for each row and column, not worth a GPU's launches
-            letterbox, rows, columns = _placement(sizes_hw, size_hw)
-        return _resize_as_opencv(images, rows, columns), letterbox
+            rows, columns = _placement(sizes_hw, size_hw)
+        return _resize_as_opencv(images, rows, columns)
 
-    frames, letterbox = tf.cond(are_frames, as_they_are, resized)
-    return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox
+    frames = tf.cond(are_frames, lambda: tf.identity(images), resized)
+    return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox_of(sizes_hw, size_hw)
 
 
 def scaled_and_padding(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -182,28 +191,23 @@ class _Neighbours(NamedTuple):
     inside: tf.Tensor
 
 
-def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[Letterbox, _Neighbours, _Neighbours]:
-    """Where images go, and from where each row and column of the frame comes.
+def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[_Neighbours, _Neighbours]:
+    """From where each row and each column of the frame comes.
 
     Args:
       sizes_hw: (batch, 2) int32.
       size_hw: Frame height and width in pixels.
 
     Returns:
-      The transform back, and the source pixels of the rows and of the columns.
+      The source pixels of the rows and of the columns.
     """
     image_hw = tf.cast(sizes_hw, tf.float64)
     scaled_hw, padding_hw = scaled_and_padding(sizes_hw, size_hw)
-    letterbox = Letterbox(
-        gain_xy=tf.cast(scaled_hw / image_hw, tf.float32)[:, ::-1],
-        padding_xy=tf.cast(padding_hw, tf.float32)[:, ::-1],
-        image_sizes_hw=sizes_hw,
-    )
     rows, columns = (
         _neighbours(*(sizes[:, axis, tf.newaxis] for sizes in (image_hw, scaled_hw, padding_hw)), length)
         for axis, length in enumerate(size_hw)
     )
-    return letterbox, rows, columns
+    return rows, columns
 
 
 def _neighbours(image: tf.Tensor, scaled: tf.Tensor, padding: tf.Tensor, length: int) -> _Neighbours:

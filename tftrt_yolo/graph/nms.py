@@ -17,14 +17,15 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tftrt_yolo.graph import competitors
+from tftrt_yolo.graph import competitors, few_candidates
 from tftrt_yolo.graph.competitors import AnySelection, RunTimeSelection
 
 # Measured on an H200, batch 64, 43 candidates an image on average (85 at most), XLA: a competition of 1,024 takes 0.49
 # ms of device time, of 128 with 1,024 in reserve 0.14 ms, of 64, 256 and 1,024 in turn 0.17 ms.
 _FEW_CANDIDATES = 128
-# A check takes a GPU's answer back to the host. Measured as above, wall time: 0.58 ms with 2 rounds, 0.43 with 4.
-_ROUNDS_A_CHECK = 4
+# A check takes a GPU's answer back to the host. Measured as above, wall time: 0.58 ms with 2 rounds, 0.43 with 4. The
+# competition of a few has its first check behind all its rounds, in the one answer that is asked for anyway.
+_ROUNDS_A_CHECK, _ROUNDS_UNASKED = 4, 8
 _MANY_DETECTIONS = 1_024
 _CLASS_DISTANCE_PX = 7_680.0  # max_wh of ultralytics.utils.nms.non_max_suppression
 _EPSILON = 1e-7  # eps of ultralytics.utils.metrics.batch_probiou
@@ -70,12 +71,17 @@ class Selected(NamedTuple):
         return tf.where(kept, rows, tf.zeros_like(rows))
 
 
-Suppress = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, float | tf.Tensor], tf.Tensor]
+Suppress = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
 def suppress_upright(
-    boxes_xyxy: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, iou_threshold: float | tf.Tensor
-) -> tf.Tensor:
+    boxes_xyxy: tf.Tensor,
+    classes: tf.Tensor,
+    valid: tf.Tensor,
+    iou_threshold: float | tf.Tensor,
+    *,
+    rounds: int | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Greedy suppression of upright boxes, class by class.
 
     Args:
@@ -83,16 +89,22 @@ def suppress_upright(
       classes: (batch, K) float32, whole numbers.
       valid: (batch, K) bool, the candidates that count.
       iou_threshold: Of two boxes that overlap by more than this, the better one stays.
+      rounds: After how many rounds it ends, settled or not; None where all is settled.
 
     Returns:
-      (batch, K) bool, the candidates that stay.
+      (batch, K) bool, the candidates that stay, and () bool, whether that is settled.
     """
-    return _greedy(_suppressed_by(boxes_xyxy, classes, iou_threshold), valid)
+    return _greedy(_suppressed_by(boxes_xyxy, classes, iou_threshold), valid, rounds)
 
 
 def suppress_rotated(
-    boxes_xywhr: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor, iou_threshold: float | tf.Tensor
-) -> tf.Tensor:
+    boxes_xywhr: tf.Tensor,
+    classes: tf.Tensor,
+    valid: tf.Tensor,
+    iou_threshold: float | tf.Tensor,
+    *,
+    rounds: int | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Suppression of oriented boxes by their probabilistic IoU, class by class.
 
     It is not greedy: a box goes if any better one overlaps it, also one that goes itself. That is what Ultralytics'
@@ -103,9 +115,10 @@ def suppress_rotated(
       classes: As `suppress_upright`.
       valid: See there.
       iou_threshold: See there.
+      rounds: Of no meaning: it takes one.
 
     Returns:
-      (batch, K) bool, the candidates that stay.
+      As `suppress_upright`; it is settled.
 
     Source: ultralytics.utils.nms.TorchNMS.fast_nms with ultralytics.utils.metrics.batch_probiou.
     """
@@ -114,7 +127,7 @@ def suppress_rotated(
     index = tf.range(tf.cast(tf.shape(classes)[1], tf.float32))
     overlaps = _probabilistic_iou(center, boxes_xywhr[..., 2:]) > iou_threshold
     suppressed_by = overlaps & (index[:, tf.newaxis] > index)
-    return valid & ~tf.reduce_any(suppressed_by & valid[:, tf.newaxis], axis=-1)
+    return valid & ~tf.reduce_any(suppressed_by & valid[:, tf.newaxis], axis=-1), tf.constant(True)
 
 
 def best(scores: tf.Tensor, selection: AnySelection) -> Selected:
@@ -156,8 +169,9 @@ def select(
       boxes: (batch, anchors, 4 or 5) float32, pixels, as `suppress` takes them.
       scores: (batch, anchors, classes) float32 in [0, 1].
       selection: Thresholds and limits.
-      static_shapes: Whether every shape but the batch's must be known, as XLA wants it. Then one of two sizes of the
-        competition is chosen at run time; otherwise it is as large as the image with the most candidates needs.
+      static_shapes: Whether every shape but the batch's must be known, as XLA wants it. Then a competition of a few is
+        held in any case, and one of all where that was not enough; otherwise there is one, as large as the image with
+        the most candidates needs.
       suppress: Which of the candidates stay.
 
     Returns:
@@ -167,27 +181,32 @@ def select(
     Source: ultralytics.utils.nms.non_max_suppression with multi_label=False; with True where the selection says so.
     """
     competing_scores = competitors.competing_scores(scores, selection)
-    most = tf.cast(tf.reduce_max(_count(competing_scores >= 0.0)), tf.int32)
     is_at_run_time = isinstance(selection, RunTimeSelection)
     length = tf.shape(competing_scores)[1] if is_at_run_time else scores.shape[1]
     limit = _smaller(selection.max_candidates, length)
-    num_candidates = limit if static_shapes else tf.clip_by_value(most, 0, limit)
-    candidate_scores, entries = tf.math.top_k(competing_scores, num_candidates)
 
-    def compete(first: int | tf.Tensor) -> Selected:
-        places, classes = competitors.anchors_and_classes(entries[:, :first], scores, selection)
+    def compete(candidate_scores: tf.Tensor, entries: tf.Tensor, rounds: int | None) -> tuple[Selected, tf.Tensor]:
+        places, classes = competitors.anchors_and_classes(entries, scores, selection)
         candidates = tf.gather(boxes, places, batch_dims=1)
         competing, most_kept = classes, selection.max_detections
         if is_at_run_time:
             competing = tf.where(selection.is_class_agnostic, tf.zeros_like(classes), classes)
-            most_kept = tf.minimum(most_kept, first)
-        kept = suppress(candidates, competing, candidate_scores[:, :first] >= 0.0, selection.iou_threshold)
-        anchors_kept = tf.cast(places, tf.float32)
-        return _pick(kept, anchors_kept, candidate_scores[:, :first], classes, most_kept)
+            most_kept = tf.minimum(most_kept, tf.shape(entries)[1])
+        kept, is_settled = suppress(
+            candidates, competing, candidate_scores >= 0.0, selection.iou_threshold, rounds=rounds
+        )
+        return _pick(kept, tf.cast(places, tf.float32), candidate_scores, classes, most_kept), is_settled
 
-    if not static_shapes or limit <= _FEW_CANDIDATES:
-        return compete(num_candidates)
-    return tf.cond(most <= _FEW_CANDIDATES, lambda: compete(_FEW_CANDIDATES), lambda: compete(limit))
+    most = tf.cast(tf.reduce_max(_count(competing_scores >= 0.0)), tf.int32)
+    if not static_shapes:
+        return compete(*tf.math.top_k(competing_scores, tf.clip_by_value(most, 0, limit)), None)[0]
+    few = min(limit, _FEW_CANDIDATES)
+    usual, is_settled = compete(*few_candidates.best_few(competing_scores, few), _ROUNDS_UNASKED)
+    return tf.cond(
+        is_settled & (most <= few),
+        lambda: usual,
+        lambda: compete(*tf.math.top_k(competing_scores, limit), None)[0],
+    )
 
 
 def _asked(scores: tf.Tensor, selection: RunTimeSelection) -> tf.Tensor:
@@ -229,7 +248,7 @@ def _pick(
     if is_long:  # most of N times K would be padding
         length = _smaller(max_detections, tf.shape(kept)[1] if kept.shape[1] is None else kept.shape[1])
     last = length if isinstance(length, int) else tf.cast(length, tf.float32)
-    rank = tf.cumsum(tf.cast(kept, tf.float32), axis=1)
+    rank = few_candidates.numbered(kept) if kept.shape[1] else tf.cumsum(tf.cast(kept, tf.float32), axis=1)
     slots = tf.range(1.0, last + 1.0)
     fits = kept[:, tf.newaxis] & (rank[:, tf.newaxis] == slots[:, tf.newaxis])  # (batch, N, K), at most one a row
 
@@ -307,7 +326,7 @@ def _probabilistic_iou(center: tf.Tensor, size_and_angle: tf.Tensor) -> tf.Tenso
     return 1.0 - tf.sqrt(1.0 - tf.exp(-distance) + _EPSILON)
 
 
-def _greedy(suppressed_by: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def _greedy(suppressed_by: tf.Tensor, valid: tf.Tensor, rounds: int | None) -> tuple[tf.Tensor, tf.Tensor]:
     """Greedy suppression as the fixpoint of "stays unless one that stays suppresses it".
 
     After n rounds every candidate whose fate hangs on a chain of at most n suppressions is settled, and the relation
@@ -316,15 +335,21 @@ def _greedy(suppressed_by: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     Args:
       suppressed_by: (batch, K, K) bool, strictly lower triangular.
       valid: (batch, K) bool, the candidates that count.
+      rounds: As `suppress_upright`.
 
     Returns:
-      (batch, K) bool, the candidates that stay.
+      (batch, K) bool, the candidates that stay, and () bool, whether that is settled.
     """
 
-    def rounds(kept, _):
-        for _ in range(_ROUNDS_A_CHECK):
+    def some(kept: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        for _ in range(count):
             before, kept = kept, valid & ~tf.reduce_any(suppressed_by & kept[:, tf.newaxis], axis=-1)
         return kept, tf.reduce_any(kept != before)
 
-    kept, _ = tf.while_loop(lambda _, changed: changed, rounds, (valid, tf.constant(True)))
-    return kept
+    if rounds is not None:
+        kept, has_changed = some(valid, rounds)
+        return kept, ~has_changed
+    kept, _ = tf.while_loop(
+        lambda _, changed: changed, lambda kept, _: some(kept, _ROUNDS_A_CHECK), (valid, tf.constant(True))
+    )
+    return kept, tf.constant(True)

@@ -22,7 +22,7 @@ from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.pipelines import elements, opened
 from tftrt_yolo.pipelines.elements import ImagePart
 from tftrt_yolo.pipelines.opened import OpenedModel
-from tftrt_yolo.predictor.pipeline import most_images
+from tftrt_yolo.saved_model.batches import most_images
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise; Predictor's
 _CALLS = 2  # batches at a time: while one computes, another is decoded; Predictor's

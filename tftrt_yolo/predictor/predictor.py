@@ -8,7 +8,6 @@
 The third stage of the flow: it runs what `export` or `convert` wrote. `predict` is the same for files, with pictures.
 """
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -22,7 +21,7 @@ from absl import logging
 from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
-from tftrt_yolo.ground.files import image_arrays, image_files
+from tftrt_yolo.ground.files import image_arrays
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.predictor import call_options, reopening
@@ -40,6 +39,8 @@ from tftrt_yolo.tasks.task import Scene
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
+
+    from tftrt_yolo.predictor.batches import Reading
 
 BATCH_SIZE = 8  # images a call of the network, unless the caller says otherwise
 # What to do about an image that cannot be read.
@@ -104,18 +105,21 @@ class Predictor:
 
     def _begin(self, given: str, metadata, signatures: dict, backend, place: devices.Device | None = None) -> None:
         """Takes signatures that were loaded, whatever runs them."""
-        from tftrt_yolo.predictor import pipeline
+        from tftrt_yolo.predictor import batches, frame_memory, pipeline
 
         self._given, self._no_classes, self._warm_batch_sizes = given, np.zeros(0, np.int32), ()
         self.metadata, self.backend = metadata, backend
         self.task = TASKS[self.metadata.task]
+        if contract.FRAMED not in signatures:  # of an earlier version
+            signatures = self._run_time_signatures.by_key(self._own_selection())
+        frame_size_hw, is_cropped = self.metadata.image_size_hw, self.task.is_cropped
+        memory = frame_memory.FrameMemory(frame_size_hw, pins=self.backend.uses_gpu)
+        self._reader = batches.Reader(frame_size_hw, is_cropped=is_cropped, memory=memory)
         self._pipeline = pipeline.Pipeline(
             signatures,
-            frame_size_hw=self.metadata.image_size_hw,
+            memory,
             is_compiled=self.backend.name == "XLA",
-            uses_gpu=self.backend.uses_gpu,
             compiled_sizes=self.backend.compiled_sizes,
-            is_cropped=self.task.is_cropped,
             per_image=self.task.per_image,
             place=functools.partial(devices.scope, place),
         )
@@ -240,12 +244,7 @@ class Predictor:
             on_unreadable raise, comes after the results of all images before it.
           ValueError: As `__call__`.
         """
-        found = self.with_images(
-            images,
-            batch_size=batch_size,
-            on_unreadable=on_unreadable,
-            **options,
-        )
+        found = self._found(images, batch_size, on_unreadable, options)
         return (result for _, _, result in found)
 
     @call_options.spelt_out
@@ -272,7 +271,7 @@ class Predictor:
           ImageError: As `stream`.
           ValueError: As `stream`.
         """
-        return self._found(images, batch_size, on_unreadable, options)
+        return self._found(images, batch_size, on_unreadable, options, keeps_arrays=True)
 
     def _found(
         self,
@@ -282,8 +281,12 @@ class Predictor:
         options: CallOptions,
         *,
         must_end: bool = False,
-    ) -> Iterator[tuple[object, np.ndarray, object]]:
-        """As `with_images`; `must_end` says whether an endless source is refused."""
+        keeps_arrays: bool = False,
+    ) -> Iterator[tuple[object, np.ndarray | None, object]]:
+        """As `with_images`; without `keeps_arrays` images come only where something follows objects in them.
+
+        `must_end` says whether an endless source is refused.
+        """
         call = call_options.parse(options, type(self).__name__).with_tracker_of(images)
         batch_size = self._checked_batch_size(batch_size)
         is_word = isinstance(on_unreadable, str) and on_unreadable in ("raise", "skip")
@@ -303,8 +306,8 @@ class Predictor:
         if asked is not None:
             signatures = self._asked_signatures(asked)
             batch_size = asked.batch_size_for(self.metadata.selection, batch_size)
-        arrays = call.arrays or image_arrays.PLAIN
-        return by_source.track(self._with_images(source, batch_size, on_unreadable, signatures, arrays), trackers)
+        reading = self._reading(batch_size, on_unreadable, call.arrays, keeps_arrays or trackers is not None)
+        return by_source.track(self._with_images(source, reading, signatures), trackers)
 
     def _opened(self, images, how: dict, *, must_end: bool) -> Source:
         """The images of a source, or those that were given themselves."""
@@ -337,6 +340,12 @@ class Predictor:
         tensors = image_signatures.in_tensors(asked, self.metadata)
         return self._run_time_signatures.by_key(tensors)
 
+    def _own_selection(self):
+        """The model's own thresholds, for signatures that are made here."""
+        from tftrt_yolo.saved_model import image_signatures
+
+        return image_signatures.in_tensors(SelectionOptions(), self.metadata)
+
     @functools.cached_property
     def _run_time_signatures(self):
         """The signatures around the network to which a selection can be given; made where they are first needed."""
@@ -354,40 +363,36 @@ class Predictor:
                 f"has the names of 0 to {len(self.names) - 1}. Its graph was edited; export the checkpoint again."
             )
 
+    def _reading(
+        self, batch_size: int, on_unreadable: OnUnreadable, arrays: ArrayOptions | None, keeps_arrays: bool
+    ) -> "Reading":
+        """How images are read."""
+        from tftrt_yolo.predictor.batches import Reading
+
+        on_error = on_unreadable
+        if isinstance(on_unreadable, str):
+            on_error = None if on_unreadable == "raise" else _warn
+        return Reading(
+            batch_size=self._pipeline.batch_size_for(batch_size),
+            arrays=arrays or image_arrays.PLAIN,
+            on_error=on_error,
+            keeps_arrays=keeps_arrays,
+        )
+
     def _with_images(
-        self,
-        source: Source,
-        batch_size: int,
-        on_unreadable: OnUnreadable,
-        signatures: Mapping | None,
-        options: ArrayOptions,
-    ) -> Iterator[tuple[object, np.ndarray, object]]:
-        """As `with_images`, after its checks."""
-        given = collections.deque()
-
-        def arrays():
-            raises = on_unreadable == "raise"
-            for image, array in image_files.read_ahead(source.images, raises=raises, arrays=options):
-                if not isinstance(array, ImageError):
-                    given.append(image)
-                    yield array
-                elif callable(on_unreadable):
-                    on_unreadable(image, array)
-                else:
-                    logging.warning("skipped: %s", array)
-
+        self, source: Source, reading: "Reading", signatures: Mapping | None
+    ) -> Iterator[tuple[object, np.ndarray | None, object]]:
+        """As `_found`, after its checks."""
         with contextlib.closing(source):
-            for array, outputs in self._run(arrays(), source, batch_size, signatures):
-                self._check_classes(outputs)
-                scene = Scene(self.names, array.shape[:2], self.metadata.image_size_hw, self.retina_masks)
-                yield given.popleft(), array, self.task.to_supervision(outputs, scene)
+            # Images that come in their own time wait for no other.
+            some = ([image] for image in source.images) if source.is_live else [source.images]
+            for images in some:
+                for image, outputs in self._pipeline.run(self._reader.batches(images, reading), signatures):
+                    self._check_classes(outputs)
+                    scene = Scene(self.names, image.size_hw, self.metadata.image_size_hw, self.retina_masks)
+                    yield image.given, image.array, self.task.to_supervision(outputs, scene)
 
-    def _run(
-        self, arrays: Iterator[np.ndarray], source: Source, batch_size: int, signatures: Mapping | None
-    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Each image with its outputs; images that come in their own time wait for no other."""
-        if not source.is_live:
-            yield from self._pipeline.run(arrays, batch_size, signatures)
-            return
-        for array in arrays:
-            yield from self._pipeline.run([array], 1, signatures)
+
+def _warn(_: object, error: ImageError) -> None:
+    """Says in the log that an image is left out."""
+    logging.warning("skipped: %s", error)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 IMAGES_SPEC = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+SIZES_SPEC = tf.TensorSpec((None, 2), tf.int32, name="sizes")
 _FRAME_TYPES = (tf.float32, tf.float64, tf.float16)  # NumPy's division gives float64, and earlier versions took it
 
 _LEAST, _MOST = -1.0, 2.0  # of a frame's values: interpolation may go beyond 0 and 1, and images go to 255

@@ -24,7 +24,8 @@ from tftrt_yolo.tasks.table import TASKS
 
 _graph_function = functools.partial(tf.function, autograph=False)
 _FILES = tf.TensorSpec((None,), tf.string)
-_IMAGES_AND_SIZES = (tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((None, 2), tf.int32))
+_SIZES = tf.TensorSpec((None, 2), tf.int32)
+_IMAGES_AND_SIZES = (tf.TensorSpec((None, None, None, 3), tf.uint8), _SIZES)
 
 
 class ImageSignatures:
@@ -55,10 +56,15 @@ class ImageSignatures:
             self._run = _graph_function(
                 self._steps(self._fit, self._select), input_signature=(*_IMAGES_AND_SIZES, asked)
             )
+            frames = tf.TensorSpec((None, *metadata.image_size_hw, 3), tf.uint8)
+            self._run_framed = _graph_function(
+                self._steps(self._as_they_are, self._select), input_signature=(frames, _SIZES, asked)
+            )
             self._run_encoded = _graph_function(self._encoded, input_signature=(_FILES, asked))
         else:
-            fit = _graph_function(self._fit, input_signature=_IMAGES_AND_SIZES)
-            self._run = self._steps(fit, _graph_function(self._select, reduce_retracing=True))
+            select = _graph_function(self._select, reduce_retracing=True)
+            self._run = self._steps(_graph_function(self._fit, input_signature=_IMAGES_AND_SIZES), select)
+            self._run_framed = self._steps(_graph_function(self._as_they_are, reduce_retracing=True), select)
 
     def by_key(self, asked: RunTimeSelection | None = None) -> dict[str, Callable]:
         """The signatures that a predictor calls.
@@ -67,12 +73,14 @@ class ImageSignatures:
           asked: What is selected; None for what the metadata say, with a network that cannot be traced.
 
         Returns:
-          `serving_default` and `padded`, as the contract has them, and `encoded` around a network that can be traced.
+          `serving_default`, `padded` and `framed`, as the contract has them, and `encoded` around a network that can be
+          traced.
           With `asked` the outputs are as long as they must be, and at most max_detections.
         """
         signatures = {
             contract.SERVING: lambda images: self._run(images, letterbox.sizes_of(images), asked),
             contract.PADDED: lambda images, sizes: self._run(images, sizes, asked),
+            contract.FRAMED: lambda frames, sizes: self._run_framed(frames, sizes, asked),
         }
         if self._run_encoded:
             signatures[contract.ENCODED] = lambda image_bytes: self._run_encoded(image_bytes, asked)
@@ -82,35 +90,37 @@ class ImageSignatures:
         """The way from images to detections."""
 
         def run(images, sizes, asked):
-            frames, placed = fit(images, sizes)
-            return select(self._network(frames), placed, asked)
+            return select(self._network(fit(images, sizes)), sizes, asked)
 
         return run
 
     def _encoded(self, image_bytes, asked):
         """The way from image files to detections."""
 
-        def predict(frames, placed):
-            return self._select(self._network(self._in_unit_range(frames)), placed, asked)
+        def predict(frames, sizes):
+            return self._select(self._network(self._in_unit_range(frames)), sizes, asked)
 
         task, size_hw = TASKS[self._metadata.task], self._metadata.image_size_hw
         return write.encoded_outputs(image_bytes, predict, task, size_hw, is_packed=self._is_packed)
 
     def _fit(self, images, sizes):
-        """Frames float32 in [0, 1], and where the images lie in them."""
+        """Frames float32 in [0, 1]."""
         fit = write.fit_of(is_cropped=TASKS[self._metadata.task].is_cropped)
-        frames, placed = fit(images, sizes, self._metadata.image_size_hw)
-        return self._in_unit_range(frames), placed
+        return self._in_unit_range(fit(images, sizes, self._metadata.image_size_hw)[0])
+
+    def _as_they_are(self, frames, _):
+        """Frames float32 in [0, 1], of frames uint8."""
+        return self._in_unit_range(frames)
 
     def _in_unit_range(self, frames):
         """Frames as the network takes them."""
         frames = letterbox.to_unit_range(frames)
         return tf.transpose(frames, (0, 3, 1, 2)) if self._channels_first else frames
 
-    def _select(self, dense, placed, asked):
+    def _select(self, dense, sizes, asked):
         """Detections in pixels of the images."""
         metadata = self._metadata if asked is None else dataclasses.replace(self._metadata, selection=asked)
-        return write.selected_outputs(dense, placed, metadata)
+        return write.selected_outputs(dense, sizes, metadata)
 
 
 def in_tensors(asked: SelectionOptions, metadata: Metadata) -> RunTimeSelection:

@@ -317,7 +317,12 @@ class _Signature:
 
 def _kept_alive(loaded) -> dict[str, Callable]:
     """The signatures of a loaded SavedModel, each of which keeps it."""
-    return {key: _Signature(loaded.signatures[key], loaded) for key in contract.SIGNATURES}
+    return {key: _Signature(loaded.signatures[key], loaded) for key in _present(loaded.signatures)}
+
+
+def _present(signatures: Iterable[str]) -> list[str]:
+    """Those of the contract that there are: earlier versions' SavedModels have one less."""
+    return [key for key in contract.ALL_SIGNATURES if key in signatures]
 
 
 def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str, Callable]:
@@ -326,7 +331,8 @@ def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str
     saved_model_pb.rename_functions(meta_graph.graph_def, f"_native_{next(_load_count)}")
     with _refused(handle):
         whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), [])
-        functions = {key: _pruned(whole, meta_graph.signature_def[key]) for key in contract.SIGNATURES}
+        keys = _present(meta_graph.signature_def)
+        functions = {key: _pruned(whole, meta_graph.signature_def[key]) for key in keys}
     agreement.check_functions(handle, functions)
     return {key: _ByName(function, meta_graph.signature_def[key]) for key, function in functions.items()}
 

@@ -54,7 +54,7 @@ def save(
     if not compiled_sizes:  # which give no empty batch
         network = empty_batches.guarded(network)
     frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.float32, name="frames")
-    uint8_frames_spec = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames")
+    framed_specs = tf.TensorSpec((None, *size_hw, 3), tf.uint8, name="frames"), endpoint.SIZES_SPEC
 
     @_graph_function(input_signature=[frames_spec], jit_compile=jit_compile)
     def network_signature(frames):
@@ -63,16 +63,16 @@ def save(
 
     network_function = network_signature.get_concrete_function()
 
-    @_graph_function(input_signature=[uint8_frames_spec, framing.LETTERBOX_SPEC], jit_compile=jit_compile)
-    def predict_signature(frames, letterbox):
+    @_graph_function(input_signature=framed_specs, jit_compile=jit_compile)
+    def predict_signature(frames, sizes):
         dense = network_function(framing.to_unit_range(frames))
-        return selected_outputs(dense, letterbox, metadata, static_shapes=bool(jit_compile))
+        return selected_outputs(dense, sizes, metadata, static_shapes=bool(jit_compile))
 
     predict = predict_signature.get_concrete_function()
     if compiled_sizes:
         predict, network_function = (fill_batches(function, compiled_sizes) for function in (predict, network_function))
         network_function = _graph_function(network_function, input_signature=[frames_spec]).get_concrete_function()
-    signatures = _image_signatures(predict, size_hw, task)
+    signatures = _image_signatures(predict, framed_specs, task)
     root = tf.Module()
     root.tracked = tracked
     root.serving_default = endpoint.serving_attribute(
@@ -83,23 +83,29 @@ def save(
     digests.seal(saved_model_dir, metadata)
 
 
-def _image_signatures(predict: Callable, size_hw: tuple[int, int], task: Task) -> dict[str, Callable]:
-    """The signatures that take images, around one function of frames and of where the images lie in them."""
-    fit = fit_of(is_cropped=task.is_cropped)
+def _image_signatures(predict: Callable, framed_specs: tuple, task: Task) -> dict[str, Callable]:
+    """The signatures that take images, around one function of frames and of the images' sizes; its specs are given."""
+    fit, size_hw = fit_of(is_cropped=task.is_cropped), tuple(framed_specs[0].shape[1:3])
 
     @_graph_function(input_signature=[endpoint.IMAGES_SPEC])
     def serving_default(images):
-        return predict(*fit(images, framing.sizes_of(images), size_hw))
+        sizes = framing.sizes_of(images)
+        return predict(fit(images, sizes, size_hw)[0], sizes)
 
     @_graph_function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def encoded(image_bytes):
         return encoded_outputs(image_bytes, predict, task, size_hw)
 
-    @_graph_function(input_signature=[endpoint.IMAGES_SPEC, tf.TensorSpec((None, 2), tf.int32, name="sizes")])
+    @_graph_function(input_signature=[endpoint.IMAGES_SPEC, endpoint.SIZES_SPEC])
     def padded(images, sizes):
-        return predict(*fit(images, sizes, size_hw))
+        return predict(fit(images, sizes, size_hw)[0], sizes)
 
-    return {contract.SERVING: serving_default, contract.ENCODED: encoded, contract.PADDED: padded}
+    @_graph_function(input_signature=framed_specs)
+    def framed(frames, sizes):
+        return predict(frames, sizes)
+
+    functions = (serving_default, encoded, padded, framed)
+    return dict(zip((contract.SERVING, contract.ENCODED, contract.PADDED, contract.FRAMED), functions, strict=True))
 
 
 def encoded_outputs(
@@ -109,7 +115,7 @@ def encoded_outputs(
 
     Args:
       image_bytes: (batch,) string, image files.
-      predict: Takes frames (batch, *size_hw, 3) uint8 and a Letterbox to the outputs of signature `serving_default`.
+      predict: As signature `framed`.
       task: The model's.
       size_hw: Frame height and width in pixels.
       is_packed: Whether outputs that are too large to send are replaced, as `Task.packing` says.
@@ -118,9 +124,9 @@ def encoded_outputs(
       What the contract says, and the status of each file.
     """
     read = encoded_images.read_each(image_bytes, size_hw, fit_of(is_cropped=task.is_cropped))
-    outputs = encoded_images.without_unread(predict(read.frames, read.placed), read.status)
+    outputs = encoded_images.without_unread(predict(read.frames, read.sizes_hw), read.status)
     if task.packing and is_packed:
-        packed = task.packing.pack(outputs, read.placed, size_hw)
+        packed = task.packing.pack(outputs, read.sizes_hw, size_hw)
         outputs = {name: outputs[name] for name in outputs if name not in task.packing.replaced} | packed
     return outputs | {contract.STATUS: read.status}
 
@@ -139,13 +145,13 @@ def fit_of(*, is_cropped: bool) -> encoded_images.Fit:
 
 
 def selected_outputs(
-    dense: dict[str, tf.Tensor], letterbox: framing.Letterbox, metadata: Metadata, *, static_shapes: bool = False
+    dense: dict[str, tf.Tensor], sizes_hw: tf.Tensor, metadata: Metadata, *, static_shapes: bool = False
 ) -> dict[str, tf.Tensor]:
     """The outputs of the signatures that take images, from those of `network`.
 
     Args:
       dense: What `Task.dense` names.
-      letterbox: Where the images lie in their frames.
+      sizes_hw: (batch, 2) int32, height and width of the images in pixels.
       metadata: Its selection counts.
       static_shapes: As `Task.select`.
 
@@ -156,6 +162,7 @@ def selected_outputs(
     outputs = {name: dense[name] for name in task.per_image}
     if task.select:
         selected = task.select(dense, metadata, static_shapes=static_shapes)
+        letterbox = framing.letterbox_of(sizes_hw, metadata.image_size_hw)
         placed = task.place({name: selected.take(dense[name]) for name in task.per_anchor}, letterbox)
         outputs |= {name: selected.blank(rows) for name, rows in placed.items()}
         outputs |= {

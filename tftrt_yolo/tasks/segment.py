@@ -40,11 +40,11 @@ def ultralytics(dense: dict, metadata: Metadata) -> list:
     return [detect.ultralytics(dense, metadata, (dense["mask_coefficients"],)), dense["prototypes"]]
 
 
-def pack(outputs: dict, letterbox, frame_size_hw: tuple[int, int]) -> dict:
+def pack(outputs: dict, image_sizes_hw, frame_size_hw: tuple[int, int]) -> dict:
     """Masks as PNG files, and where they lie, of an image whose prototypes take megabytes; see `encoded.masks.pack`."""
     from tftrt_yolo.graph.encoded import masks as encoded_masks
 
-    files, corners_xy = encoded_masks.pack(outputs, letterbox.image_sizes_hw, frame_size_hw)
+    files, corners_xy = encoded_masks.pack(outputs, image_sizes_hw, frame_size_hw)
     return {"masks": files, "mask_corners": corners_xy}
 
 

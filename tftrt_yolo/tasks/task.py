@@ -64,8 +64,8 @@ class Packing:
     Attributes:
       replaced: Names of the outputs that it does not give.
       given: Names of those that it gives instead.
-      pack: Takes the outputs of the signatures that take images, a Letterbox and the frame's height and width in pixels
-        to the outputs `given`.
+      pack: Takes the outputs of the signatures that take images, the images' sizes (batch, 2) int32 and the frame's
+        height and width in pixels to the outputs `given`.
     """
 
     replaced: tuple[str, ...]

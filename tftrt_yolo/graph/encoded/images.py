@@ -1,7 +1,7 @@
 """Decoding and framing image files inside the graph, one that cannot be read beside others that can.
 
     read = read_each(files, (640, 640), letterbox.letterbox_padded_images)
-    outputs = without_unread(predict(read.frames, read.placed), read.status)
+    outputs = without_unread(predict(read.frames, read.sizes_hw), read.status)
 
 A decoder of TensorFlow's fails its whole graph. Inside a data set of one element, whose errors are ignored, it only
 leaves that empty. Files are decoded side by side on the host and fitted together: fitting is dozens of small kernels,
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tftrt_yolo.graph.encoded import bitmaps, exif, file_bytes, gif, headers
-from tftrt_yolo.graph.letterbox import LETTERBOX_SPEC, Letterbox
+from tftrt_yolo.graph.letterbox import Letterbox
 
 Fit = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tuple[tf.Tensor, Letterbox]]
 
@@ -31,12 +31,12 @@ class Read(NamedTuple):
 
     Attributes:
       frames: (batch, *size_hw, 3) uint8; of a file that cannot be read, any.
-      placed: Where the images lie in their frames.
+      sizes_hw: (batch, 2) int32, height and width of the upright images in pixels; of such a file 1 and 1.
       status: (batch,) string, why a file cannot be read; empty for one that was read.
     """
 
     frames: tf.Tensor
-    placed: Letterbox
+    sizes_hw: tf.Tensor
     status: tf.Tensor
 
 
@@ -64,16 +64,15 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
         with tf.device(_HOST):
             rows = slice(index * step, tf.minimum((index + 1) * step, count))
             canvas, image_sizes_hw, were_read = _canvas(files[rows], numbers[rows], sizes_hw[rows])
-        frames, placed = fit(canvas, image_sizes_hw, size_hw)
-        values = (frames, *placed, were_read)
+        values = (fit(canvas, image_sizes_hw, size_hw)[0], image_sizes_hw, were_read)
         return index + 1, tuple(part.write(index, value) for part, value in zip(parts, values, strict=True))
 
-    specs = (tf.TensorSpec((None, *size_hw, 3), tf.uint8), *LETTERBOX_SPEC, tf.TensorSpec((None,), tf.bool))
-    parts = tuple(tf.TensorArray(spec.dtype, steps, element_shape=spec.shape, infer_shape=False) for spec in specs)
+    specs = (tf.uint8, (None, *size_hw, 3)), (tf.int32, (None, 2)), (tf.bool, (None,))
+    parts = tuple(tf.TensorArray(dtype, steps, element_shape=shape, infer_shape=False) for dtype, shape in specs)
     _, parts = tf.while_loop(lambda index, _: index < steps, read_some, (0, parts), parallel_iterations=1)
-    frames, *placed, were_read = (part.concat() for part in parts)
+    frames, image_sizes_hw, were_read = (part.concat() for part in parts)
     with tf.device(_HOST):
-        return Read(frames, Letterbox(*placed), _status(files, found, were_read))
+        return Read(frames, image_sizes_hw, _status(files, found, were_read))
 
 
 def without_unread(outputs: dict[str, tf.Tensor], status: tf.Tensor) -> dict[str, tf.Tensor]:

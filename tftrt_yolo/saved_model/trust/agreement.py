@@ -53,6 +53,7 @@ _INPUTS = {
     contract.SERVING: {"images": Spec("uint8", (None, None, None, 3))},
     contract.ENCODED: {"image_bytes": Spec("string", (None,))},
     contract.PADDED: {"images": Spec("uint8", (None, None, None, 3)), "sizes": Spec("int32", (None, 2))},
+    contract.FRAMED: {"frames": Spec("uint8", (None, "H", "W", 3)), "sizes": Spec("int32", (None, 2))},
     contract.NETWORK: {"frames": Spec("float", (None, "H", "W", 3))},
 }
 _ROWS = {"boxes": (4,), "keypoints": ("K", 3), "boxes_xywhr": (5,), "mask_coefficients": ("M",)}  # of each object
@@ -84,7 +85,9 @@ def check(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> None:
       SavedModelError: If they disagree; the message has both values.
     """
     sizes = _sizes(handle.metadata)
-    for key in contract.SIGNATURES:
+    for key in contract.ALL_SIGNATURES:
+        if key not in meta_graph.signature_def:  # `framed`, of an earlier version
+            continue
         signature = meta_graph.signature_def[key]
         for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             found = {name: _spec(tensor) for name, tensor in tensors.items()}
@@ -105,13 +108,13 @@ def check_functions(handle: SavedModelHandle, signatures: Mapping) -> None:
       SavedModelError: If they disagree; the message has both values.
     """
     sizes = _sizes(handle.metadata)
-    for key in contract.SIGNATURES:
+    for key, function in signatures.items():
         found = {
             name: Spec(
                 _type_name(tensor.dtype.as_datatype_enum),
                 None if tensor.shape.rank is None else tuple(tensor.shape.as_list()),
             )
-            for name, tensor in signatures[key].structured_outputs.items()
+            for name, tensor in function.structured_outputs.items()
         }
         expected = _expected(handle.metadata, key, "output", found)
         known = {name: _filled(spec, expected.get(name, spec)) for name, spec in found.items()}

@@ -132,4 +132,4 @@ def version_of(text: str | None) -> int | None:
 
 def _ordered(signatures: Mapping[str, Signature]) -> list[str]:
     """Keys in the contract's order."""
-    return [key for key in contract.SIGNATURES if key in signatures] or list(signatures)
+    return [key for key in contract.ALL_SIGNATURES if key in signatures] or list(signatures)

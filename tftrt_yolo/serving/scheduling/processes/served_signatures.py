@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.graph.encoded import headers
-from tftrt_yolo.predictor import pipeline
 from tftrt_yolo.saved_model import image_signatures
+from tftrt_yolo.saved_model.batches import most_images
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.serving.scheduling.inference import Signature, TensorSpec
@@ -85,7 +85,7 @@ class ServedSignatures:
         else:
             if _IMAGES in inputs:
                 size_hw = inputs[_IMAGES].shape[1:3]
-                most = max(1, min(most, pipeline.most_images(size_hw, is_cropped=self._task.is_cropped)))
+                most = max(1, min(most, most_images(size_hw, is_cropped=self._task.is_cropped)))
             outputs = self._run_parts(function, inputs, most)
         is_own = asked is None and function is self._own[key]
         return outputs if is_own or not self._task.select else self._padded(outputs, asked or SelectionOptions())

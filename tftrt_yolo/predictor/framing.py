@@ -1,0 +1,82 @@
+"""Images into the network's frames on the host, by the very functions that Ultralytics calls: OpenCV's and Pillow's.
+
+    fit = fit_of(is_cropped=False)
+    fit(image, frame)                   # (height, width, 3) uint8 of any size into memory (S, S, 3)
+
+A letterbox takes OpenCV a third of a millisecond; in TensorFlow's ops, of which each signature has it as well, it takes
+a CPU ten times as long, and a GPU some forty launches.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from tftrt_yolo.ground import placement
+
+Fit = Callable[[np.ndarray, np.ndarray], None]
+
+# Pillow scales the whole image before its middle is taken; of a strip a thousand times as long as it is high, that
+# would be gigabytes, so of such a one it scales the middle alone, which may be a grey level off.
+_MOST_SCALED_PIXELS = 1 << 24
+
+
+def fit_of(*, is_cropped: bool) -> Fit:
+    """What lays an image into a frame.
+
+    Args:
+      is_cropped: As `Task.is_cropped`.
+
+    Returns:
+      A function of an image (height, width, 3) uint8 and the memory of a frame (S, S, 3) uint8, all of which it fills.
+    """
+    return crop if is_cropped else letterbox
+
+
+def letterbox(image: np.ndarray, frame: np.ndarray) -> None:
+    """Resizes an image into the middle of a frame, keeping its aspect ratio.
+
+    Args:
+      image: (height, width, 3) uint8.
+      frame: (frame height, frame width, 3) uint8, which is filled: grey where there is no image.
+
+    Source: ultralytics.data.augment.LetterBox (auto=False).
+    """
+    place = placement.letterboxed(image.shape[:2], frame.shape[:2])
+    height, width = placement.scaled_size(image.shape[:2], frame.shape[:2])
+    left, top = (int(side) for side in place.padding_xy)
+    for margin in (frame[:top], frame[top + height :], frame[top:, :left], frame[top:, left + width :]):
+        margin[...] = placement.PADDING_VALUE
+    inner = frame[top : top + height, left : left + width]
+    if image.shape == inner.shape:
+        inner[...] = image
+    else:
+        cv2.resize(np.ascontiguousarray(image), (width, height), dst=inner, interpolation=cv2.INTER_LINEAR)
+
+
+def crop(image: np.ndarray, frame: np.ndarray) -> None:
+    """Resizes an image so that its shorter side is the frame's, and takes its middle.
+
+    A frame that is not square takes the whole image, whatever its aspect ratio.
+
+    Args:
+      image: (height, width, 3) uint8.
+      frame: (frame height, frame width, 3) uint8, which is filled.
+
+    Source: ultralytics.data.augment.classify_transforms: torchvision's Resize and CenterCrop of Pillow images.
+    """
+    picture, bilinear = PIL.Image.fromarray(np.ascontiguousarray(image)), PIL.Image.Resampling.BILINEAR
+    frame_wh, image_wh = frame.shape[1::-1], picture.size
+    if frame_wh[0] != frame_wh[1]:
+        frame[...] = picture.resize(frame_wh, bilinear)
+        return
+    side, short = frame_wh[0], min(image_wh)
+    scaled_wh = tuple(side if length == short else int(side * length / short) for length in image_wh)
+    left, top = (round((length - side) / 2.0) for length in scaled_wh)
+    if scaled_wh[0] * scaled_wh[1] > _MOST_SCALED_PIXELS:
+        scale_x, scale_y = (of_image / scaled for of_image, scaled in zip(image_wh, scaled_wh, strict=True))
+        box = (left * scale_x, top * scale_y, (left + side) * scale_x, (top + side) * scale_y)
+        frame[...] = picture.resize(frame_wh, bilinear, box=box)
+    else:
+        frame[...] = picture.resize(scaled_wh, bilinear).crop((left, top, left + side, top + side))
