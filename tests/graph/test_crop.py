@@ -11,7 +11,7 @@ from tftrt_yolo.graph.encoded.images import read_each
 from tftrt_yolo.ground.files.image_files import read_image
 
 
-def _expected(image, size_hw):
+def pillows_crop(image, size_hw):
     """What ultralytics.data.augment.classify_transforms does before its ToTensor, step by step."""
     picture = PIL.Image.fromarray(image)
     if size_hw[0] != size_hw[1]:
@@ -47,7 +47,7 @@ def test_a_crop_is_pillows_to_the_bit(size_hw, image_hw):
     tensor = tf.constant(images)
     got, _ = crop.crop_images(tensor, letterbox.sizes_of(tensor), size_hw)
     for image, frame in zip(images, got.numpy(), strict=True):
-        np.testing.assert_array_equal(frame, _expected(image, size_hw))
+        np.testing.assert_array_equal(frame, pillows_crop(image, size_hw))
 
 
 @pytest.mark.torchvision
@@ -57,7 +57,7 @@ def test_the_oracle_is_torchvisions():
 
     image = read_image(IMAGES[0])
     both = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64)])
-    np.testing.assert_array_equal(np.asarray(both(PIL.Image.fromarray(image))), _expected(image, (64, 64)))
+    np.testing.assert_array_equal(np.asarray(both(PIL.Image.fromarray(image))), pillows_crop(image, (64, 64)))
 
 
 def test_images_of_different_sizes_in_one_tensor():
@@ -68,7 +68,7 @@ def test_images_of_different_sizes_in_one_tensor():
         place[: image.shape[0], : image.shape[1]] = image
     got, placement = crop.crop_images(tf.constant(canvas), tf.constant(sizes), (64, 64))
     for image, frame in zip(images, got.numpy(), strict=True):
-        np.testing.assert_array_equal(frame, _expected(image, (64, 64)))
+        np.testing.assert_array_equal(frame, pillows_crop(image, (64, 64)))
     np.testing.assert_array_equal(placement.image_sizes_hw, sizes)
 
 
@@ -83,14 +83,14 @@ def test_strips_in_one_tensor():
             place[: sizes[index, 0], : sizes[index, 1]] = images[index]
         got, _ = crop.crop_images(tf.constant(canvas), tf.constant(sizes[some]), (64, 64))
         for frame, index in zip(got.numpy(), some, strict=True):
-            np.testing.assert_array_equal(frame, _expected(images[index], (64, 64)))
+            np.testing.assert_array_equal(frame, pillows_crop(images[index], (64, 64)))
 
 
 def test_encoded_images_are_cropped():
     data = [path.read_bytes() for path in IMAGES[:3]]
     together = read_each(tf.constant(data), (64, 64), crop.crop_images).frames
     for frame, path in zip(together, IMAGES, strict=False):
-        expected = _expected(read_image(path), (64, 64))
+        expected = pillows_crop(read_image(path), (64, 64))
         np.testing.assert_allclose(frame.numpy().astype(int), expected.astype(int), atol=1)
 
 

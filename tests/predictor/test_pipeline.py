@@ -1,6 +1,7 @@
 """Streams, warm-up and memory of the predictor's pipeline."""
 
 import itertools
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 import tftrt_yolo
 from tests.conftest import IMAGES
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.predictor import pipeline
+from tftrt_yolo.ground.files.image_files import read_image
+from tftrt_yolo.predictor import batches, framing
+from tftrt_yolo.predictor.batches import Reader, Reading
+from tftrt_yolo.predictor.frame_memory import FrameMemory
+from tftrt_yolo.predictor.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")
@@ -78,26 +83,61 @@ def test_warm_up(predictor):
     ],
 )
 def test_a_compiled_models_batches_are_filled_up(warm, num_images, expected):
-    compiled = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=True, uses_gpu=False)
+    memory = FrameMemory((32, 32), pins=False)
+    compiled = Pipeline({}, memory, is_compiled=True)
     compiled._warm_batch_sizes = warm
     assert compiled._padded_size(num_images) == expected
-    plain = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=False, uses_gpu=False)
-    assert plain._padded_size(num_images) == num_images
+    assert Pipeline({}, memory, is_compiled=False)._padded_size(num_images) == num_images
+
+
+def _reader(**settings):
+    memory = FrameMemory((32, 32), pins=False)
+    return Reader((32, 32), is_cropped=False, memory=memory, **settings)
 
 
 def test_batches_stay_within_memory(monkeypatch):
-    plain = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=False, uses_gpu=False)
-    monkeypatch.setattr(pipeline, "_MOST_BATCH_BYTES", 1_000 * pipeline._LETTERBOX_BYTES)
-    images = [np.zeros(shape, np.uint8) for shape in [(10, 10, 3), (10, 10, 3), (100, 10, 3), (10, 10, 3), (90, 90, 3)]]
-    batches = list(pipeline._batches(images, 8, plain._fits))
-    assert [len(batch) for batch in batches] == [2, 1, 1, 1]
-    assert [image.shape for batch in batches for image in batch] == [image.shape for image in images]
-    small = [np.zeros((10, 10, 3), np.uint8)] * 12
-    assert [len(batch) for batch in pipeline._batches(small, 12, plain._fits)] == [10, 2]
-    cropping = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=False, uses_gpu=False, is_cropped=True)
-    assert [len(batch) for batch in pipeline._batches(small, 12, cropping._fits)] == [4, 4, 4]
-    compiled = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=True, uses_gpu=False)  # filled up to 8, not 16
-    assert [len(batch) for batch in pipeline._batches(small, 12, compiled._fits)] == [8, 4]
+    """Large images are few at a time, whatever batch was asked for; none is lost, and order stays."""
+    monkeypatch.setattr(batches, "_MOST_AHEAD_BYTES", 4 * 90 * 90 * 3)
+    large = [np.full((90, 90, 3), value, np.uint8) for value in range(20)]
+    found = list(_reader().batches(large, Reading(batch_size=8)))
+    sizes = [len(batch.images) for batch in found]
+    assert sizes[0] == 8
+    assert max(sizes[1:]) <= 4
+    assert [image.given[0, 0, 0] for batch in found for image in batch.images] == list(range(20))
+
+
+def test_files_are_read_ahead_of_their_batch(monkeypatch):
+    """The reader is as slow as it likes: order stays, and several files are read at a time."""
+    real, active, most = image_files.read_image, [], []
+
+    def slow(image, *options):
+        active.append(image)
+        most.append(len(active))
+        time.sleep(0.02)
+        active.remove(image)
+        return real(image, *options)
+
+    monkeypatch.setattr(image_files, "read_image", slow)
+    found = list(_reader().batches(IMAGES[:9], Reading(batch_size=4, keeps_arrays=True)))
+    assert [len(batch.images) for batch in found] == [4, 4, 1]
+    images = [image for batch in found for image in batch.images]
+    assert [image.given for image in images] == IMAGES[:9]
+    np.testing.assert_array_equal(images[3].array, real(IMAGES[3]))
+    assert max(most) > 1 or len(os.sched_getaffinity(0)) == 1
+
+
+def test_what_cannot_be_read_leaves_no_gap():
+    left_out = []
+    reading = Reading(batch_size=4, on_error=lambda image, _: left_out.append(image))
+    files = [b"no image", IMAGES[0], b"none", IMAGES[1], IMAGES[2]]
+    [first, second] = _reader().batches(files, reading)
+    assert left_out == [b"no image", b"none"]
+    assert [image.given for image in first.images] == IMAGES[:2]
+    assert [image.given for image in second.images] == IMAGES[2:3]
+    expected = np.empty((32, 32, 3), np.uint8)
+    for row, path in enumerate(IMAGES[:2]):
+        framing.letterbox(read_image(path), expected)
+        np.testing.assert_array_equal(first.frames[row], expected)
 
 
 def _until(images, error):
@@ -189,14 +229,14 @@ def _peak_bytes():
 
 
 def test_memory_is_aligned_and_used_again():
-    plain = pipeline.Pipeline({}, frame_size_hw=(32, 32), is_compiled=False, uses_gpu=False)
-    memory = plain._take_memory(10_000)
-    assert memory.ctypes.data % 4_096 == 0
-    assert memory.nbytes == 10_000
-    plain._free_memory.append(memory)
-    assert plain._take_memory(5_000) is memory
-    plain._free_memory.append(memory)
-    assert plain._take_memory(20_000).nbytes == 20_000
+    memory = FrameMemory((32, 32), pins=False)
+    frames = memory.take(3)
+    assert frames.shape == (3, 32, 32, 3)
+    assert frames.ctypes.data % 4_096 == 0
+    memory.give_back(frames)
+    assert memory.take(2) is frames
+    memory.give_back(frames)
+    assert len(memory.take(4)) == 4
 
 
 def test_files_are_read_ahead_and_in_order(monkeypatch):
