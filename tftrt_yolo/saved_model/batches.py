@@ -109,15 +109,19 @@ def _run_filled(compiled: Callable, arguments, size: tf.Tensor) -> dict[str, tf.
 
     def fill(tensor):
         margins = [(0, missing)] + [(0, 0)] * (tensor.shape.rank - 1)
-        return tf.pad(tensor, margins, constant_values=tf.ones((), tensor.dtype))  # a gain of 0 would be divided by
+        filled = tf.pad(tensor, margins, constant_values=tf.ones((), tensor.dtype))  # a gain of 0 would be divided by
+        return tf.ensure_shape(filled, tensor.shape)
 
-    filled = tf.cond(
-        tf.equal(missing, 0),
-        lambda: tf.nest.map_structure(tf.identity, arguments),
-        lambda: tf.nest.map_structure(fill, arguments),
-    )
-    filled = tf.nest.map_structure(lambda one, tensor: tf.ensure_shape(one, tensor.shape), filled, arguments)
-    return {name: values[:count] for name, values in compiled(*filled).items()}
+    def as_it_is():  # nothing is cut off either, for each output's slice is a launch of its own
+        return {name: tf.identity(values) for name, values in compiled(*arguments).items()}
+
+    def filled():
+        found = compiled(*tf.nest.map_structure(fill, arguments))
+        return {name: values[:count] for name, values in found.items()}
+
+    with tf.device(_HOST):
+        is_whole = tf.equal(missing, 0)
+    return tf.cond(is_whole, as_it_is, filled)
 
 
 def _run_parts(compiled: Callable, arguments, sizes: CompiledSizes) -> dict[str, tf.Tensor]:
