@@ -12,7 +12,7 @@ from tftrt_yolo.ground.files.image_files import read_image
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
-from tftrt_yolo.serving.scheduling.processes import served_signatures
+from tftrt_yolo.serving.scheduling.processes import served_files
 from tftrt_yolo.serving.scheduling.processes.served_signatures import ServedSignatures
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import WarmSizes
 
@@ -24,8 +24,8 @@ PLAIN = WarmSizes(8, (1,))
 
 def opened(path, sizes=PLAIN, max_pixels=50_000_000):
     handle = open_saved_model(path)
-    signatures, _ = load.load(handle, strict=False)
-    return ServedSignatures(handle, signatures, sizes, max_pixels=max_pixels), signatures
+    signatures, backend = load.load(handle, strict=False)
+    return ServedSignatures(handle, signatures, backend, sizes, max_pixels=max_pixels), signatures, backend
 
 
 class Old:
@@ -36,19 +36,26 @@ class Old:
         self.structured_outputs = served_as.structured_outputs
 
 
+def opened_as_old(path, signatures, backend):
+    """The model as an older version exported it: without `framed`, too."""
+    as_old = {**signatures, "encoded": Old(signatures["encoded"], signatures["serving_default"])}
+    del as_old["framed"]
+    return ServedSignatures(open_saved_model(path), as_old, backend, PLAIN, max_pixels=50_000_000)
+
+
 @pytest.mark.parametrize(
     "name",
     ["tiny", "segment", "classify", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pose", "obb"))],
 )
 def test_every_task_is_as_its_predictor_and_its_own_signature(models, name):
     path = models.exported(name)
-    served, signatures = opened(path)
+    served, signatures, backend = opened(path)
     predictor = tftrt_yolo.Predictor(path)
     files = [image.read_bytes() for image in (CROPS if name == "classify" else IMAGES)[:3]]
     given = {"image_bytes": [files[0], b"junk", *files[1:]]}
     own = served.run("encoded", given, None)
     assert [status[:6] for status in own["status"].tolist()] == [b"", b"it is ", b"", b""]
-    around = opened_as_old(path, signatures)
+    around = opened_as_old(path, signatures, backend)
     old = around.run("encoded", given, None)
     assert old["status"].tolist() == own["status"].tolist()
     assert set(around.described()["encoded"].outputs) == set(old)
@@ -82,15 +89,9 @@ def test_every_task_is_as_its_predictor_and_its_own_signature(models, name):
     assert none["boxes"].shape == (1, 300, 4)
 
 
-def opened_as_old(path, signatures):
-    """The model as an older version exported it."""
-    as_old = {**signatures, "encoded": Old(signatures["encoded"], signatures["serving_default"])}
-    return ServedSignatures(open_saved_model(path), as_old, WarmSizes(8, (1,)), max_pixels=50_000_000)
-
-
 def test_parts_and_filling_change_nothing(tiny_export, monkeypatch):
     files = [image.read_bytes() for image in IMAGES[:5]]
-    served, _ = opened(tiny_export)
+    served, *_ = opened(tiny_export)
     whole = served.run("encoded", {"image_bytes": files}, None)
     images = np.stack([read_image(files[0])] * 3)
     requests = [
@@ -105,13 +106,13 @@ def test_parts_and_filling_change_nothing(tiny_export, monkeypatch):
         assert all(same(served.run(*request), one) for request, one in zip(requests, expected, strict=True))
     served._sizes = PLAIN
     # large pictures are not decoded together
-    monkeypatch.setattr(served_signatures, "_MOST_PIXELS_AT_ONCE", 100_000)
+    monkeypatch.setattr(served_files, "_MOST_PIXELS_AT_ONCE", 100_000)
     assert same(served.run("encoded", {"image_bytes": files}, None), whole)
     assert served.run("encoded", {"image_bytes": []}, None)["boxes"].shape == (0, 300, 4)
 
 
 def test_many_detections_are_as_many_as_there_can_be(tiny_export):
-    served, _ = opened(tiny_export)
+    served, *_ = opened(tiny_export)
     files = [image.read_bytes() for image in IMAGES[:2]]
     asked = SelectionOptions(score_threshold=0.0, iou_threshold=1.0, max_detections=100_000)
     outputs = served.run("encoded", {"image_bytes": files}, asked)
@@ -123,7 +124,7 @@ def test_many_detections_are_as_many_as_there_can_be(tiny_export):
 
 
 def test_native_segments_are_served(tiny_conversion):
-    served, _ = opened(tiny_conversion)
+    served, *_ = opened(tiny_conversion)
     file = Path(IMAGES[0]).read_bytes()
     outputs = served.run("encoded", {"image_bytes": [file, b""]}, None)
     assert outputs["status"].tolist()[0] == b""

@@ -21,7 +21,7 @@ from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import open_saved_model
-from tftrt_yolo.serving.scheduling.processes import served_signatures, strings
+from tftrt_yolo.serving.scheduling.processes import strings
 from tftrt_yolo.serving.scheduling.processes.job import Job
 from tftrt_yolo.serving.scheduling.processes.served_signatures import ServedSignatures
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import WarmSizes, warm_sizes
@@ -42,8 +42,6 @@ def work(requests: Iterator) -> Iterator[dict | None]:
       None as soon as there is TensorFlow; what is known of the model; then for each batch its outputs, the seconds that
       they took and the bytes of GPU memory, or a refusal's name and message.
     """
-    if not tf.config.list_physical_devices("GPU"):  # which would be started and take memory before there is a model
-        served_signatures.prepare()
     yield None
     job = next(requests, None)
     if job is None:
@@ -67,7 +65,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
     handle = open_saved_model(job.saved_model_dir)
     signatures, backend = load.load(handle, strict=job.strict, allow_side_effects=job.allow_side_effects)
     sizes = warm_sizes(handle, backend, job.max_batch_size)
-    served = ServedSignatures(handle, signatures, sizes, max_pixels=job.max_pixels)
+    served = ServedSignatures(handle, signatures, backend, sizes, max_pixels=job.max_pixels)
     _warm_up(served, sizes)
     return served, {
         "task": handle.metadata.task,

@@ -1,10 +1,11 @@
 """The signatures of a model as they are served: with a status for each file, within memory, for any selection.
 
-    served = ServedSignatures(handle, signatures, sizes, max_pixels=50_000_000)
-    served.run("encoded", {"image_bytes": np.array([jpeg, b"no image"], object)}, None)["status"]
+    served = ServedSignatures(handle, signatures, backend, sizes, max_pixels=50_000_000)
+    served.run("encoded", {"image_bytes": [jpeg, b"no image"]}, None)["status"]
 
-A picture that has too many pixels is answered for before it is decoded. Exports of versions before the output `status`
-fail as a whole where one file cannot be read; the same graph as of this version's exports is put around their network.
+Files are decoded and fitted on the host, as `Predictor` does it, and run by signature `framed`; exports of versions
+without it have the same graph put around their network. So one file that cannot be read fails no other, whatever the
+export's own `encoded` does.
 """
 
 import functools
@@ -14,42 +15,53 @@ import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo import contract
-from tftrt_yolo.graph.encoded import headers
 from tftrt_yolo.saved_model import image_signatures
 from tftrt_yolo.saved_model.batches import most_images
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.serving.scheduling.inference import Signature, TensorSpec
+from tftrt_yolo.serving.scheduling.processes.served_files import Read, ServedFiles
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import WarmSizes
 from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.task import Task
 
-_MOST_PIXELS_AT_ONCE = 64 << 20  # of files that are decoded by one call of the graph, ten at a time
 _FILES, _IMAGES, _SIZES = "image_bytes", "images", "sizes"
 
 
 class ServedSignatures:
-    """The four signatures."""
+    """The signatures."""
 
-    def __init__(self, handle: SavedModelHandle, signatures: dict[str, Callable], sizes: WarmSizes, *, max_pixels: int):
+    def __init__(
+        self,
+        handle: SavedModelHandle,
+        signatures: dict[str, Callable],
+        backend: Backend,
+        sizes: WarmSizes,
+        *,
+        max_pixels: int,
+    ):
         """Prepares.
 
         Args:
           handle: The model.
           signatures: As `load` gives them.
+          backend: As `load` gives it.
           sizes: To which batches are filled up.
           max_pixels: The largest picture in a file, width times height.
         """
-        self._own, self._sizes, self._max_pixels, self._metadata = signatures, sizes, max_pixels, handle.metadata
+        self._own, self._sizes, self._metadata = signatures, sizes, handle.metadata
         self._task = TASKS[handle.metadata.task]
-        given = signatures[contract.ENCODED].structured_outputs
-        self._has_status = contract.STATUS in given
+        size_hw, is_cropped = handle.metadata.image_size_hw, self._task.is_cropped
+        self._files = ServedFiles(size_hw, is_cropped=is_cropped, max_pixels=max_pixels, pins=backend.uses_gpu)
         network = signatures[contract.NETWORK]
         self._around = image_signatures.ImageSignatures(
-            lambda frames: network(frames=frames),
-            handle.metadata,
-            is_traceable=True,
-            is_packed=not (self._task.packing and set(self._task.packing.replaced) <= set(given)),
+            lambda frames: network(frames=frames), handle.metadata, is_traceable=True
         )
+        given = signatures[contract.ENCODED].structured_outputs
+        self._pack = None
+        if self._task.packing and not set(self._task.packing.replaced) <= set(given):
+            self._pack = _packer(self._task, signatures[contract.SERVING].structured_outputs, size_hw)
         self._num_anchors = network.structured_outputs[self._task.dense[0]].shape[1] if self._task.select else 0
 
     def prepare_selection(self) -> None:
@@ -76,7 +88,8 @@ class ServedSignatures:
           Name to array. With `asked` the outputs are as long as those of an export with that selection, or as there can
           be detections.
         """
-        function = self._function(key, asked)
+        run_by = contract.FRAMED if key == contract.ENCODED else key
+        function = self._function(run_by, asked)
         most = self._sizes.most
         if asked is not None:
             most = asked.batch_size_for(self._metadata.selection, most)
@@ -87,12 +100,12 @@ class ServedSignatures:
                 size_hw = inputs[_IMAGES].shape[1:3]
                 most = max(1, min(most, most_images(size_hw, is_cropped=self._task.is_cropped)))
             outputs = self._run_parts(function, inputs, most)
-        is_own = asked is None and function is self._own[key]
+        is_own = function is self._own.get(run_by)
         return outputs if is_own or not self._task.select else self._padded(outputs, asked or SelectionOptions())
 
     def _function(self, key: str, asked: SelectionOptions | None) -> Callable:
         """What runs a signature."""
-        if asked is None and (self._has_status or key != contract.ENCODED):
+        if asked is None and key in self._own:
             return self._own[key]
         return self._by_selection(asked or SelectionOptions())[key]
 
@@ -102,19 +115,31 @@ class ServedSignatures:
         return self._around.by_key(image_signatures.in_tensors(asked, self._metadata))
 
     def _run_files(self, function: Callable, files: list[bytes], most: int) -> dict[str, np.ndarray]:
-        """Runs `encoded`; files of too many pixels are left out, and many large ones are not decoded at once."""
-        pixels = np.prod(_stored_sizes(tf.constant(files, tf.string)).numpy(), axis=1)
-        is_large = pixels > self._max_pixels
-        files = [b"" if large else file for file, large in zip(files, is_large, strict=True)]
+        """Runs `encoded` by what runs `framed`, a part after the other where all would be too much."""
         parts = []
-        for rows in _rows_within(np.where(is_large, 0, pixels), most):
-            parts.append(self._run_once(function, {_FILES: files[rows]}, rows.stop - rows.start))
-        outputs = _one_behind_the_other(parts)
-        if contract.STATUS not in outputs or not is_large.any():
-            return outputs
-        for row in np.flatnonzero(is_large):
-            outputs[contract.STATUS][row] = _too_large(int(pixels[row]), self._max_pixels)
-        return outputs
+        for first in range(0, max(len(files), 1), most):
+            read = self._files.read(part := files[first : first + most], self._sizes.filled_size(len(part)))
+            try:
+                outputs = self._run_read(function, read)
+            finally:
+                self._files.give_back(read)
+            parts.append(outputs)
+        return _one_behind_the_other(parts)
+
+    def _run_read(self, function: Callable, read: Read) -> dict[str, np.ndarray]:
+        """Runs files that were read: zeros for those that were not."""
+        frames = tf.experimental.dlpack.from_dlpack(read.frames.__dlpack__())  # the memory itself, no copy
+        found = function(frames=frames, sizes=tf.constant(read.sizes_hw))
+        if self._pack:
+            replaced = self._task.packing.replaced
+            packed = self._pack(found, tf.constant(read.sizes_hw), tf.constant(read.were_read))
+            found = {name: value for name, value in found.items() if name not in replaced} | packed
+        count = len(read.statuses)
+        outputs = {name: value.numpy()[:count] for name, value in found.items()}
+        for row in np.flatnonzero(~read.were_read[:count]):
+            for value in outputs.values():
+                value[row] = b"" if value.dtype == object else 0
+        return outputs | {contract.STATUS: np.array(read.statuses, object)}
 
     def _run_parts(self, function: Callable, inputs: dict[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
         """Runs images or frames, a part after the other where all would be too much."""
@@ -142,43 +167,37 @@ class ServedSignatures:
         return {name: value if name in once else _to_length(value, length) for name, value in outputs.items()}
 
 
-@functools.cache
-def _size_reader() -> Callable:
-    """Takes files to height and width as their headers have them, zeros where they have none; traced once."""
+def _packer(task: Task, given: dict[str, tf.TensorSpec], size_hw: tuple[int, int]) -> Callable:
+    """What replaces outputs as `encoded` does it.
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
-    def sizes_of(files):
-        return headers.look(files).sizes_hw
+    Args:
+      task: Has a packing.
+      given: The outputs of the signatures that take images.
+      size_hw: Frame height and width in pixels.
 
-    return sizes_of
+    Returns:
+      A function of such outputs, of any number of detections, the images' sizes and which of them were read.
+    """
 
+    def any_number(name, spec):
+        is_once = name in task.per_image or spec.shape.rank < 2
+        return tf.TensorSpec(spec.shape if is_once else (None, None, *spec.shape[2:]), spec.dtype)
 
-def prepare() -> None:
-    """Makes the graph that reads sizes, which needs no model."""
-    _size_reader().get_concrete_function()
+    specs = {name: any_number(name, spec) for name, spec in given.items()}
 
+    @tf.function(
+        autograph=False,
+        input_signature=(specs, tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((None,), tf.bool)),
+    )
+    def pack(outputs, sizes, were_read):
+        counts = tf.where(were_read, outputs["num_detections"], 0)
+        return task.packing.pack(outputs | {"num_detections": counts}, sizes, size_hw)
 
-def _stored_sizes(files: tf.Tensor) -> tf.Tensor:
-    """Height and width of files, (batch, 2) int64."""
-    with tf.device("/CPU:0"):
-        return _size_reader()(files)
-
-
-def _rows_within(pixels: np.ndarray, most: int) -> list[slice]:
-    """Rows of files that are decoded together, in order; at least one part, which may be empty."""
-    parts, first, total = [], 0, 0
-    for row, count in enumerate(pixels.tolist()):
-        if row > first and (row - first == most or total + count > _MOST_PIXELS_AT_ONCE):
-            parts.append(slice(first, row))
-            first, total = row, 0
-        total += count
-    return [*parts, slice(first, len(pixels))]
+    return pack
 
 
-def _filled(name: str, value: np.ndarray | list, missing: int) -> np.ndarray | list:
+def _filled(name: str, value: np.ndarray, missing: int) -> np.ndarray:
     """An input with rows more, of which nothing is wanted."""
-    if isinstance(value, list):
-        return np.array([*value, *[b""] * missing], object)
     if not missing:
         return value
     row = np.ones if name == _SIZES else np.zeros  # a picture has at least one pixel
@@ -207,11 +226,6 @@ def _to_length(value: np.ndarray, length: int) -> np.ndarray:
     longer = np.full(shape, b"", object) if value.dtype == object else np.zeros(shape, value.dtype)
     longer[:, : value.shape[1]] = value
     return longer
-
-
-def _too_large(pixels: int, max_pixels: int) -> bytes:
-    """The status of a picture of too many pixels."""
-    return f"it has {pixels:,} pixels; at most {max_pixels:,} are taken: scale it down first".encode()
 
 
 def _described(function) -> Signature:
