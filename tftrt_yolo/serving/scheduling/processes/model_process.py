@@ -9,12 +9,15 @@ with Worker("tftrt_yolo.serving.scheduling.processes.model_process") as worker:
     worker.receive()["outputs"]
 """
 
+import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
+from absl import logging as absl_logging
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground import assets
@@ -66,6 +69,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
     signatures, backend = load.load(handle, strict=job.strict, allow_side_effects=job.allow_side_effects)
     sizes = warm_sizes(handle, backend, job.max_batch_size)
     served = ServedSignatures(handle, signatures, backend, sizes, max_pixels=job.max_pixels)
+    _say_nothing_of_pictures()
     _warm_up(served, sizes)
     return served, {
         "task": handle.metadata.task,
@@ -77,6 +81,13 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
         "is_native": backend.reason.startswith("native segments"),
         "signatures": served.described(),
     }
+
+
+def _say_nothing_of_pictures() -> None:
+    """Has nobody write of the pictures that clients send: what this process writes is kept on the disk till its end."""
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
 
 
 def _warm_up(served: ServedSignatures, sizes: WarmSizes) -> None:
