@@ -1,8 +1,10 @@
 """The signatures as they are served: those of the SavedModel, with a status, within memory, for any selection."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import tftrt_yolo
@@ -87,6 +89,27 @@ def test_every_task_is_as_its_predictor_and_its_own_signature(models, name):
     none = selecting.run("encoded", {"image_bytes": files[:1]}, SelectionOptions(score_threshold=1.0))
     assert none["num_detections"].tolist() == [0]
     assert none["boxes"].shape == (1, 300, 4)
+
+
+def test_answers_are_the_predictors_to_the_bit(tiny_export):
+    served, *_ = opened(tiny_export)
+    predictor = tftrt_yolo.Predictor(tiny_export)
+    webp = io.BytesIO()
+    PIL.Image.open(IMAGES[3]).save(webp, "WEBP")  # which the export's own `encoded` does not read
+    files = [*(image.read_bytes() for image in IMAGES[:3]), webp.getvalue()]
+    for options in ({}, ASKED):
+        asked = SelectionOptions(**options) if options else None
+        found = served.run("encoded", {"image_bytes": files}, asked)
+        expected = predictor(files, **options)
+        assert found["status"].tolist() == [b""] * len(files)
+        assert found["num_detections"].tolist() == [len(one) for one in expected]
+        assert min(map(len, expected)) > 0
+        for row, detections in enumerate(expected):
+            count = len(detections)
+            np.testing.assert_array_equal(found["boxes"][row, :count], detections.xyxy)
+            np.testing.assert_array_equal(found["scores"][row, :count], detections.confidence)
+            np.testing.assert_array_equal(found["classes"][row, :count], detections.class_id)
+            assert not found["boxes"][row, count:].any()
 
 
 def test_parts_and_filling_change_nothing(tiny_export, monkeypatch):
