@@ -28,7 +28,7 @@ _FILES, _IMAGES, _SIZES = "image_bytes", "images", "sizes"
 
 
 class ServedSignatures:
-    """The four signatures."""
+    """The signatures of a model."""
 
     def __init__(self, handle: SavedModelHandle, signatures: dict[str, Callable], sizes: WarmSizes, *, max_pixels: int):
         """Prepares.
