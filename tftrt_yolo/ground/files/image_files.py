@@ -260,10 +260,11 @@ def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | N
             image_structure.check(data, file_format)
         except ValueError as error:
             raise ImageError(f"{name} is too large to be safe: it {error}. Save it anew first.") from error
+        facts = None
         if file_format in image_colours.CHECKS:
             with _refusals_named(name):
-                image_colours.CHECKS[file_format](data)
-        array = jpegs.decode(data, name, memory=memory, decoded=decoded) if file_format == "JPEG" else None
+                facts = image_colours.CHECKS[file_format](data)
+        array = jpegs.decode(data, facts, name, memory=memory, decoded=decoded) if facts else None
         if array is not None:
             return array
         if decoded is not None:

@@ -206,8 +206,8 @@ class JpegFacts:
       width: In pixels.
       num_channels: 1 grey, 3 YCbCr or RGB, 4 inks.
       exif: The TIFF that is EXIF, without what stands before it; empty for none.
-      is_plain: Whether segment follows segment up to a scan, each of a usual kind and in its usual form, so that every
-        reader understands the same by them.
+      is_plain: Whether segment follows segment up to a scan, each of a usual kind and in its usual form, with one frame
+        and at most one EXIF, so that every reader understands the same by them.
     """
 
     kind: int
@@ -221,7 +221,7 @@ class JpegFacts:
 
 def jpeg_facts(data: bytes) -> JpegFacts | None:
     """Reads what a JPEG says of itself; None if it has no frame before its first scan."""
-    place, frame, exif, is_plain, is_whole = 2, None, [], True, False
+    place, frame, exif, is_plain, is_whole = 2, None, None, True, False
     try:
         while found := _MARKER.search(data, place):
             kind, start = data[found.end() - 1], found.end()
@@ -235,7 +235,7 @@ def jpeg_facts(data: bytes) -> JpegFacts | None:
                 is_plain = is_plain and frame is None
                 frame = frame or (kind, data[start + 2], struct.unpack_from(">H", data, start + 3)[0], segment[3:6])
             elif kind == _APP1 and segment.startswith(_EXIF):
-                exif.append(segment[len(_EXIF) :])
+                is_plain, exif = is_plain and exif is None, segment[len(_EXIF) :]
             place = start + (0 if length is None else max(length, 2))
     except (struct.error, IndexError):  # cut short
         is_whole = False
@@ -243,7 +243,7 @@ def jpeg_facts(data: bytes) -> JpegFacts | None:
         return None
     kind, bits, height, rest = frame
     width, num_channels = int.from_bytes(rest[:2], "big"), int.from_bytes(rest[2:], "big")
-    return JpegFacts(kind, bits, height, width, num_channels, b"".join(exif), is_plain and is_whole)
+    return JpegFacts(kind, bits, height, width, num_channels, exif or b"", is_plain and is_whole)
 
 
 def _is_plain(kind: int, segment: bytes, length: int) -> bool:

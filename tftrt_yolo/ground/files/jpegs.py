@@ -1,7 +1,7 @@
 """JPEG files by libjpeg-turbo at once: Pillow's pixels in less time, and nearly without the lock of Python.
 
     memory, decoded = Scratch(), Decoded()      # of several threads
-    array = jpegs.decode(data, "a.jpg", memory=memory, decoded=decoded)     # None: it is Pillow's turn
+    array = jpegs.decode(data, facts, "a.jpg", memory=memory, decoded=decoded)     # None: it is Pillow's turn
     print(decoded.num_fast, decoded.num_fallbacks)
 
 Pillow goes through a file's segments in Python and copies the pixels three times. What is done here is what both do
@@ -13,17 +13,22 @@ import math
 import threading
 
 import numpy as np
+import PIL.features
 from absl import logging
 
 from tftrt_yolo.ground.files import image_structure
 from tftrt_yolo.ground.files.image_arrays import MOST_SIDE
+from tftrt_yolo.ground.files.image_structure import JpegFacts
 
 try:
     import simplejpeg
 except ImportError:  # where there is no wheel of it
     simplejpeg = None
 
-_KINDS = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, in Huffman's codes
+_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2  # in Huffman's codes
+# Versions before 3 of libjpeg-turbo smooth a progressive picture that lacks scans in another way.
+_IS_PILLOWS_ALIKE = int((PIL.features.version("libjpeg_turbo") or "0").split(".")[0]) >= 3
+_KINDS = (_BASELINE, _EXTENDED, *([_PROGRESSIVE] if _IS_PILLOWS_ALIKE else []))
 # Of a file: where Pillow itself refuses, which is at twice its MAX_IMAGE_PIXELS; other packages set that to None.
 MOST_PIXELS = 2 * ((1 << 30) // 4 // 3)
 _END, _MOST_TRAILING_BYTES = b"\xff\xd9", 4_096  # of what some cameras write behind the end
@@ -64,7 +69,7 @@ class Decoded:
 
 
 class Scratch:
-    """Memory for pictures that each thread uses again: new memory costs as much time as a third of the decoding.
+    """Memory for pictures that each thread uses again, so that the system need not find new pages for each.
 
     An array in it is good until the same thread takes memory again; what is to be kept is copied before.
     """
@@ -98,12 +103,13 @@ def decoder() -> str:
 
 
 def decode(
-    data: bytes, name: str, *, memory: Scratch | None = None, decoded: Decoded | None = None
+    data: bytes, facts: JpegFacts, name: str, *, memory: Scratch | None = None, decoded: Decoded | None = None
 ) -> np.ndarray | None:
     """Decodes a JPEG, if it is of a usual kind.
 
     Args:
       data: The whole file, which `image_structure.check` has let through.
+      facts: What `image_structure.jpeg_facts` says of it.
       name: The file's, for the log.
       memory: Where the picture is to lie; new memory if it is None.
       decoded: Counts a picture that is decoded, and one on which the decoder fails.
@@ -114,7 +120,6 @@ def decode(
     if simplejpeg is None:
         logging.log_first_n(logging.INFO, "simplejpeg is not installed; Pillow decodes JPEG files, in more time", 1)
         return None
-    facts = image_structure.jpeg_facts(data)
     orientation = _orientation(facts)
     if orientation is None or _END not in data[-_MOST_TRAILING_BYTES:]:  # of what is cut short only time would be lost
         return None
@@ -132,9 +137,9 @@ def decode(
     return _turned(array, _TURNS[orientation], memory) if is_turned else array
 
 
-def _orientation(facts: image_structure.JpegFacts | None) -> int | None:
+def _orientation(facts: JpegFacts) -> int | None:
     """EXIF's, of a JPEG that is decoded here; None of one that is not."""
-    is_usual = facts is not None and facts.is_plain and facts.kind in _KINDS and facts.bits == 8
+    is_usual = facts.is_plain and facts.kind in _KINDS and facts.bits == 8
     if not is_usual or facts.num_channels not in (1, 3) or facts.height * facts.width > MOST_PIXELS:
         return None
     if not 0 < min(facts.height, facts.width) <= max(facts.height, facts.width) <= MOST_SIDE:
@@ -150,8 +155,13 @@ def _take(memory: Scratch | None, size_hw: tuple[int, int], place: int) -> np.nd
 def _turned(array: np.ndarray, turn: tuple[int, int, bool], memory: Scratch | None) -> np.ndarray:
     """Copies a picture (height, width, 3) once, mirrored and turned."""
     down, right, is_on_its_side = turn
-    view = array[::down, ::right]
-    view = view.swapaxes(0, 1) if is_on_its_side else view
-    upright = _take(memory, view.shape[:2], 0)
-    np.copyto(upright, view)
+    pixels = _pixels(array)[::down, ::right]
+    pixels = pixels.T if is_on_its_side else pixels
+    upright = _take(memory, pixels.shape, 0)
+    _pixels(upright)[...] = pixels
     return upright
+
+
+def _pixels(array: np.ndarray) -> np.ndarray:
+    """The same memory as (height, width) of three bytes each, which NumPy copies three times as fast as single ones."""
+    return array.view("V3")[..., 0]
