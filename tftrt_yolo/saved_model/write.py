@@ -102,7 +102,7 @@ def _image_signatures(predict: Callable, framed_specs: tuple, task: Task) -> dic
 
     @_graph_function(input_signature=framed_specs)
     def framed(frames, sizes):
-        return predict(frames, sizes)
+        return predict(frames, framing.checked_sizes_of_images(sizes))
 
     functions = (serving_default, encoded, padded, framed)
     return dict(zip((contract.SERVING, contract.ENCODED, contract.PADDED, contract.FRAMED), functions, strict=True))
