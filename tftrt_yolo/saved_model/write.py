@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.graph import crop, empty_batches
+from tftrt_yolo.graph import crop, empty_batches, packing
 from tftrt_yolo.graph import letterbox as framing
 from tftrt_yolo.graph.encoded import images as encoded_images
 from tftrt_yolo.saved_model import endpoint
@@ -78,9 +78,23 @@ def save(
     root.serving_default = endpoint.serving_attribute(
         signatures[contract.SERVING], lambda frames: task.ultralytics(network_function(frames), metadata), size_hw
     )
+    if compiled_sizes:
+        root.compiled = _compiled(network_signature, framed_specs, metadata)
     root.padded = signatures[contract.PADDED]  # Keras gives the first input without its name, which no signature takes
     tf.saved_model.save(root, str(saved_model_dir), signatures=signatures | {contract.NETWORK: network_function})
     digests.seal(saved_model_dir, metadata)
+
+
+def _compiled(network: Callable, framed_specs: tuple, metadata: Metadata) -> Callable:
+    """What `Predictor` runs in place of `framed` for a batch of a compiled size: that in one call and one output."""
+
+    @_graph_function(input_signature=framed_specs, jit_compile=True)
+    def compiled(frames, sizes):
+        outputs = selected_outputs(network(framing.to_unit_range(frames)), sizes, metadata, static_shapes=True)
+        return packing.pack(outputs, per_image=TASKS[metadata.task].per_image)
+
+    compiled.get_concrete_function()
+    return compiled
 
 
 def _image_signatures(predict: Callable, framed_specs: tuple, task: Task) -> dict[str, Callable]:
