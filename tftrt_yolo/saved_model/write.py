@@ -68,18 +68,16 @@ def save(
         dense = network_function(framing.to_unit_range(frames))
         return selected_outputs(dense, sizes, metadata, static_shapes=bool(jit_compile))
 
-    predict = predict_signature.get_concrete_function()
+    predict, root = predict_signature.get_concrete_function(), tf.Module()
     if compiled_sizes:
+        root.compiled = _compiled(network_function, framed_specs, metadata)
         predict, network_function = (fill_batches(function, compiled_sizes) for function in (predict, network_function))
         network_function = _graph_function(network_function, input_signature=[frames_spec]).get_concrete_function()
     signatures = _image_signatures(predict, framed_specs, task)
-    root = tf.Module()
     root.tracked = tracked
     root.serving_default = endpoint.serving_attribute(
         signatures[contract.SERVING], lambda frames: task.ultralytics(network_function(frames), metadata), size_hw
     )
-    if compiled_sizes:
-        root.compiled = _compiled(network_signature, framed_specs, metadata)
     root.padded = signatures[contract.PADDED]  # Keras gives the first input without its name, which no signature takes
     tf.saved_model.save(root, str(saved_model_dir), signatures=signatures | {contract.NETWORK: network_function})
     digests.seal(saved_model_dir, metadata)
