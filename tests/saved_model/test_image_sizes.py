@@ -9,6 +9,10 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tests.conftest import IMAGES
+from tftrt_yolo.graph import letterbox
+from tftrt_yolo.ground.files.image_files import read_image
+
 SIDES = r"height and width must be 1 to 65535 pixels, and no more than those of the tensor in which it lies\. Scale it"
 
 
@@ -41,6 +45,27 @@ def test_sizes_that_no_image_has(signatures, sizes):
     with pytest.raises(tf.errors.InvalidArgumentError, match=SIDES):
         signatures["padded"](images=_zeros(2, 5, 6, 3), sizes=tf.constant(sizes))
     assert len(signatures["padded"](images=_zeros(2, 5, 6, 3), sizes=tf.constant([[3, 4], [5, 6]]))["boxes"]) == 2
+
+
+@pytest.mark.parametrize("size_hw", [(0, 4), (5, -1), (65_536, 4)])
+def test_sizes_beside_frames(signatures, size_hw):
+    """A size of 0 would make every box NaN."""
+    height, width = signatures["framed"].structured_input_signature[1]["frames"].shape[1:3]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="of the image itself and not of its frame"):
+        signatures["framed"](frames=_zeros(1, height, width, 3), sizes=tf.constant([size_hw]))
+
+
+def test_frames_give_what_their_images_give(signatures):
+    """To the bit, where the frames are those of the graph."""
+    image = read_image(IMAGES[0])
+    height, width = signatures["framed"].structured_input_signature[1]["frames"].shape[1:3]
+    frames, _ = letterbox.letterbox_images(tf.constant(image[None]), (height, width))
+    found = signatures["framed"](frames=frames, sizes=tf.constant([image.shape[:2]]))
+    expected = signatures["serving_default"](images=tf.constant(image[None]))
+    assert int(expected["num_detections"][0]) > 3
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, expected[name])
 
 
 def _png(width, height):

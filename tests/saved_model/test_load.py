@@ -84,7 +84,7 @@ def no_collector():
     gc.enable()
 
 
-@pytest.mark.parametrize("key", contract.SIGNATURES)
+@pytest.mark.parametrize("key", contract.ALL_SIGNATURES)
 def test_a_signature_keeps_what_it_was_loaded_with(tiny_export, no_collector, key):
     """Variables and engines go with the loaded object: one signature must keep it, and the last one let it go at once.
 

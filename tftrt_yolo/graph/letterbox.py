@@ -114,14 +114,33 @@ def checked_sizes(images: tf.Tensor, sizes_hw: tf.Tensor) -> tf.Tensor:
     """
     shape = tf.shape(images)  # as above
     with tf.device(_HOST):
-        most = tf.minimum(shape[1:3], MOST_SIDE)
-        message = (
-            f"An image's height and width must be 1 to {MOST_SIDE} pixels, and no more than those of the tensor in "
-            "which it lies. Scale it down first. Got the sizes (height, width), and the most that they may be:"
+        return _checked(
+            sizes_hw, tf.minimum(shape[1:3], MOST_SIDE), "and no more than those of the tensor in which it lies"
         )
-        is_fine = tf.reduce_all((sizes_hw >= 1) & (sizes_hw <= most))
-        with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw, most], summarize=16)]):
-            return tf.identity(sizes_hw)
+
+
+def checked_sizes_of_images(sizes_hw: tf.Tensor) -> tf.Tensor:
+    """Refuses sizes that no image can have.
+
+    Args:
+      sizes_hw: (batch, 2) int32, of images that lie in frames already, in pixels.
+
+    Returns:
+      sizes_hw. When it runs, InvalidArgumentError where a size is less than 1 or more than 65,535.
+    """
+    with tf.device(_HOST):
+        return _checked(sizes_hw, tf.constant([MOST_SIDE, MOST_SIDE]), "of the image itself and not of its frame")
+
+
+def _checked(sizes_hw: tf.Tensor, most: tf.Tensor, which: str) -> tf.Tensor:
+    """The sizes, if they are 1 to `most`."""
+    message = (
+        f"An image's height and width must be 1 to {MOST_SIDE} pixels, {which}. Scale it down first. Got the sizes "
+        "(height, width), and the most that they may be:"
+    )
+    is_fine = tf.reduce_all((sizes_hw >= 1) & (sizes_hw <= most))
+    with tf.control_dependencies([tf.debugging.Assert(is_fine, [message, sizes_hw, most], summarize=16)]):
+        return tf.identity(sizes_hw)
 
 
 def letterbox_padded_images(

@@ -18,11 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_arrays, image_files
+from tftrt_yolo.ground.files import image_arrays, image_files, jpegs
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
+from tftrt_yolo.ground.files.jpegs import Decoded, Scratch
 from tftrt_yolo.ground.streams import UntilFailure
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.predictor import framing
 from tftrt_yolo.predictor.frame_memory import FrameMemory
 
@@ -64,12 +67,26 @@ class Reading:
       arrays: How arrays among them are read.
       on_error: What is done about an image that cannot be read, with it and its ImageError; None to raise that.
       keeps_arrays: Whether the images themselves are needed, and not only their frames.
+      decoded: Who decoded files; it grows while they are read.
     """
 
     batch_size: int
     arrays: ArrayOptions = image_arrays.PLAIN
     on_error: Callable[[object, ImageError], object] | None = None
     keeps_arrays: bool = False
+    decoded: Decoded = dataclasses.field(default_factory=Decoded)
+
+    def notes(self) -> list[str]:
+        """What whoever reads is to know of the files so far, a sentence each."""
+        if not self.decoded.num_fallbacks:
+            return []
+        files = counted(self.decoded.num_fallbacks, "JPEG file")
+        return [f"{files}, on which {jpegs.decoder()} failed, went through Pillow, which takes longer."]
+
+
+def leave_out(_: object, error: ImageError) -> None:
+    """Says in the log that an image is left out: for `Reading.on_error`."""
+    logging.warning("skipped: %s", error)
 
 
 class _Open(NamedTuple):
@@ -98,7 +115,7 @@ class Reader:
           memory: Where batches lie.
         """
         self._frame_size_hw, self._memory = frame_size_hw, memory
-        self._fit = framing.fit_of(is_cropped=is_cropped)
+        self._fit, self._scratch = framing.fit_of(is_cropped=is_cropped), Scratch()
         self._num_threads = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._num_threads, thread_name_prefix="read")
 
@@ -164,7 +181,8 @@ class Reader:
 
     def _read(self, image: object, frame: np.ndarray, reading: Reading) -> Framed:
         """Reads one image into its frame."""
-        array = image_files.read_image(image, reading.arrays)
+        memory = None if reading.keeps_arrays else self._scratch
+        array = image_files.read_image(image, reading.arrays, memory=memory, decoded=reading.decoded)
         self._fit(array, frame)
         return Framed(image, array.shape[:2], array if reading.keeps_arrays else None)
 

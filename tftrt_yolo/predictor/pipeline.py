@@ -19,6 +19,7 @@ import tensorflow as tf
 from absl import logging
 
 from tftrt_yolo import contract
+from tftrt_yolo.graph import packing
 from tftrt_yolo.ground import forks
 from tftrt_yolo.ground.streams import UntilFailure
 from tftrt_yolo.ground.text import counted
@@ -158,14 +159,17 @@ class Pipeline:
             self._memory.give_back(batch.frames)
 
     def _run_within_memory(self, signatures: dict, frames: np.ndarray, sizes_hw: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs frames, in as many parts as the GPU's memory asks for."""
-        count = len(sizes_hw)
+        """Runs frames, in as many parts as the GPU's memory and the sizes that are compiled ask for."""
+        framed, count = signatures[contract.FRAMED], len(sizes_hw)
+        compiled = _Compiled.of(framed, self._per_image) if self._compiled_sizes else None
         most = min(count, self._most_frames or count)
+        if compiled is not None:
+            most = min(most, self._compiled_sizes.filled(most))
         parts, first = [], 0
         while first < count:
             rows = slice(first, min(first + most, count))
             try:
-                parts.append(self._run_now(signatures, frames[first:], sizes_hw[rows]))
+                parts.append(self._run_now(framed, compiled, frames[first:], sizes_hw[rows]))
                 first = rows.stop
             except tf.errors.ResourceExhaustedError:
                 if most == 1:
@@ -177,10 +181,14 @@ class Pipeline:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _run_now(self, signatures: dict, frames: np.ndarray, sizes_hw: np.ndarray) -> dict[str, np.ndarray]:
+    def _run_now(
+        self, framed: Callable, compiled: "_Compiled | None", frames: np.ndarray, sizes_hw: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Runs the first of some frames, as many as there are sizes."""
         count = len(sizes_hw)
         size = self._padded_size(count)
+        if compiled is not None:
+            size = self._compiled_sizes.filled(size)
         filled = np.ones((size, 2), np.int32)
         filled[:count] = sizes_hw
         if len(frames) < size:
@@ -190,12 +198,13 @@ class Pipeline:
         tensor = tf.experimental.dlpack.from_dlpack(frames[:size].__dlpack__())  # the memory itself, no copy
         sizes = tf.constant(filled)  # on the host, as the frames: outside of the device's scope
         with self._place():
-            outputs = signatures[contract.FRAMED](frames=tensor, sizes=sizes)
-        arrays = {name: value.numpy()[:count] for name, value in outputs.items()}
+            outputs = (compiled or framed)(frames=tensor, sizes=sizes)
+        if compiled is None:
+            outputs = {name: value.numpy() for name, value in outputs.items()}
         if self._is_compiled:
             run_by = self._compiled_sizes.run_by(size) if self._compiled_sizes else (size,)
             self.compiled_batch_sizes.update(run_by)
-        return arrays
+        return {name: values[:count] for name, values in outputs.items()}
 
     def _unpack(
         self, images: list[Framed], outputs: dict[str, np.ndarray]
@@ -203,3 +212,27 @@ class Pipeline:
         """Each image of a batch with its own outputs, without padding."""
         for index, image in enumerate(images):
             yield image, own_outputs(outputs, index, self._per_image)
+
+
+class _Compiled:
+    """What runs a batch of a compiled size in one call, and brings what is small of its outputs back in one copy."""
+
+    def __init__(self, compiled: Callable, specs: dict[str, tf.TensorSpec], per_image: tuple[str, ...]):
+        self._compiled, self._specs, self._per_image = compiled, specs, per_image
+
+    @classmethod
+    def of(cls, framed: Callable, per_image: tuple[str, ...]) -> "_Compiled | None":
+        """That of a SavedModel which has it, and whose outputs it fits."""
+        compiled = getattr(framed, "compiled", None)
+        if compiled is None:
+            return None
+        specs = framed.structured_outputs
+        given = {name: spec.shape[1:].as_list() for name, spec in compiled.structured_outputs.items()}
+        expected = {packing.PACKED: [packing.width_of(specs, per_image=per_image)]}
+        expected |= {name: specs[name].shape[1:].as_list() for name in per_image}
+        return cls(compiled, specs, per_image) if given == expected else None
+
+    def __call__(self, **tensors: tf.Tensor) -> dict[str, np.ndarray]:
+        """The outputs of signature `framed`."""
+        packed = {name: value.numpy() for name, value in self._compiled(**tensors).items()}
+        return packing.unpack(packed, self._specs, per_image=self._per_image)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from absl import logging
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
@@ -367,15 +366,12 @@ class Predictor:
         self, batch_size: int, on_unreadable: OnUnreadable, arrays: ArrayOptions | None, keeps_arrays: bool
     ) -> "Reading":
         """How images are read."""
-        from tftrt_yolo.predictor.batches import Reading
+        from tftrt_yolo.predictor.batches import Reading, leave_out
 
-        on_error = on_unreadable
-        if isinstance(on_unreadable, str):
-            on_error = None if on_unreadable == "raise" else _warn
         return Reading(
             batch_size=self._pipeline.batch_size_for(batch_size),
             arrays=arrays or image_arrays.PLAIN,
-            on_error=on_error,
+            on_error=on_unreadable if callable(on_unreadable) else {"raise": None, "skip": leave_out}[on_unreadable],
             keeps_arrays=keeps_arrays,
         )
 
@@ -391,8 +387,5 @@ class Predictor:
                     self._check_classes(outputs)
                     scene = Scene(self.names, image.size_hw, self.metadata.image_size_hw, self.retina_masks)
                     yield image.given, image.array, self.task.to_supervision(outputs, scene)
-
-
-def _warn(_: object, error: ImageError) -> None:
-    """Says in the log that an image is left out."""
-    logging.warning("skipped: %s", error)
+            for note in reading.notes():
+                source.tally.note(note)

@@ -90,6 +90,7 @@ class ImageSignatures:
         """The way from images to detections."""
 
         def run(images, sizes, asked):
+            sizes = letterbox.checked_sizes_of_images(sizes)
             return select(self._network(fit(images, sizes)), sizes, asked)
 
         return run

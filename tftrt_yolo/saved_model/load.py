@@ -111,6 +111,8 @@ class _QuietAtFirst:
 
     def __init__(self, function: Callable):
         self._function, self._batches = function, set()
+        if hasattr(function, "compiled"):
+            self.compiled = _QuietAtFirst(function.compiled)
 
     def __call__(self, **tensors):
         batches = tuple(tensor.shape[0] for tensor in tensors.values())
@@ -315,9 +317,25 @@ class _Signature:
         return getattr(self._function, name)
 
 
+class _Framed(_Signature):
+    """Signature `framed`, which knows what runs the same in one call where XLA compiled it.
+
+    Attributes:
+      compiled: The attribute of that name: takes frames and sizes of a compiled batch to what `packing.unpack` takes.
+    """
+
+    def __init__(self, function: Callable, loaded, compiled: Callable):
+        super().__init__(function, loaded)
+        self.compiled = compiled
+
+
 def _kept_alive(loaded) -> dict[str, Callable]:
     """The signatures of a loaded SavedModel, each of which keeps it."""
-    return {key: _Signature(loaded.signatures[key], loaded) for key in _present(loaded.signatures)}
+    signatures = {key: _Signature(loaded.signatures[key], loaded) for key in _present(loaded.signatures)}
+    traces = getattr(getattr(loaded, "compiled", None), "concrete_functions", ())
+    if len(traces) == 1 and contract.FRAMED in signatures:
+        signatures[contract.FRAMED] = _Framed(loaded.signatures[contract.FRAMED], loaded, traces[0])
+    return signatures
 
 
 def _present(signatures: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.graph import crop, empty_batches
+from tftrt_yolo.graph import crop, empty_batches, packing
 from tftrt_yolo.graph import letterbox as framing
 from tftrt_yolo.graph.encoded import images as encoded_images
 from tftrt_yolo.saved_model import endpoint
@@ -68,12 +68,12 @@ def save(
         dense = network_function(framing.to_unit_range(frames))
         return selected_outputs(dense, sizes, metadata, static_shapes=bool(jit_compile))
 
-    predict = predict_signature.get_concrete_function()
+    predict, root = predict_signature.get_concrete_function(), tf.Module()
     if compiled_sizes:
+        root.compiled = _compiled(network_function, framed_specs, metadata)
         predict, network_function = (fill_batches(function, compiled_sizes) for function in (predict, network_function))
         network_function = _graph_function(network_function, input_signature=[frames_spec]).get_concrete_function()
     signatures = _image_signatures(predict, framed_specs, task)
-    root = tf.Module()
     root.tracked = tracked
     root.serving_default = endpoint.serving_attribute(
         signatures[contract.SERVING], lambda frames: task.ultralytics(network_function(frames), metadata), size_hw
@@ -81,6 +81,18 @@ def save(
     root.padded = signatures[contract.PADDED]  # Keras gives the first input without its name, which no signature takes
     tf.saved_model.save(root, str(saved_model_dir), signatures=signatures | {contract.NETWORK: network_function})
     digests.seal(saved_model_dir, metadata)
+
+
+def _compiled(network: Callable, framed_specs: tuple, metadata: Metadata) -> Callable:
+    """What `Predictor` runs in place of `framed` for a batch of a compiled size: that in one call and one output."""
+
+    @_graph_function(input_signature=framed_specs, jit_compile=True)
+    def compiled(frames, sizes):
+        outputs = selected_outputs(network(framing.to_unit_range(frames)), sizes, metadata, static_shapes=True)
+        return packing.pack(outputs, per_image=TASKS[metadata.task].per_image)
+
+    compiled.get_concrete_function()
+    return compiled
 
 
 def _image_signatures(predict: Callable, framed_specs: tuple, task: Task) -> dict[str, Callable]:
@@ -102,7 +114,7 @@ def _image_signatures(predict: Callable, framed_specs: tuple, task: Task) -> dic
 
     @_graph_function(input_signature=framed_specs)
     def framed(frames, sizes):
-        return predict(frames, sizes)
+        return predict(frames, framing.checked_sizes_of_images(sizes))
 
     functions = (serving_default, encoded, padded, framed)
     return dict(zip((contract.SERVING, contract.ENCODED, contract.PADDED, contract.FRAMED), functions, strict=True))

@@ -65,24 +65,28 @@ def check_tiff(data: bytes) -> None:
         )
 
 
-def check_jpeg(data: bytes) -> None:
+def check_jpeg(data: bytes) -> image_structure.JpegFacts | None:
     """Refuses a JPEG of a kind that no reader here decodes, though it is whole.
 
     Args:
       data: The whole file.
+
+    Returns:
+      What it says of itself, for whoever decodes it; None if it has no frame.
 
     Raises:
       UnreadableError: As `check_tiff`.
     """
     facts = image_structure.jpeg_facts(data)
     if facts is None:
-        return
+        return None
     if facts.bits != 8:
         raise UnreadableError(f"is a JPEG with {facts.bits} bits a sample; 8 are read. Save it with 8 bits, or as PNG.")
     if facts.kind in image_structure.HIERARCHICAL:
         raise UnreadableError("is a hierarchical JPEG; baseline and progressive ones are read. Save it anew.")
     if facts.height == 0:
         raise UnreadableError("is a JPEG that tells its height only behind its pixels (DNL). Save it anew.")
+    return facts
 
 
 def check_jpeg_2000(data: bytes) -> None:

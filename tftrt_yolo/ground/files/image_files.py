@@ -22,9 +22,10 @@ import PIL.Image
 from absl import logging
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.files import image_arrays, image_colours, image_formats, image_structure, reading
+from tftrt_yolo.ground.files import image_arrays, image_colours, image_formats, image_structure, jpegs, reading
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.ground.files.image_formats import SUFFIXES
+from tftrt_yolo.ground.files.jpegs import MOST_PIXELS, Decoded, Scratch
 from tftrt_yolo.ground.streams import UntilFailure
 from tftrt_yolo.ground.text import first_line, quoted, shown
 
@@ -34,8 +35,6 @@ _DAMAGES = (
     *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error),
 )
 _MOST_BYTES = 512 << 20  # of a file
-# Of a file: where Pillow itself refuses, which is at twice its MAX_IMAGE_PIXELS; other packages set that to None.
-MOST_PIXELS = 2 * ((1 << 30) // 4 // 3)
 _ORIENTATION = 0x0112  # EXIF's tag
 # Source: PIL.ImageOps.exif_transpose, which writes the EXIF anew as well and fails where it is damaged.
 _TURNS = {
@@ -183,7 +182,14 @@ def read_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN, *, name: str | None = None) -> np.ndarray:
+def read_image(
+    image,
+    arrays: ArrayOptions = image_arrays.PLAIN,
+    *,
+    name: str | None = None,
+    memory: Scratch | None = None,
+    decoded: Decoded | None = None,
+) -> np.ndarray:
     """Reads one image.
 
     Args:
@@ -191,6 +197,9 @@ def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN, *, name: str | 
         Grey, palette, CMYK and RGBA images and grey and RGBA arrays are converted, with a warning in the log.
       arrays: How an array is read.
       name: What messages call a file whose bytes are given; None for how many they are.
+      memory: Where a thread's pictures may lie, each in the place of the last one: copy what is to be kept. None for
+        new memory each.
+      decoded: Counts the files by what decoded them.
 
     Returns:
       (height, width, 3) uint8, RGB; an EXIF orientation is applied, as OpenCV and Ultralytics do.
@@ -212,9 +221,9 @@ def read_image(image, arrays: ArrayOptions = image_arrays.PLAIN, *, name: str | 
                 if isinstance(error, reading.UnreadableError)
                 else f"{quoted(str(image))} is no path ({first_line(error)}). Expected the path of an image file."
             ) from error
-        return _decode(data, shown(image))
+        return _decode(data, shown(image), memory, decoded)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode(bytes(image), name or f"image of {memoryview(image).nbytes:,} bytes")
+        return _decode(bytes(image), name or f"image of {memoryview(image).nbytes:,} bytes", memory, decoded)
     if isinstance(image, PIL.Image.Image):
         with _damages_named("image"):
             image.load()  # a PNG's EXIF may lie behind its pixels
@@ -240,8 +249,8 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
     return (height, width) if is_turned else (width, height)
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
-    """Decodes an image file; `name` is for messages."""
+def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | None) -> np.ndarray:
+    """Decodes an image file; `name` is for messages, and the others are as of `read_image`."""
     if not data:
         raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
     with _refusals_named(name):
@@ -251,9 +260,15 @@ def _decode(data: bytes, name: str) -> np.ndarray:
             image_structure.check(data, file_format)
         except ValueError as error:
             raise ImageError(f"{name} is too large to be safe: it {error}. Save it anew first.") from error
+        facts = None
         if file_format in image_colours.CHECKS:
             with _refusals_named(name):
-                image_colours.CHECKS[file_format](data)
+                facts = image_colours.CHECKS[file_format](data)
+        array = jpegs.decode(data, facts, name, memory=memory, decoded=decoded) if facts else None
+        if array is not None:
+            return array
+        if decoded is not None:
+            decoded.count(pillow=1)
         # Not PIL.Image.open: where ultralytics was imported, that installs a package on meeting a damaged file.
         with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:
             width, height = image.size

@@ -35,7 +35,12 @@ _SIZE_OF_2000, _TILE_PART, _START_OF_DATA, _STYLE, _STYLE_OF_CHANNEL = (
 )
 HIERARCHICAL = (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)  # frames of a JPEG that differ from one of another size
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others hold tables
-_START, _END, _SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+_START, _END, _SCAN, _APP1, _PHOTOSHOP = 0xD8, 0xD9, 0xDA, 0xE1, 0xED
+_EXIF, _ORIENTATION = b"Exif\0\0", 0x0112  # its beginning in a JPEG; its tag
+# Frames, tables, comments and applications' segments that are read alike everywhere; and of some of these the fewest
+# bytes that readers expect, more than there can be where a reader would take the file for another kind (MPO).
+_PLAIN = frozenset({0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+_LEAST_BYTES = ((0xE0, b"JFIF", 14), (0xE2, b"ICC_PROFILE\0", 14), (0xE2, b"MPF\0", 1 << 16), (0xEE, b"Adobe", 12))
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTE_TYPES = (1, 2, 6, 7)  # kept as they are, not as a number each
 _DIRECTORIES = (34_665, 34_853, 40_965)  # tags that are the place of another directory: EXIF, GPS, interoperability
@@ -120,7 +125,7 @@ def _check_jpeg(data: bytes) -> None:
         _limit(segments, _MOST_SEGMENTS, "segments")
         _limit(scans, _MOST_SCANS, "scans")
         length = struct.unpack_from(">H", data, place)[0]
-        if kind == _APP1 and data.startswith(b"Exif\0\0", place + 2):
+        if kind == _APP1 and data.startswith(_EXIF, place + 2):
             exif.append(data[place + 8 : place + length])
         place += max(length, 2)
     _limit(0 if scans else len(data) - place, _MOST_FILLING, "bytes and no scan behind its segments")
@@ -192,33 +197,97 @@ def _check_ppm(data: bytes) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class JpegFacts:
-    """What the frame of a JPEG is.
+    """What a JPEG says of itself before its first scan.
 
     Attributes:
-      kind: The marker's second byte: C0 baseline, C2 progressive, ...
+      kind: The second byte of its frame's marker: C0 baseline, C2 progressive, ...
       bits: Of a sample.
       height: In pixels; 0 if it follows behind the first scan.
+      width: In pixels.
+      num_channels: 1 grey, 3 YCbCr or RGB, 4 inks.
+      exif: The TIFF that is EXIF, without what stands before it; empty for none.
+      is_plain: Whether segment follows segment up to a scan, each of a usual kind and in its usual form, with one frame
+        and at most one EXIF, so that every reader understands the same by them.
     """
 
     kind: int
     bits: int
     height: int
+    width: int = 0
+    num_channels: int = 0
+    exif: bytes = b""
+    is_plain: bool = False
 
 
 def jpeg_facts(data: bytes) -> JpegFacts | None:
-    """Reads what the frame of a JPEG is, before its first scan; None if there is none."""
-    place = 2
+    """Reads what a JPEG says of itself; None if it has no frame before its first scan."""
+    place, frame, exif, is_plain, is_whole = 2, None, None, True, False
     try:
         while found := _MARKER.search(data, place):
-            kind, place = data[found.end() - 1], found.end()
-            if kind in _FRAMES:
-                return JpegFacts(kind, data[place + 2], struct.unpack_from(">H", data, place + 3)[0])
+            kind, start = data[found.end() - 1], found.end()
+            is_whole = kind == _SCAN
             if kind in (_SCAN, _END):
-                return None
-            place += max(struct.unpack_from(">H", data, place)[0], 2) if kind not in (_START, 1) else 0
+                break
+            length = struct.unpack_from(">H", data, start)[0] if kind not in (_START, 1) else None
+            segment = data[start + 2 : start + (length or 0)]
+            is_plain = is_plain and found.start() == place and _is_plain(kind, segment, length or 0)
+            if kind in _FRAMES:
+                is_plain = is_plain and frame is None
+                frame = frame or (kind, data[start + 2], struct.unpack_from(">H", data, start + 3)[0], segment[3:6])
+            elif kind == _APP1 and segment.startswith(_EXIF):
+                is_plain, exif = is_plain and exif is None, segment[len(_EXIF) :]
+            place = start + (0 if length is None else max(length, 2))
     except (struct.error, IndexError):  # cut short
+        is_whole = False
+    if frame is None:
         return None
-    return None
+    kind, bits, height, rest = frame
+    width, num_channels = int.from_bytes(rest[:2], "big"), int.from_bytes(rest[2:], "big")
+    return JpegFacts(kind, bits, height, width, num_channels, exif or b"", is_plain and is_whole)
+
+
+def _is_plain(kind: int, segment: bytes, length: int) -> bool:
+    """Whether a segment before the first scan is one that neither Pillow nor libjpeg minds."""
+    if kind not in _PLAIN or len(segment) != length - 2:
+        return False
+    if kind == _PHOTOSHOP and segment[-6:-2] == b"8BIM":  # a resource without a name, at which Pillow gives up
+        return False
+    least = next((least for of, start, least in _LEAST_BYTES if of == kind and segment.startswith(start)), 0)
+    return len(segment) >= least
+
+
+def orientation(exif: bytes) -> int | None:
+    """Reads how a camera was held.
+
+    Args:
+      exif: The TIFF that is EXIF; empty for none.
+
+    Returns:
+      The tag's value, 1 if there is none; None where anything about the directory is unusual or damaged, so that
+      readers may differ.
+
+    Source: the TIFF 6.0 specification, section 2.
+    """
+    if not exif:
+        return 1
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4], "")
+    try:
+        [place] = struct.unpack_from(f"{order}I", exif, 4)
+        [count] = struct.unpack_from(f"{order}H", exif, place)
+        struct.unpack_from(f"{order}I", exif, place + 2 + 12 * count)  # the next directory's place
+        found = []
+        for entry in range(place + 2, place + 2 + 12 * count, 12):
+            tag, kind, values, start = struct.unpack_from(f"{order}HHII", exif, entry)
+            size = values * _BYTES_OF_TYPE.get(kind, 0)
+            if size > 4 and start + size > len(exif):
+                return None
+            if tag == _ORIENTATION:
+                found.append((kind, values, struct.unpack_from(f"{order}H", exif, entry + 8)[0]))
+    except struct.error:
+        return None
+    if not order or len(found) > 1 or (found and found[0][:2] != (3, 1)):  # one of 16 bits
+        return None
+    return found[0][2] if found else 1
 
 
 def jpeg_2000_facts(data: bytes) -> tuple[int, int]:

@@ -30,7 +30,7 @@ _FILES, _IMAGES, _SIZES = "image_bytes", "images", "sizes"
 
 
 class ServedSignatures:
-    """The signatures."""
+    """The signatures of a model."""
 
     def __init__(
         self,
