@@ -161,7 +161,7 @@ class Pipeline:
     def _run_within_memory(self, signatures: dict, frames: np.ndarray, sizes_hw: np.ndarray) -> dict[str, np.ndarray]:
         """Runs frames, in as many parts as the GPU's memory and the sizes that are compiled ask for."""
         framed, count = signatures[contract.FRAMED], len(sizes_hw)
-        compiled = _Compiled.of(framed, self._per_image) if self._compiled_sizes else None
+        compiled = Compiled.of(framed, self._per_image) if self._compiled_sizes else None
         most = min(count, self._most_frames or count)
         if compiled is not None:
             most = min(most, self._compiled_sizes.filled(most))
@@ -182,7 +182,7 @@ class Pipeline:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _run_now(
-        self, framed: Callable, compiled: "_Compiled | None", frames: np.ndarray, sizes_hw: np.ndarray
+        self, framed: Callable, compiled: "Compiled | None", frames: np.ndarray, sizes_hw: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Runs the first of some frames, as many as there are sizes."""
         count = len(sizes_hw)
@@ -214,14 +214,15 @@ class Pipeline:
             yield image, own_outputs(outputs, index, self._per_image)
 
 
-class _Compiled:
+class Compiled:
     """What runs a batch of a compiled size in one call, and brings what is small of its outputs back in one copy."""
 
     def __init__(self, compiled: Callable, specs: dict[str, tf.TensorSpec], per_image: tuple[str, ...]):
+        """As `of`."""
         self._compiled, self._specs, self._per_image = compiled, specs, per_image
 
     @classmethod
-    def of(cls, framed: Callable, per_image: tuple[str, ...]) -> "_Compiled | None":
+    def of(cls, framed: Callable, per_image: tuple[str, ...]) -> "Compiled | None":
         """That of a SavedModel which has it, and whose outputs it fits."""
         compiled = getattr(framed, "compiled", None)
         if compiled is None:

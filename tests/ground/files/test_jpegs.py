@@ -14,7 +14,7 @@ from tests.conftest import IMAGES
 from tests.ground.files import form_files, forms
 from tftrt_yolo import ImageError
 from tftrt_yolo.ground.files import image_structure, jpegs
-from tftrt_yolo.ground.files.image_files import read_image
+from tftrt_yolo.ground.files.image_files import read_image, upright_size
 from tftrt_yolo.ground.files.jpegs import Decoded, Scratch
 
 simplejpeg = pytest.importorskip("simplejpeg")
@@ -100,6 +100,7 @@ def test_usual_files_are_decoded_here_with_pillows_pixels(name):
         assert (got.dtype, got.flags.c_contiguous) == (np.uint8, True)
         np.testing.assert_array_equal(got, _pillows(_USUAL[name]))
     assert (decoded.num_fast, decoded.num_pillow, decoded.num_fallbacks) == (3, 0, 0)
+    assert upright_size(_USUAL[name]) == _pillows(_USUAL[name]).shape[1::-1]
 
 
 @pytest.mark.parametrize("name", _OTHERS)

@@ -241,12 +241,17 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
       Width and height in pixels, turned as EXIF says; None if the header cannot be read.
     """
     try:
-        with PIL.Image.OPEN[image_formats.of(data)][0](io.BytesIO(data), "") as image:  # as `_decode`
-            width, height = image.size
-            is_turned = _orientation(image, "a picture") in (5, 6, 7, 8)
+        file_format = image_formats.of(data)
+        facts = image_structure.jpeg_facts(data) if file_format == "JPEG" else None
+        orientation = jpegs.orientation_of(facts) if facts else None
+        if orientation is not None:
+            width, height = facts.width, facts.height
+        else:
+            with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:  # as `_decode`
+                (width, height), orientation = image.size, _orientation(image, "a picture")
     except (*_DAMAGES, reading.UnreadableError):
         return None
-    return (height, width) if is_turned else (width, height)
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | None) -> np.ndarray:

@@ -120,7 +120,7 @@ def decode(
     if simplejpeg is None:
         logging.log_first_n(logging.INFO, "simplejpeg is not installed; Pillow decodes JPEG files, in more time", 1)
         return None
-    orientation = _orientation(facts)
+    orientation = orientation_of(facts)
     if orientation is None or _END not in data[-_MOST_TRAILING_BYTES:]:  # of what is cut short only time would be lost
         return None
     is_turned = orientation in _TURNS
@@ -137,8 +137,15 @@ def decode(
     return _turned(array, _TURNS[orientation], memory) if is_turned else array
 
 
-def _orientation(facts: JpegFacts) -> int | None:
-    """EXIF's, of a JPEG that is decoded here; None of one that is not."""
+def orientation_of(facts: JpegFacts) -> int | None:
+    """How a camera was held.
+
+    Args:
+      facts: What `image_structure.jpeg_facts` says of a file.
+
+    Returns:
+      EXIF's orientation of a JPEG of a usual kind, whose other facts are true; None of one that is Pillow's.
+    """
     is_usual = facts.is_plain and facts.kind in _KINDS and facts.bits == 8
     if not is_usual or facts.num_channels not in (1, 3) or facts.height * facts.width > MOST_PIXELS:
         return None

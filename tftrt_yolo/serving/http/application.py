@@ -30,12 +30,14 @@ def application(service: Service, *, token: str | None = None) -> FastAPI:
       The application, to which others may mount theirs.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.router.routes += [
+    routes = [
+        *predict.routes(service),
         *inference_protocol.routes(service),
         *tensorflow_serving.routes(service),
-        *predict.routes(service),
         Route("/metrics", _metrics_of(service)),
     ]
+    # A path is compared with one after the other: those of requests for models come first.
+    app.router.routes += sorted(routes, key=lambda route: "POST" not in route.methods)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_middleware(Guard, service=service, token=token)
     return app

@@ -8,8 +8,11 @@ text, media_type = metrics.text("text/plain")
 Labels are bounded: of models those that are served, and of each the last versions.
 """
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 
 from tftrt_yolo.serving.observing.versions import Versions
 from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Outcome
@@ -73,6 +76,7 @@ class Metrics(Observer):
             gone = {tuple(map(sample.labels.get, names)) for sample in samples if of <= sample.labels.items()}
             for labels in gone:
                 family.remove(*labels)
+        _of.cache_clear()
 
     def started(self, door: str) -> None:
         """A request arrived.
@@ -80,7 +84,7 @@ class Metrics(Observer):
         Args:
           door: "http" or "grpc".
         """
-        self._in_progress.labels(door).inc()
+        _of(self._in_progress, door).inc()
 
     def count(self, door: str, model: str, version: str, outcome: str, seconds: float) -> None:
         """A request that had arrived has its answer.
@@ -93,9 +97,9 @@ class Metrics(Observer):
           seconds: From its arrival to its answer.
         """
         labels = (*self._versions.labels_of(model, version), door)
-        self._in_progress.labels(door).dec()
-        self._requests.labels(*labels, outcome).inc()
-        self._request_seconds.labels(*labels).observe(seconds)
+        _of(self._in_progress, door).dec()
+        _of(self._requests, *labels, outcome).inc()
+        _of(self._request_seconds, *labels).observe(seconds)
 
     def outcomes(self) -> dict[str, int]:
         """How many requests ended how, at all doors."""
@@ -121,20 +125,20 @@ class Metrics(Observer):
 
     def queued(self, model: str, version: int, pictures: int) -> None:
         """As `Observer`."""
-        self._queue.labels(model, version).set(pictures)
+        _of(self._queue, model, version).set(pictures)
 
     def batch(self, model: str, version: int, size: int, seconds: float) -> None:
         """As `Observer`."""
-        self._batch.labels(model, version).observe(size)
-        self._compute_seconds.labels(model, version).observe(seconds)
+        _of(self._batch, model, version).observe(size)
+        _of(self._compute_seconds, model, version).observe(seconds)
 
     def finished(self, inference: Inference, outcome: Outcome | None, refusal: Refusal | None, seconds: float) -> None:
         """As `Observer`."""
         if outcome is not None:
             of = outcome.model, outcome.version
-            self._pictures.labels(*of).inc(inference.size)
-            self._pictures_refused.labels(*of).inc(refused_pictures(outcome))
-            self._queue_seconds.labels(*of).observe(outcome.queue_seconds)
+            _of(self._pictures, *of).inc(inference.size)
+            _of(self._pictures_refused, *of).inc(refused_pictures(outcome))
+            _of(self._queue_seconds, *of).observe(outcome.queue_seconds)
 
     def state(self, state: ModelState) -> None:
         """As `Observer`."""
@@ -150,7 +154,13 @@ class Metrics(Observer):
 
     def gpu_memory(self, model: str, version: int, used_bytes: int) -> None:
         """As `Observer`."""
-        self._gpu_memory.labels(model, version).set(used_bytes)
+        _of(self._gpu_memory, model, version).set(used_bytes)
+
+
+@functools.lru_cache(1_024)
+def _of(family: MetricWrapperBase, *labels: str | int):
+    """The series of a family, which takes a while to find; none of a family that has forgotten it may be kept."""
+    return family.labels(*labels)
 
 
 def refused_pictures(outcome: Outcome) -> int:

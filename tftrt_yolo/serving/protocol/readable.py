@@ -14,6 +14,7 @@ from tftrt_yolo.serving.scheduling.inference import ModelState
 from tftrt_yolo.tasks import obb
 
 NUM_CLASSES = 5  # of a classifier's that are listed, the best
+_DIGITS = {"scores": 5, "boxes": 2, "keypoints": 3}  # in which an output is given
 
 
 def status_of(outputs: Mapping[str, np.ndarray], index: int) -> str:
@@ -53,23 +54,26 @@ def objects_of(
         return [{**_class(int(i), state), "probability": _rounded(probabilities[i], 5)} for i in best]
     count = int(outputs["num_detections"][index])
     columns = {name: values[index][:count] for name, values in outputs.items() if values.ndim > 1}
-    corners = obb.corners(columns["boxes_xywhr"]) if "boxes_xywhr" in columns else None
-    return [_object(columns, corners, row, state, with_masks=with_masks) for row in range(count)]
+    numbers = {name: _rounded(columns[name], digits) for name, digits in _DIGITS.items() if name in columns}
+    if "boxes_xywhr" in columns:
+        boxes = columns["boxes_xywhr"]
+        places, angles = _rounded(boxes[:, :4], 2), _rounded(boxes[:, 4], 5)
+        numbers["oriented_boxes"] = [[*place, angle] for place, angle in zip(places, angles, strict=True)]
+        numbers["corners"] = _rounded(obb.corners(boxes), 2)
+    return [_object(columns, numbers, row, state, with_masks=with_masks) for row in range(count)]
 
 
-def _object(columns: dict, corners: np.ndarray | None, row: int, state: ModelState, *, with_masks: bool) -> dict:
-    """One object."""
+def _object(columns: dict, numbers: dict[str, list], row: int, state: ModelState, *, with_masks: bool) -> dict:
+    """One object, of a picture's outputs and of what is rounded of them."""
     found = {
         **_class(int(columns["classes"][row]), state),
-        "score": _rounded(columns["scores"][row], 5),
-        "box": _rounded(columns["boxes"][row], 2),
+        "score": numbers["scores"][row],
+        "box": numbers["boxes"][row],
     }
-    if "keypoints" in columns:
-        found["keypoints"] = _rounded(columns["keypoints"][row], 3)
-    if corners is not None:
-        *place, angle = columns["boxes_xywhr"][row]
-        found["oriented_box"] = [*_rounded(place, 2), _rounded(angle, 5)]
-        found["corners"] = _rounded(corners[row], 2)
+    if "keypoints" in numbers:
+        found["keypoints"] = numbers["keypoints"][row]
+    if "corners" in numbers:
+        found["oriented_box"], found["corners"] = numbers["oriented_boxes"][row], numbers["corners"][row]
     if with_masks and "masks" in columns:
         png = base64.b64encode(columns["masks"][row]).decode()
         found["mask"] = {"png": png, "corner": columns["mask_corners"][row].tolist()}

@@ -16,6 +16,7 @@ import numpy as np
 
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files
+from tftrt_yolo.ground.files.jpegs import Scratch
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.predictor import framing
 from tftrt_yolo.predictor.frame_memory import FrameMemory
@@ -57,6 +58,7 @@ class ServedFiles:
           pins: Whether a GPU is to read the frames.
         """
         self._fit, self._max_pixels = framing.fit_of(is_cropped=is_cropped), max_pixels
+        self._scratch = Scratch()
         self._memory = FrameMemory(frame_size_hw, pins=pins)
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="read")
 
@@ -94,7 +96,7 @@ class ServedFiles:
         """Lays one file into its frame; gives the image's height and width."""
         if pixels > self._max_pixels:
             raise ImageError(f"it has {pixels:,} pixels; at most {self._max_pixels:,} are taken: scale it down first")
-        image = image_files.read_image(file, name="it")
+        image = image_files.read_image(file, name="it", memory=self._scratch)
         self._fit(image, frame)
         return image.shape[:2]
 

@@ -9,12 +9,13 @@ export's own `encoded` does.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo import contract
+from tftrt_yolo.predictor.pipeline import Compiled
 from tftrt_yolo.saved_model import image_signatures
 from tftrt_yolo.saved_model.batches import most_images
 from tftrt_yolo.saved_model.handle import SavedModelHandle
@@ -62,6 +63,9 @@ class ServedSignatures:
         self._pack = None
         if self._task.packing and not set(self._task.packing.replaced) <= set(given):
             self._pack = _packer(self._task, signatures[contract.SERVING].structured_outputs, size_hw)
+        self._compiled = None
+        if backend.compiled_sizes and contract.FRAMED in signatures and not self._pack:
+            self._compiled = Compiled.of(signatures[contract.FRAMED], self._task.per_image)
         self._num_anchors = network.structured_outputs[self._task.dense[0]].shape[1] if self._task.select else 0
 
     def prepare_selection(self) -> None:
@@ -129,17 +133,24 @@ class ServedSignatures:
     def _run_read(self, function: Callable, read: Read) -> dict[str, np.ndarray]:
         """Runs files that were read: zeros for those that were not."""
         frames = tf.experimental.dlpack.from_dlpack(read.frames.__dlpack__())  # the memory itself, no copy
-        found = function(frames=frames, sizes=tf.constant(read.sizes_hw))
-        if self._pack:
-            replaced = self._task.packing.replaced
-            packed = self._pack(found, tf.constant(read.sizes_hw), tf.constant(read.were_read))
-            found = {name: value for name, value in found.items() if name not in replaced} | packed
-        count = len(read.statuses)
-        outputs = {name: value.numpy()[:count] for name, value in found.items()}
+        sizes, count = tf.constant(read.sizes_hw), len(read.statuses)
+        is_compiled = function is self._own.get(contract.FRAMED) and len(read.frames) in self._sizes.filled
+        if is_compiled and self._compiled:
+            outputs = self._compiled(frames=frames, sizes=sizes)
+        else:
+            outputs = {name: value.numpy() for name, value in self._packed(function(frames=frames, sizes=sizes), read)}
+        outputs = {name: value[:count] for name, value in outputs.items()}
         for row in np.flatnonzero(~read.were_read[:count]):
             for value in outputs.values():
                 value[row] = b"" if value.dtype == object else 0
         return outputs | {contract.STATUS: np.array(read.statuses, object)}
+
+    def _packed(self, found: dict[str, tf.Tensor], read: Read) -> Iterable[tuple[str, tf.Tensor]]:
+        """The outputs of `framed` with what `encoded` gives in place of some of them."""
+        if self._pack:
+            packed = self._pack(found, tf.constant(read.sizes_hw), tf.constant(read.were_read))
+            found = {name: value for name, value in found.items() if name not in self._task.packing.replaced} | packed
+        return found.items()
 
     def _run_parts(self, function: Callable, inputs: dict[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
         """Runs images or frames, a part after the other where all would be too much."""
