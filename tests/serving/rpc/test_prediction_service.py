@@ -188,7 +188,7 @@ def test_metadata_are_the_signatures(stub, signatures):
     assert (response.model_spec.name, response.model_spec.version.value) == ("masks", 3)
     found = get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(found)
-    assert set(found.signature_def) == {"encoded", "serving_default", "padded", "network"}
+    assert set(found.signature_def) == {"encoded", "serving_default", "padded", "framed", "network"}
     for key, definition in found.signature_def.items():
         function = signatures["masks"][key]
         assert definition.method_name == "tensorflow/serving/predict"

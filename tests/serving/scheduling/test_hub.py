@@ -138,12 +138,12 @@ KEYS = {("images",): "serving_default", ("images", "sizes"): "padded", ("frames"
 
 
 def png_of(width, height):
-    """A PNG's header that says so, and no pixels."""
+    """A PNG that says so and has no pixels: its header, and the beginning of its first data."""
     import struct
     import zlib
 
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">II", zlib.crc32(body), 999) + b"IDAT"
 
 
 def test_what_is_refused_and_what_is_over(tiny_export, monkeypatch):

@@ -48,7 +48,7 @@ def test_health_and_descriptions(client):
     assert metadata["inputs"] == [{"name": "image_bytes", "datatype": "BYTES", "shape": [-1, 1]}]
     assert {"name": "boxes", "datatype": "FP32", "shape": [-1, 300, 4]} in metadata["outputs"]
     assert metadata["versions"] == ["1"]
-    assert set(metadata["signatures"]) == {"encoded", "serving_default", "padded", "network"}
+    assert set(metadata["signatures"]) == {"encoded", "serving_default", "padded", "framed", "network"}
     assert metadata["parameters"]["native_segments"] == "false"
     config = client.get_model_config("digits")
     assert config["max_batch_size"] == 4
@@ -91,6 +91,14 @@ def test_every_signature_by_the_names_of_its_inputs(client, photo):
     padded = np.pad(photo, ((0, 9), (0, 5), (0, 0)))[np.newaxis]
     other = client.infer("digits", [_input("images", padded, "UINT8"), _input("sizes", sizes, "INT32")])
     np.testing.assert_allclose(other.as_numpy("boxes"), one, atol=0.01)
+    frame = photo[:320, :320]  # that lies in its frame as it is
+    framed = client.infer(
+        "digits",
+        [_input("frames", frame[np.newaxis], "UINT8"), _input("sizes", np.array([[320, 320]], np.int32), "INT32")],
+    )
+    whole = client.infer("digits", [_input("images", frame[np.newaxis], "UINT8")])
+    assert whole.as_numpy("num_detections")[0] > 0
+    np.testing.assert_allclose(framed.as_numpy("boxes"), whole.as_numpy("boxes"), atol=0.01)
     wrapped = _input("image_bytes", np.array([[PICTURE]], object), "BYTES")  # as Triton's configurations have it
     assert client.infer("digits", [wrapped]).as_numpy("num_detections")[0] > 0
 

@@ -29,7 +29,7 @@ def test_status_and_metadata(url):
     metadata = requests.get(f"{url}/v1/models/digits/versions/1/metadata", timeout=60).json()
     assert metadata["model_spec"] == {"name": "digits", "signature_name": "", "version": "1"}
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
-    assert set(signatures) == {"encoded", "serving_default", "padded", "network"}
+    assert set(signatures) == {"encoded", "serving_default", "padded", "framed", "network"}
     info = signatures["padded"]["inputs"]["sizes"]
     assert info["dtype"] == "DT_INT32"
     assert info["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}, {"size": "2", "name": ""}]
