@@ -180,7 +180,7 @@ def test_what_is_refused_and_what_is_over(tiny_export, monkeypatch):
                 b"it has 60,000,000 pixels; at most 1,000,000 are taken: scale it down first",
                 b"",
             ]
-            assert found.outputs["status"][3].startswith(b"it is ")
+            assert found.outputs["status"][3].startswith(b"it cannot be decoded")
             assert (found.outputs["num_detections"] > 0).tolist() == [True, False, True, False]
             # a hung process: a full queue, deadlines that pass, clients that go, health
             [pid] = processes(hub)
