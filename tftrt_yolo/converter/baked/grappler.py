@@ -19,6 +19,7 @@ from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
 from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
+from tftrt_yolo.graph import biases
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.text import counted
@@ -66,6 +67,8 @@ def work(
     environment.grow_gpu_memory()
     yield Stage("reading the SavedModel")
     graph_def, frames_name, outputs = freeze.freeze_network(source)
+    if accelerator == "onednn":  # what an older version exported says AddV2
+        biases.say_bias_add(_as_graph(graph_def), graph_def)
     yield Stage(f"converting to {precision_mode}")
     if precision_mode in _MIXED_PRECISION_PASS:
         graph_def = _optimize(graph_def, frames_name, list(outputs.values()), _MIXED_PRECISION_PASS[precision_mode])
@@ -178,10 +181,7 @@ def _optimize(graph_def: GraphDef, frames_name: str, output_names: list[str], na
     """Runs one mixed-precision pass and folds the casts of constants."""
     for node in graph_def.node:
         node.device = ""
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.graph_util.import_graph_def(graph_def, name="")
-    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph_def, graph=graph)
+    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph_def, graph=_as_graph(graph_def))
     fetches = meta_graph_pb2.CollectionDef()
     fetches.node_list.value.extend([frames_name, *output_names])
     meta_graph.collection_def["train_op"].CopyFrom(fetches)
@@ -192,6 +192,13 @@ def _optimize(graph_def: GraphDef, frames_name: str, output_names: list[str], na
     rewrites.min_graph_nodes = -1
     devices = virtual_devices.cluster_with(has_gpu=name == "auto_mixed_precision")
     return tf_optimizer.OptimizeGraph(config, meta_graph, cluster=devices, verbose=False)
+
+
+def _as_graph(graph_def: GraphDef) -> tf.Graph:
+    """The graph of some nodes, in which types and shapes are known."""
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+    return graph
 
 
 def _count_matrix_ops(graph_def: GraphDef, precision_mode: str) -> int:
