@@ -25,7 +25,7 @@ TASK_TOLERANCES = {  # of float16
     "classify": {"probabilities": 0.01},
 }
 PICTURES = IMAGES[0].parent / "*0.jpg"
-needs_bfloat16 = pytest.mark.skipif(not environment.bfloat16_flags(), reason="this CPU has no bfloat16")
+needs_bfloat16 = pytest.mark.skipif(not environment.cpu_flags("BF16"), reason="this CPU has no bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +202,11 @@ def test_bfloat16_on_a_cpu_without_it(tiny_export, tmp_path, monkeypatch):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor : 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n")
     monkeypatch.setattr(environment, "_CPU_INFO", cpuinfo)
-    assert environment.bfloat16_flags() == ()
+    assert environment.cpu_flags("BF16") == ()
     with pytest.raises(tftrt_yolo.ConversionError, match="none of the flags avx512_bf16, amx_bf16"):
         tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", accelerator="onednn", precision_mode="BF16")
     cpuinfo.write_text("flags\t\t: fpu avx512_bf16\n")
-    assert environment.bfloat16_flags() == ("avx512_bf16",)
+    assert environment.cpu_flags("BF16") == ("avx512_bf16",)
 
 
 def test_images_that_are_none(toy_export, tmp_path):
