@@ -119,6 +119,10 @@ def test_a_network_in_int8_is_near_its_export(tiny_export, tmp_path):
     before, after = found.accuracy["box mAP50-95"]
     assert after > before - 0.02
 
+    predictor = tftrt_yolo.Predictor(path)
+    assert str(predictor.backend).endswith("converted for onednn, INT8")
+    assert sum(map(len, predictor(sorted(IMAGES)[:2]))) > 0
+
     code = (
         "import sys, tensorflow as tf\n"
         "network = tf.saved_model.load(sys.argv[1]).signatures['network']\n"

@@ -35,9 +35,8 @@ from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.converter.int8.quantization import best_threshold, find_layers
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.workers.progress import Progress
-from tftrt_yolo.saved_model import freeze
+from tftrt_yolo.saved_model import freeze, saved_model_pb
 
-OP = "_FusedQuantizedConv2D"
 _LEVELS = 127
 # Input channels from which a convolution gains: of a filter of more than one pixel, and of one.
 _FEWEST_CHANNELS, _FEWEST_CHANNELS_OF_ONE_PIXEL = 16, 128
@@ -162,7 +161,9 @@ def replace(graph_def: GraphDef, convolutions: list[Convolution], ranges: Mappin
         kernel = _add_constant(graph_def, f"{name}/filter", steps.astype(np.int8), _INT8)
         bias = _add_constant(graph_def, f"{name}/bias", found.bias, _FLOAT)
         filter_ends = _add_ends(graph_def, f"{name}/filter", limits)
-        node = graph_def.node.add(name=name, op=OP, input=[given, kernel, bias, below, above, *filter_ends, *ends])
+        node = graph_def.node.add(
+            name=name, op=saved_model_pb.INTEGER_OP, input=[given, kernel, bias, below, above, *filter_ends, *ends]
+        )
         _describe(node, found)
         _dequantize(nodes[found.added], name, ends)
 
