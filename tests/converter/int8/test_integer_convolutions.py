@@ -93,7 +93,7 @@ def test_integers_are_those_of_a_naive_sum(size, strides, padding, pads):
 )
 def test_what_gains_nothing_stays(kernel, activation):
     graph_def, _ = _network(np.ones(kernel, np.float32), np.ones(8, np.float32), activation=activation)
-    with pytest.raises(ConversionError, match=r"None of 1 convolutions can be computed in INT8 by oneDNN: expected"):
+    with pytest.raises(ConversionError, match=r"None of 1 convolution can be computed in INT8 by oneDNN: expected"):
         integer_convolutions.find(graph_def)
 
 

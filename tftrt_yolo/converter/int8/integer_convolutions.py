@@ -34,6 +34,7 @@ from tftrt_yolo.converter.int8.calibration_images import Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.converter.int8.quantization import best_threshold, find_layers
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.progress import Progress
 from tftrt_yolo.saved_model import freeze, saved_model_pb
 
@@ -97,8 +98,8 @@ def find(graph_def: GraphDef) -> list[Convolution]:
         found.append(Convolution(node, added.name, source, padding, kernels[node.name], bias))
     if not found:
         raise ConversionError(
-            f"None of {len(kernels)} convolutions can be computed in INT8 by oneDNN: expected one with a bias and SiLU "
-            f"behind it, of {_FEWEST_CHANNELS} input channels or more. Use FP32."
+            f"None of {counted(len(kernels), 'convolution')} can be computed in INT8 by oneDNN: expected one with a "
+            f"bias and SiLU behind it, of {_FEWEST_CHANNELS} input channels or more. Use FP32."
         )
     return found
 
