@@ -13,7 +13,6 @@ import onnx2tf
 import tensorflow as tf
 
 from tftrt_yolo.exporter import grouped_convolutions
-from tftrt_yolo.graph import biases
 
 _VARIABLE_BYTES = 16 << 10  # smaller tensors (biases, shapes) become constants: each variable costs 20 ms to save
 
@@ -57,7 +56,6 @@ class Trunk:
             values[placeholder.name] = value
         for index in reversed([i for i, node in enumerate(self._graph_def.node) if node.op == "Placeholder"]):
             del self._graph_def.node[index]
-        biases.say_bias_add(function.graph, self._graph_def)
         grouped_convolutions.replace(function.graph, self._graph_def, values)
         self._constants, self._weights = {}, {}
         for name, value in values.items():

@@ -4,7 +4,8 @@
 
 onnx2tf adds a bias with AddV2. Grappler's remapper takes convolution, bias and SiLU as one call of oneDNN if the node
 between is a BiasAdd, and of an AddV2 it leaves the SiLU outside: every activation is written, read and written again.
-Elsewhere the two are one: TF-TRT and XLA make a sum of either.
+Elsewhere the two are one: TF-TRT and XLA make a sum of either. An export keeps AddV2 all the same: other fusions round
+at other places, and of an INT8 model whose quantisations TensorFlow computes the figures would be others.
 
 Source: tensorflow/core/grappler/optimizers/remapper.cc (FindConv2DSwish) of TensorFlow 2.17.
 """

@@ -74,7 +74,7 @@ def work(
     environment.grow_gpu_memory()
     yield Stage("reading the SavedModel")
     graph_def, frames_name, outputs = freeze.freeze_network(source)
-    if accelerator == "onednn":  # what an older version exported says AddV2
+    if accelerator == "onednn":
         biases.say_bias_add(_as_graph(graph_def), graph_def)
     yield Stage(f"converting to {precision_mode}")
     if precision_mode in _MIXED_PRECISION_PASS:
