@@ -78,11 +78,12 @@ class _Models:
     """Makes each SavedModel at most once: whoever needs it first makes it, and other processes wait for it."""
 
     def __init__(self, folder, ready_folder):
-        self._folder, self._ready_folder = folder, ready_folder
+        # absolute: tests link to what is in it, and start processes in other folders
+        self._folder, self._ready_folder = folder, ready_folder and Path(ready_folder).absolute()
 
     def _path(self, name, make):
         if self._ready_folder:
-            return Path(self._ready_folder) / name
+            return self._ready_folder / name
         folder = self._folder / name.removesuffix("_saved_model")
         folder.mkdir(exist_ok=True)
         report = folder / "report"

@@ -1,5 +1,6 @@
 """README and the site: what they must say, that their links lead somewhere, and that what they name exists."""
 
+import configparser
 import importlib
 import importlib.util
 import json
@@ -73,6 +74,21 @@ def test_relative_links_resolve(document):
         target = (document.parent / name).resolve() if name else document
         assert target.is_file(), f"{name} is not there"
         assert not anchor or anchor in anchors(target), f"{name} has no anchor {anchor}"
+
+
+def test_no_merge_was_left_half_done():
+    for path in [*ROOT.glob("*.md"), *DOCUMENTS, *(ROOT / "benchmarks").glob("*.md")]:
+        assert not re.search(r"^(<{7} |={7}$|>{7} )", path.read_text(), re.MULTILINE), path
+
+
+def test_the_first_page_lists_every_extra_and_every_notebook():
+    text = (SITE / "pages" / "index.md").read_text()
+    extras = configparser.ConfigParser()
+    extras.read(ROOT / "setup.cfg")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(extras["options.extras_require"])
+    names = {name for name, _ in links(SITE / "pages" / "index.md")}
+    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks" / "executed").glob("*.md")]:
+        assert f"../../{path.relative_to(ROOT).as_posix()}" in names
 
 
 def test_every_page_is_in_the_navigation():

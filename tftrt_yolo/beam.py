@@ -30,7 +30,7 @@ from tftrt_yolo.ground.arguments import argument, check_at_least_one, check_bool
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.text import counted, quoted, shown
 from tftrt_yolo.predictor.predictor import BATCH_SIZE
-from tftrt_yolo.predictor.spelling import meant
+from tftrt_yolo.predictor.spelling import check_known
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.tasks.results.rows import NUM_SHOWN
@@ -344,12 +344,7 @@ def _selection(inference_args: dict[str, object] | None) -> SelectionOptions | N
             f"{argument('inference_args')} is {quoted(inference_args)}; expected a dictionary of fields of "
             'SelectionOptions, such as {"score_threshold": 0.5}.'
         )
-    unknown = [name for name in inference_args if name not in _NAMES]
-    if unknown:
-        raise TypeError(
-            f"{argument('inference_args')} has {quoted(unknown[0])}.{meant(str(unknown[0]), _NAMES)} Expected one of "
-            f"{', '.join(_NAMES)}."
-        )
+    check_known(inference_args, _NAMES, f"{argument('inference_args')} has")
     given = {name: value for name, value in inference_args.items() if value is not None}
     return SelectionOptions(**given) if given else None
 

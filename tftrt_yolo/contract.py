@@ -55,7 +55,7 @@ TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 PRECISION_MODES = {  # what a SavedModel can be converted for, and the precisions of each
     "tensorrt": ("FP32", "FP16", "INT8"),
     "xla": ("FP32", "FP16", "BF16"),
-    "onednn": ("FP32", "BF16"),
+    "onednn": ("FP32", "BF16", "INT8"),
 }
 
 MOST_SIDE = 16_384  # pixels of a frame

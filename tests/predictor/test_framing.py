@@ -35,6 +35,18 @@ def test_a_letterbox_is_ultralytics_to_the_bit(size_hw, image_hw):
     assert (frames[[0, 2]] == 7).all()
 
 
+@pytest.mark.parametrize(("size_hw", "image_hw"), SIZES)
+def test_numpy_resizes_as_opencv_to_the_bit(size_hw, image_hw, monkeypatch, caplog):
+    image = np.random.default_rng(0).integers(0, 256, (*image_hw, 3), np.uint8)
+    expected, got = np.empty((2, *size_hw, 3), np.uint8)
+    framing.letterbox(image, expected)
+    monkeypatch.setattr(framing, "cv2", None)
+    monkeypatch.setattr(framing, "_why_no_opencv", ImportError("libGL.so.1 is missing"), raising=False)
+    with caplog.at_level("WARNING"):
+        framing.letterbox(image, got)
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_images_in_any_layout_of_memory():
     image = read_image(IMAGES[0])
     expected, got = np.empty((2, 64, 96, 3), np.uint8)

@@ -83,7 +83,7 @@ def test_a_model_for_xla_is_warm_for_what_it_is_compiled_for(compiled, tmp_path)
     assert {size for _, size in seen} == {1, 4}
     assert "--xla_cpu_compilation_enabled=true" in report.docker_command
     assert "-gpu" not in report.docker_command
-    assert report.needs[0].startswith("XLA; on a CPU the flag in the command")
+    assert report.needs[0].startswith("the flag for XLA in the command, on GPUs too")
 
 
 def test_engines_that_are_built_at_first_use_meet_one_size(tiny_conversion, tmp_path):

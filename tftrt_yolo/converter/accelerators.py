@@ -61,7 +61,7 @@ def check_precision(accelerator: str, precision_mode: str | None) -> str:
 
     Raises:
       ValueError: If one is unknown.
-      ConversionError: If this CPU would only be slowed down by BF16.
+      ConversionError: If this CPU would only be slowed down by BF16 or INT8.
     """
     if accelerator not in ACCELERATORS:
         raise ValueError(f"{argument('accelerator')} is {accelerator!r}; known are {', '.join(ACCELERATORS)}.")
@@ -75,11 +75,11 @@ def check_precision(accelerator: str, precision_mode: str | None) -> str:
             f"{argument('precision_mode')} is {precision_mode!r}; with {accelerator} known are "
             f"{' and '.join(kind.precision_modes)}" + (f": {why}." if why else ".")
         )
-    if (accelerator, mode) == ("onednn", "BF16") and not environment.bfloat16_flags():
+    needed = environment.CPU_FLAGS.get(mode, ()) if accelerator == "onednn" else ()
+    if needed and not environment.cpu_flags(mode):
         raise ConversionError(
-            "BF16 was asked for with onednn, and this CPU has none of the flags "
-            f"{', '.join(environment.BFLOAT16_FLAGS)}: it would be slower than FP32. Use FP32, or convert on the "
-            "machine that is to run it."
+            f"{mode} was asked for with onednn, and this CPU has none of the flags {', '.join(needed)}: it would be "
+            "slower than FP32. Use FP32, or convert on the machine that is to run it."
         )
     return mode
 
@@ -134,7 +134,6 @@ ACCELERATORS = {
         precision_modes=PRECISION_MODES["onednn"],
         default_precision_mode="FP32",
         why_not={
-            "INT8": "TensorFlow's oneDNN kernels do not take quantised convolutions from a SavedModel",
             "FP16": "TensorFlow has no fast FP16 kernels for CPUs",
         },
         **_GRAPPLER,

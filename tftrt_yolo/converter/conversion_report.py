@@ -96,7 +96,8 @@ class QuantizationReport:
 
     Attributes:
       method: "max", "percentile", "mse" or "tensorrt".
-      layers: Convolutions, all quantised; None with "tensorrt", where TensorRT chooses what runs in INT8.
+      layers: Convolutions that were quantised, for TensorRT all; None with "tensorrt", where TensorRT chooses what runs
+        in INT8.
       images: Calibration images that could be read.
       unreadable: Why others could not.
       cache: The file that the ranges were read from; None if the images were run.
@@ -203,13 +204,15 @@ class BakedReport(ConversionReport):
     """What Grappler baked into the graph.
 
     Attributes:
-      matrix_ops: Convolutions and matrix products of `network`, all in the precision that was asked for.
+      matrix_ops: Convolutions and matrix products of `network`, all in the precision that was asked for; of INT8 those
+        that gain by it, as `quantization` says, and the others in FP32.
       is_jitted: Whether the SavedModel says that XLA compiles the network and the selection.
       parity: The conversion's detections against the export's.
       dense: Label of each quantity of the dense outputs to how far it moves, at every anchor of the same images; empty
         where there were at least ten detections, and in files of older versions.
       batch_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; empty for every power of
         two. None with onednn, and in files of older versions, which leave that to `Predictor`.
+      quantization: How it was quantised; None unless the precision is INT8.
     """
 
     matrix_ops: int
@@ -217,16 +220,18 @@ class BakedReport(ConversionReport):
     parity: Parity
     dense: dict[str, DenseDifference] = dataclasses.field(default_factory=dict)
     batch_sizes: tuple[int, ...] | None = None
+    quantization: QuantizationReport | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
+        which = f"{self.quantization.layers} of" if self.quantization else "all"
         dense = "".join(f"  dense, {label:<11} {difference}\n" for label, difference in self.dense.items())
         return (
             f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
-            f"  {self.accelerator}, {self.precision_mode} in all {self.matrix_ops} convolutions and products; "
+            f"  {self.accelerator}, {self.precision_mode} in {which} {self.matrix_ops} convolutions and products; "
             f"{self._how}\n"
-            f"  parity, export     {self.parity}\n{dense}"
-            f"  TensorFlow {self.tensorflow_version}"
+            + (f"{self.quantization}\n" if self.quantization else f"  parity, export     {self.parity}\n{dense}")
+            + f"  TensorFlow {self.tensorflow_version}"
         )
 
     @property

@@ -51,20 +51,21 @@ def convert(
     precision is baked, and TensorFlow's own kernels run it. These two are compared with the export on images.
 
     INT8 puts quantisations with scales from calibration images into the graph, for TensorRT to run in INT8 and for
-    TensorFlow to compute alike anywhere: `evaluate` gives its accuracy before there is a GPU.
+    TensorFlow to compute alike anywhere: `evaluate` gives its accuracy before there is a GPU. With onednn the
+    convolutions themselves are of integers, which CPUs with VNNI or AMX multiply faster.
 
     Args:
       saved_model_dir: A SavedModel that `export` wrote.
       output_saved_model_dir: Directory to write. Ultralytics' YOLO(...) loads it too if its name holds "_saved_model".
       accelerator: "tensorrt", "xla" or "onednn".
-      precision_mode: "FP32", "FP16" or "INT8" for tensorrt; "FP32", "FP16" or "BF16" for xla; "FP32" or "BF16" for
-        onednn. None for FP16, with onednn for FP32.
+      precision_mode: "FP32", "FP16" or "INT8" for tensorrt; "FP32", "FP16" or "BF16" for xla; "FP32", "BF16" or
+        "INT8" for onednn. None for FP16, with onednn for FP32.
       tensorrt: Options of TF-TRT; with tensorrt only.
       int8: What INT8 is calibrated with, and how accurate it must be; with INT8 only.
       baked: Options of XLA and oneDNN; with these only.
       overwrite: Replace a SavedModel that is already there.
-      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
-        run twice. Other precisions report nothing, nor does calibration by "tensorrt".
+      on_progress: Called with the calibration images that are done and their total; each counts twice for
+        tensorrt, which runs them twice. Other precisions report nothing, nor does calibration by "tensorrt".
 
     Returns:
       An EngineReport (engines, coverage, what stayed in TensorFlow and why) or a BakedReport (precision, parity).
@@ -80,8 +81,8 @@ def convert(
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT; or calibration is "tensorrt", and engines
         cannot be built here.
       ConversionError: If there is no engine, the coverage is too small, a built engine does not run, the precision was
-        not taken everywhere, this CPU has no BF16 and onednn is asked for it, the calibration images say nothing about
-        a layer's range, or INT8 loses more than maximum_map_drop.
+        not taken everywhere, onednn is asked for BF16 or INT8 and this CPU has no instructions for it, the calibration
+        images say nothing about a layer's range, or INT8 loses more than maximum_map_drop.
     """
     start = time.perf_counter()
     precision_mode = check_precision(accelerator, precision_mode)
@@ -92,7 +93,7 @@ def convert(
     ):
         options.check_is(name, value)
     kind = ACCELERATORS[accelerator]
-    int8 = _check_int8(int8, precision_mode)
+    int8 = _check_int8(int8, precision_mode, accelerator)
     arguments = kind.check(accelerator, tensorrt, baked)
     output_saved_model_dir = Path(output_saved_model_dir)
     source = _check_directories(Path(saved_model_dir), output_saved_model_dir, overwrite=overwrite)
@@ -118,11 +119,11 @@ def convert(
     return report
 
 
-def _check_int8(options: Int8Options | None, precision_mode: str) -> Int8Options | None:
+def _check_int8(options: Int8Options | None, precision_mode: str, accelerator: str) -> Int8Options | None:
     """INT8's options, checked; None for another precision, for which there must be none."""
     if precision_mode == "INT8":
         options = options or Int8Options()
-        options.check()
+        options.check(accelerator)
     elif options is not None:
         options.refuse("INT8", f"{argument('precision_mode')} is {precision_mode}")
     return options

@@ -21,7 +21,8 @@ from tftrt_yolo.ground.tensorrt import libraries, versions
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 _CPU_INFO = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # as the Linux kernel names them
+# The instructions for a precision, as the Linux kernel names them; without any of them a CPU is slower than in FP32.
+CPU_FLAGS = {"BF16": ("avx512_bf16", "amx_bf16"), "INT8": ("avx512_vnni", "avx_vnni", "amx_int8")}
 STAND_IN_MARK = "tftrt_yolo_stand_in"  # a symbol of this package's stand-in for TensorRT, which TensorRT does not have
 # The last release on PyPI with TF-TRT; those that NVIDIA and others build are another matter, and have no bound.
 _LAST_ON_PYPI = "2.17.1"
@@ -262,14 +263,21 @@ def compute_in_full_float32() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def bfloat16_flags() -> tuple[str, ...]:
-    """The flags of this CPU that say that it multiplies bfloat16 numbers; empty if it has none."""
+def cpu_flags(precision_mode: str) -> tuple[str, ...]:
+    """The flags of this CPU that say that it multiplies numbers of a precision.
+
+    Args:
+      precision_mode: One of `CPU_FLAGS`.
+
+    Returns:
+      Those of them that it has; empty if it has none.
+    """
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return ()
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return tuple(flag for flag in BFLOAT16_FLAGS if flag in flags)
+    return tuple(flag for flag in CPU_FLAGS[precision_mode] if flag in flags)
 
 
 def no_tensorrt_in_tensorflow(tensorflow_version: str) -> str:

@@ -68,10 +68,8 @@ class BatchReport:
             f"  unreadable   {counted(self.num_unreadable, 'image')}, each a row with the reason",
         ]
         if self.num_computed:
-            rate = "" if math.isnan(self.images_per_second) else f", {self.images_per_second:,.1f} a second"
             lines += [
-                f"  computed     {counted(self.num_computed, 'image')} in {self.seconds:.1f} s{rate}, by "
-                f"{counted(self.predictors, 'predictor')}; {self.starting_seconds:.1f} s until the first came",
+                f"  computed     {counted(self.num_computed, 'image')} in {self._time}",
                 *(f"  backend      {backend}" for backend in self.backend),
             ]
         if self.num_shards_before:
@@ -80,3 +78,12 @@ class BatchReport:
             lines.append(f"  repeated     {counted(self.num_repeated, 'entry', 'entries')} named again, and taken once")
         lines.append(f"  written      {self.output_dir} ({self.form}, {self.num_bytes / 1e6:,.1f} MB, manifest.json)")
         return printable("\n".join(lines))
+
+    @property
+    def _time(self) -> str:
+        """How long it took, and who did it."""
+        by = f"by {counted(self.predictors, 'predictor')}"
+        if math.isnan(self.images_per_second):  # all came at once: it has no rate, and the start is most of the time
+            return f"{self.starting_seconds + self.seconds:.1f} s, {by}"
+        rate = f"{self.images_per_second:,.1f} a second"
+        return f"{self.seconds:.1f} s, {rate}, {by}; {self.starting_seconds:.1f} s until the first came"

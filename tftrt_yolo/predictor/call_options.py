@@ -13,7 +13,7 @@ from typing import TypedDict, get_type_hints
 
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
-from tftrt_yolo.predictor.spelling import meant
+from tftrt_yolo.predictor.spelling import check_known
 from tftrt_yolo.predictor.tracking.tracking import SCORE_THRESHOLD, Tracking
 from tftrt_yolo.selection import SelectionOptions
 
@@ -120,12 +120,7 @@ def parse(options: Mapping[str, object], function: str) -> Call:
       TypeError: If there is no such keyword; the message has the one that was perhaps meant.
       ValueError: If a value is out of its range.
     """
-    unknown = [name for name in options if name not in NAMES]
-    if unknown:
-        raise TypeError(
-            f"{function} got an unexpected keyword argument '{unknown[0]}'.{meant(unknown[0], NAMES)} Expected one of "
-            f"{', '.join(NAMES)}."
-        )
+    check_known(options, NAMES, f"{function} got an unexpected keyword argument")
     given = {name: value for name, value in options.items() if value is not None}
     selection, source, arrays = ({name: given[name] for name in names if name in given} for names in _KINDS)
     return Call(

@@ -9,11 +9,16 @@ a CPU ten times as long, and a GPU some forty launches.
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import PIL.Image
+from absl import logging
 
 from tftrt_yolo.ground import placement
+
+try:
+    import cv2
+except ImportError as error:  # not installed, or libGL is missing, which the package with windows needs
+    cv2, _why_no_opencv = None, error
 
 Fit = Callable[[np.ndarray, np.ndarray], None]
 
@@ -51,8 +56,51 @@ def letterbox(image: np.ndarray, frame: np.ndarray) -> None:
     inner = frame[top : top + height, left : left + width]
     if image.shape == inner.shape:
         inner[...] = image
-    else:
+    elif cv2 is not None:
         cv2.resize(np.ascontiguousarray(image), (width, height), dst=inner, interpolation=cv2.INTER_LINEAR)
+    else:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s; images are resized by NumPy, in some thirty times the time. Install opencv-python-headless.",
+            1,
+            _why_no_opencv,
+        )
+        inner[...] = resized(image, (height, width))
+
+
+def resized(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Resizes as OpenCV does, to the bit, for machines where that cannot be loaded.
+
+    Args:
+      image: (height, width, 3) uint8.
+      size_hw: The new height and width in pixels.
+
+    Returns:
+      (*size_hw, 3) uint8.
+
+    Source: modules/imgproc/src/resize.cpp of OpenCV: HResizeLinear, VResizeLinear for uchar, which weigh in steps of
+      1/2048 and cut off bits twice.
+    """
+    (top, bottom, above, below), (left, right, before, behind) = (
+        _neighbours(of_image, of_result) for of_image, of_result in zip(image.shape[:2], size_hw, strict=True)
+    )
+
+    def across(rows: np.ndarray) -> np.ndarray:
+        whole = image[rows].astype(np.int32)
+        return (whole[:, left] * before[:, None] + whole[:, right] * behind[:, None]) >> 4
+
+    total = (across(top) * above[:, None, None] >> 16) + (across(bottom) * below[:, None, None] >> 16)
+    return ((total + 2) >> 2).astype(np.uint8)
+
+
+def _neighbours(of_image: int, of_result: int) -> tuple[np.ndarray, ...]:
+    """Between which pixels of an axis each pixel of the result lies, and the weights of both in 1/2048, int32."""
+    position = ((np.arange(of_result) + 0.5) * (of_image / of_result) - 0.5).astype(np.float32)
+    first = np.floor(position)
+    share = position - first
+    places = (np.clip(first + step, 0, of_image - 1).astype(np.int32) for step in (0, 1))
+    weights = (np.round(part * np.float32(2048)).astype(np.int32) for part in (np.float32(1) - share, share))
+    return (*places, *weights)
 
 
 def crop(image: np.ndarray, frame: np.ndarray) -> None:

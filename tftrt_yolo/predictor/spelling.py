@@ -2,10 +2,13 @@
 
 meant("conf", ["score_threshold"])      # " Ultralytics' conf is score_threshold here."
 meant("clases", ["classes"])            # " Did you mean classes?"
+check_known(options, ["classes"], "predict() got")    # TypeError: predict() got 'clases'. Did you mean ...
 """
 
 import difflib
 from collections.abc import Iterable
+
+from tftrt_yolo.ground.text import quoted
 
 # What Ultralytics' users type, and what it is called here; a command's own flags alone are named. Source: Ultralytics'
 # cfg/default.yaml, and YOLOv5's detect.py and export.py.
@@ -90,3 +93,20 @@ def meant(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     if ours:
         return f" Ultralytics' {name} is {prefix}{ours} here."
     return did_you_mean(f"{prefix}{name}", [f"{prefix}{one}" for one in known])
+
+
+def check_known(given: Iterable[object], known: Iterable[str], begin: str) -> None:
+    """Refuses names that nobody knows.
+
+    Args:
+      given: Names, whatever they are.
+      known: Those that there are.
+      begin: How the message begins; the name follows.
+
+    Raises:
+      TypeError: If one is unknown; the message has the one that was perhaps meant, and all that are known.
+    """
+    known = list(known)
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is not None:
+        raise TypeError(f"{begin} {quoted(unknown)}.{meant(str(unknown), known)} Expected one of {', '.join(known)}.")

@@ -54,9 +54,14 @@ def of_baked(conversion: Mapping, device: str) -> str:
             return ""
         return f"computed in {precision_mode} by XLA on a CPU, which rounds at other places than a GPU"
     if device == "GPU":
+        if precision_mode == "INT8":
+            return "computed on a GPU in FP32, and its convolutions in INT8 on the CPU beside it"
         return f"computed in {precision_mode} on a GPU, and not by oneDNN on a CPU"
-    if precision_mode == "BF16" and not environment.bfloat16_flags():
-        return "computed in BF16 without instructions for it, which this CPU lacks: slower, and rounded at other places"
+    if precision_mode in environment.CPU_FLAGS and not environment.cpu_flags(precision_mode):
+        return (
+            f"computed in {precision_mode} without instructions for it, which this CPU lacks: slower, and rounded at "
+            "other places"
+        )
     return ""
 
 

@@ -24,6 +24,7 @@ from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import counted, first_line, printable, quoted
 
 ENGINE_OP = "TRTEngineOp"
+INTEGER_OP = "_FusedQuantizedConv2D"  # a convolution of oneDNN's in INT8
 _MOST_BYTES = (2 << 30) - 1  # protobuf cannot take more
 _SHOWN = 20  # signatures, in a message
 # What names the operation that a server runs first: tensorflow/python/saved_model/constants.py

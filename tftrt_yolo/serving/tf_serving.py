@@ -123,9 +123,9 @@ def tf_serving(
     # Late, for they import TensorFlow and its server's messages.
     from tftrt_yolo.saved_model.trust import believed
     from tftrt_yolo.serving.tf_serving_files import model_config, warmup
-    from tftrt_yolo.serving.tf_serving_files.warm_sizes import warm_sizes
+    from tftrt_yolo.serving.tf_serving_files.allowed_sizes import allowed_sizes
 
-    sizes = warm_sizes(handle, asked)
+    sizes = allowed_sizes(handle, asked)
     warmup.check(sizes)
     config = model_config.extended(base_path / model_config.FILE, name, _served(name))
     parameters = batching_parameters.text(sizes)
@@ -253,7 +253,10 @@ def _needs(handle: SavedModelHandle) -> Iterator[str]:
     if conversion is None or conversion["accelerator"] == "onednn":
         return
     if conversion["accelerator"] == "xla":
-        yield "XLA; on a CPU the flag in the command, which the server calls experimental; on a GPU its -gpu image"
+        # main.cc of 2.17.1: without it DisableXlaCompilation() has every compilation fail, on whatever device.
+        yield (
+            "the flag for XLA in the command, on GPUs too, which the server calls experimental; on a GPU its -gpu image"
+        )
         return
     yield "a GPU, and a TensorFlow with TF-TRT: the -gpu image"
     if conversion.get("engines_built"):

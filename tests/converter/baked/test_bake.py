@@ -1,6 +1,7 @@
 """Conversion for XLA and oneDNN, by the real Grappler; XLA compiles on the CPU here, as slowly as it does."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ TASK_TOLERANCES = {  # of float16
     "classify": {"probabilities": 0.01},
 }
 PICTURES = IMAGES[0].parent / "*0.jpg"
-needs_bfloat16 = pytest.mark.skipif(not environment.bfloat16_flags(), reason="this CPU has no bfloat16")
+needs_bfloat16 = pytest.mark.skipif(not environment.cpu_flags("BF16"), reason="this CPU has no bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,24 @@ def test_the_graph_says_what_the_report_says(convert, accelerator, precision_mod
     assert not {"CombinedNonMaxSuppression"} & {node.op for node in saved_model_pb.all_nodes(graph_def)}
 
 
+def test_no_silu_is_left_outside_the_convolutions(convert):
+    """What oneDNN says that it ran for one frame, in a process of its own."""
+    path, _ = convert("onednn", "FP32")
+    code = (
+        "import sys, tensorflow as tf\n"
+        "network = tf.saved_model.load(sys.argv[1]).signatures['network']\n"
+        "network(frames=tf.zeros((1, 320, 320, 3)))\n"
+    )
+    variables = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_VERBOSE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, env=variables
+    )
+    ran = [line for line in result.stdout.splitlines() if ",exec,cpu," in line]
+    assert sum(",convolution," in line for line in ran) == 71
+    assert sum(",convolution," in line and "eltwise_swish" in line for line in ran) == 65  # all but the heads' last
+    assert not [line for line in ran if ",eltwise," in line]
+
+
 def test_detections_are_ultralytics_own(convert):
     """Float16 under XLA against Ultralytics' predict, on every picture that the reference has."""
     path, _ = convert("xla", "FP16")
@@ -157,8 +176,6 @@ def test_only_a_new_batch_size_compiles(toy_xla):
     )
     dump = path.parent / "dump"
     environment = {"XLA_FLAGS": f"--xla_dump_to={dump} --xla_dump_hlo_as_text", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    import os
-
     result = subprocess.run(
         [sys.executable, "-c", code, str(path), str(dump)],
         capture_output=True,
@@ -202,11 +219,11 @@ def test_bfloat16_on_a_cpu_without_it(tiny_export, tmp_path, monkeypatch):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor : 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n")
     monkeypatch.setattr(environment, "_CPU_INFO", cpuinfo)
-    assert environment.bfloat16_flags() == ()
+    assert environment.cpu_flags("BF16") == ()
     with pytest.raises(tftrt_yolo.ConversionError, match="none of the flags avx512_bf16, amx_bf16"):
         tftrt_yolo.convert(tiny_export, tmp_path / "b_saved_model", accelerator="onednn", precision_mode="BF16")
     cpuinfo.write_text("flags\t\t: fpu avx512_bf16\n")
-    assert environment.bfloat16_flags() == ("avx512_bf16",)
+    assert environment.cpu_flags("BF16") == ("avx512_bf16",)
 
 
 def test_images_that_are_none(toy_export, tmp_path):

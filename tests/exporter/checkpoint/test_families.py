@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+import tftrt_yolo
 from tests.exporter.checkpoint import files
 
 torch = pytest.importorskip("torch")
@@ -64,3 +65,22 @@ def test_every_family(tmp_path, name):
         fused.fuse(verbose=False)
         yolo = load(files.save(tmp_path / "fused.pt", model=fused))
         assert torch.equal(_outputs(yolo.module), _outputs(fused))
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo26n"])
+@pytest.mark.parametrize("activation", [torch.nn.SiLU(), torch.nn.Identity(), torch.nn.ReLU()], ids=repr)
+def test_a_pool_with_and_without_activation(tmp_path, name, activation):
+    """Ultralytics has built SPPF in both ways, for the same YAML; what was saved counts, and nothing else is taken."""
+    from tftrt_yolo.exporter.checkpoint.load import load
+
+    network = _network(name)
+    [pool] = [part for part in network.modules() if type(part).__name__ == "SPPF"]
+    pool.cv1.act = activation
+    weights = files.save(tmp_path / "best.pt", model=network)
+    if isinstance(activation, torch.nn.ReLU):
+        with pytest.raises(
+            tftrt_yolo.CheckpointError, match=r"holds a torch.nn.modules.activation.ReLU as .*cv1\.act'"
+        ):
+            load(weights)
+        return
+    assert torch.equal(_outputs(load(weights).module), _outputs(copy.deepcopy(network)))

@@ -1,5 +1,7 @@
 import concurrent.futures
+import http.server
 import queue
+import threading
 
 import grpc
 import pytest
@@ -149,6 +151,51 @@ def test_spans_reach_a_collector(collector, monkeypatch, place):
     assert attributes["service.name"] == ("gate 7" if place == "environment" else "tftrt_yolo")
     (span,) = resource.scope_spans[0].spans
     assert (span.name, span.trace_id, span.parent_span_id) == ("POST /predict", b"\xaa" * 16, b"\xbb" * 8)
+
+
+@pytest.fixture
+def http_collector():
+    """A collector that takes what is posted: path and message, by OpenTelemetry's own proto."""
+
+    class Taker(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.headers["Content-Type"] == "application/x-protobuf"
+            taken.put((self.path, trace_service_pb2.ExportTraceServiceRequest.FromString(data)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Says nothing."""
+
+    taken = queue.Queue()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taker) as server:
+        server.taken, server.endpoint = taken, f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("place", ["option", "option with its path", "environment"])
+def test_spans_reach_a_collector_over_http(http_collector, monkeypatch, place):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    endpoint = http_collector.endpoint + ("/v1/traces" if "path" in place else "")
+    if place == "environment":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        endpoint = None
+    observing = Observing(ObservingOptions(log_format="none", trace_endpoint=endpoint))
+    for _ in range(2):
+        with observing.request("http", "POST /predict", traceparent=PARENT) as asked:
+            observing.finished(inference_of(2, trace=asked.traceparent), outcome_of(), None, 0.3)
+    observing.close()
+    path, message = http_collector.taken.get(timeout=10)
+    assert path == "/v1/traces"
+    spans = [span for resource in message.resource_spans for scope in resource.scope_spans for span in scope.spans]
+    assert sorted(span.name for span in spans) == ["POST /predict"] * 2 + ["compute"] * 2 + ["queue"] * 2
+    assert {span.trace_id for span in spans} == {b"\xaa" * 16}
+    assert http_collector.taken.empty()
 
 
 def test_nobody_asks_for_spans(monkeypatch):

@@ -177,7 +177,7 @@ def test_models_signatures_and_inputs_that_are_unknown(stub):
             stub.Predict(request)
     request = request_of(images)
     request.model_spec.version_label = "stable"
-    with refused(INVALID, "The version label 'stable' is unknown, as all are; give a version"):
+    with refused(INVALID, "No version has the label 'stable': versions have no labels here"):
         stub.Predict(request)
 
 
@@ -219,7 +219,7 @@ def test_the_status_of_versions(model_stub):
     assert (version.version, version.status.error_code) == (3, 0)
     assert version.state == get_model_status_pb2.ModelVersionStatus.AVAILABLE
     request.model_spec.version.value = 4
-    with refused(NOT_FOUND, "There is no model 'digits' of version 4"):
+    with refused(NOT_FOUND, "There is no version 4 of the model 'digits'; known are 3"):
         model_stub.GetModelStatus(request)
     request.model_spec.Clear()
     request.model_spec.name = "dog"

@@ -19,13 +19,13 @@ FLAGS = ("--backend=pytriton", "--http_port=0", "--grpc_port=0", "--max_batch_si
 WHERE = ("http", "grpc", "metrics")
 
 
-@pytest.fixture
-def started(tiny_export, tmp_path):
-    """A server's process, and its addresses."""
+@pytest.fixture(params=[()])
+def started(tiny_export, tmp_path, request):
+    """A server's process, and its addresses; a parameter has further flags."""
     pytest.importorskip("pytriton", reason="the extra triton is not installed, and with it Triton's server")
     (tmp_path / "temporary").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-m", "tftrt_yolo", "serve", f"--saved_model_dir={tiny_export}", *FLAGS],
+        [sys.executable, "-m", "tftrt_yolo", "serve", f"--saved_model_dir={tiny_export}", *FLAGS, *request.param],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"TMPDIR": str(tmp_path / "temporary"), "PYTHONUNBUFFERED": "1"},
@@ -107,6 +107,25 @@ def test_a_dead_process_of_the_model_ends_it(started, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("started", [("--request_timeout_s=1",)], indirect=True)
+def test_an_idle_connection_holds_the_end_up_for_no_longer_than_a_request(started, tmp_path):
+    """Triton waits for connections that are open: 30 s of its own."""
+    import http.client
+
+    process, where = started
+    connection = http.client.HTTPConnection(where["http"])
+    connection.request("GET", "/v2/health/ready")
+    assert connection.getresponse().read() == b""
+    start = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert 5.0 < time.monotonic() - start < 20.0  # six, and what the model and the processes take to end
+    connection.close()
+    _check_nothing_is_left(process, tmp_path)
+
+
+@pytest.mark.slow
 def test_a_server_without_its_parent_ends(started):
     process, _ = started
     children = _children(process.pid)
@@ -171,6 +190,6 @@ def test_a_port_that_is_taken(tiny_export):
         taken.listen()
         listen = ListenOptions(http_port=taken.getsockname()[1], grpc_port=0)
         with pytest.raises(
-            tftrt_yolo.ServingError, match=r"Port \d+ of 127\.0\.0\.1 cannot be listened at: Address already in use"
+            tftrt_yolo.ServingError, match=r"http_port \d+ of 127\.0\.0\.1 is in use\. End what listens"
         ):
             tftrt_yolo.serve(tiny_export, listen=listen, backend="pytriton")

@@ -1,14 +1,15 @@
-"""Precision baked into signature `network` by Grappler: XLA for GPUs, oneDNN for CPUs. It runs in a worker's process.
+"""Precision baked into signature `network`: XLA for GPUs, oneDNN for CPUs. It runs in a worker's process.
 
 The weights become constants, so that they are cast once and laid out once; TensorFlow's own auto_mixed_precision
-passes put float16 or bfloat16 into the graph, where the SavedModel keeps it. For XLA, jit_compile is stored as well.
+passes put float16 or bfloat16 into the graph, where the SavedModel keeps it; INT8 is put there by integer_convolutions.
+For XLA, jit_compile is stored as well.
 Neither a GPU nor TensorRT is needed: the passes only ask what devices there are, and virtual ones answer.
 
 Source: tensorflow/core/grappler/optimizers/auto_mixed_precision.cc of TensorFlow 2.17, for what the passes do.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,10 +20,14 @@ from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
 from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
+from tftrt_yolo.converter.int8 import accuracy, integer_convolutions
+from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
+from tftrt_yolo.converter.int8.calibration_images import Images
+from tftrt_yolo.graph import biases
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.text import counted
-from tftrt_yolo.ground.workers.progress import Stage
+from tftrt_yolo.ground.workers.progress import Progress, Stage
 from tftrt_yolo.saved_model import freeze, write
 from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -45,39 +50,52 @@ def work(
     precision_mode: str,
     parity_images: list[str] | None,
     batch_sizes: tuple[int, ...],
-) -> Iterator[Stage | dict]:
+    quantization: Quantization | None = None,
+) -> Iterator[Progress | Stage | dict]:
     """Converts a SavedModel.
 
     Args:
       source: An export.
       output_dir: An empty directory to fill.
       accelerator: "xla" or "onednn".
-      precision_mode: "FP32", "FP16" or "BF16".
+      precision_mode: "FP32", "FP16", "BF16" or "INT8".
       parity_images: Paths of the images on which the result is compared with the export; None for packaged ones.
       batch_sizes: Those that XLA compiles, in rising order; empty for every power of two, and with onednn.
+      quantization: For INT8 what to calibrate with, and how accurate the result must be.
 
     Yields:
-      Stages, and last the fields of BakedReport that are known here.
+      Progress of the calibration, stages, and last the fields of BakedReport that are known here.
 
     Raises:
-      ConversionError: If the pass left a convolution in float32, or the model was converted before.
+      ConversionError: If the pass left a convolution in float32, or the model was converted before; or, of INT8, no
+        convolution gains, the images say nothing about a range, or too much is lost.
       SavedModelError: If the SavedModel cannot be used.
     """
     environment.grow_gpu_memory()
     yield Stage("reading the SavedModel")
     graph_def, frames_name, outputs = freeze.freeze_network(source)
+    if accelerator == "onednn":
+        biases.say_bias_add(_as_graph(graph_def), graph_def)
     yield Stage(f"converting to {precision_mode}")
     if precision_mode in _MIXED_PRECISION_PASS:
         graph_def = _optimize(graph_def, frames_name, list(outputs.values()), _MIXED_PRECISION_PASS[precision_mode])
     graph_def = _pruned(graph_def, list(outputs.values()))
-    matrix_ops = _count_matrix_ops(graph_def, precision_mode)
+    matrix_ops = _count_matrix_ops(graph_def, "FP32" if quantization else precision_mode)
+    if quantization:
+        images = Images(quantization.calibration.images, source.metadata)
+        layers = yield from _in_integers(graph_def, frames_name, images, quantization.calibration.method)
+        graph_def = _pruned(graph_def, list(outputs.values()))
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
     network = _as_network(variants, frames_name, outputs)
     yield Stage("writing the SavedModel")
     write.save(network, source.metadata, output_dir, compiled_sizes=CompiledSizes(batch_sizes) if is_jitted else None)
     yield Stage("comparing with the export")
-    yield {
+    found = {}
+    if quantization:
+        ranges = Ranges(layers, images.readable, images.unreadable)
+        found["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges)
+    yield found | {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,
         "tensorflow_version": tf.__version__,
@@ -86,6 +104,18 @@ def work(
             source, open_unfinished(output_dir), parity_images, batch_size=min(batch_sizes, default=1)
         ),
     }
+
+
+def _in_integers(
+    graph_def: GraphDef, frames_name: str, images: Images, method: str
+) -> Generator[Progress | Stage, None, int]:
+    """Calibrates, and puts convolutions in INT8 into a graph, in place; yields events, returns how many they are."""
+    yield Stage("measuring the calibration images")
+    convolutions = integer_convolutions.find(graph_def)
+    histograms = yield from integer_convolutions.observing(graph_def, frames_name, convolutions, images)
+    ranges = {name: histogram.range(method) for name, histogram in histograms.items()}
+    integer_convolutions.replace(graph_def, convolutions, ranges)
+    return len(convolutions)
 
 
 def _pruned(graph_def: GraphDef, output_names: list[str]) -> GraphDef:
@@ -178,10 +208,7 @@ def _optimize(graph_def: GraphDef, frames_name: str, output_names: list[str], na
     """Runs one mixed-precision pass and folds the casts of constants."""
     for node in graph_def.node:
         node.device = ""
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.graph_util.import_graph_def(graph_def, name="")
-    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph_def, graph=graph)
+    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph_def, graph=_as_graph(graph_def))
     fetches = meta_graph_pb2.CollectionDef()
     fetches.node_list.value.extend([frames_name, *output_names])
     meta_graph.collection_def["train_op"].CopyFrom(fetches)
@@ -192,6 +219,13 @@ def _optimize(graph_def: GraphDef, frames_name: str, output_names: list[str], na
     rewrites.min_graph_nodes = -1
     devices = virtual_devices.cluster_with(has_gpu=name == "auto_mixed_precision")
     return tf_optimizer.OptimizeGraph(config, meta_graph, cluster=devices, verbose=False)
+
+
+def _as_graph(graph_def: GraphDef) -> tf.Graph:
+    """The graph of some nodes, in which types and shapes are known."""
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+    return graph
 
 
 def _count_matrix_ops(graph_def: GraphDef, precision_mode: str) -> int:

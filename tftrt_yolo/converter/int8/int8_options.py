@@ -1,7 +1,7 @@
 """What INT8 can be asked for.
 
     options = Int8Options(calibration_data="coco8.yaml", calibration="mse")
-    options.check()
+    options.check("tensorrt")
     options.quantization(folder)               # for the worker: the images are found, a data set's written as files
 
 Every check refuses; none changes what was asked for.
@@ -31,10 +31,10 @@ class Int8Options(Options):
         batches (B, H, W, 3); tuples whose first component is that; or dicts with "image" or "images".
       calibration: For INT8, how an activation's range is chosen: "max" (the largest value; what None means),
         "percentile" (99.99 % of the values) or "mse" (least squared error). "tensorrt" is TF-TRT's own calibrator, with
-        no quantisation in the graph; only where engines can be built, and never run so far.
+        no quantisation in the graph; only for tensorrt, where engines can be built, and never run so far.
       calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
         images' contents, so that converting again needs no calibration, with another method too; None for
-        $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo.
+        $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
       evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on.
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
     """
@@ -45,15 +45,18 @@ class Int8Options(Options):
     evaluation_data: str | Path | None = None
     maximum_map_drop: float | None = None
 
-    def check(self) -> None:
+    def check(self, accelerator: str) -> None:
         """Checks all but the images.
 
+        Args:
+          accelerator: "tensorrt" or "onednn".
+
         Raises:
-          ValueError: If one is out of its range or missing.
+          ValueError: If one is out of its range or missing, or not for this accelerator.
           TypeError: If calibration_data is neither a path nor a data set.
           TensorRTUnavailableError: If TF-TRT is to calibrate, and engines cannot be built here.
         """
-        self._check_calibration()
+        self._check_calibration(accelerator)
         drop, data = self.maximum_map_drop, self.evaluation_data
         if drop is not None:
             check_share("maximum_map_drop", drop)
@@ -68,7 +71,7 @@ class Int8Options(Options):
                 "data."
             )
 
-    def _check_calibration(self) -> None:
+    def _check_calibration(self, accelerator: str) -> None:
         from tftrt_yolo.converter.int8 import calibration_dataset, calibration_images
 
         data, method = self.calibration_data, self.calibration
@@ -86,8 +89,21 @@ class Int8Options(Options):
             raise ValueError(
                 f"{argument('calibration')} is {method!r}; known are {', '.join(calibration_images.ALL_METHODS)}."
             )
-        if method != calibration_images.TENSORRT:
-            return
+        if accelerator == "onednn" and "calibration_cache_dir" in self.given:
+            raise ValueError(
+                f"{argument('calibration_cache_dir')} is for tensorrt, and {argument('accelerator')} is 'onednn', for "
+                "which the images are run each time. Leave it out."
+            )
+        if method == calibration_images.TENSORRT:
+            self._check_tensorrt(accelerator)
+
+    def _check_tensorrt(self, accelerator: str) -> None:
+        """Refuses TF-TRT's own calibrator where it cannot be."""
+        if accelerator != "tensorrt":
+            raise ValueError(
+                f"{argument('calibration')} is 'tensorrt', which is TF-TRT's own calibrator, and "
+                f"{argument('accelerator')} is {accelerator!r}. Leave it out, or choose max, percentile or mse."
+            )
         if self.calibration_cache_dir is not None:
             raise ValueError(
                 f"{argument('calibration_cache_dir')} keeps what we measure, and with "

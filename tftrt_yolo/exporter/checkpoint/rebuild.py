@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import torch
 from torch.overrides import TorchFunctionMode
-from ultralytics.nn.modules import Conv
+from ultralytics.nn.modules import SPPF, Conv
 from ultralytics.nn.tasks import ClassificationModel, DetectionModel, PoseModel
 
 from tftrt_yolo.contract import CLASSIFY, POSE
@@ -89,6 +89,7 @@ def rebuild(contents: Contents, document: dict, task: str) -> torch.nn.Module:
         if getattr(module.model[-1], "one2one_cv2", None) is not None:  # of two branches fuse() dropped one
             module.model[-1].end2end = any(".one2one_" in name for name in contents.tensors)
         module.fuse(verbose=False)
+    _give_pools_their_activation(contents, module)
     _compare_tensors(contents, module)
     _compare_modules(contents, module)
     _compare_strides(contents, module)
@@ -104,6 +105,19 @@ def rebuild(contents: Contents, document: dict, task: str) -> torch.nn.Module:
             "training diverged, or it was saved in a precision that is too small. Give an earlier checkpoint."
         )
     return module
+
+
+def _give_pools_their_activation(contents: Contents, module: torch.nn.Module) -> None:
+    """Gives the first convolution of each SPPF the activation that it was saved with: the network's own, or none.
+
+    Ultralytics 8.4.67 builds it without one in every network, for YOLO26's sake; 8.3 builds it with one, and so does
+    8.4.190 where the YAML is of an older kind. Files of both are right as they are, and anything else is refused.
+    Source: SPPF in ultralytics.nn.modules.block, and parse_model in ultralytics.nn.tasks.
+    """
+    for path, part in module.named_modules():
+        saved = contents.modules.get(f"{path}.cv1.act")
+        if type(part) is SPPF and saved is not None:
+            part.cv1.act = torch.nn.Identity() if saved.kind == "Identity" else part.cv2.act
 
 
 def _compare_tensors(contents: Contents, module: torch.nn.Module) -> None:

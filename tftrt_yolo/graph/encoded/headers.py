@@ -174,7 +174,8 @@ def _others(files: tf.Tensor, is_jpeg: tf.Tensor) -> _Others:
     lengths = tf.cast(file_bytes.lengths_of(files), tf.int64)
     is_other_bitmap &= bitmaps.header_ends(head) <= lengths
     is_cut = is_gif & (frames.ends == 0) | is_bmp & (tf.maximum(ends, bitmaps.header_ends(head)) > lengths)
-    sizes = tf.where(is_gif[:, tf.newaxis], frames.sizes_hw, bitmap_sizes)
+    sizes = tf.where(is_bmp[:, tf.newaxis], bitmap_sizes, tf.zeros_like(bitmap_sizes))  # of no image there is none
+    sizes = tf.where(is_gif[:, tf.newaxis], frames.sizes_hw, sizes)
     refusals = tf.where(kinds == NOT_READ, _stranger(files, head), FINE)
     refusals = tf.where(is_cut, CUT_SHORT, refusals)
     refusals = tf.where(is_bmp & is_other_bitmap, BITMAP, tf.where(frames.is_part, PART_OF_GIF, refusals))

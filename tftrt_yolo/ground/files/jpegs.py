@@ -121,7 +121,7 @@ def decode(
         logging.log_first_n(logging.INFO, "simplejpeg is not installed; Pillow decodes JPEG files, in more time", 1)
         return None
     orientation = orientation_of(facts)
-    if orientation is None or _END not in data[-_MOST_TRAILING_BYTES:]:  # of what is cut short only time would be lost
+    if orientation is None or data.rfind(_END, -_MOST_TRAILING_BYTES) < 0:  # or, cut short, Pillow refuses it soon
         return None
     is_turned = orientation in _TURNS
     try:

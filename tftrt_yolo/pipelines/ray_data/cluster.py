@@ -262,9 +262,9 @@ def _no_connection(address: str, error: Exception) -> str:
     """Why there is no Ray, for a reader."""
     if address == "local":
         return f"Ray cannot be started on this machine ({first_line(error)}). Free memory and disk, or name a cluster."
-    told = " ".join(str(error).split())
+    told = " ".join(str(error).split()).rstrip(".")
     return (
-        f"The cluster {shown(address)} cannot be used: {shown(told, 600)} Expected the address of a Ray cluster with "
+        f"The cluster {shown(address)} cannot be used: {shown(told, 600)}. Expected the address of a Ray cluster with "
         "the Ray and the Python of this machine, such as `ray start --head` prints."
     )
 

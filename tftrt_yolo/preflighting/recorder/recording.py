@@ -66,7 +66,7 @@ def plan(precision_mode: str, calibration_data: object, options: TensorRTOptions
         raise ValueError(f"{argument('precision_mode')} is {precision_mode!r}; known are {', '.join(known)}.")
     if precision_mode == "INT8":
         int8 = Int8Options(calibration_data=calibration_data)
-        int8.check()
+        int8.check("tensorrt")
         return RecordingPlan(precision_mode, options, int8)
     if calibration_data is not None:
         raise ValueError(

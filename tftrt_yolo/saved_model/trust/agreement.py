@@ -24,8 +24,13 @@ from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
 _SHOWN = 12  # names, in a message
-_MATRIX_OPS = ("Conv2D", "MatMul")
-_TYPES = {"FP32": "float", "FP16": "half", "BF16": "bfloat16"}  # in TensorFlow's messages
+_TYPE_OF = {"Conv2D": "T", "MatMul": "T", saved_model_pb.INTEGER_OP: "Tinput"}  # op to its attribute
+_TYPES = {  # in TensorFlow's messages; INT8 is for the convolutions that gain by it
+    "FP32": ({"float"},),
+    "FP16": ({"half"},),
+    "BF16": ({"bfloat16"},),
+    "INT8": ({"float", "qint8"}, {"qint8"}),
+}
 _REMEDY = "its files are of different models, or were edited; copy the directory again, or export or convert again."
 
 
@@ -247,15 +252,15 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
         _check_engines(handle, engines)
         return
     found = {
-        _type_name(saved_model_pb.attribute(node, "T").type)
+        _type_name(saved_model_pb.attribute(node, _TYPE_OF[node.op]).type)
         for node in saved_model_pb.nodes_behind(meta_graph, contract.NETWORK)  # `encoded` has products of its own
-        if node.op in _MATRIX_OPS
+        if node.op in _TYPE_OF
     }
-    if found != {_TYPES[precision]}:
+    if found not in _TYPES[precision]:
         _refuse(
             handle,
             f"has convolutions and products in {', '.join(sorted(found)) or 'no type'}",
-            f"Its conversion.json says {precision}, which is {_TYPES[precision]}",
+            f"Its conversion.json says {precision}, which is {' and '.join(sorted(_TYPES[precision][0]))}",
         )
 
 

@@ -75,9 +75,14 @@ class Service:
 
     def model_of(self, request: Request) -> tuple[ModelState, int | None]:
         """The model that a path names, and the version that it names; None for the newest."""
-        version = version_of(request.path_params.get("version"))
-        observed_request.current().names(request.path_params["name"], version=version)
-        return self.hub.model(request.path_params["name"], version), version
+        name, version = self.named(request)
+        return self.hub.model(name, version), version
+
+    def named(self, request: Request) -> tuple[str, int | None]:
+        """The name of a model in a path, and the version that it names; None for the newest."""
+        name, version = request.path_params["name"], version_of(request.path_params.get("version"))
+        observed_request.current().names(name, version=version)
+        return name, version
 
 
 async def in_thread(amount: int, function: Callable[..., Answer], *arguments) -> Answer:

@@ -89,6 +89,40 @@ def signature_of(state: ModelState, names: Iterable[str]) -> str:
     raise invalid(f"The inputs are {found}; model {quoted(state.name)} takes {takes}.")
 
 
+def signature_named(state: ModelState, key: object) -> Signature:
+    """The signature of a name.
+
+    Args:
+      state: The model.
+      key: The name, as a client has it.
+
+    Returns:
+      The signature.
+
+    Raises:
+      RefusedError: If the model has none of that name; the message lists them.
+    """
+    if not isinstance(key, str) or key not in state.signatures:
+        known = ", ".join(_ordered(state.signatures))
+        raise invalid(f"Model {quoted(state.name)} has no signature {quoted(key)}; known are {known}.")
+    return state.signatures[key]
+
+
+def no_label(label: str) -> RefusedError:
+    """The refusal of a version's label: as TensorFlow Serving refuses one that it does not know.
+
+    Args:
+      label: What the client calls the version.
+
+    Returns:
+      The error.
+    """
+    return invalid(
+        f"No version has the label {quoted(label)}: versions have no labels here. Name one by its number, or none for "
+        "the newest."
+    )
+
+
 def as_taken(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Inputs as a signature takes them.
 

@@ -17,8 +17,7 @@ from tftrt_yolo.serving.protocol.descriptions import tensorflow_serving_state
 from tftrt_yolo.serving.rpc.calls import Calls, answered, unimplemented
 from tftrt_yolo.serving.rpc.protos import tensorflow_serving
 from tftrt_yolo.serving.rpc.tensor_protos import from_proto, number_of, to_proto
-from tftrt_yolo.serving.scheduling.inference import ModelState, TensorSpec
-from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
+from tftrt_yolo.serving.scheduling.inference import ModelState, Signature, TensorSpec
 
 PREDICTION, MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 _DEFAULT = "serving_default"
@@ -60,8 +59,9 @@ class PredictionService:
         self.calls.check_open()
         state, version = _model_of(self.calls, request.model_spec)
         key = request.model_spec.signature_name or _DEFAULT
-        inputs = self._inputs(state, key, request)
-        requests.check_outputs(state.signatures[key], request.output_filter)
+        signature = requests.signature_named(state, key)
+        inputs = self._inputs(signature, key, request)
+        requests.check_outputs(signature, request.output_filter)
         outcome = await self.calls.infer(context, requests.Asked(state, key, inputs, version=version))
         response = tensorflow_serving().predict_pb2.PredictResponse()
         response.model_spec.name, response.model_spec.signature_name = outcome.model, key
@@ -93,15 +93,11 @@ class PredictionService:
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
 
-    def _inputs(self, state: ModelState, key: str, request: Message) -> dict:
+    def _inputs(self, signature: Signature, key: str, request: Message) -> dict:
         """The inputs of a prediction, by what its signature takes."""
-        if key not in state.signatures:
-            known = ", ".join(state.signatures)
-            raise invalid(f"Model {quoted(state.name)} has no signature {quoted(key)}; known are {known}.")
-        takes = state.signatures[key].inputs
-        if set(takes) != set(request.inputs):
+        if set(signature.inputs) != set(request.inputs):
             found = ", ".join(quoted(name, 40) for name in list(request.inputs)[:8]) or "none"
-            raise invalid(f"The inputs are {found}; signature {key} takes {' and '.join(sorted(takes))}.")
+            raise invalid(f"The inputs are {found}; signature {key} takes {' and '.join(sorted(signature.inputs))}.")
         most = self.calls.max_body_bytes
         return {name: from_proto(name, proto, most_bytes=most) for name, proto in request.inputs.items()}
 
@@ -126,12 +122,8 @@ class ModelService:
     async def GetModelStatus(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
         """The versions of a model, with their states."""
         name, version = _spec_of(request.model_spec)
-        states = [one for one in self.calls.hub.models() if one.name == name and version in (None, one.version)]
-        if not states:
-            of_version = "" if version is None else f" of version {version}"
-            raise RefusedError(Refusal.NOT_FOUND, f"There is no model {quoted(name)}{of_version}.")
         response = tensorflow_serving().get_model_status_pb2.GetModelStatusResponse()
-        for state in sorted(states, key=lambda one: -one.version):
+        for state in self.calls.hub.states(name, version):
             found = response.model_version_status.add(version=state.version, state=tensorflow_serving_state(state))
             found.status.error_code = _CODES[state.is_broken]
             found.status.error_message = state.reason
@@ -149,10 +141,7 @@ def _spec_of(spec: Message) -> tuple[str, int | None]:
     version = spec.version.value if spec.HasField("version") else None
     observed_request.current().names(spec.name, version=version)
     if spec.HasField("version_label"):
-        raise invalid(
-            f"The version label {quoted(spec.version_label)} is unknown, as all are; give a version, or none for the "
-            "newest."
-        )
+        raise requests.no_label(spec.version_label)
     if version is not None and version < 1:
         raise invalid(f"The version is {version}; expected a whole number of at least 1.")
     return spec.name, version

@@ -114,6 +114,23 @@ class Hub:
         """Every version that is known, whatever its state; newest last."""
         return tuple(self._versions[key].state for key in sorted(self._versions))
 
+    def states(self, name: str, version: int | None = None) -> tuple[ModelState, ...]:
+        """What is known of a model's versions, whatever their states.
+
+        Args:
+          name: Its name.
+          version: One of them alone; None for all.
+
+        Returns:
+          Their states, newest first; at least one.
+
+        Raises:
+          RefusedError: If there is none.
+        """
+        self._version(name, version)
+        known = [state for state in self.models() if state.name == name and version in (None, state.version)]
+        return tuple(reversed(known))
+
     def model(self, name: str, version: int | None = None) -> ModelState:
         """What is known of a model.
 
@@ -122,10 +139,10 @@ class Hub:
           version: None for the newest that is ready; if none is, for the newest.
 
         Returns:
-          Its state; it may not be ready. What is known of versions that were never loaded, `models` has.
+          Its state; it may not be ready.
 
         Raises:
-          RefusedError: If there is none, or it was never loaded.
+          RefusedError: If there is none, or it was never loaded; `states` has that, too.
         """
         state = self._version(name, version).state
         if not state.signatures:

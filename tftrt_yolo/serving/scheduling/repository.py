@@ -2,6 +2,9 @@
 
 for (name, version), place in look(ModelOptions(model_repository="models")).items():
     place.saved_model_dir, place.print       # models/digits/3/model.savedmodel, and what changes while it is copied
+
+A repository of Triton's, as `triton` writes it, is one, too: config.pbtxt and what else it has beside the versions is
+Triton's and of no account here, and an engine for Triton's TensorRT backend is passed over.
 """
 
 import dataclasses
@@ -19,7 +22,7 @@ from tftrt_yolo.serving.serving_options import ModelOptions
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")  # fits into the int64 of the protocols
-_INNER = "model.savedmodel"  # as Triton names it
+_INNER, _PLAN, _CONFIG = "model.savedmodel", "model.plan", "config.pbtxt"  # as Triton names them
 _LAYOUT = (
     "Expected folders as NAME/VERSION/saved_model.pb or NAME/VERSION/model.savedmodel/saved_model.pb, VERSION a whole "
     "number of at least 1, such as digits/1"
@@ -59,27 +62,34 @@ def look(models: ModelOptions) -> dict[tuple[str, int], Place]:
     repository = Path(models.model_repository).absolute()
     found = {}
     try:
-        folders = _folders(repository, _NAME, "the name of a model")
+        folders = _folders(repository, _NAME, "its name is not the name of a model")
     except OSError as error:
         raise ServingError(
             f"The model repository {shown(models.model_repository)} cannot be read: {error.strerror}. {_LAYOUT}."
         ) from error
     for folder in folders:
         try:
-            versions = _folders(folder, _VERSION, "a version")
+            is_tritons = (folder / _CONFIG).is_file()  # which has folders of its own beside the versions
+            versions = _folders(folder, _VERSION, None if is_tritons else "its name is not a version")
         except OSError:  # it went meanwhile
             continue
-        found |= {(folder.name, int(version.name)): _place(version) for version in versions}
+        for version in versions:
+            if (version / _PLAN).exists():
+                _say_passed_over(str(version), f"{_PLAN} is an engine for Triton's TensorRT backend, and no SavedModel")
+            else:
+                found[folder.name, int(version.name)] = _place(version)
     return found
 
 
 def empty(models: ModelOptions) -> ServingError:
     """The error of a repository without a model."""
-    return ServingError(f"The model repository {shown(models.model_repository)} holds no model. {_LAYOUT}.")
+    plan = next(Path(models.model_repository).glob(f"*/*/{_PLAN}"), None)
+    but = "" if plan is None else f", but {shown(plan)}, an engine that Triton's TensorRT backend alone runs"
+    return ServingError(f"The model repository {shown(models.model_repository)} holds no model{but}. {_LAYOUT}.")
 
 
-def _folders(folder: Path, pattern: re.Pattern, what: str) -> list[Path]:
-    """Folders whose name is of a pattern; of others it is said once that they are none."""
+def _folders(folder: Path, pattern: re.Pattern, why_not: str | None) -> list[Path]:
+    """Folders whose name is of a pattern; of others it is said once why they are none, unless nobody needs to know."""
     found = []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -87,15 +97,15 @@ def _folders(folder: Path, pattern: re.Pattern, what: str) -> list[Path]:
                 continue
             if pattern.fullmatch(entry.name):
                 found.append(Path(entry.path))
-            else:
-                _say_passed_over(entry.path, what)
+            elif why_not:
+                _say_passed_over(entry.path, why_not)
     return found
 
 
 @functools.lru_cache(1_024)
-def _say_passed_over(path: str, what: str) -> None:
+def _say_passed_over(path: str, why: str) -> None:
     """Says it once."""
-    logging.warning("%s is passed over: its name is not %s. %s.", shown(path), what, _LAYOUT)
+    logging.warning("%s is passed over: %s. %s.", shown(path), why, _LAYOUT)
 
 
 def _place(version: Path) -> Place:

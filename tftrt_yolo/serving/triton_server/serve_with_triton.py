@@ -15,6 +15,7 @@ watches over it, such as systemd or a container's restart policy, starts it agai
 import contextlib
 import http.client
 import json
+import math
 import tempfile
 import threading
 import time
@@ -37,9 +38,10 @@ from tftrt_yolo.serving.signals import taken
 from tftrt_yolo.serving.triton_repository.configuration import ModelSettings
 from tftrt_yolo.serving.triton_repository.writing import write_saved_model
 from tftrt_yolo.serving.triton_server import installed
-from tftrt_yolo.serving.triton_server.server_process import Doors, ServerProcess
+from tftrt_yolo.serving.triton_server.server_process import MOST_SECONDS_TO_END, Doors, ServerProcess
 
 _SECONDS_BETWEEN, _SECONDS_TO_ANSWER = 5.0, 60.0
+_SECONDS_TO_COMPUTE = 5  # a request's batch, after it has waited for as long as it may
 _FAILURES = 3  # in a row
 _FULL, _DEAD = "queue", "is not healthy"  # in what Triton says where the model is busy, and where its process is gone
 _NOT_TAKEN = {
@@ -95,7 +97,8 @@ def serve_with_triton(
     with _ended_by_signals() as asked_to_end, tempfile.TemporaryDirectory(prefix="tftrt_yolo_triton_") as folder:
         room = Path(folder)
         name = write_saved_model(handle, room / "models", None, 1, settings).name
-        with named_plainly(), ServerProcess(parts, room, doors, asked_to_end) as server:  # clients give no flags
+        process = ServerProcess(parts, room, doors, asked_to_end, seconds_to_end=_seconds_to_end(batching))
+        with named_plainly(), process as server:  # clients give no flags
             if asked_to_end.is_set():
                 raise KeyboardInterrupt
             start, line = time.perf_counter(), f"{name} version 1: {handle.metadata.task}, in Triton's Python backend"
@@ -117,6 +120,11 @@ def _check_options(*options: Options) -> None:
                 )
     if options[0].saved_model_dir is None:
         raise ValueError(f"{argument('saved_model_dir')} is missing; expected a SavedModel.")
+
+
+def _seconds_to_end(batching: BatchingOptions) -> int:
+    """How long what was accepted may take at the end: no longer than a request waits, and is computed."""
+    return min(MOST_SECONDS_TO_END, math.ceil(batching.request_timeout_s) + _SECONDS_TO_COMPUTE)
 
 
 def _serving(doors: Doors, line: str) -> Serving:

@@ -16,7 +16,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,9 +24,11 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import printable
+from tftrt_yolo.serving.ports import bind
 from tftrt_yolo.serving.triton_server.installed import TritonParts
 
-_SECONDS_TO_START, _SECONDS_TO_END = 600.0, 30.0  # yolov8x with engines to load; requests that were accepted
+_SECONDS_TO_START = 600.0  # yolov8x with engines to load
+MOST_SECONDS_TO_END = 30  # for requests that were accepted, and for clients to close their connections
 _MORE_SECONDS = 10.0  # beyond Triton's own limit, before it is killed
 _LAST_LINES, _LINE_LENGTH = 12, 300
 _PR_SET_PDEATHSIG = 1
@@ -62,7 +63,7 @@ class Doors:
         """
         names = [name for name in ("http_port", "grpc_port", "metrics_port") if getattr(self, name) >= 0]
         with contextlib.ExitStack() as stack:  # all are held until all are known, or one would be given twice
-            found = {name: stack.enter_context(_bound(self.host, getattr(self, name))) for name in names}
+            found = {name: stack.enter_context(bind(self.host, getattr(self, name), name)) for name in names}
             return dataclasses.replace(self, **{name: one.getsockname()[1] for name, one in found.items()})
 
 
@@ -73,7 +74,15 @@ class ServerProcess:
       doors: Where it listens.
     """
 
-    def __init__(self, parts: TritonParts, room: Path, doors: Doors, asked_to_end: threading.Event):
+    def __init__(
+        self,
+        parts: TritonParts,
+        room: Path,
+        doors: Doors,
+        asked_to_end: threading.Event,
+        *,
+        seconds_to_end: int = MOST_SECONDS_TO_END,
+    ):
         """Starts nothing yet.
 
         Args:
@@ -81,8 +90,10 @@ class ServerProcess:
           room: A folder with `models`, the repository; whatever else it holds is the server's.
           doors: Where it listens.
           asked_to_end: Set where nobody needs to wait until it is ready.
+          seconds_to_end: For requests that were accepted. While a client of HTTP keeps its connection open all of them
+            pass, whether it asks for something or not: Triton has no setting by which idle connections would be closed.
         """
-        self._asked_to_end = asked_to_end
+        self._asked_to_end, self._seconds_to_end = asked_to_end, seconds_to_end
         self._parts, self._room, self.doors = parts, room, doors.opened()
         self._memory = f"tftrt_yolo_{os.getpid()}_{secrets.token_hex(4)}"  # names of its shared memory begin so
         self._last = collections.deque(maxlen=_LAST_LINES)
@@ -119,7 +130,7 @@ class ServerProcess:
         if self._process:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(_SECONDS_TO_END + _MORE_SECONDS)
+                self._process.wait(self._seconds_to_end + _MORE_SECONDS)
             except subprocess.TimeoutExpired:
                 pass
             finally:
@@ -165,7 +176,7 @@ class ServerProcess:
             "metrics-address": doors.host,
             "metrics-port": doors.metrics_port,
             "allow-gpu-metrics": str(has_gpu).lower(),
-            "exit-timeout-secs": int(_SECONDS_TO_END),
+            "exit-timeout-secs": self._seconds_to_end,
             "log-info": "false",
         }
         if not has_gpu:
@@ -206,25 +217,6 @@ class ServerProcess:
             if text.strip():
                 self._last.append(text[:_LINE_LENGTH])
                 print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is the server's log
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket at a port.
-
-    Raises:
-      ServingError: If the port is in use.
-    """
-    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host, port))
-    except OSError as error:
-        found.close()
-        raise ServingError(
-            f"Port {port} of {printable(host)} cannot be listened at: {error.strerror}. Choose another; 0 is any that "
-            "is free."
-        ) from error
-    return found
 
 
 def _end_with_parent() -> None:

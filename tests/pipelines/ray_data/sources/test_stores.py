@@ -91,6 +91,10 @@ def test_a_folder_that_changed_is_listed_anew(photos):
         ),
         ("nope://bucket/a", r"nope://bucket/a cannot be read: fsspec does not know nope:// \(Protocol not known: nope"),
         ("oci://bucket/a", r"oci:// needs a package that cannot be imported here: Install ocifs .* on every node"),
+        (
+            "ftp://127.0.0.1:1/photos",
+            r"cannot be read: the store cannot be reached \(.*[Rr]efused.*\)\. Expected one that",
+        ),
         ("file://{}/rows", r"end in \.parquet\. Parquet tables count with the name of their column of images in"),
         ("{}/rows", r"rows holds no image and no video\. .* Parquet tables count with the name of their column of"),
         ("rtsp://camera/1", r"rtsp://camera/1 is a live stream, which has no end\. Expected files; predict takes"),

@@ -111,8 +111,11 @@ def test_curl(url):
         ({"inputs": {"images": [PIXEL], "a": 1}}, "'inputs' has 'images', 'a'; expected images"),
         ({"inputs": {}}, "'inputs' has no input; expected images"),
         ({"instances": [PIXEL] * 5}, "5 pictures"),
-        ({"signature_name": "serve", "instances": [PIXEL]}, "'signature_name' is 'serve'; model 'digits' has"),
-        ({"signature_name": 5, "instances": [PIXEL]}, "'signature_name' is 5"),
+        (
+            {"signature_name": "serve", "instances": [PIXEL]},
+            "Model 'digits' has no signature 'serve'; known are serving_default, encoded",
+        ),
+        ({"signature_name": 5, "instances": [PIXEL]}, "Model 'digits' has no signature 5; known are"),
         (
             {"signature_name": "padded", "instances": [PIXEL]},
             "'instances' has plain values; expected objects with images",
@@ -146,11 +149,9 @@ def test_refusals(url, document, message):
     [
         ("POST", "dog:predict", "There is no model 'dog'; known are digits, masks."),
         ("POST", "digits/versions/9:predict", "There is no version 9 of the model 'digits'"),
-        ("POST", "digits/labels/stable:predict", "No version has the label 'stable:predict'"),
         ("POST", "digits:classify", "There is no :classify here; expected :predict."),
         ("POST", "digits/versions/1:regress", "There is no :regress here; expected :predict."),
         ("GET", "dog", "There is no model 'dog'"),
-        ("GET", "digits/labels/stable", "versions have no labels here"),
         ("GET", "digits/foo", "There is nothing at '/v1/models/digits/foo'"),
     ],
 )
@@ -158,3 +159,10 @@ def test_what_is_not_there(url, method, path, message):
     answer = requests.request(method, f"{url}/v1/models/{path}", data=json.dumps({"instances": [PIXEL]}), timeout=60)
     assert answer.status_code == 404
     assert message in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "labels/stable:predict"), ("GET", "labels/stable")])
+def test_labels_are_refused_as_tensorflow_serving_refuses_unknown_ones(url, method, path):
+    answer = requests.request(method, f"{url}/v1/models/digits/{path}", data="{}", timeout=60)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("No version has the label 'stable': versions have no labels here")

@@ -317,6 +317,15 @@ def _of_missing(url: str, error: Exception) -> str:
     return f"there is no such bucket, folder or file ({first_line(error)}). {_EXPECTED}."
 
 
+def _of_connection(url: str, error: Exception) -> str:
+    """Nobody answers."""
+    said = first_line(error).rstrip(".")
+    return (
+        f"the store cannot be reached ({said}). Expected one that answers this machine and every node: look "
+        "at the network, and at the address in the URL or in the environment, such as AWS_ENDPOINT_URL."
+    )
+
+
 def _of_protocol(url: str, error: Exception) -> str:
     """No package for such a URL is known."""
     return f"fsspec does not know {_scheme_of(url)}:// ({first_line(error)}). {_EXPECTED}."
@@ -328,4 +337,5 @@ _REASONS: tuple[_Reason, ...] = (
     (lambda error, kinds: isinstance(error, PermissionError) or "Credential" in "".join(kinds), _of_credentials),
     (lambda error, _: isinstance(error, (FileNotFoundError, NotADirectoryError)), _of_missing),
     (lambda error, _: "Protocol not known" in str(error), _of_protocol),
+    (lambda _, kinds: not kinds.isdisjoint(("ConnectionError", "TimeoutError", "gaierror")), _of_connection),
 )

@@ -25,7 +25,7 @@ from tftrt_yolo.serving.protocol import nested
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import invalid
 from tftrt_yolo.serving.protocol.descriptions import tensorflow_serving_state
-from tftrt_yolo.serving.protocol.requests import Asked
+from tftrt_yolo.serving.protocol.requests import Asked, no_label, signature_named
 from tftrt_yolo.serving.scheduling.inference import ModelState, Signature, TensorSpec
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
@@ -62,9 +62,8 @@ class _Paths:
 
     async def status(self, request: Request) -> Response:
         """How the versions of a model stand."""
-        state, version = self._service.model_of(request)
-        states = [one for one in self._hub.models() if one.name == state.name and version in (None, one.version)]
-        return json_response({"model_version_status": [_status_of(one) for one in reversed(states)]})
+        states = self._hub.states(*self._service.named(request))
+        return json_response({"model_version_status": [_status_of(one) for one in states]})
 
     async def metadata(self, request: Request) -> Response:
         """The signatures of a model."""
@@ -79,11 +78,7 @@ class _Paths:
 
     async def label(self, request: Request) -> Response:
         """Versions have no labels here."""
-        raise RefusedError(
-            Refusal.NOT_FOUND,
-            f"No version has the label {quoted(request.path_params['label'])}: versions have no labels here. Ask for "
-            "/versions/NUMBER, or leave it out for the newest.",
-        )
+        raise no_label(request.path_params["label"].partition(":")[0])
 
     async def other(self, request: Request) -> Response:
         """What only models with other signatures have."""
@@ -109,11 +104,7 @@ def _signature(document: dict, state: ModelState) -> tuple[str, Signature]:
     """The signature that a request names."""
     check_names("The request", document, ("signature_name", "instances", "inputs", "parameters"))
     key = document.get("signature_name", contract.SERVING) or contract.SERVING
-    if not isinstance(key, str) or key not in state.signatures:
-        raise invalid(
-            f"'signature_name' is {quoted(key)}; model {quoted(state.name)} has {', '.join(state.signatures)}."
-        )
-    return key, state.signatures[key]
+    return key, signature_named(state, key)
 
 
 def _inputs(document: dict, signature: Signature) -> tuple[bool, dict[str, np.ndarray]]:

@@ -1,7 +1,7 @@
 """The batch sizes that a model server is to make, by what runs them.
 
-sizes = warm_sizes(open_saved_model("digits_fp16_saved_model"), None)     # (1, 8), for which its engines are
-warm_sizes(open_saved_model("digits_saved_model"), (1, 16))               # (1, 16): an export runs any
+sizes = allowed_sizes(open_saved_model("digits_fp16_saved_model"), None)     # (1, 8), for which its engines are
+allowed_sizes(open_saved_model("digits_saved_model"), (1, 16))               # (1, 16): an export runs any
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 ANY = (1, 2, 4, 8)  # where every size runs alike: a batch is filled up by less than its own size
 
 
-def warm_sizes(handle: SavedModelHandle, asked: Iterable[int] | None) -> tuple[int, ...]:
+def allowed_sizes(handle: SavedModelHandle, asked: Iterable[int] | None) -> tuple[int, ...]:
     """The sizes to which a server fills its batches up.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.saved_model.handle import open_saved_model
-from tftrt_yolo.serving.tf_serving_files.warm_sizes import ANY, warm_sizes
+from tftrt_yolo.serving.tf_serving_files.allowed_sizes import ANY, allowed_sizes
 
 
 def _changed(handle, **conversion):
@@ -15,29 +15,29 @@ def _changed(handle, **conversion):
 
 def test_an_export_runs_any(toy_export):
     handle = open_saved_model(toy_export)
-    assert warm_sizes(handle, None) == ANY
-    assert warm_sizes(handle, [16, 1, 16]) == (1, 16)
+    assert allowed_sizes(handle, None) == ANY
+    assert allowed_sizes(handle, [16, 1, 16]) == (1, 16)
 
 
 def test_engines_have_their_sizes(tiny_conversion):
     handle = open_saved_model(tiny_conversion)
     built = _changed(handle, engines_built=True, has_stand_in=False, batch_sizes=[8, 1, 4])
-    assert warm_sizes(built, None) == (1, 4, 8)
-    assert warm_sizes(built, (8,)) == (8,)
+    assert allowed_sizes(built, None) == (1, 4, 8)
+    assert allowed_sizes(built, (8,)) == (8,)
     with pytest.raises(
         ValueError, match=r"^batch_sizes has 2, and .* has engines for 1, 4, 8; expected some of 1, 4, 8"
     ):
-        warm_sizes(built, (1, 2))
+        allowed_sizes(built, (1, 2))
     unbuilt = _changed(handle, engines_built=False, batch_sizes=[1, 8])
-    assert warm_sizes(unbuilt, None) == (8,)
+    assert allowed_sizes(unbuilt, None) == (8,)
     with pytest.raises(ValueError, match=r"^batch_sizes has 1, and .*of 8, and for no other; expected 8\. Leave"):
-        warm_sizes(unbuilt, (1,))
+        allowed_sizes(unbuilt, (1,))
 
 
 def test_engines_of_a_rehearsal_are_for_no_server(tiny_conversion):
     handle = _changed(open_saved_model(tiny_conversion), engines_built=True, has_stand_in=True)
     with pytest.raises(ServingError, match=r"holds engines of a rehearsal.*expected TensorRT's, or none\. No server"):
-        warm_sizes(handle, None)
+        allowed_sizes(handle, None)
 
 
 @pytest.mark.parametrize(("sizes", "expected"), [([], ANY), (None, ANY), ([16, 2], (2, 16))])
@@ -50,4 +50,4 @@ def test_what_xla_compiles(toy_export, tmp_path, sizes, expected):
             "images": 1, "detections": 1, "matched": 1, "arithmetic": "", "extra": 0, "differences": {}, "device": ""},
     }  # fmt: skip
     handle = dataclasses.replace(open_saved_model(toy_export), conversion=conversion)
-    assert warm_sizes(handle, None) == expected
+    assert allowed_sizes(handle, None) == expected
