@@ -110,12 +110,12 @@ def test_files_are_read_ahead_of_their_batch(monkeypatch):
     """The reader is as slow as it likes: order stays, and several files are read at a time."""
     real, active, most = image_files.read_image, [], []
 
-    def slow(image, *options):
+    def slow(image, *options, **more):
         active.append(image)
         most.append(len(active))
         time.sleep(0.02)
         active.remove(image)
-        return real(image, *options)
+        return real(image, *options, **more)
 
     monkeypatch.setattr(image_files, "read_image", slow)
     found = list(_reader().batches(IMAGES[:9], Reading(batch_size=4, keeps_arrays=True)))

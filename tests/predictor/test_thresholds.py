@@ -16,9 +16,10 @@ from tftrt_yolo import contract
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
 from tftrt_yolo.ground.files.image_files import read_image
+from tftrt_yolo.predictor import framing
 from tftrt_yolo.saved_model import load, write
 from tftrt_yolo.saved_model.handle import open_saved_model
-from tftrt_yolo.saved_model.network import Framer, SavedModelNetwork
+from tftrt_yolo.saved_model.network import SavedModelNetwork
 from tftrt_yolo.selection import Selection
 
 TASKS = ("tiny", "segment", "pose", "obb")
@@ -119,11 +120,12 @@ def test_classes_are_those_of_ultralytics_on_the_same_outputs(models, name, choi
 
     export, threshold = models.exported(name), 0.02
     predictor, network = tftrt_yolo.Predictor(export), SavedModelNetwork(export, strict=False)
-    framer, classes = Framer(predictor.metadata), choice.get("classes")
+    classes, frame = choice.get("classes"), np.empty((*predictor.metadata.image_size_hw, 3), np.uint8)
     results = predictor(IMAGES[:20], score_threshold=threshold, **choice)
     is_rotated, found = name == "obb", 0
     for path, result in zip(IMAGES[:20], results, strict=True):
-        dense, _ = network.run(framer(read_image(path))[0][np.newaxis])
+        framing.letterbox(read_image(path), frame)
+        dense, _ = network.run(frame[np.newaxis])
         boxes = dense["boxes"]
         rows = [(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2], dense["scores"]]
         if is_rotated:
@@ -190,7 +192,7 @@ def test_another_value_traces_nothing_and_no_value_makes_nothing(tiny_export):
     assert "_run_time_signatures" not in vars(predictor)  # today's path alone
     for number, asked in enumerate([ASKED, *CHOICES, {"max_detections": 1}, {"classes": [9]}]):
         predictor(IMAGES[number : number + 2], **asked)
-    assert predictor._run_time_signatures._run.experimental_get_tracing_count() == 1
+    assert predictor._run_time_signatures._run_framed.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -290,13 +292,13 @@ def test_the_model_goes_with_its_predictor(tiny_export):
 def test_batches_are_smaller_where_very_many_detections_are_asked_for(tiny_export):
     predictor = tftrt_yolo.Predictor(tiny_export)
     seen = []
-    run = predictor._pipeline.run
+    read = predictor._reader.batches
 
-    def counted(images, batch_size, signatures=None):
-        seen.append(batch_size)
-        return run(images, batch_size, signatures)
+    def counted(images, reading):
+        seen.append(reading.batch_size)
+        return read(images, reading)
 
-    predictor._pipeline.run = counted
+    predictor._reader.batches = counted
     for most in (300, 1_024, 4_096, 100_000):
         assert len(predictor(IMAGES[:2], max_detections=most, batch_size=64)) == 2
     assert seen == [64, 64, 4, 1]

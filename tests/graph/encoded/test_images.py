@@ -66,7 +66,7 @@ def _fit(images_, sizes, size_hw):
 @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
 def _read(files):
     read = images.read_each(files, (SIDE, SIDE), _fit)
-    return read.frames, read.placed.image_sizes_hw, read.status
+    return read.frames, read.sizes_hw, read.status
 
 
 def _one(data):

@@ -53,7 +53,7 @@ def test_names_that_do_not_fit_the_head(models, tmp_path, task, count):
 def test_a_frame_of_another_size(models, tmp_path, task):
     size = 64 if task == "classify" else 320
     message = _refusal(_edited(models.exported(task), tmp_path, imgsz=[size, size + 32]))
-    assert f"input frames of signature `network` is float (?, {size}, {size}, 3), whose axis 2 is {size}." in message
+    assert f"input frames of signature `framed` is uint8 (?, {size}, {size}, 3), whose axis 2 is {size}." in message
     assert f"In metadata.yaml the width in imgsz is {size + 32}: " in message
 
 
@@ -399,8 +399,10 @@ def test_a_graph_that_finds_classes_without_a_name(tmp_path, index):
     root.encoded = tf.function(
         lambda image_bytes: found(tf.shape(image_bytes)[0]), input_signature=[tf.TensorSpec((None,), tf.string)]
     )
+    frames = tf.TensorSpec((None, 32, 32, 3), tf.uint8, name="frames")
+    root.framed = tf.function(lambda frames, sizes: found(tf.shape(frames)[0]), input_signature=[frames, sizes])
     root.network = tf.function(dense, input_signature=[tf.TensorSpec((None, 32, 32, 3), tf.float32)])
-    signatures = {key: getattr(root, key).get_concrete_function() for key in contract.SIGNATURES}
+    signatures = {key: getattr(root, key).get_concrete_function() for key in contract.ALL_SIGNATURES}
     tf.saved_model.save(root, str(model), signatures=signatures)
     selection = Selection(max_detections=5)
     digests.seal(model, contract.Metadata("detect", {0: "a", 1: "b"}, (32, 32), 32, selection, "a.pt"))
