@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import IMAGES
@@ -260,3 +261,31 @@ def test_files_are_read_ahead_and_in_order(monkeypatch):
 def test_unreadable_files_in_between():
     read = list(image_files.read_ahead([IMAGES[0], b"no image", IMAGES[1]], raises=False))
     assert [type(image).__name__ for _, image in read] == ["ndarray", "ImageError", "ndarray"]
+
+
+def test_batches_are_cut_where_memory_ends(tiny_export, caplog):
+    """The largest batch that memory has room for is found by halves, said once a half, and kept."""
+    predictor = tftrt_yolo.Predictor(tiny_export)
+    own, sizes_seen = predictor._pipeline._signatures["framed"], []
+
+    def framed(frames, sizes):
+        sizes_seen.append(len(sizes))
+        if len(sizes) > 2:
+            tf.zeros((1 << 43,))  # more than any machine has: TensorFlow raises what it raises on a full GPU
+        return own(frames=frames, sizes=sizes)
+
+    def found():
+        batches_of_seven = predictor._reader.batches(IMAGES[:7], Reading(batch_size=7))
+        return [outputs["boxes"] for _, outputs in predictor._pipeline.run(batches_of_seven, {"framed": framed})]
+
+    with caplog.at_level("WARNING"):
+        first = found()
+    assert sizes_seen == [7, 3, *[1] * 7]
+    assert "no memory for 7 images at once; batches are cut to 3" in caplog.text
+    assert "no memory for 3 images at once; batches are cut to 1" in caplog.text
+    sizes_seen.clear()
+    again = found()
+    assert sizes_seen == [1] * 7
+    for boxes, same, result in zip(first, again, predictor(IMAGES[:7], batch_size=1), strict=True):
+        np.testing.assert_array_equal(boxes, same)
+        np.testing.assert_array_equal(boxes, result.xyxy)

@@ -175,7 +175,7 @@ class Pipeline:
                 if most == 1:
                     raise
                 self._most_frames = most = most // 2
-                images = counted(len(sizes_hw), "image")
+                images = counted(rows.stop - first, "image")
                 logging.warning("the device has no memory for %s at once; batches are cut to %d", images, most)
         if len(parts) == 1:
             return parts[0]
