@@ -62,6 +62,7 @@ class Pipeline:
         self._signatures, self._memory = signatures, memory
         self._is_compiled, self._compiled_sizes = is_compiled, compiled_sizes
         self._per_image, self._place = per_image, place
+        self._compiled = Compiled.of(signatures.get(contract.FRAMED), per_image) if compiled_sizes else None
         self._warm_batch_sizes = ()
         self._most_frames = None  # that the GPU has memory for; None for any
         self.compiled_batch_sizes = set()
@@ -161,7 +162,7 @@ class Pipeline:
     def _run_within_memory(self, signatures: dict, frames: np.ndarray, sizes_hw: np.ndarray) -> dict[str, np.ndarray]:
         """Runs frames, in as many parts as the GPU's memory and the sizes that are compiled ask for."""
         framed, count = signatures[contract.FRAMED], len(sizes_hw)
-        compiled = Compiled.of(framed, self._per_image) if self._compiled_sizes else None
+        compiled = self._compiled if signatures is self._signatures else None  # of other thresholds there is none
         most = min(count, self._most_frames or count)
         if compiled is not None:
             most = min(most, self._compiled_sizes.filled(most))
@@ -228,6 +229,8 @@ class Compiled:
         if compiled is None:
             return None
         specs = framed.structured_outputs
+        if not all(spec.shape[1:].is_fully_defined() for spec in specs.values()):
+            return None
         given = {name: spec.shape[1:].as_list() for name, spec in compiled.structured_outputs.items()}
         expected = {packing.PACKED: [packing.width_of(specs, per_image=per_image)]}
         expected |= {name: specs[name].shape[1:].as_list() for name in per_image}

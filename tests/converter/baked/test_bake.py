@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tftrt_yolo
 from tests import toy
@@ -15,6 +16,9 @@ from tests.saved_model.edits import copied, forget_digests
 from tftrt_yolo import BakedOptions, TensorRTOptions
 from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport
 from tftrt_yolo.ground import environment
+from tftrt_yolo.predictor.pipeline import Compiled
+from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model.handle import open_saved_model
 
 SCORE_TOLERANCE = {"FP32": 1e-5, "FP16": 0.01, "BF16": 0.06}
 BOX_TOLERANCE_PX = {"FP32": 1e-3, "FP16": 0.6, "BF16": 4.0}
@@ -155,13 +159,30 @@ def test_detections_are_ultralytics_own(convert):
     assert matched >= 0.97 * total
 
 
+def test_a_compiled_batch_in_one_call_is_the_signatures(toy_xla):
+    """What a Predictor runs for XLA, with its outputs in one tensor, gives what signature `framed` gives."""
+    path, _ = toy_xla
+    signatures, backend = load.load(open_saved_model(path), strict=False)
+    compiled = Compiled.of(signatures["framed"], ())
+    assert compiled is not None
+    height, width = signatures["framed"].structured_input_signature[1]["frames"].shape[1:3]
+    frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
+    tensors = {"frames": tf.constant(frames), "sizes": tf.constant([[30, 70], [400, 20]])}
+    found, expected = compiled(**tensors), signatures["framed"](**tensors)
+    assert backend.compiled_sizes.filled(2) == 2
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        assert values.dtype == expected[name].dtype.as_numpy_dtype
+        np.testing.assert_array_equal(values, expected[name])
+
+
 def test_only_a_new_batch_size_compiles(toy_xla):
     """Counted by what XLA itself dumps: image sizes, their mixture and odd batches compile nothing new."""
     path, _ = toy_xla
     code = (
         "import glob, sys, numpy as np, tftrt_yolo\n"
         "dump = sys.argv[2]\n"
-        "def compiled(): return len(glob.glob(dump + '/*predict*before_optimizations.txt'))\n"
+        "def compiled(): return len(glob.glob(dump + '/*compiled*before_optimizations.txt'))\n"
         "image = lambda h, w: np.random.default_rng(h).integers(0, 256, (h, w, 3), np.uint8)\n"
         "predictor = tftrt_yolo.Predictor(sys.argv[1])\n"
         "predictor.warm_up((1, 4))\n"
