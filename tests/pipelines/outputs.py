@@ -1,4 +1,8 @@
-"""What a data set or a layer of ours gives, beside what Predictor gives: bit for bit."""
+"""What a data set or a layer of ours gives, beside what Predictor gives.
+
+They fit images into frames by TensorFlow's ops, and Predictor by OpenCV: of 100,000 values of a frame one may be a grey
+level off, which moves boxes by thousandths of a pixel. A classifier's crops are the same to the bit.
+"""
 
 import numpy as np
 
@@ -24,7 +28,7 @@ def check(predictor, found, results, images):
         )
         assert len(expected) == len(result)
         for name, values in _arrays(result).items():
-            np.testing.assert_array_equal(_arrays(expected)[name], values, err_msg=name)
+            _assert_close(name, _arrays(expected)[name], values)
         count += len(result)
     return count
 
@@ -40,7 +44,19 @@ def _arrays(result):
 def _check_packed(own, result):
     """As `check` of an image whose masks are files; those without a pixel are left out by Predictor."""
     kept = [bool(mask) for mask in own["masks"]]
-    np.testing.assert_array_equal(own["boxes"][kept], result.xyxy)
-    np.testing.assert_array_equal(own["scores"][kept], result.confidence)
-    np.testing.assert_array_equal(own["classes"][kept], result.class_id)
+    _assert_close("xyxy", own["boxes"][kept], result.xyxy)
+    _assert_close("confidence", own["scores"][kept], result.confidence)
+    _assert_close("class_id", own["classes"][kept], result.class_id)
     return len(result)
+
+
+def _assert_close(name, found, expected):
+    """Pixels within a twentieth, scores within a thousandth, one of a thousand pixels of masks, and all else equal."""
+    if name == "mask":
+        assert found.shape == expected.shape
+        assert np.count_nonzero(found != expected) <= 1e-3 * found.size
+    elif expected.dtype.kind == "f":
+        is_share = name in ("confidence", "keypoint_confidence", "detection_confidence")
+        np.testing.assert_allclose(found, expected, atol=1e-3 if is_share else 0.05, rtol=0, err_msg=name)
+    else:
+        np.testing.assert_array_equal(found, expected, err_msg=name)

@@ -14,6 +14,7 @@ _EMPTY = {
     "serving_default": lambda size: {"images": tf.zeros((0, 40, 50, 3), tf.uint8)},
     "encoded": lambda size: {"image_bytes": tf.zeros((0,), tf.string)},
     "padded": lambda size: {"images": tf.zeros((0, 40, 50, 3), tf.uint8), "sizes": tf.zeros((0, 2), tf.int32)},
+    "framed": lambda size: {"frames": tf.zeros((0, *size, 3), tf.uint8), "sizes": tf.zeros((0, 2), tf.int32)},
     "network": lambda size: {"frames": tf.zeros((0, *size, 3))},
 }
 
@@ -25,6 +26,10 @@ def _check(path):
         "serving_default": {"images": tf.zeros((1, 40, 50, 3), tf.uint8)},
         "encoded": {"image_bytes": tf.constant([b""])},
         "padded": {"images": tf.zeros((1, 40, 50, 3), tf.uint8), "sizes": tf.constant([[40, 50]])},
+        "framed": {
+            "frames": tf.zeros((1, *handle.metadata.image_size_hw, 3), tf.uint8),
+            "sizes": tf.constant([[40, 50]]),
+        },
         "network": {"frames": tf.zeros((1, *handle.metadata.image_size_hw, 3))},
     }
     for key, make in _EMPTY.items():

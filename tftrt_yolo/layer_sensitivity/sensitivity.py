@@ -83,7 +83,7 @@ def sensitivity(
     options = Int8Options(
         calibration_data=calibration_data, calibration=calibration, calibration_cache_dir=calibration_cache_dir
     )
-    options.check()
+    options.check("tensorrt")
     with Worker("tftrt_yolo.layer_sensitivity.layer_costs", keep_heap=False) as worker:
         chosen = options.quantization(worker.folder).calibration
         worker.start(source=source, calibration=chosen, images=images)

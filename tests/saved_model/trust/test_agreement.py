@@ -352,7 +352,7 @@ FORMS = [
     (lambda message: message.ClearField("meta_graphs"), "has the signatures (none) and lacks serving_default"),
     (
         lambda message: message.meta_graphs[0].signature_def.pop("encoded"),
-        "has the signatures __saved_model_init_op, network, padded, serving_default and lacks encoded",
+        "has the signatures __saved_model_init_op, framed, network, padded, serving_default and lacks encoded",
     ),
 ]
 
