@@ -210,7 +210,10 @@ def test_only_a_new_batch_size_compiles(toy_xla):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"accelerator": "onednn", "precision_mode": "FP16"}, "FP32 and BF16: TensorFlow has no fast FP16 kernels"),
+        (
+            {"accelerator": "onednn", "precision_mode": "FP16"},
+            "FP32 and BF16 and INT8: TensorFlow has no fast FP16 kernels",
+        ),
         (
             {"accelerator": "xla", "precision_mode": "INT8"},
             "with xla known are FP32 and FP16 and BF16: XLA has no INT8 convolutions",
