@@ -23,11 +23,12 @@ def pack(outputs: Mapping[str, tf.Tensor], *, per_image: tuple[str, ...]) -> dic
       per_image: Names of those that are large and stay as they are.
 
     Returns:
-      These, and "packed" (batch, P) float32: all others, in the order of their names.
+      These, and "packed" (batch, P) float32: all others, in the order of their names; not there if there are none.
     """
     small = [outputs[name] for name in sorted(outputs) if name not in per_image]
     rows = [tf.reshape(tf.cast(values, tf.float32), (-1, math.prod(values.shape[1:]))) for values in small]
-    return {PACKED: tf.concat(rows, axis=1)} | {name: outputs[name] for name in per_image}
+    large = {name: outputs[name] for name in per_image}
+    return {PACKED: tf.concat(rows, axis=1)} | large if rows else large
 
 
 def width_of(specs: Mapping[str, tf.TensorSpec], *, per_image: tuple[str, ...]) -> int:

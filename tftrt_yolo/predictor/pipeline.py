@@ -232,7 +232,8 @@ class Compiled:
         if not all(spec.shape[1:].is_fully_defined() for spec in specs.values()):
             return None
         given = {name: spec.shape[1:].as_list() for name, spec in compiled.structured_outputs.items()}
-        expected = {packing.PACKED: [packing.width_of(specs, per_image=per_image)]}
+        width = packing.width_of(specs, per_image=per_image)
+        expected = {packing.PACKED: [width]} if width else {}
         expected |= {name: specs[name].shape[1:].as_list() for name in per_image}
         return cls(compiled, specs, per_image) if given == expected else None
 
