@@ -49,6 +49,7 @@ def test_signatures_keep_the_contract(tiny_export):
         "serving_default": ({"images": "uint8 (?, ?, ?, 3)"}, detections),
         "encoded": ({"image_bytes": "string (?)"}, detections | {"status": "string (?)"}),
         "padded": ({"images": "uint8 (?, ?, ?, 3)", "sizes": "int32 (?, 2)"}, detections),
+        "framed": ({"frames": "uint8 (?, 320, 320, 3)", "sizes": "int32 (?, 2)"}, detections),
         "network": (
             {"frames": "float32 (?, 320, 320, 3)"},
             {"boxes": f"float32 (?, {anchors}, 4)", "scores": f"float32 (?, {anchors}, 10)"},

@@ -51,6 +51,7 @@ def test_signatures_keep_the_contract(models, task):
         "serving_default": ({"images": "uint8 (?, ?, ?, 3)"}, selected),
         "encoded": ({"image_bytes": "string (?)"}, PACKED.get(task, selected) | {"status": "string (?)"}),
         "padded": ({"images": "uint8 (?, ?, ?, 3)", "sizes": "int32 (?, 2)"}, selected),
+        "framed": ({"frames": f"uint8 (?, {size}, {size}, 3)", "sizes": "int32 (?, 2)"}, selected),
         "network": ({"frames": f"float32 (?, {size}, {size}, 3)"}, dense),
     }
     assert converted.signatures == exported.signatures
