@@ -1,7 +1,7 @@
 """Outputs in one tensor, so that they come from a GPU in one copy.
 
     packed = pack(outputs, per_image=())["packed"]              # in the graph: (batch, P) float32
-    outputs = unpack({"packed": packed.numpy()}, specs)         # on the host, as views of it
+    outputs = unpack({"packed": packed.numpy()}, specs, per_image=())   # on the host, as views of it
 
 A GPU takes twenty microseconds and more for each small copy, and a batch of one picture has four outputs or five.
 """

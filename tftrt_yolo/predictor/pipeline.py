@@ -195,7 +195,10 @@ class Pipeline:
         if len(frames) < size:
             larger = self._memory.take(size)
             larger[:count] = frames[:count]
-            frames = larger
+            try:
+                return self._run_now(framed, compiled, larger, sizes_hw)
+            finally:
+                self._memory.give_back(larger)
         tensor = tf.experimental.dlpack.from_dlpack(frames[:size].__dlpack__())  # the memory itself, no copy
         sizes = tf.constant(filled)  # on the host, as the frames: outside of the device's scope
         with self._place():

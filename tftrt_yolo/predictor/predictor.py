@@ -111,9 +111,8 @@ class Predictor:
         self.task = TASKS[self.metadata.task]
         if contract.FRAMED not in signatures:  # of an earlier version
             signatures = self._run_time_signatures.by_key(self._own_selection())
-        frame_size_hw, is_cropped = self.metadata.image_size_hw, self.task.is_cropped
-        memory = frame_memory.FrameMemory(frame_size_hw, pins=self.backend.uses_gpu)
-        self._reader = batches.Reader(frame_size_hw, is_cropped=is_cropped, memory=memory)
+        memory = frame_memory.FrameMemory(self.metadata.image_size_hw, pins=self.backend.uses_gpu)
+        self._reader = batches.Reader(is_cropped=self.task.is_cropped, memory=memory)
         self._pipeline = pipeline.Pipeline(
             signatures,
             memory,

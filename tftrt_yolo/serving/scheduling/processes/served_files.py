@@ -31,11 +31,13 @@ class Read(NamedTuple):
       frames: (rows, S, S, 3) uint8; of a file that was not read, and behind the last, of any content.
       sizes_hw: (rows, 2) int32, height and width of the upright images in pixels; 1 and 1 elsewhere.
       statuses: For each file why it was not read; empty if it was.
+      memory: What the frames are the first of.
     """
 
     frames: np.ndarray
     sizes_hw: np.ndarray
     statuses: list[bytes]
+    memory: np.ndarray
 
     @property
     def were_read(self) -> np.ndarray:
@@ -72,7 +74,8 @@ class ServedFiles:
         Returns:
           What was read; its memory is to be given back.
         """
-        frames = self._memory.take(num_rows)[:num_rows]
+        memory = self._memory.take(num_rows)
+        frames = memory[:num_rows]
         sizes_hw, statuses = np.ones((num_rows, 2), np.int32), [b""] * len(files)
         pixels = [_stored_pixels(file) for file in files]
 
@@ -86,11 +89,11 @@ class ServedFiles:
             # A thread's round trip costs a tenth of a millisecond, and one picture has nobody to wait for.
             for _ in map(read_row, rows) if len(rows) == 1 else self._pool.map(read_row, rows):
                 pass
-        return Read(frames, sizes_hw, statuses)
+        return Read(frames, sizes_hw, statuses, memory)
 
     def give_back(self, read: Read) -> None:
         """Takes the memory of frames back that nobody needs any more."""
-        self._memory.give_back(read.frames)
+        self._memory.give_back(read.memory)
 
     def _read_one(self, file: bytes, pixels: int, frame: np.ndarray) -> tuple[int, int]:
         """Lays one file into its frame; gives the image's height and width."""
