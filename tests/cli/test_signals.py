@@ -62,13 +62,17 @@ class _Command:
         assert self.process.returncode == 130
         self.check_nothing_left()
 
-    def check_nothing_left(self, *, seconds: float = 5) -> None:
+    def check_nothing_left(self) -> None:
         """No files, and no processes, or not for long."""
+        self.check_nothing_runs()
+        assert list(self.output.iterdir()) == []
+
+    def check_nothing_runs(self, *, seconds: float = 5) -> None:
+        """No processes, or not for long, and none of their files."""
         deadline = time.monotonic() + seconds
         while (processes := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert processes == []
-        assert list(self.output.iterdir()) == []
         assert list(self.temporary.iterdir()) == []
 
 
@@ -142,7 +146,21 @@ def test_at_many_moments(tiny_export, tmp_path, verb, name, delay):
         return
     assert command.process.returncode == 130
     assert _LINE.fullmatch(error), error
-    command.check_nothing_left()
+    command.check_nothing_runs()
+    if left := list(command.output.iterdir()):  # the signal came after the result had been put into its place
+        assert [path.name for path in left] == ["x"]
+        _check_whole(left[0], verb)
+
+
+def _check_whole(output_dir: Path, verb: str) -> None:
+    """What a command wrote, as if nothing had interrupted it."""
+    if verb == "export":
+        assert tftrt_yolo.inspect(output_dir).export is not None
+        return
+    lines = [json.loads(line) for line in (output_dir / "detections.jsonl").read_text().splitlines()]
+    assert len(lines) == len(list(IMAGES[0].parent.iterdir()))
+    pictures = {line["picture"] for line in lines}
+    assert pictures == {path.name for path in output_dir.iterdir()} - {"detections.jsonl"}
 
 
 def test_a_hang_up_that_is_ignored_stays_so(tiny_export, tmp_path):

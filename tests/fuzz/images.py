@@ -105,7 +105,7 @@ def _reader():
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
     def read(files):
         found = read_each(files, (64, 64), letterbox.letterbox_padded_images)
-        return found.frames, found.placed.image_sizes_hw, found.status
+        return found.frames, found.sizes_hw, found.status
 
     return read
 

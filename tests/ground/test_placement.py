@@ -79,7 +79,7 @@ def test_the_graph_computes_the_same(frame_size_hw):
     from tftrt_yolo.graph import letterbox
 
     sizes = np.array(SIZES, np.int32)
-    found, _, _ = letterbox._placement(tf.constant(sizes), frame_size_hw)
+    found = letterbox.letterbox_of(tf.constant(sizes), frame_size_hw)
     for index, size_hw in enumerate(SIZES):
         placed = placement.letterboxed(size_hw, frame_size_hw)
         np.testing.assert_array_equal(found.padding_xy[index], placed.padding_xy)
