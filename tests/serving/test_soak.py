@@ -7,7 +7,7 @@ from tests.serving.soak import Plan, Soak
 
 @pytest.mark.slow
 def test_nothing_is_lost_or_mixed_up(tiny_export, tmp_path):
-    plan = Plan(requests=2_000, bad=0.02, cut=0.02, kill_seconds=20, reload_seconds=25)
+    plan = Plan(requests=2_000, bad=0.02, cut=0.02, kill_seconds=4, reload_seconds=6)
     report = Soak(plan, tiny_export, tmp_path).run()
     counts = report["counts"]
     assert report["strange"] == []
