@@ -3,7 +3,14 @@
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost
 from tftrt_yolo.benchmarking.machine import Clock, Machine
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport
-from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
+from tftrt_yolo.benchmarking.results.measurements import (
+    Absence,
+    BenchmarkedModel,
+    Budget,
+    ContestantRun,
+    Crash,
+    Measurement,
+)
 
 
 def measured(contestant, mode, batch_size, rate, *, spread=0.02, p50_ms=2.0):
@@ -37,6 +44,7 @@ def made_report(**changes):
             measured("xla-fp16", "dense", 1, 1000.0),
             measured("xla-fp16", "selected", 1, 800.0),
             measured("xla-fp16", "end_to_end", 1, 400.0),
+            measured("xla-fp16", "from_jpeg", 1, 300.0),
             measured("xla-fp16", "dense", 8, 4000.0, spread=0.2),
             measured("pytorch-compile-fp16", "dense", 1, 500.0),
             measured("ultralytics-predict-fp16", "end_to_end", 1, 160.0),
@@ -51,5 +59,9 @@ def made_report(**changes):
         "costs": (Cost(1, 10**9, 10**6, 10**6, 10**6), Cost(8, 8 * 10**9, 10**6, 8 * 10**6, 8 * 10**6)),
         "ceilings": Ceilings({"FP16": 10e12, "FP32": 1e12}, 100e9),
         "why_no_floor": "",
+        "decoding_limit": 1200.0,
+        "budgets": (
+            Budget("xla-fp16", 3, 3.5, 2.0, {"decode": 1.5, "up": 0.1, "network": 1.0, "selection": 0.5, "back": -0.01}),
+        ),
     }
     return BenchmarkReport(**fields | changes)

@@ -48,6 +48,7 @@ def test_a_benchmark(tiny_export, tmp_path, monkeypatch):
         ("tensorflow-fp32", "dense"),
         ("tensorflow-fp32", "selected"),
         ("tensorflow-fp32", "end_to_end"),
+        ("tensorflow-fp32", "from_jpeg"),
         ("onnxruntime-cpu-fp32", "dense"),
         ("pytorch-eager-fp32", "dense"),
     }
@@ -56,6 +57,10 @@ def test_a_benchmark(tiny_export, tmp_path, monkeypatch):
         assert 0 < measurement.p50_ms <= measurement.p90_ms <= measurement.p99_ms
         assert measurement.images_per_second == sorted(measurement.windows_images_per_second)[1]
         assert report.share_of_floor(measurement) is None or 0 < report.share_of_floor(measurement) < 1.2
+    [budget] = report.budgets
+    assert list(budget.parts_ms) == ["decode", "letterbox", "network", "selection", "back"]
+    assert 0 < budget.parts_ms["network"] < budget.array_ms
+    assert report.decoding_limit > report.measurement("tensorflow-fp32", "from_jpeg", 1).images_per_second
     assert all(run.peak_host_bytes > 10 << 20 for run in report.contestants)
     assert report.contestants[0].versions["tensorflow"]
     assert len(list((tmp_path / "artifacts").glob(f"{TINY_WEIGHTS.stem}_*.onnx"))) == 1

@@ -44,6 +44,18 @@ def test_damaged_files(tmp_path, damage):
         tftrt_yolo.BenchmarkReport.read(tmp_path)
 
 
+def test_one_of_an_earlier_version(tmp_path):
+    """Which knew neither files nor parts."""
+    made_report().write(tmp_path)
+    path = tmp_path / "benchmark.json"
+    document = json.loads(path.read_text())
+    del document["decoding_limit"], document["budgets"]
+    path.write_text(json.dumps(document))
+    report = tftrt_yolo.BenchmarkReport.read(tmp_path)
+    assert (report.decoding_limit, report.budgets) == (None, ())
+    assert "Python" not in str(report)
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(tftrt_yolo.BenchmarkError, match="cannot be read: No such file"):
         tftrt_yolo.BenchmarkReport.read(tmp_path)
@@ -62,6 +74,9 @@ def test_what_follows_from_the_numbers():
     assert report.selection_share("xla-fp16", 8) is None
     assert report.share_of_floor(report.measurement("xla-fp16", "end_to_end", 1)) is None
     assert report.measurement("xla-fp16", "selected", 8) is None
+    assert report.share_of_decoding(report.measurement("xla-fp16", "from_jpeg", 1)) == pytest.approx(300 / 1200)
+    assert report.share_of_decoding(dense) is None
+    assert report.budgets[0].rest_ms == pytest.approx(3.5 - 1.5 - 0.1 - 1.0 - 0.5 + 0.01)
 
 
 @pytest.mark.parametrize(("spread", "is_unstable"), [(0.05, False), (0.099, False), (0.11, True)])
@@ -82,6 +97,8 @@ def test_the_text_says_all():
         "onnxruntime-cuda-fp16: ModuleNotFoundError: No module named 'onnxruntime'",
         "ultralytics-savedmodel dense batch 8: exported for batch 1",
         "pytorch-compile-fp16 (dense, batch 8): OutOfMemory",
+        "100 GB/s; 1,200 files/s decoded and letterboxed",
+        "contestant   file   array   decode    up   network   selection    back   rest",
     ):
         assert part in text
     assert max(map(len, text.splitlines())) <= 120

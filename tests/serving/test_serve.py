@@ -145,6 +145,20 @@ def test_a_second_signal_ends_it_at_once(tiny_export):
         assert not any(map(_is_running, children))
 
 
+@pytest.mark.slow
+def test_an_operator_is_told_that_opencv_is_missing(tiny_export, tmp_path, monkeypatch):
+    """As on a machine without libGL; it answers all the same."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with started(tiny_export, "--log_format=none", "--max_batch_size=1") as (process, lines):
+        answer = requests.post(f"{_url(lines)}/predict", data=IMAGES[0].read_bytes(), timeout=SECONDS)
+        assert answer.status_code == 200
+        warning = next(line for line in process.stdout if "warning" in line)
+        assert "libGL.so.1: cannot open shared object file; images are resized by NumPy" in warning
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+
+
 def _asked_in_vain(url):
     with contextlib.suppress(requests.RequestException):
         requests.post(f"{url}/predict", data=IMAGES[0].read_bytes(), timeout=60)

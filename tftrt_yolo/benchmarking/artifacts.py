@@ -44,6 +44,7 @@ class Plan:
       batch_sizes: Images a call.
       seconds: Length of each measurement.
       frames_path: The pictures, letterboxed, as .npy.
+      jpeg_paths: Those of them that are JPEG files, as they are.
       artifacts_dir: Where conversions and exports are looked for and kept.
       peer_python: Interpreter of the peers; None for this one.
       convert: Takes the export, an output directory, a contestant of ours and the batch sizes, and converts.
@@ -55,6 +56,7 @@ class Plan:
     batch_sizes: tuple[int, ...]
     seconds: float
     frames_path: Path
+    jpeg_paths: tuple[str, ...]
     artifacts_dir: Path
     peer_python: str | None
     convert: Callable[[SavedModelHandle, Path, Contestant, tuple[int, ...]], None]
@@ -99,7 +101,7 @@ class Artifacts:
         job = {"frames_path": str(plan.frames_path), "batch_sizes": plan.batch_sizes, "seconds": plan.seconds}
         if contestant.is_ours:
             path, seconds = self._converted(contestant)
-            return job | {"saved_model_dir": str(path)}, seconds
+            return job | {"saved_model_dir": str(path), "jpeg_paths": plan.jpeg_paths}, seconds
         if contestant.runner == "ultralytics_saved_model":
             path, seconds = self._ultralytics_saved_model()
             return job | {"saved_model_dir": str(path)}, seconds
@@ -116,6 +118,7 @@ class Artifacts:
             return job | contestant.options, None
         selection = plan.source.metadata.selection
         return job | {
+            "jpeg_paths": plan.jpeg_paths,
             "score_threshold": selection.score_threshold,
             "iou_threshold": selection.iou_threshold,
             "max_detections": selection.max_detections,

@@ -15,14 +15,17 @@ from tftrt_yolo.benchmarking import machine, session
 from tftrt_yolo.benchmarking.artifacts import Artifacts, Plan
 from tftrt_yolo.benchmarking.contestants import Circumstances, Contestant, why_absent
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost
+from tftrt_yolo.benchmarking.protocol import FROM_JPEG
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport
 from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel
 from tftrt_yolo.exporter.official import YAML_SUFFIXES
 from tftrt_yolo.ground.environment import Environment
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.tasks.table import TASKS
 
 _CEILING_SECONDS = 2.0
+_NO_CEILING = {"INT8"}  # precisions in which no matrix product of TensorFlow's shows what the machine has
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -62,6 +65,7 @@ def measure(
         costs, ceilings, why_no_floor = _measure_floor(plan, circumstances, runnable, on_progress)
         versions = (environment.tensorflow_version, environment.engine_runtime, environment.why_no_engines)
         artifacts = Artifacts(plan, machine_key=repr((here.cpu, here.cpu_flags, environment.gpus, versions)))
+        decoding_limit = _measure_decoding(plan, runnable)
         outcomes = [session.run(contestant, artifacts, on_progress) for contestant in runnable]
     absent += [absence for outcome in outcomes for absence in outcome.absent]
     crashed = [outcome.crash for outcome in outcomes if outcome.crash]
@@ -81,6 +85,8 @@ def measure(
         costs=costs,
         ceilings=ceilings,
         why_no_floor=why_no_floor,
+        decoding_limit=decoding_limit,
+        budgets=tuple(outcome.budget for outcome in outcomes if outcome.budget),
     )
 
 
@@ -104,7 +110,7 @@ def _measure_floor(
         return (), None, "TensorFlow sees no GPU here"
     on_progress("measuring the machine's ceilings")
     best = {"FP16"} if circumstances.has_gpu else {"FP32"}
-    precisions = tuple(sorted(best | {contestant.precision for contestant in runnable}))
+    precisions = tuple(sorted(best | {contestant.precision for contestant in runnable} - _NO_CEILING))
     try:
         with Worker(
             "tftrt_yolo.benchmarking.floor.ceilings", environment={"TF_CPP_MIN_LOG_LEVEL": "3"}, keep_heap=False
@@ -116,6 +122,24 @@ def _measure_floor(
             return costs, meter.receive(), ""
     except WorkerCrashedError as error:
         return (), None, str(error)
+
+
+def _measure_decoding(plan: Plan, runnable: list[Contestant]) -> float | None:
+    """Files a second that can be decoded here; None where nobody starts from files, or that failed."""
+    if not plan.jpeg_paths or not any(FROM_JPEG in contestant.modes for contestant in runnable):
+        return None
+    metadata = plan.source.metadata
+    try:
+        with Worker("tftrt_yolo.benchmarking.floor.decoding", environment=_ON_CPU) as worker:
+            worker.start(
+                jpeg_paths=plan.jpeg_paths,
+                size_hw=metadata.image_size_hw,
+                is_cropped=TASKS[metadata.task].is_cropped,
+                seconds=min(plan.seconds, _CEILING_SECONDS),
+            )
+            return worker.receive()
+    except WorkerCrashedError:  # the contestants, which read the same files, will say why
+        return None
 
 
 def _write_frames(plan: Plan, images: str | Path) -> int:

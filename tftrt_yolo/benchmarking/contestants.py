@@ -8,10 +8,10 @@ A contestant whose package is missing is only noticed in its own process, which 
 
 import dataclasses
 
-from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, FROM_JPEG, MODES
 from tftrt_yolo.ground.arguments import argument
 
-_BYTES_OF = {"FP32": 4, "FP16": 2, "BF16": 2}
+_BYTES_OF = {"FP32": 4, "FP16": 2, "BF16": 2, "INT8": 1}
 _RUNNERS = "tftrt_yolo.benchmarking.runners"
 
 
@@ -22,7 +22,7 @@ class Contestant:
     Attributes:
       name: The command line's word for it.
       runner: Last part of the module of `tftrt_yolo.benchmarking.runners` that runs it.
-      precision: "FP32", "FP16" or "BF16".
+      precision: "FP32", "FP16", "BF16" or "INT8".
       device: "GPU", "CPU", or "" where it runs on either.
       modes: What is measured of it.
       options: What its runner or its preparation needs to know beside that.
@@ -112,12 +112,13 @@ CONTESTANTS = {
         _ours("tensorrt-fp16", "FP16", "GPU", "tensorrt"),
         _ours("onednn-fp32", "FP32", "CPU", "onednn"),
         _ours("onednn-bf16", "BF16", "CPU", "onednn"),
+        _ours("onednn-int8", "INT8", "CPU", "onednn"),
         _pytorch("pytorch-eager-fp16", "FP16", "GPU", None),
         _pytorch("pytorch-compile-fp16", "FP16", "GPU", "reduce-overhead"),
         _pytorch("pytorch-compile-autotune-fp16", "FP16", "GPU", "max-autotune"),
         _pytorch("pytorch-eager-fp32", "FP32", "CPU", None),
-        Contestant("ultralytics-predict-fp16", "ultralytics", "FP16", "GPU", (END_TO_END,)),
-        Contestant("ultralytics-predict-fp32", "ultralytics", "FP32", "CPU", (END_TO_END,)),
+        Contestant("ultralytics-predict-fp16", "ultralytics", "FP16", "GPU", (END_TO_END, FROM_JPEG)),
+        Contestant("ultralytics-predict-fp32", "ultralytics", "FP32", "CPU", (END_TO_END, FROM_JPEG)),
         Contestant("ultralytics-savedmodel", "ultralytics_saved_model", "FP32", "", (DENSE,)),
         Contestant("onnxruntime-cuda-fp16", "onnxruntime", "FP16", "GPU", (DENSE,)),
         Contestant("onnxruntime-cuda-fp32", "onnxruntime", "FP32", "GPU", (DENSE,)),

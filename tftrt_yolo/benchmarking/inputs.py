@@ -1,6 +1,7 @@
 """The pictures that every contestant gets: letterboxed once, here, so that all do the same work.
 
     frames = read_frames("photos", (640, 640))       # (N, 640, 640, 3) uint8
+    paths = find_jpegs("photos")                     # the files themselves, for who starts from files
 
 Pictures of exactly the frame's size need no letterboxing; whoever letterboxes anyway, in a pipeline, has nothing to do.
 """
@@ -14,6 +15,7 @@ from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.placement import PADDING_VALUE, letterboxed, scaled_size
 
 MAX_IMAGES = 64  # 79 MB at 640 x 640; a batch that is larger repeats them
+_JPEG = b"\xff\xd8\xff"  # how such a file begins
 
 
 def read_frames(images: str | Path, size_hw: tuple[int, int]) -> np.ndarray:
@@ -31,6 +33,28 @@ def read_frames(images: str | Path, size_hw: tuple[int, int]) -> np.ndarray:
     """
     paths = image_files.find_images(images)[:MAX_IMAGES]
     return np.stack([_letterbox(image_files.read_image(path), size_hw) for path in paths])
+
+
+def find_jpegs(images: str | Path) -> tuple[str, ...]:
+    """Finds the JPEG files among the pictures that `read_frames` reads.
+
+    Args:
+      images: As `read_frames`.
+
+    Returns:
+      Their absolute paths; none where the pictures are of other formats.
+
+    Raises:
+      ImageError: If there is no image.
+    """
+    paths = [path.resolve() for path in image_files.find_images(images)[:MAX_IMAGES]]
+    return tuple(str(path) for path in paths if _begins_as_jpeg(path))
+
+
+def _begins_as_jpeg(path: Path) -> bool:
+    """Whether a file's content says that it is a JPEG; its name may say anything."""
+    with open(path, "rb") as file:
+        return file.read(len(_JPEG)) == _JPEG
 
 
 def _letterbox(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,9 @@ import numpy as np
 DENSE = "dense"
 SELECTED = "selected"
 END_TO_END = "end_to_end"
-MODES = (DENSE, SELECTED, END_TO_END)  # what is measured of a contestant
+FROM_JPEG = "from_jpeg"
+MODES = (DENSE, SELECTED, END_TO_END, FROM_JPEG)  # what is measured of a contestant
+WHY_NO_JPEG = "none of the pictures is a JPEG file"
 NUM_WINDOWS = 3
 MIN_LATENCY_CALLS = 10
 MIN_WARM_UP_CALLS = 3  # CUDA graphs are recorded in the second call, XLA and TensorFlow tune themselves in the first
@@ -65,10 +67,10 @@ def measure(
     start = time.perf_counter()
     synchronise((first or launch)())
     first_call_seconds = time.perf_counter() - start
-    for _ in _at_least(MIN_WARM_UP_CALLS, seconds / 2):
+    for _ in at_least(MIN_WARM_UP_CALLS, seconds / 2):
         call()
     yield {"event": "timing"}
-    latencies = [call() for _ in _at_least(MIN_LATENCY_CALLS, seconds)]
+    latencies = [call() for _ in at_least(MIN_LATENCY_CALLS, seconds)]
     window = window or (lambda length: _launch_for(length, batch_size, launch, synchronise))
     windows = [images / elapsed for images, elapsed in (window(seconds) for _ in range(NUM_WINDOWS))]
     yield {
@@ -80,6 +82,23 @@ def measure(
         "windows_images_per_second": windows,
         "peak_host_bytes": peak_host_bytes(),
     }
+
+
+def at_least(calls: int, seconds: float) -> Iterator[int]:
+    """Counts on until both so many calls were made and so much time has passed.
+
+    Args:
+      calls: The least number.
+      seconds: The least time.
+
+    Yields:
+      0, 1, 2 and so on.
+    """
+    start = time.perf_counter()
+    for index in itertools.count():
+        if index >= calls and time.perf_counter() - start >= seconds:
+            return
+        yield index
 
 
 def latency_summary(latencies: list[float]) -> dict[str, float]:
@@ -111,6 +130,19 @@ def batch_of(images: np.ndarray, batch_size: int) -> np.ndarray:
       (batch_size, height, width, 3), contiguous.
     """
     return np.ascontiguousarray(images[np.arange(batch_size) % len(images)])
+
+
+def list_of(items: Sequence, batch_size: int) -> list:
+    """Fills a batch from items of any kind, which repeat if there are fewer.
+
+    Args:
+      items: At least one.
+      batch_size: Items wanted.
+
+    Returns:
+      As many of them.
+    """
+    return list(itertools.islice(itertools.cycle(items), batch_size))
 
 
 def about(versions: dict[str, str], *, backend: str, note: str = "") -> dict:
@@ -167,15 +199,6 @@ def peak_host_bytes() -> int:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _at_least(calls: int, seconds: float) -> Iterator[int]:
-    """Counts on until both so many calls were made and so much time has passed."""
-    start = time.perf_counter()
-    for index in itertools.count():
-        if index >= calls and time.perf_counter() - start >= seconds:
-            return
-        yield index
 
 
 def _launch_for(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from tftrt_yolo.benchmarking.artifacts import PEER_ENVIRONMENT, Artifacts, NotHereError, why_not
 from tftrt_yolo.benchmarking.contestants import Contestant
 from tftrt_yolo.benchmarking.machine import GpuWatch
-from tftrt_yolo.benchmarking.results.measurements import Absence, ContestantRun, Crash, Measurement
+from tftrt_yolo.benchmarking.results.measurements import Absence, Budget, ContestantRun, Crash, Measurement
 from tftrt_yolo.ground.errors import TftrtYoloError
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
@@ -28,12 +28,14 @@ class Outcome:
       measurements: What was measured, also before a crash.
       absent: What it could not do.
       crash: How it ended, if it did not come to its end.
+      budget: Where the time of a file goes; None if that was not measured.
     """
 
     run: ContestantRun | None
     measurements: tuple[Measurement, ...]
     absent: tuple[Absence, ...]
     crash: Crash | None
+    budget: Budget | None = None
 
 
 def run(contestant: Contestant, artifacts: Artifacts, on_progress: Callable[[str], None]) -> Outcome:
@@ -78,6 +80,7 @@ class _Gathered:
     def __init__(self, name: str):
         self.name, self.step, self.crash = name, "loading", None
         self._measurements, self._absent, self._about, self._peak_host_bytes = [], [], None, 0
+        self._budget = None
 
     def take(self, event: dict) -> None:
         """Takes the next event."""
@@ -94,6 +97,8 @@ class _Gathered:
         elif kind == "measured":
             windows = tuple(event.pop("windows_images_per_second"))
             self._measurements.append(Measurement(self.name, **event, windows_images_per_second=windows))
+        elif kind == "budget":
+            self._budget = Budget(self.name, **event)
 
     def outcome(self, contestant: Contestant, preparation_seconds: float | None, watch: GpuWatch) -> Outcome:
         """The sum."""
@@ -110,7 +115,7 @@ class _Gathered:
                 peak_device_bytes=watch.peak_bytes,
                 clock=watch.clock,
             )
-        return Outcome(run, tuple(self._measurements), tuple(self._absent), self.crash)
+        return Outcome(run, tuple(self._measurements), tuple(self._absent), self.crash, self._budget)
 
 
 def _events(worker: Worker) -> Iterator[dict]:

@@ -14,17 +14,28 @@ import PIL.Image
 from absl import logging
 
 from tftrt_yolo.ground import placement
+from tftrt_yolo.ground.text import first_line
 
 try:
     import cv2
 except ImportError as error:  # not installed, or libGL is missing, which the package with windows needs
-    cv2, _why_no_opencv = None, error
+    cv2, _why_no_opencv = None, ImportError(str(error))  # without the frames that it holds
 
 Fit = Callable[[np.ndarray, np.ndarray], None]
 
 # Pillow scales the whole image before its middle is taken; of a strip a thousand times as long as it is high, that
 # would be gigabytes, so of such a one it scales the middle alone, which may be a grey level off.
 _MOST_SCALED_PIXELS = 1 << 24
+
+
+def why_slow() -> str:
+    """What an operator should know where OpenCV cannot be loaded; empty where it can."""
+    if cv2 is not None:
+        return ""
+    return (
+        f"{first_line(_why_no_opencv)}; images are resized by NumPy, in some thirty times the time. Install "
+        "opencv-python-headless."
+    )
 
 
 def fit_of(*, is_cropped: bool) -> Fit:
@@ -59,12 +70,7 @@ def letterbox(image: np.ndarray, frame: np.ndarray) -> None:
     elif cv2 is not None:
         cv2.resize(np.ascontiguousarray(image), (width, height), dst=inner, interpolation=cv2.INTER_LINEAR)
     else:
-        logging.log_first_n(
-            logging.WARNING,
-            "%s; images are resized by NumPy, in some thirty times the time. Install opencv-python-headless.",
-            1,
-            _why_no_opencv,
-        )
+        logging.log_first_n(logging.WARNING, why_slow(), 1)
         inner[...] = resized(image, (height, width))
 
 

@@ -157,6 +157,7 @@ class Server:
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         states = self.hub.models()
         warnings = [warning_of(state) for state in states if state.is_native]
+        warnings += dict.fromkeys(state.why_slow for state in states if state.why_slow)  # of all alike
         return Serving(
             http_url=f"{scheme}://{host}:{self._http.port}",
             page_url=f"{scheme}://{host}:{self._http.port}/page/" if self._page else None,

@@ -22,6 +22,7 @@ from tftrt_yolo.benchmarking.results import chart
 from tftrt_yolo.benchmarking.results.benchmark_report import CSV_FILE, FILE, BenchmarkReport
 from tftrt_yolo.converter.baked.baked_options import BakedOptions
 from tftrt_yolo.converter.convert import convert
+from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.exporter.official import YAML_SUFFIXES
 from tftrt_yolo.ground import assets
@@ -83,7 +84,7 @@ def benchmark(
     directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
     digests.check(source)
-    weights = _check_weights(weights, source)
+    weights, images = _check_weights(weights, source), options.images or assets.PHOTO
     with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
         plan = Plan(
             source=source,
@@ -91,12 +92,13 @@ def benchmark(
             batch_sizes=batch_sizes,
             seconds=seconds,
             frames_path=Path(folder) / "frames.npy",
+            jpeg_paths=_jpegs(images),
             artifacts_dir=Path(options.artifacts_dir or Path(folder) / "artifacts"),
             peer_python=peer_python,
             convert=_convert,
             describe=_describe,
         )
-        report = measure(plan, chosen, options.images or assets.PHOTO, on_progress or (lambda line: None))
+        report = measure(plan, chosen, images, on_progress or (lambda line: None))
     with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         _write(report, partial_dir)
     return report
@@ -112,6 +114,13 @@ def _write(report: BenchmarkReport, output_dir: Path) -> None:
         logging.warning("benchmark.png is not drawn, for want of matplotlib: pip install tftrt_yolo[benchmark]")
 
 
+def _jpegs(images: str | Path) -> tuple[str, ...]:
+    """The JPEG files among the pictures."""
+    from tftrt_yolo.benchmarking.inputs import find_jpegs  # with Pillow, which a command's help need not wait for
+
+    return find_jpegs(images)
+
+
 def _convert(source: SavedModelHandle, output_dir: Path, contestant: Contestant, batch_sizes: tuple[int, ...]) -> None:
     """Converts an export as a contestant wants it."""
     convert(source.directory, output_dir, **_wanted(contestant, batch_sizes))
@@ -125,6 +134,8 @@ def _wanted(contestant: Contestant, batch_sizes: tuple[int, ...]) -> dict:
         options = {"tensorrt": TensorRTOptions(batch_sizes=batch_sizes)}
     elif accelerator == "xla":  # each is measured as it is, and not filled up
         options = {"baked": BakedOptions(batch_sizes=batch_sizes)}
+    if contestant.precision == "INT8":  # of what the ranges are from does not change the speed
+        options |= {"int8": Int8Options(calibration_data=assets.ACCEPTANCE / "images")}
     return {"accelerator": accelerator, "precision_mode": contestant.precision, **options}
 
 

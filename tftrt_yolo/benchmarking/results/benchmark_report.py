@@ -12,9 +12,16 @@ from pathlib import Path
 from tftrt_yolo.benchmarking.contestants import CONTESTANTS
 from tftrt_yolo.benchmarking.floor.cost import Ceilings, Cost, floor_ms
 from tftrt_yolo.benchmarking.machine import Machine
-from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, MODES, SELECTED
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, FROM_JPEG, MODES, SELECTED
 from tftrt_yolo.benchmarking.results import cells
-from tftrt_yolo.benchmarking.results.measurements import Absence, BenchmarkedModel, ContestantRun, Crash, Measurement
+from tftrt_yolo.benchmarking.results.measurements import (
+    Absence,
+    BenchmarkedModel,
+    Budget,
+    ContestantRun,
+    Crash,
+    Measurement,
+)
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted
@@ -25,7 +32,9 @@ TITLES = {
     DENSE: "The network alone: frames and dense outputs on the device",
     SELECTED: "With selection: uint8 images on the device to detections on the device",
     END_TO_END: "End to end: images on the host to detections on the host",
+    FROM_JPEG: "From JPEG files to detections on the host",
 }
+BUDGET_TITLE = "One JPEG file at a time, part by part, in ms; rest is Python"
 UNSTABLE_NOTE = "~ unstable: the three windows differ by more than 10 % of their median."
 _BATCH_SIZES_A_TABLE = 3  # more do not fit the width
 
@@ -47,6 +56,9 @@ class BenchmarkReport:
       costs: What a batch costs, for each batch size; none if it could not be counted.
       ceilings: What the machine reaches; None if it could not be measured.
       why_no_floor: Why there are neither costs nor ceilings; empty if there are.
+      decoding_limit: JPEG files a second that all threads decode and letterbox without any network; None if nobody
+        started from files.
+      budgets: Where the time of one JPEG file goes, of each contestant of ours.
     """
 
     machine: Machine
@@ -61,13 +73,15 @@ class BenchmarkReport:
     costs: tuple[Cost, ...]
     ceilings: Ceilings | None
     why_no_floor: str
+    decoding_limit: float | None = None
+    budgets: tuple[Budget, ...] = ()
 
     def measurement(self, contestant: str, mode: str, batch_size: int) -> Measurement | None:
         """Finds a measurement.
 
         Args:
           contestant: A contestant's name.
-          mode: "dense", "selected" or "end_to_end".
+          mode: "dense", "selected", "end_to_end" or "from_jpeg".
           batch_size: Images a call.
 
         Returns:
@@ -79,7 +93,7 @@ class BenchmarkReport:
     def floor_ms(self, contestant: str, batch_size: int) -> float | None:
         """Least time of a batch of the network, in milliseconds; None if it is not known."""
         cost = next((cost for cost in self.costs if cost.batch_size == batch_size), None)
-        known = self.ceilings and cost and contestant in CONTESTANTS
+        known = self.ceilings and cost and contestant in CONTESTANTS and CONTESTANTS[contestant].precision != "INT8"
         return floor_ms(cost, self.ceilings, CONTESTANTS[contestant]) if known else None
 
     def share_of_floor(self, measurement: Measurement) -> float | None:
@@ -91,6 +105,11 @@ class BenchmarkReport:
         """Share of mode "selected" that is not the network: 1 - dense / selected, in time."""
         dense, selected = (self.measurement(contestant, mode, batch_size) for mode in (DENSE, SELECTED))
         return 1 - dense.batch_ms / selected.batch_ms if dense and selected else None
+
+    def share_of_decoding(self, measurement: Measurement) -> float | None:
+        """Rate over the limit of decoding, for mode "from_jpeg"."""
+        has_limit = self.decoding_limit and measurement.mode == FROM_JPEG
+        return measurement.images_per_second / self.decoding_limit if has_limit else None
 
     def __str__(self) -> str:
         """The tables."""
@@ -111,6 +130,7 @@ class BenchmarkReport:
                 "selection_share": self.selection_share(measurement.contestant, measurement.batch_size)
                 if measurement.mode == SELECTED
                 else None,
+                "share_of_decoding": self.share_of_decoding(measurement),
             }
             for measurement in self.measurements
         ]
@@ -155,6 +175,9 @@ def _render(report: BenchmarkReport) -> str:
             for first in range(0, len(report.batch_sizes), _BATCH_SIZES_A_TABLE):
                 batch_sizes = report.batch_sizes[first : first + _BATCH_SIZES_A_TABLE]
                 console.print(_mode_table(report, mode, batch_sizes))
+    if report.budgets:
+        console.print(f"\n{BUDGET_TITLE}")
+        console.print(_budget_table(report))
     console.print("\nGetting ready, memory and clock")
     console.print(_runs_table(report))
     if any(measurement.is_unstable for measurement in report.measurements):
@@ -181,7 +204,8 @@ def floor_note(report: BenchmarkReport) -> str:
         lines = report.why_no_floor.strip().splitlines()
         return f"not measured: {lines[-1].strip() if lines else 'unknown'}"
     gflops = report.costs[0].flops / report.costs[0].batch_size / 1e9
-    return f"{gflops:.2f} GFLOP an image over {report.ceilings}"
+    limit = f"; {report.decoding_limit:,.0f} files/s decoded and letterboxed" if report.decoding_limit else ""
+    return f"{gflops:.2f} GFLOP an image over {report.ceilings}{limit}"
 
 
 def contestants_of(report: BenchmarkReport, mode: str) -> list[str]:
@@ -190,17 +214,19 @@ def contestants_of(report: BenchmarkReport, mode: str) -> list[str]:
 
 
 def share_cell(report: BenchmarkReport, measurement: Measurement | None) -> str:
-    """The third figure of a mode: the floor's share of the network, the selection's share with it."""
+    """The third figure of a mode: the floor's share of the network, the selection's with it, the decoder's limit."""
     if measurement is None:
         return cells.MISSING
     if measurement.mode == DENSE:
         return cells.percent(report.share_of_floor(measurement))
+    if measurement.mode == FROM_JPEG:
+        return cells.percent(report.share_of_decoding(measurement))
     return cells.percent(report.selection_share(measurement.contestant, measurement.batch_size))
 
 
 def third_column(mode: str) -> str | None:
     """What `share_cell` shows in a mode; None where it shows nothing."""
-    return {DENSE: "of floor", SELECTED: "selection"}.get(mode)
+    return {DENSE: "of floor", SELECTED: "selection", FROM_JPEG: "of limit"}.get(mode)
 
 
 def first_call_seconds(report: BenchmarkReport, contestant: str) -> float | None:
@@ -225,6 +251,42 @@ def _mode_table(report: BenchmarkReport, mode: str, batch_sizes: tuple[int, ...]
             measurement = report.measurement(name, mode, batch_size)
             row += [cells.rate(measurement), cells.milliseconds(measurement.p50_ms) if measurement else cells.MISSING]
             row += [share_cell(report, measurement)] if third else []
+        table.add_row(*row)
+    return table
+
+
+def budget_rows(report: BenchmarkReport) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the parts' table: a row a contestant, a column a part.
+
+    Args:
+      report: One with budgets.
+
+    Returns:
+      Cells.
+    """
+    parts = list(dict.fromkeys(part for budget in report.budgets for part in budget.parts_ms))
+    rows = [
+        [
+            budget.contestant,
+            *map(cells.milliseconds, (budget.file_ms, budget.array_ms)),
+            *(cells.milliseconds(budget.parts_ms[part]) if part in budget.parts_ms else cells.MISSING for part in parts),
+            cells.milliseconds(budget.rest_ms),
+        ]
+        for budget in report.budgets
+    ]
+    return ["contestant", "file", "array", *parts, "rest"], rows
+
+
+def _budget_table(report: BenchmarkReport):
+    """The parts of a call, for the terminal."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    header, rows = budget_rows(report)
+    for index, name in enumerate(header):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
         table.add_row(*row)
     return table
 

@@ -5,13 +5,13 @@ write(report, Path("benchmark.png"))
 
 from pathlib import Path
 
-from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END
+from tftrt_yolo.benchmarking.protocol import DENSE, END_TO_END, FROM_JPEG
 from tftrt_yolo.benchmarking.results.benchmark_report import BenchmarkReport, contestants_of
 from tftrt_yolo.benchmarking.results.cells import rate
 from tftrt_yolo.ground.text import in_picture
 
 FILE = "benchmark.png"
-_PANELS = {DENSE: "Network alone", END_TO_END: "End to end"}
+_PANELS = {DENSE: "Network alone", END_TO_END: "End to end", FROM_JPEG: "From JPEG files"}
 _BAR_INCHES = 0.24  # height of a bar
 _GAP = 0.6  # between two contestants, in bars
 _PEER_COLOURS = ("#b8bec8", "#8e96a3", "#666f7e", "#444c59", "#2a303a")

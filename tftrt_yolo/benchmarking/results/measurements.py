@@ -42,7 +42,7 @@ class Measurement:
 
     Attributes:
       contestant: Its name.
-      mode: "dense", "selected" or "end_to_end".
+      mode: "dense", "selected", "end_to_end" or "from_jpeg".
       batch_size: Images a call.
       first_call_seconds: The first call, with whatever is compiled then.
       p50_ms: Median of single calls, each waited for, in milliseconds.
@@ -93,7 +93,7 @@ class ContestantRun:
 
     Attributes:
       name: Its name.
-      precision: "FP32", "FP16" or "BF16".
+      precision: "FP32", "FP16", "BF16" or "INT8".
       is_ours: Whether it is this package.
       backend: What ran the network, in its own words.
       versions: Package to version.
@@ -112,6 +112,33 @@ class ContestantRun:
     peak_host_bytes: int
     peak_device_bytes: int | None
     clock: Clock | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Where the time of one JPEG file goes, of one contestant; medians of single calls, in milliseconds.
+
+    Attributes:
+      contestant: Its name.
+      num_files: Different files.
+      file_ms: A call with a file.
+      array_ms: A call with the file's pixels.
+      parts_ms: Part to its time alone, in the order in which they run: decode, letterbox, up (with a GPU), network,
+        selection, back. Selection and back are differences, and can be below 0 where they cost less than times vary.
+    """
+
+    contestant: str
+    num_files: int
+    file_ms: float
+    array_ms: float
+    parts_ms: dict[str, float]
+
+    DERIVED: ClassVar = ("rest_ms",)
+
+    @property
+    def rest_ms(self) -> float:
+        """What the call with a file takes beyond its parts: Python."""
+        return self.file_ms - sum(self.parts_ms.values())
 
 
 @dataclasses.dataclass(frozen=True)

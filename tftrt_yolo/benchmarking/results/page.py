@@ -24,7 +24,7 @@ _INTRODUCTION = """\
 *Images/s* is the median of three windows of calls without waiting, *spread* what the windows differ by; *p50* to *p99*
 are of single calls, each waited for; *to peer* is the rate over the best peer's at the same batch size. *Of floor* is
 the share of the time that the machine's own ceilings, a large matrix product and a large copy, would need at least;
-*selection* is the share that is not the network's. *Ready* is what a conversion or export took, `-` where it was there.
+*selection* is the share that is not the network's; *of limit* is the rate over that of decoding and letterboxing alone. *Ready* is what a conversion or export took, `-` where it was there.
 """
 
 
@@ -109,6 +109,9 @@ def _section(folder: Path, name: str, report: BenchmarkReport) -> str:
     for mode in MODES:
         if benchmark_report.contestants_of(report, mode):
             parts += [f"### {benchmark_report.TITLES[mode]}", _mode_table(report, mode)]
+    if report.budgets:
+        header, rows = benchmark_report.budget_rows(report)
+        parts += [f"### {benchmark_report.BUDGET_TITLE}", _table(header, rows, num_names=1)]
     if any(measurement.is_unstable for measurement in report.measurements):
         parts.append(benchmark_report.UNSTABLE_NOTE)
     parts += ["### Getting ready, memory, clock and versions", _runs_table(report)]

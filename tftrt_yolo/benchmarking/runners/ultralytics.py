@@ -1,4 +1,4 @@
-"""Ultralytics' own `YOLO(weights).predict`: pictures on the host in, detections on the host out.
+"""Ultralytics' own `YOLO(weights).predict`: pictures on the host, or JPEG files, in, detections on the host out.
 
 with Worker("tftrt_yolo.benchmarking.runners.ultralytics", python=peer_python) as worker:
     worker.start(weights="yolov8n.pt", precision="FP16", score_threshold=0.25, iou_threshold=0.7, ...)
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tftrt_yolo.benchmarking import protocol
-from tftrt_yolo.benchmarking.protocol import END_TO_END
+from tftrt_yolo.benchmarking.protocol import END_TO_END, FROM_JPEG
 
 
 def work(
@@ -20,6 +20,7 @@ def work(
     iou_threshold: float,
     max_detections: int,
     frames_path: str,
+    jpeg_paths: tuple[str, ...],
     batch_sizes: tuple[int, ...],
     seconds: float,
 ) -> Iterator[dict]:
@@ -32,6 +33,7 @@ def work(
       iou_threshold: Ultralytics' `iou`.
       max_detections: Ultralytics' `max_det`.
       frames_path: As `runners.tensorflow.work`; nothing is left to letterbox.
+      jpeg_paths: As `runners.tensorflow.work`.
       batch_sizes: Images a call.
       seconds: As `protocol.measure`.
 
@@ -67,15 +69,20 @@ def work(
     }
     found = pytorch.versions(torch, ultralytics) | {"torchvision": str(torchvision.__version__)}
     yield protocol.about(found, backend=f"YOLO.predict on {torch.cuda.get_device_name() if on_gpu else 'CPU'}")
-    for batch_size in batch_sizes:
-        batch = [np.ascontiguousarray(image[..., ::-1]) for image in protocol.batch_of(images, batch_size)]  # BGR
-        yield from protocol.measure(
-            END_TO_END,
-            batch_size,
-            lambda batch=batch: [
-                result.boxes.data.cpu().numpy() for result in model.predict(batch, batch=len(batch), **options)
-            ],
-            lambda detections: detections,  # they are on the host already
-            seconds=seconds,
-        )
+    pictures = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # BGR
+    for mode, items in ((END_TO_END, pictures), (FROM_JPEG, jpeg_paths)):
+        if not items:
+            yield protocol.absent(protocol.WHY_NO_JPEG, mode=mode)
+            continue
+        for batch_size in batch_sizes:
+            batch = protocol.list_of(items, batch_size)
+            yield from protocol.measure(
+                mode,
+                batch_size,
+                lambda batch=batch: [
+                    result.boxes.data.cpu().numpy() for result in model.predict(batch, batch=len(batch), **options)
+                ],
+                lambda detections: detections,  # they are on the host already
+                seconds=seconds,
+            )
     yield protocol.end()

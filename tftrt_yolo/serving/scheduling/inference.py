@@ -99,6 +99,7 @@ class ModelState:
       backend: What runs it: "TensorRT on GPU: engines built ahead". `Backend` of the predictor, in words.
       device: "GPU" or "CPU".
       is_native: Whether the native segments of TensorRT's engines run in its stead.
+      why_slow: What makes it slower here than it need be; empty for nothing.
       signatures: By key.
       saved_model_dir: Where it lies.
     """
@@ -114,6 +115,7 @@ class ModelState:
     backend: str = ""
     device: str = ""
     is_native: bool = False
+    why_slow: str = ""
     signatures: dict[str, Signature] = dataclasses.field(default_factory=dict)
     saved_model_dir: str = ""
 

@@ -22,6 +22,7 @@ from absl import logging as absl_logging
 from tftrt_yolo import contract
 from tftrt_yolo.ground import assets
 from tftrt_yolo.ground.text import first_line, shown
+from tftrt_yolo.predictor import framing
 from tftrt_yolo.saved_model import load
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.serving.scheduling.processes import strings
@@ -79,6 +80,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
         "backend": str(backend),
         "device": backend.device,
         "is_native": backend.reason.startswith("native segments"),
+        "why_slow": "" if handle.metadata.task == contract.CLASSIFY else framing.why_slow(),
         "signatures": served.described(),
     }
 
