@@ -5,8 +5,8 @@
 
 Exports are kept in that folder, and taken from there the next time. The contestants take turns, round by round, each
 alone on the machine: `serve` over HTTP and gRPC, `serve --backend=pytriton` (NVIDIA's server) over both, Predictor on
-the same JPEGs, and signature `encoded` called in Python, which is the floor. It needs the extras serve and triton;
-perf_analyzer is in tritonclient's wheel, and the libraries that it lacks are in PyTriton's.
+the same JPEGs, and signature `encoded` called in Python, which TensorFlow Serving runs. It needs the extras serve and
+triton; perf_analyzer is in tritonclient's wheel, and the libraries that it lacks are in PyTriton's.
 """
 
 import argparse
@@ -44,11 +44,10 @@ HEADER = """# Serving beside calls in Python
 What `python benchmarks/serving.py` wrote: pictures a second and the latency of a request, medians of {rounds} rounds of
 {seconds:g} s with the least and the most, on {cores} cores without a GPU. Requests are of one JPEG each, from
 perf_analyzer 2.51.0 on the same machine, whose time is in them; batches are of up to 16. *Predictor* is called with one
-JPEG, with 8, and its `stream` with batches of 16; *encoded* is the signature that servers run, called in Python with as
-many, and the floor. *to Predictor* is the rate beside Predictor's of the same column; the aim is 0.90 at concurrency 1
+JPEG, with 8, and its `stream` with batches of 16; *encoded* is that signature, called in Python with as many: what
+TensorFlow Serving runs, which decodes and letterboxes in TensorFlow. *to Predictor* is the rate beside Predictor's of the same column; the aim is 0.90 at concurrency 1
 and 1.00 at 8. A server's first ten seconds are not measured. `digits` is yolov8n at 640 px, `tiny` a narrow network at
-320 px. The load average at the start was
-{load:.1f}.
+320 px. The load average at the start was {load:.1f}.
 
 """
 COLUMNS = ("model", "contestant", "concurrency", "pictures/s", "least to most", "p50 ms", "p99 ms", "to Predictor")
