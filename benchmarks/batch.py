@@ -23,7 +23,7 @@ SHARE = 8  # of the pictures, one of so many is in the small run
 MARK = "TFTRT_YOLO_BENCHMARK"  # in the environment of all processes of a way
 HEADER = """# Batch beside stream
 
-What `python benchmarks/batch.py` wrote, on {cores} cores without a GPU, beside other work (load average {load:.0f}):
+What `python benchmarks/batch.py` wrote, on {cores} cores without a GPU (load average at the end {load:.1f}):
 {images} pictures from files, yolov8n at 640 px with random weights, batches of {batch}, Ray {ray}.
 Rounds: {rounds}, each way in a process of its own, in turns. What is told is the difference between the best run with
 all pictures and the best with an eighth of them, so without Ray's and the model's start. Processor time is of all

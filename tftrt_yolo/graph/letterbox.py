@@ -16,6 +16,7 @@ from tftrt_yolo.ground.files.image_arrays import MOST_SIDE
 from tftrt_yolo.ground.placement import PADDING_VALUE
 
 _HOST = "/CPU:0"
+_CHANNELS = 3
 
 
 class Letterbox(NamedTuple):
@@ -198,16 +199,16 @@ class _Neighbours(NamedTuple):
     Attributes:
       first: (B, n) int32, index of the first.
       second: (B, n) int32, index of the second.
-      first_weight: (B, n) float32, its share in 1/2048, a whole number.
+      first_weight: (B, n) float32, its share in 1/2048, a whole number; 0 where there is padding.
       second_weight: (B, n) float32, the second's.
-      inside: (B, n) bool, false where there is padding.
+      padding: (B, n) float32, the grey of the padding, 0 where there is image.
     """
 
     first: tf.Tensor
     second: tf.Tensor
     first_weight: tf.Tensor
     second_weight: tf.Tensor
-    inside: tf.Tensor
+    padding: tf.Tensor
 
 
 def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[_Neighbours, _Neighbours]:
@@ -236,12 +237,13 @@ def _neighbours(image: tf.Tensor, scaled: tf.Tensor, padding: tf.Tensor, length:
     first = tf.floor(position)
     share = position - first
     last = tf.cast(image, tf.float32) - 1.0
+    inside = tf.cast((place >= 0.0) & (place < scaled), tf.float32)
     return _Neighbours(
         first=tf.cast(tf.clip_by_value(first, 0.0, last), tf.int32),
         second=tf.cast(tf.clip_by_value(first + 1.0, 0.0, last), tf.int32),
-        first_weight=tf.round((1.0 - share) * 2048.0),
-        second_weight=tf.round(share * 2048.0),
-        inside=(place >= 0.0) & (place < scaled),
+        first_weight=tf.round((1.0 - share) * 2048.0) * inside,
+        second_weight=tf.round(share * 2048.0) * inside,
+        padding=PADDING_VALUE * (1.0 - inside),
     )
 
 
@@ -250,6 +252,10 @@ def _resize_as_opencv(images: tf.Tensor, rows: _Neighbours, columns: _Neighbours
 
     OpenCV weighs in steps of 1/2048 and cuts off bits twice, which makes it an eighth of a grey level darker on average
     than exact bilinear interpolation: enough to move scores by 0.01.
+
+    A CPU takes less than half of the time that the plain way takes: pixel by pixel it copies three values at a time, so
+    columns are taken as rows of what is turned; padding is a sum like the others and not chosen by a mask; and factors
+    are for whole rows.
 
     Args:
       images: (batch, height, width, 3) uint8.
@@ -261,15 +267,23 @@ def _resize_as_opencv(images: tf.Tensor, rows: _Neighbours, columns: _Neighbours
 
     Source: modules/imgproc/src/resize.cpp of OpenCV: HResizeLinear, VResizeLinear for uchar.
     """
+    height, width = rows.first.shape[1], columns.first.shape[1]
     images = tf.cast(images, tf.bfloat16)  # exact up to 256; no GPU kernel gathers uint8
 
-    def across(lines):
-        def weighted(pixels, weight):
-            taken = tf.cast(tf.gather(lines, pixels, axis=2, batch_dims=1), tf.float32)
-            return taken * (weight / 16.0)[:, tf.newaxis, :, tf.newaxis]
+    def turned(lines):
+        return tf.transpose(lines, (0, 2, 1, 3))
 
-        whole = weighted(columns.first, columns.first_weight) + weighted(columns.second, columns.second_weight)
-        return tf.floor(whole)  # here it drops four bits
+    def across(lines):
+        shape = tf.shape(lines)
+        lines = tf.reshape(turned(lines), (shape[0], shape[2], shape[1] * _CHANNELS))
+
+        def weighted(pixels, weight):
+            return tf.cast(of_rows(lines, pixels), tf.float32) * (weight / 16.0)[:, :, tf.newaxis]
+
+        total = weighted(columns.first, columns.first_weight) + weighted(columns.second, columns.second_weight)
+        total = tf.floor(total + (2048 / 16 * columns.padding)[:, :, tf.newaxis])  # here it drops four bits
+        total = turned(tf.reshape(total, (shape[0], width, shape[1], _CHANNELS)))
+        return tf.reshape(total, (shape[0], shape[1], width * _CHANNELS))
 
     def of_rows(lines, places):
         return tf.gather(lines, places, axis=1, batch_dims=1)
@@ -283,13 +297,12 @@ def _resize_as_opencv(images: tf.Tensor, rows: _Neighbours, columns: _Neighbours
 
     shape = tf.shape(images)  # as above
     with tf.device(_HOST):
-        is_high = shape[1] > 2 * rows.first.shape[1]
+        is_high = shape[1] > 2 * height
     first, second = tf.cond(is_high, of_these_lines, of_all_lines)
 
     def part(lines, weight):  # and here sixteen
-        return tf.floor(lines * (weight / 65536.0)[:, :, tf.newaxis, tf.newaxis])
+        return tf.floor(lines * (weight / 65536.0)[:, :, tf.newaxis])
 
     total = part(first, rows.first_weight) + part(second, rows.second_weight)
-    scaled = tf.cast((total + 2.0) * 0.25, tf.uint8)  # a cast rounds down
-    inside = rows.inside[:, :, tf.newaxis, tf.newaxis] & columns.inside[:, tf.newaxis, :, tf.newaxis]
-    return tf.where(inside, scaled, tf.constant(PADDING_VALUE, tf.uint8))
+    scaled = tf.cast((total + (2.0 + 4.0 * rows.padding)[:, :, tf.newaxis]) * 0.25, tf.uint8)  # a cast rounds down
+    return tf.reshape(scaled, (-1, height, width, _CHANNELS))
