@@ -45,9 +45,9 @@ What `python benchmarks/serving.py` wrote: pictures a second and the latency of 
 {seconds:g} s with the least and the most, on {cores} cores without a GPU. Requests are of one JPEG each, from
 perf_analyzer 2.51.0 on the same machine, whose time is in them; batches are of up to 16. *Predictor* is called with one
 JPEG, with 8, and its `stream` with batches of 16; *encoded* is that signature, called in Python with as many: what
-TensorFlow Serving runs, which decodes and letterboxes in TensorFlow. *to Predictor* is the rate beside Predictor's of the same column; the aim is 0.90 at concurrency 1
-and 1.00 at 8. A server's first ten seconds are not measured. `digits` is yolov8n at 640 px, `tiny` a narrow network at
-320 px. The load average at the start was {load:.1f}.
+TensorFlow Serving runs, which decodes and letterboxes in TensorFlow. *to Predictor* is the rate beside Predictor's of
+the same column; the aim is 0.90 at concurrency 1 and 1.00 at 8. A server's first ten seconds are not measured. `digits`
+is yolov8n at 640 px, `tiny` a narrow network at 320 px. The load average at the start was {load:.1f}.
 
 """
 COLUMNS = ("model", "contestant", "concurrency", "pictures/s", "least to most", "p50 ms", "p99 ms", "to Predictor")

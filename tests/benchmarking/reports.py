@@ -61,7 +61,9 @@ def made_report(**changes):
         "why_no_floor": "",
         "decoding_limit": 1200.0,
         "budgets": (
-            Budget("xla-fp16", 3, 3.5, 2.0, {"decode": 1.5, "up": 0.1, "network": 1.0, "selection": 0.5, "back": -0.01}),
+            Budget(
+                "xla-fp16", 3, 3.5, 2.0, {"decode": 1.5, "up": 0.1, "network": 1.0, "selection": 0.5, "back": -0.01}
+            ),
         ),
     }
     return BenchmarkReport(**fields | changes)

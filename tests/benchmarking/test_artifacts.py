@@ -44,6 +44,7 @@ def plan(tmp_path):
         batch_sizes=(1, 8),
         seconds=1.0,
         frames_path=tmp_path / "frames.npy",
+        jpeg_paths=(),
         artifacts_dir=tmp_path / "artifacts",
         peer_python=None,
         convert=None,

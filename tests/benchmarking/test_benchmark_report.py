@@ -122,8 +122,9 @@ def test_the_csv_has_a_row_a_measurement(tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == len(report.measurements)
     assert float(rows[0]["images_per_second"]) == 1000.0
-    assert rows[3]["is_unstable"] == "True"
+    assert rows[4]["is_unstable"] == "True"
     assert float(rows[1]["selection_share"]) == pytest.approx(0.2)
+    assert float(rows[3]["share_of_decoding"]) == pytest.approx(0.25)
 
 
 def test_the_picture(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
+import tftrt_yolo
 from tests.conftest import IMAGES, TINY_WEIGHTS, heed_interrupts
 from tests.predictor.sources import servers
 

@@ -35,11 +35,11 @@ def work(*, jpeg_paths: tuple[str, ...], size_hw: tuple[int, int], is_cropped: b
     fit, memory, cores = framing.fit_of(is_cropped=is_cropped), Scratch(), protocol.cores()
 
     def count_until(end: float) -> int:
-        frame = np.empty((*size_hw, 3), np.uint8)
-        for count, data in enumerate(itertools.cycle(files)):
-            if time.perf_counter() > end:
-                return count
-            fit(image_files.read_image(data, memory=memory), frame)
+        frame, given, count = np.empty((*size_hw, 3), np.uint8), itertools.cycle(files), 0
+        while time.perf_counter() < end:
+            fit(image_files.read_image(next(given), memory=memory), frame)
+            count += 1
+        return count
 
     rates = []
     with ThreadPoolExecutor(cores) as pool:

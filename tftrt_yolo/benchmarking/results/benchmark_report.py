@@ -269,7 +269,10 @@ def budget_rows(report: BenchmarkReport) -> tuple[list[str], list[list[str]]]:
         [
             budget.contestant,
             *map(cells.milliseconds, (budget.file_ms, budget.array_ms)),
-            *(cells.milliseconds(budget.parts_ms[part]) if part in budget.parts_ms else cells.MISSING for part in parts),
+            *(
+                cells.milliseconds(budget.parts_ms[part]) if part in budget.parts_ms else cells.MISSING
+                for part in parts
+            ),
             cells.milliseconds(budget.rest_ms),
         ]
         for budget in report.budgets

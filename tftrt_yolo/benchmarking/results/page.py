@@ -24,7 +24,8 @@ _INTRODUCTION = """\
 *Images/s* is the median of three windows of calls without waiting, *spread* what the windows differ by; *p50* to *p99*
 are of single calls, each waited for; *to peer* is the rate over the best peer's at the same batch size. *Of floor* is
 the share of the time that the machine's own ceilings, a large matrix product and a large copy, would need at least;
-*selection* is the share that is not the network's; *of limit* is the rate over that of decoding and letterboxing alone. *Ready* is what a conversion or export took, `-` where it was there.
+*selection* is the share that is not the network's; *of limit* is the rate over that of decoding and letterboxing alone.
+*Ready* is what a conversion or export took, `-` where it was there.
 """
 
 

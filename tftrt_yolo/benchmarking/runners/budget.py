@@ -2,8 +2,8 @@
 
 yield from measure(predictor, handle, ("a.jpg", "b.jpg"), seconds=2.0)      # one event
 
-The parts are those of Predictor: decode, letterbox, up to the device, network, selection, outputs back to the host. What
-a call takes beyond their sum is Python's.
+The parts are those of Predictor: decode, letterbox, up to the device, network, selection, outputs back to the host.
+What a call takes beyond their sum is Python's.
 """
 
 import itertools
