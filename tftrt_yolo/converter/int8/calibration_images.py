@@ -7,7 +7,8 @@ for frames in Images(images, metadata).frames():
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,26 @@ def find_images(data: str | Path) -> tuple[str, ...]:
     else:
         found = image_files.find_images(data)
     return tuple(str(image.resolve()) for image in image_files.spread(found, MOST_IMAGES))
+
+
+def count_shared(images: Iterable[str | Path], calibrated: Iterable[str | Path]) -> int:
+    """Counts images that are calibration images too: the same file, or another with the same bytes.
+
+    Args:
+      images: Paths of images to measure on, which can be read.
+      calibrated: Paths of the calibration images.
+
+    Returns:
+      How many of the first; a picture that was saved anew is another.
+    """
+    paths = {Path(path).resolve() for path in calibrated}
+    sizes = {path.stat().st_size for path in paths}
+    digests = functools.cache(lambda path: hashlib.sha256(path.read_bytes()).digest())
+    known = functools.cache(lambda: {digests(path) for path in paths})
+    shared = 0
+    for path in (Path(image).resolve() for image in images):
+        shared += path in paths or (path.stat().st_size in sizes and digests(path) in known())
+    return shared
 
 
 class Images:

@@ -37,6 +37,9 @@ class Int8Options(Options):
         $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
       evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on.
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
+      maximum_score_shift: For INT8, the most by which the scores of matched detections (of a classifier the best
+        probability) may shift on average, up or down, between 0 and 1: on the images of evaluation_data, or without on
+        calibration images.
     """
 
     calibration_data: str | Path | Iterable | None = None
@@ -44,6 +47,7 @@ class Int8Options(Options):
     calibration_cache_dir: str | Path | None = None
     evaluation_data: str | Path | None = None
     maximum_map_drop: float | None = None
+    maximum_score_shift: float | None = None
 
     def check(self, accelerator: str) -> None:
         """Checks all but the images.
@@ -57,6 +61,8 @@ class Int8Options(Options):
           TensorRTUnavailableError: If TF-TRT is to calibrate, and engines cannot be built here.
         """
         self._check_calibration(accelerator)
+        if self.maximum_score_shift is not None:
+            check_share("maximum_score_shift", self.maximum_score_shift)
         drop, data = self.maximum_map_drop, self.evaluation_data
         if drop is not None:
             check_share("maximum_map_drop", drop)
@@ -153,4 +159,5 @@ class Int8Options(Options):
             # Links stay: beside a linked data.yaml lie the folders that it names.
             None if self.evaluation_data is None else str(Path(self.evaluation_data).absolute()),
             self.maximum_map_drop,
+            self.maximum_score_shift,
         )
