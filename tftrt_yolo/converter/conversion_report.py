@@ -155,12 +155,16 @@ class QuantizationReport:
         """What became of scores and thresholds, and what to know of the images."""
         lines = [f"  best F1            {self.best_f1}"] if self.best_f1 else []
         if self.score_shift:
-            first, *more = str(self.score_shift).splitlines()
-            where = "the labelled images" if self.evaluation_images else "calibration images, without labels"
-            lines += [f"  scores             {first}", *(f"    {line}" for line in more), f"    of {where}"]
+            noun = "labelled image" if self.evaluation_images else "calibration image"
+            first, *more = self.score_shift.show(noun).splitlines()
+            lines += [f"  scores             {first}", *(f"                     {line}" for line in more)]
+            if not self.evaluation_images:
+                lines.append(
+                    "                     these have no labels; give labelled ones for mAP and the best threshold"
+                )
         if self.resamples:
             images = counted(self.evaluation_images, "image")
-            lines.append(f"  95 % intervals     over {self.resamples:,} draws of {images} from the labelled ones")
+            lines.append(f"  95 % intervals     of {self.resamples:,} draws of {images} from the labelled ones")
         if self.shared_images:
             lines.append(
                 f"  note: {self.shared_images:,} of the {counted(self.evaluation_images, 'labelled image')} served for "

@@ -115,7 +115,15 @@ class ScoreShift:
 
     def __str__(self) -> str:
         """Two lines for a reader."""
-        images = counted(self.images, "image")
+        return self.show("image")
+
+    def show(self, noun: str) -> str:
+        """Two lines for a reader.
+
+        Args:
+          noun: What the images are, in the singular: "labelled image".
+        """
+        images = counted(self.images, noun)
         if self.score_threshold is None:
             changed = f"the most probable class is another on {self.lost} of {images} ({self.lost_share:.1%})"
             return f"{self._distribution('the same best class')}\n{changed}"

@@ -107,21 +107,21 @@ def _add(one: ClassMatches, weights: np.ndarray, objects: np.ndarray, precision:
     """Adds a class's figures to the sums over the classes, draw by draw; of a draw without a label nothing."""
     drawn = weights[:, one.images].astype(np.float64)
     has_label, objects = objects > 0, np.maximum(objects, 1)
-    total = None
+    total, reached = None, np.searchsorted(_RECALLS, np.arange(objects.max() + 1) / objects, side="right")
     for level in range(len(IOU_LEVELS)):
         if total is None or one.are_ignored is not None:
             counting = drawn if one.are_ignored is None else drawn * ~one.are_ignored[level]
             total = counting.cumsum(axis=1)
         hits = np.flatnonzero(one.right[level])
         found = drawn[:, hits].cumsum(axis=1)
-        average = _average_precision(found, total[:, hits], objects) * has_label[:, 0]
+        average = _average_precision(found, total[:, hits], reached) * has_label[:, 0]
         precision[:, 0] += average / len(IOU_LEVELS)
         if level == 0:
             precision[:, 1] += average
             f1 += has_label * _f1(one.scores, hits, found, total, objects)
 
 
-def _average_precision(found: np.ndarray, total: np.ndarray, objects: np.ndarray) -> np.ndarray:
+def _average_precision(found: np.ndarray, total: np.ndarray, reached: np.ndarray) -> np.ndarray:
     """COCO's average precision of one class at one IoU level.
 
     Precision and recall change for the better at right detections only, so the others count by their number alone. An
@@ -130,15 +130,15 @@ def _average_precision(found: np.ndarray, total: np.ndarray, objects: np.ndarray
     Args:
       found: (R, hits), right detections up to each right one.
       total: (R, hits), detections up to there.
-      objects: (R, 1), labels.
+      reached: (R, objects + 1), how many of the recalls so many right detections reach.
 
     Returns:
       (R,) float64.
     """
     precision = found / np.maximum(total, 1)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    reached = np.searchsorted(_RECALLS, found / objects, side="right")  # how many of the recalls
-    return (envelope * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(_RECALLS)
+    steps = np.diff(np.take_along_axis(reached, found.astype(np.int64), axis=1), axis=1, prepend=0)
+    return (envelope * steps).sum(axis=1) / len(_RECALLS)
 
 
 def _f1(scores: np.ndarray, hits: np.ndarray, found: np.ndarray, total: np.ndarray, objects: np.ndarray) -> np.ndarray:
