@@ -83,6 +83,21 @@ class Layer:
         return parts[-2] if len(parts) > 1 else parts[-1]
 
 
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """To what a convolution's input and filter are rounded, where a training has chosen it.
+
+    Attributes:
+      threshold: The range of the input's quantisation.
+      offset: What is taken off before it, a multiple of its step.
+      filter_steps: (out,) float32, of each output channel.
+    """
+
+    threshold: float
+    offset: float
+    filter_steps: np.ndarray
+
+
 def quantize_dequantize(values: np.ndarray, threshold: float) -> np.ndarray:
     """What QuantizeAndDequantizeV2 computes for a range of [-threshold, threshold], bit for bit.
 
@@ -157,36 +172,43 @@ def equalize(graph_def: GraphDef, layers: list[Layer], channel_maxima: dict[str,
     return equalized
 
 
-def quantize(graph_def: GraphDef, layers: list[Layer], ranges: dict[str, Range]) -> GraphDef:
+def quantize(
+    graph_def: GraphDef, layers: list[Layer], ranges: dict[str, Range], *, grids: dict[str, Grid] | None = None
+) -> GraphDef:
     """Puts quantisations before the convolutions.
 
     Args:
       graph_def: A frozen graph in float32.
       layers: Those of its convolutions that are quantised.
       ranges: For each source the values that are kept.
+      grids: Name of a layer to what its training has chosen; None where nothing was.
 
     Returns:
       A new graph; its tensors keep their names. `output_of` tells what gives what a convolution gave.
     """
-    quantized, offsets, ready = GraphDef(), {}, set()
+    quantized, offsets, ready, grids = GraphDef(), {}, set(), grids or {}
     quantized.CopyFrom(graph_def)
     nodes = {node.name: node for node in quantized.node}
     for layer in layers:  # all inputs before any output, for an output that is replaced may be an input
         node = nodes[layer.name]
-        threshold, offsets[layer.name] = shift(node, layer, ranges[layer.source])
-        name = f"{layer.source.replace(':', '_')}/{'shifted/' if offsets[layer.name] else ''}quantized"
+        grid = grids.get(layer.name)
+        threshold, offset = (grid.threshold, grid.offset) if grid else shift(node, layer, ranges[layer.source])
+        offsets[layer.name] = offset
+        # Of layers that read the same tensor, each may have been trained with a range of its own.
+        own = f"{layer.name}/input" if grid else layer.source.replace(":", "_")
+        name = f"{own}/{'shifted/' if offset else ''}quantized"
         if name not in ready:
             ready.add(name)
             source = layer.source
-            if offsets[layer.name]:
-                shifted = name.removesuffix("/quantized")
-                source = _add_arithmetic(quantized, shifted, "Sub", source, [offsets[layer.name]])
+            if offset:
+                source = _add_arithmetic(quantized, name.removesuffix("/quantized"), "Sub", source, [offset])
             _add_quantization(quantized, name, source, threshold)
         node.input[INPUT_INDEX[node.op]] = name
     for layer in layers:
         node, offset = nodes[layer.name], offsets[layer.name]
-        kernel, factors = _normalized(node.op, layer.kernel)
-        filter_threshold = best_threshold(kernel)
+        grid = grids.get(layer.name)
+        kernel, factors = _trained(layer.kernel, grid) if grid else _normalized(node.op, layer.kernel)
+        filter_threshold = 1.0 if grid else best_threshold(kernel)
         constant = _add_constant(quantized, f"{layer.name}/normalized/filter", kernel)
         node.input[1] = _add_quantization(quantized, f"{constant}/quantized", constant, filter_threshold)
         if factors is not None:
@@ -263,6 +285,12 @@ def _normalized(op: str, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray | N
     factors = np.array([best_threshold(channel) for channel in channels], np.float32)
     axes = tuple(axis for axis in range(kernel.ndim) if axis != _CHANNEL_AXIS[op])
     return np.clip(kernel / np.expand_dims(factors, axes), -1, 1).astype(np.float32), factors
+
+
+def _trained(kernel: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """A filter whose steps are those of a range of 1, and the factors that give it back."""
+    factors = np.float32(_LEVELS) * grid.filter_steps
+    return np.clip(kernel / factors, -(_LEVELS + 1) / _LEVELS, 1).astype(np.float32), factors
 
 
 def _correct_output(graph_def: GraphDef, node: NodeDef, factors: np.ndarray, constants: np.ndarray | None) -> None:
