@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import MOST_SIDE, RANGES_FILE, SAVED_MODEL, Metadata, ModelFacts
+from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts
 from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.exporter.export_report import ExportReport
+from tftrt_yolo.exporter.ranges import trained_ranges  # and with it what a worker may give
 from tftrt_yolo.ground import environment, stages
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
-from tftrt_yolo.ground.files import directories, documents
+from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.version import __version__
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.trust import digests
@@ -120,7 +121,7 @@ def export(
             versions=_versions(),
         )
         if facts.trained_ranges is not None:
-            documents.write(facts.trained_ranges, partial_dir / RANGES_FILE)
+            trained_ranges.write(facts.trained_ranges, partial_dir)
         report = _written(report, partial_dir, metadata)
     next_stage("")
     return report

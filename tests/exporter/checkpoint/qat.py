@@ -32,6 +32,8 @@ def train(path: Path, *, steps: int = 3, wrapped: bool = False, observed: bool =
     if observed:
         _fit(model, frames, wanted, steps)
     model.eval().apply(torch.ao.quantization.disable_observer)
+    for part in model.modules():
+        part.__dict__.pop("qconfig", None)  # prepare_qat's cannot be pickled
     if change:
         change(model)
     torch.save({"model": model}, path)

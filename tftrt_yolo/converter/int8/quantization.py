@@ -200,6 +200,8 @@ def quantize(
         if name not in ready:
             ready.add(name)
             source = layer.source
+            if offset and _pads(node, layer):
+                source = _pad_before(quantized, node, layer)
             if offset:
                 source = _add_arithmetic(quantized, name.removesuffix("/quantized"), "Sub", source, [offset])
             _add_quantization(quantized, name, source, threshold)
@@ -229,13 +231,44 @@ def shift(node: NodeDef, layer: Layer, kept: Range) -> tuple[float, float]:
       The range of the quantisation, and what is taken off before it: a multiple of its step, 0 where the convolution
       pads its input itself.
     """
-    pads = node.attr["padding"].s != b"VALID" and layer.kernel.shape[:2] != (1, 1)
-    if node.op != "Conv2D" or pads:
+    if node.op != "Conv2D" or _pads(node, layer):
         return kept.threshold, 0.0
     # The offset is off the middle by up to half a step, which the outermost half step leaves room for.
     threshold = (kept.high - kept.low) / 2 * _LEVELS / (_LEVELS - 0.5)
     step = np.float32(threshold) / np.float32(_LEVELS)
     return threshold, float(np.round((kept.high + kept.low) / 2 / step).astype(np.float32) * step)
+
+
+def _pads(node: NodeDef, layer: Layer) -> bool:
+    """Whether a convolution puts zeros around what it reads."""
+    return node.attr["padding"].s != b"VALID" and layer.kernel.shape[:2] != (1, 1)
+
+
+def _pad_before(graph_def: GraphDef, node: NodeDef, layer: Layer) -> str:
+    """Puts the zeros around a convolution's input before its quantisation, where they can be shifted; returns the name.
+
+    Raises:
+      ConversionError: If how many zeros there are depends on the size of the input.
+    """
+    attributes = node.attr
+    if node.op != "Conv2D" or attributes["padding"].s != b"SAME" or set(attributes["strides"].list.i) != {1}:
+        raise ConversionError(
+            f"Layer {layer.label} pads what it reads with {attributes['padding'].s.decode()} and strides "
+            f"{list(attributes['strides'].list.i)}, and was trained with a zero point there, which needs padding "
+            "that is the same for every size. Export the checkpoint anew, or train with symmetric ranges."
+        )
+    dilations = list(attributes["dilations"].list.i)[1:3] or [1, 1]
+    totals = [(side - 1) * dilation for side, dilation in zip(layer.kernel.shape[:2], dilations, strict=True)]
+    paddings = [[0, 0], *([total // 2, total - total // 2] for total in totals), [0, 0]]
+    attributes["padding"].s = b"VALID"
+    name = f"{layer.name}/input/padded"
+    constant = graph_def.node.add(name=f"{name}/paddings", op="Const")
+    constant.attr["dtype"].type = tf.int32.as_datatype_enum
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(paddings, tf.int32))
+    pad = graph_def.node.add(name=name, op="Pad", input=[layer.source, constant.name])
+    pad.attr["T"].type = tf.float32.as_datatype_enum
+    pad.attr["Tpaddings"].type = tf.int32.as_datatype_enum
+    return name
 
 
 def output_of(layer: Layer, names) -> str:

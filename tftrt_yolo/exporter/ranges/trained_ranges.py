@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -119,6 +120,11 @@ def digests(kernel: np.ndarray) -> list[str]:
 def is_there(handle: SavedModelHandle) -> bool:
     """Whether a SavedModel holds trained ranges."""
     return os.path.lexists(handle.directory / contract.RANGES_FILE)
+
+
+def write(ranges: TrainedRanges, saved_model_dir: Path) -> None:
+    """Writes the ranges into a directory."""
+    documents.write(ranges, saved_model_dir / contract.RANGES_FILE)
 
 
 def read(handle: SavedModelHandle) -> TrainedRanges | None:
