@@ -67,6 +67,7 @@ _MOST_CONVERSION_BYTES = 64 << 20
 METADATA_FILE = "metadata.yaml"
 CONVERSION_FILE = "conversion.json"
 EXPORT_FILE = "export.json"
+RANGES_FILE = "trained_ranges.json"  # of a network that was trained with fake quantisation
 OUR_SECTION = "tftrt_yolo"
 _OUR_KEYS = ("weights", "selection", "weights_sha256", "trained_size_hw", "files")
 # What `export` and `convert` write. Records for a model server to warm up with, in assets.extra, are the user's.
@@ -76,6 +77,7 @@ SAVED_MODEL = directories.Contents(
         METADATA_FILE,
         CONVERSION_FILE,
         EXPORT_FILE,
+        RANGES_FILE,
         "fingerprint.pb",
         "keras_metadata.pb",  # of TensorFlow versions with Keras 2
         "variables/variables.index",
@@ -150,6 +152,8 @@ class ModelFacts:
         trained at, the next multiples of the stride if it is none; without one, the task's own.
       trained_size_hw: Height and width of the images that it was trained at; None if that is not known.
       size_note: Why it is not known, half a sentence; empty if it is.
+      trained_ranges: Of a network that was trained with fake quantisation its ranges, an
+        `exporter.ranges.trained_ranges.TrainedRanges`; None without.
     """
 
     task: str
@@ -160,6 +164,7 @@ class ModelFacts:
     default_size_hw: tuple[int, int] = (640, 640)
     trained_size_hw: tuple[int, int] | None = None
     size_note: str = ""
+    trained_ranges: object = None
 
 
 def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, str] | None = None) -> None:

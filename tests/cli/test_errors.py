@@ -102,6 +102,7 @@ BAD = [
     ("convert", {**INT8, "calibration": "mean"}, "<calibration> is 'mean'; known are"),
     ("convert", {**INT8, "maximum_map_drop": 0.1}, "<maximum_map_drop> needs <evaluation_data>"),
     ("convert", {**INT8, "maximum_map_drop": 2.0}, "<maximum_map_drop> is 2.0; it must be"),
+    ("convert", {**INT8, "maximum_score_shift": -0.1}, "<maximum_score_shift> is -0.1; it must be a number between"),
     ("convert", {**INT8, "evaluation_data": "no.yaml"}, "<evaluation_data> is no.yaml, which does not exist"),
     (
         "convert",

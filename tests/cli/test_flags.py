@@ -37,9 +37,9 @@ def _config(folder, section, values):
         (["--parity_images=x"], "baked", {"parity_images": "x"}),
         (["--noallow_build_at_runtime"], "tensorrt", {"allow_build_at_runtime": False}),
         (
-            ["--calibration_data=x", "--maximum_map_drop=0.01"],
+            ["--calibration_data=x", "--maximum_map_drop=0.01", "--maximum_score_shift=0.02"],
             "int8",
-            {"calibration_data": "x", "maximum_map_drop": 0.01},
+            {"calibration_data": "x", "maximum_map_drop": 0.01, "maximum_score_shift": 0.02},
         ),
     ],
 )

@@ -24,6 +24,7 @@ OTHERS = {  # a value that is not the default
     "calibration_cache_dir": "cache",
     "evaluation_data": "data.yaml",
     "maximum_map_drop": 0.01,
+    "maximum_score_shift": 0.01,
     "parity_images": "photos",
 }
 

@@ -93,6 +93,31 @@ def test_every_other_task(models, tmp_path, task):
     assert EvaluationReport.read(tmp_path / "out") == report
 
 
+def test_two_savedmodels(tiny_conversion, tiny_export, models, tmp_path):
+    """The same network twice: nothing shifts, and the intervals of the differences say so; of nine images none does."""
+    path = data_yaml(tmp_path / "data", "detect", num_images=10)
+    report = tftrt_yolo.evaluate(tiny_conversion, path, compare_to=tiny_export, output_dir=tmp_path / "out")
+    metric, other = (model.metrics[0] for model in report.models)
+    assert metric.interval.low < metric.value < metric.interval.high
+    assert metric.interval.high - metric.interval.low > 0.05
+    assert other.interval.low == pytest.approx(metric.interval.low, abs=0.002)
+    difference = report.difference_intervals["box mAP50-95"]
+    assert -0.002 < difference.low <= difference.high < 0.002
+    shift = report.score_shift
+    assert (shift.images, shift.lost, shift.new) == (10, 0, 0)
+    assert shift.pairs >= shift.detections > 10
+    assert abs(shift.mean) < 1e-4
+    assert report.models[0].best_f1 == report.models[1].best_f1
+    assert EvaluationReport.read(tmp_path / "out") == report
+    for text in ("95 %, 1,000 draws", "best F1 of", "0 of ", " lost (0.0%), 0 new"):
+        assert text in str(report)
+    few = tftrt_yolo.evaluate(tiny_export, data_yaml(tmp_path / "few", "detect", num_images=9))
+    assert (few.resamples, few.models[0].metrics[0].interval, few.score_shift) == (0, None, None)
+    assert "draws" not in str(few)
+    with pytest.raises(ValueError, match=r"a model for classify of .* whose frames are of \[64, 64\].*names and"):
+        tftrt_yolo.evaluate(tiny_export, path, compare_to=models.exported("classify"))
+
+
 def test_a_converted_model_and_any_batch_size(tiny_conversion, tiny_export, tmp_path):
     """The conversion's native segments, in batches that leave a rest, against the export in one batch."""
     path = data_yaml(tmp_path / "data", "detect", num_images=10)
@@ -150,6 +175,7 @@ def test_bad_arguments(tiny_export, tmp_path):
         ({"batch_size": 0}, ValueError, "batch_size is 0; it must be"),
         ({"compare_to": "nowhere.pt"}, ValueError, "compare_to is nowhere.pt, which is no file"),
         ({"compare_to": segment}, ValueError, "a model for segment of 10 classes; the SavedModel is for detect of 10"),
+        ({"compare_to": tmp_path}, tftrt_yolo.SavedModelError, "is no SavedModel"),
         ({"compare_to": bad}, tftrt_yolo.CheckpointError, r"bad\.pt is no checkpoint: it starts with"),
     ):
         with pytest.raises(error, match=message):

@@ -7,7 +7,7 @@
 Detections are those that users get, from `Predictor`. The dense outputs say something of a model that detects nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,12 @@ def compare(
 
 
 def compare_dense(
-    source: SavedModelHandle, converted: SavedModelHandle, images: Sequence[str], *, batch_size: int = _BATCH_SIZE
+    source: SavedModelHandle,
+    converted: SavedModelHandle,
+    images: Sequence[str],
+    *,
+    batch_size: int = _BATCH_SIZE,
+    on_batch: Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], None] | None = None,
 ) -> dict[str, DenseDifference]:
     """Compares the outputs of signature `network` of an export and of its conversion, at every anchor.
 
@@ -74,6 +79,7 @@ def compare_dense(
       converted: The conversion.
       images: Paths of images.
       batch_size: Images a call.
+      on_batch: Called with the outputs of both for each batch, those of the export first.
 
     Returns:
       Label of each of the task's quantities to how far it moves.
@@ -87,6 +93,8 @@ def compare_dense(
     sums = np.zeros((len(quantities), 6))
     for frames in frames_ahead([Path(path) for path in images], source.metadata, batch_size):
         (expected, _), (found, _) = (network.run(frames) for network in (reference, candidate))
+        if on_batch is not None:
+            on_batch(expected, found)
         for row, quantity in zip(sums, quantities, strict=True):
             columns = slice(*quantity.columns)
             values = expected[quantity.output][..., columns].astype(np.float64)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.parity import DenseDifference, Parity
+from tftrt_yolo.evaluation.certainty.figures import BestF1Change, Interval, ScoreShift
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted
@@ -105,6 +106,14 @@ class QuantizationReport:
       dense: Label of each quantity of the dense outputs to how far INT8 moves it, at every anchor of the same images.
       evaluation_data: The labelled images; None without.
       accuracy: Name of each figure, such as "box mAP50-95", to its value for the export and for INT8.
+      intervals: Name of each figure to the 95 % interval of its difference, INT8's less the export's, over images that
+        are drawn from the labelled ones; empty of fewer than ten, and without labels.
+      resamples: How many draws the intervals are from; 0 without.
+      best_f1: How the score threshold moves at which F1 is best; None without labels, and of a classifier.
+      score_shift: How far INT8's scores are from the export's: on the labelled images, or without labels on the
+        calibration images of `parity`; None in files of older versions.
+      evaluation_images: Labelled images that were measured on; 0 without.
+      shared_images: How many of them are calibration images too, the same file or the same content.
     """
 
     method: str
@@ -116,6 +125,12 @@ class QuantizationReport:
     cache: str | None = None
     evaluation_data: str | None = None
     accuracy: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    intervals: dict[str, Interval] = dataclasses.field(default_factory=dict)
+    resamples: int = 0
+    best_f1: BestF1Change | None = None
+    score_shift: ScoreShift | None = None
+    evaluation_images: int = 0
+    shared_images: int = 0
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -131,8 +146,31 @@ class QuantizationReport:
         lines.append(f"  parity, export     {self.parity}")
         lines += [f"  dense, {label:<11} {difference}" for label, difference in self.dense.items()]
         for name, (before, after) in self.accuracy.items():
-            lines.append(f"  {name:<18} FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}")
-        return "\n".join(lines)
+            interval = f" (95 %: {self.intervals[name].show('+.4f')})" if name in self.intervals else ""
+            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}"
+            lines.append(f"  {name:<18} {figures}{interval}")
+        return "\n".join([*lines, *self._confidence()])
+
+    def _confidence(self) -> list[str]:
+        """What became of scores and thresholds, and what to know of the images."""
+        lines = [f"  best F1            {self.best_f1}"] if self.best_f1 else []
+        if self.score_shift:
+            noun = "labelled image" if self.evaluation_images else "calibration image"
+            first, *more = self.score_shift.show(noun).splitlines()
+            lines += [f"  scores             {first}", *(f"                     {line}" for line in more)]
+            if not self.evaluation_images:
+                lines.append(
+                    "                     these have no labels; give labelled ones for mAP and the best threshold"
+                )
+        if self.resamples:
+            images = counted(self.evaluation_images, "image")
+            lines.append(f"  95 % intervals     of {self.resamples:,} draws of {images} from the labelled ones")
+        if self.shared_images:
+            lines.append(
+                f"  note: {self.shared_images:,} of the {counted(self.evaluation_images, 'labelled image')} served for "
+                "calibration too; on others INT8 may lose more"
+            )
+        return lines
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@
     boxes.result().map50_95
 
 The library wants a data set whole, as dictionaries; a thousand images of 300 detections take half a gigabyte that way.
-So it gets a few images at a time, and what stays is its own compact record of the matches.
+So it gets a few images at a time, and what stays is its own compact record of the matches; it cannot be looked into, so
+`matches` keeps what intervals need beside it.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import functools
 import numpy as np
 
 from tftrt_yolo.evaluation import oriented
+from tftrt_yolo.evaluation.certainty.matches import Labels, Matches
 from tftrt_yolo.evaluation.datasets.truth import Detections, Truth
 from tftrt_yolo.evaluation.selection import MAX_DETECTIONS
 from tftrt_yolo.tasks import obb
@@ -65,7 +67,12 @@ def keypoint_sigmas(num_keypoints: int) -> np.ndarray:
 
 
 class AveragePrecision:
-    """Gathers the matches of one kind over a data set."""
+    """Gathers the matches of one kind over a data set.
+
+    Attributes:
+      kind: As given.
+      matches: Which detections are right, for figures over other choices of the images.
+    """
 
     def __init__(self, kind: str, num_classes: int, *, sigmas: np.ndarray | None = None):
         """Starts without images.
@@ -77,7 +84,7 @@ class AveragePrecision:
         """
         self.kind, self._num_classes, self._sigmas = kind, num_classes, sigmas
         self._matches = [[] for _ in range(num_classes)]  # for each class, a record an image
-        self._num_images = 0
+        self.matches = Matches(num_classes)
 
     def add(self, images: list[tuple[Truth, Detections]], sizes_hw: list[tuple[int, int]]) -> None:
         """Matches the detections of some images.
@@ -103,20 +110,36 @@ class AveragePrecision:
         records = evaluation._evalImgs_cpp  # class by class, image by image
         for index, matches in enumerate(self._matches):
             matches += records[index * len(images) : (index + 1) * len(images)]
-        self._num_images += len(images)
+        self._keep_matches(truths, found, evaluation.ious, len(images))
 
     def result(self) -> Curves:
         """The curves over all images so far."""
         import copy
 
         evaluation = self._evaluation(None, None)
-        evaluation.params.imgIds = list(range(self._num_images))
+        evaluation.params.imgIds = list(range(self.matches.num_images))
         evaluation._paramsEval = copy.deepcopy(evaluation.params)
         evaluation._evalImgs_cpp = [record for matches in self._matches for record in matches]
         evaluation.accumulate()
         precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]  # (10, 101, C), -1 without a label
         classes = np.flatnonzero((precision > -1).any(axis=(0, 1)))
         return Curves(classes, precision[..., classes])
+
+    def _keep_matches(self, truths, found, overlaps: dict, num_images: int) -> None:
+        """Keeps the matches of a few images, from the overlaps that the library found; keys are image and class."""
+        there = [_by_image_and_class(dataset.dataset["annotations"]) for dataset in (truths, found)]
+        for image in range(num_images):
+            for index in sorted({index for group in there for one, index in group if one == image}):
+                labels, detections = (group.get((image, index), []) for group in there)
+                detections = sorted(detections, key=lambda record: -record["score"])[:MAX_DETECTIONS]
+                self.matches.add(
+                    index,
+                    np.asarray(overlaps[image, index]) if labels and detections else None,
+                    scores=np.array([record["score"] for record in detections], np.float32),
+                    labels=Labels.of(labels),
+                    areas=np.array([record["area"] for record in detections], np.float64),
+                )
+            self.matches.end_image()
 
     def _evaluation(self, truths, found):
         """The library's evaluation with our limits."""
@@ -168,6 +191,14 @@ def _records(image_id: int, classes: np.ndarray, boxes_xyxy: np.ndarray, first: 
         {"id": first + index, "image_id": image_id, "category_id": category, "bbox": box, "area": box[2] * box[3]}
         for index, (category, box) in enumerate(zip(classes.tolist(), boxes, strict=True), start=1)
     ]
+
+
+def _by_image_and_class(records: list[dict]) -> dict[tuple[int, int], list[dict]]:
+    """COCO's annotations or results by image and class."""
+    groups = {}
+    for record in records:
+        groups.setdefault((record["image_id"], record["category_id"]), []).append(record)
+    return groups
 
 
 def _coco():

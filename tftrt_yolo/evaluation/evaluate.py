@@ -34,7 +34,7 @@ from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 _CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))
 
@@ -63,18 +63,22 @@ def evaluate(
       data_options: What of the data is measured on.
       output_dir: Directory to write: evaluation.json, precision_recall.png and confusion_matrix.png; none to write
         nothing.
-      compare_to: The .pt checkpoint that was exported, to run in PyTorch on the very same frames.
+      compare_to: The .pt checkpoint that was exported, to run in PyTorch on the very same frames; or another SavedModel
+        of it, such as the export of a conversion.
       batch_size: Images a call of the network.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
       overwrite: Replace the output of an earlier evaluation.
       on_progress: Called with the images that are done and the number of images.
 
     Returns:
-      The figures, over all and class by class, with the time an image; None where no label says what is right. Its
-      notes say how the data was taken, and what a model computed where that is not what it was converted for.
+      The figures, over all and class by class, with the time an image; None where no label says what is right. Of ten
+      images or more each has its 95 % interval, and so has its difference to what it is compared to, beside which the
+      report says how far scores shift. Its notes say how the data was taken, and what a model computed where that is
+      not what it was converted for.
 
     Raises:
-      ValueError: If an argument is out of its range, or compare_to is of another task or other classes.
+      ValueError: If an argument is out of its range, or compare_to is of another task, other classes or, a SavedModel,
+        of another size.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
       DatasetError: If the data set is missing, damaged or empty, does not fit the model, has missing images or bad
@@ -87,12 +91,12 @@ def evaluate(
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     handle = open_saved_model(saved_model_dir)
-    if compare_to is not None and not Path(compare_to).is_file():
+    if not (compare_to is None or isinstance(compare_to, SavedModelHandle) or Path(compare_to).exists()):
         raise ValueError(
             f"{argument('compare_to')} is {compare_to}, which is no file. Expected the .pt checkpoint that was "
-            "exported."
+            "exported, or another SavedModel."
         )
-    _check_library(handle.metadata.task)
+    check_library(handle.metadata.task)
 
     from tftrt_yolo.evaluation import measurement, networks  # with TensorFlow, which a command's help need not wait for
 
@@ -118,8 +122,15 @@ def evaluate(
     return measured.report
 
 
-def _check_library(task: str) -> None:
-    """Says early that the library of the metrics is missing."""
+def check_library(task: str) -> None:
+    """Says early that the library of the metrics is missing.
+
+    Args:
+      task: The model's.
+
+    Raises:
+      EvaluationError: If it is, and the task needs it.
+    """
     if task != CLASSIFY and importlib.util.find_spec("faster_coco_eval") is None:
         raise EvaluationError(
             "faster-coco-eval cannot be imported; it computes average precision. Install it with "

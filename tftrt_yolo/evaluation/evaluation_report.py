@@ -7,6 +7,7 @@ report.value("box mAP50-95"), report.difference("box mAP50-95")
 import dataclasses
 from pathlib import Path
 
+from tftrt_yolo.evaluation.certainty.figures import BestF1, Interval, ScoreShift
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, shown
@@ -25,11 +26,13 @@ class Metric:
       value: The figure, between 0 and 1: for average precision the mean over the classes that have a label. None where
         no class has one: then there is nothing to be found, and COCO's tools say -1.
       per_class: Class index to the class's own figure, of the classes that have a label.
+      interval: Where the figure lies with 95 % confidence, had other images been drawn; None of fewer than ten images.
     """
 
     name: str
     value: float | None
     per_class: dict[int, float]
+    interval: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +61,14 @@ class ModelResult:
       backend: What ran its network and why.
       metrics: The figures.
       speed: Time an image.
+      best_f1: The score threshold at which F1 is best; None of a classifier, and where there is no label.
     """
 
     name: str
     backend: str
     metrics: tuple[Metric, ...]
     speed: Speed
+    best_f1: BestF1 | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +109,10 @@ class EvaluationReport:
       notes: What a reader must know of the figures: how the data set was taken, and what a model computed where that is
         not what it was converted for.
       unreadable_images: The images that were left out because they cannot be read, each with the reason.
+      resamples: How many data sets of as many images were drawn for the intervals; 0 where there are none.
+      difference_intervals: Name of each figure, and "best-F1 threshold", to the interval of the difference between the
+        two models, both measured on the same draws.
+      score_shift: How far the SavedModel's scores are from those of what it was compared to; None without.
     """
 
     data: str
@@ -120,6 +129,9 @@ class EvaluationReport:
     skipped_labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unreadable_images: tuple[str, ...] = ()
+    resamples: int = 0
+    difference_intervals: dict[str, Interval] = dataclasses.field(default_factory=dict)
+    score_shift: ScoreShift | None = None
 
     def value(self, name: str, *, model: int = 0) -> float | None:
         """A figure.
@@ -170,6 +182,10 @@ class EvaluationReport:
         for line in _heading(self):
             console.print(line, soft_wrap=True)
         console.print(_summary(self))
+        if self.resamples:
+            console.print(_intervals(self))
+        for line in _confidence(self):
+            console.print(line, soft_wrap=True)
         console.print(_speeds(self))
         console.print(_classes(self))
         return documents.text_of(console)
@@ -223,6 +239,34 @@ def _summary(report: EvaluationReport):
         difference = [_figure(report.difference(metric.name), "+.4f")] if len(names) > 1 else []
         table.add_row(metric.name, *values, *difference)
     return table
+
+
+def _intervals(report: EvaluationReport):
+    """95 % intervals of every figure by model, and of the differences."""
+    names = [model.name for model in report.models]
+    heading = f"95 %, {report.resamples:,} draws"
+    table = _table(heading, *names, *(["difference"] if len(names) > 1 else []))
+    for place, metric in enumerate(report.models[0].metrics):
+        cells = [model.metrics[place].interval for model in report.models]
+        shown_cells = [cell.show() if cell else "-" for cell in cells]
+        if len(names) > 1:
+            difference = report.difference_intervals.get(metric.name)
+            shown_cells.append(difference.show("+.4f") if difference else "-")
+        table.add_row(metric.name, *shown_cells)
+    return table
+
+
+def _confidence(report: EvaluationReport) -> list[str]:
+    """At which score F1 is best, and how far scores shift."""
+    lines = [
+        f"  best F1 of {model.name}: {model.best_f1.f1:.4f}, above score {model.best_f1.score_threshold:.3f}"
+        for model in report.models
+        if model.best_f1
+    ]
+    if report.score_shift:
+        first, *more = str(report.score_shift).splitlines()
+        lines += [f"  scores, less {report.models[1].name}'s: {first}", *(f"    {line}" for line in more)]
+    return lines
 
 
 def _speeds(report: EvaluationReport):

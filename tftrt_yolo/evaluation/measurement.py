@@ -16,6 +16,8 @@ import numpy as np
 from tftrt_yolo.contract import CLASSIFY, Metadata
 from tftrt_yolo.evaluation import charts, networks
 from tftrt_yolo.evaluation.average_precision import Curves
+from tftrt_yolo.evaluation.certainty import resampling, score_shift
+from tftrt_yolo.evaluation.certainty.figures import Interval
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import Dataset, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
@@ -90,13 +92,14 @@ def measure(
     images = UsableImages(dataset, data_options)
     loaded = [SavedModelNetwork(handle, strict=strict)]
     if compare_to is not None:
-        loaded.append(networks.PyTorchNetwork(compare_to, spec))
+        loaded.append(networks.beside(handle, compare_to, spec))
+    shift = score_shift.gather(handle.metadata) if compare_to is not None else None
     with contextlib.ExitStack() as resources:
         runs = [_Run(resources.enter_context(network), spec) for network in loaded]
-        waiting = _run_all(runs, images, handle.metadata, batch_size, on_progress or (lambda done, total: None))
-    report = _report(runs, images.measured(), spec, handle.metadata, waiting)
+        waiting = _run_all(runs, shift, images, handle.metadata, batch_size, on_progress or (lambda done, total: None))
+    report = _with_intervals(_report(runs, images.measured(), spec, handle.metadata, waiting), runs)
     notes = (*report.notes, *_notes(handle, runs[0].network.backend, batch_size))
-    report = dataclasses.replace(report, notes=notes)
+    report = dataclasses.replace(report, notes=notes, score_shift=shift.result() if shift else None)
     return Measured(report, spec.names, runs[0].curves, runs[0].scores.confusion)
 
 
@@ -116,6 +119,7 @@ class _Run:
 
 def _run_all(
     runs: list[_Run],
+    shift: score_shift.ShiftOfDetections | score_shift.ShiftOfClasses | None,
     images: UsableImages,
     metadata: Metadata,
     batch_size: int,
@@ -130,18 +134,25 @@ def _run_all(
             frames = np.stack([frame for frame, _, _ in batch]) if batch else ()
             waiting += time.perf_counter() - start
             if batch:
-                _run_batch(runs, frames, [truth for _, truth, _ in batch], [place for _, _, place in batch])
+                found = _run_batch(runs, frames, [truth for _, truth, _ in batch], [place for _, _, place in batch])
+                if shift:
+                    shift.add(found[1], found[0])
             done = images.seen
             on_progress(done, images.total)
     return waiting
 
 
-def _run_batch(runs: list[_Run], frames: np.ndarray, truths: list[Truth], places: list[Placement]) -> None:
-    """Runs every network on a batch."""
+def _run_batch(
+    runs: list[_Run], frames: np.ndarray, truths: list[Truth], places: list[Placement]
+) -> list[dict[str, np.ndarray]]:
+    """Runs every network on a batch, and gives the dense outputs of each."""
+    found = []
     for run in runs:
         dense, seconds = run.network.run(frames)
         run.batches.append((len(frames), seconds))
         run.scores.add(dense, truths, places)
+        found.append(dense)
+    return found
 
 
 def _report(
@@ -157,7 +168,8 @@ def _report(
             network_ms=run.network_ms(),
             selection_ms=1e3 * run.scores.selection_seconds / total,
         )
-        results.append(ModelResult(run.network.name, str(run.network.backend), metrics, speed))
+        best_f1 = run.scores.best_f1()
+        results.append(ModelResult(run.network.name, str(run.network.backend), metrics, speed, best_f1))
     return EvaluationReport(
         data=dataset.name,
         split=dataset.split,
@@ -174,6 +186,25 @@ def _report(
         classes=_count_classes(dataset, spec),
         models=tuple(results),
     )
+
+
+def _with_intervals(report: EvaluationReport, runs: list[_Run]) -> EvaluationReport:
+    """The report with what its figures would be of other images, the same draws for both models."""
+    weights = resampling.draw(report.num_images)
+    if weights is None:
+        return report
+    drawn = [run.scores.resampled(weights) for run in runs]
+    models = []
+    for model, values in zip(report.models, drawn, strict=True):
+        metrics = (
+            dataclasses.replace(metric, interval=resampling.interval(values[metric.name])) for metric in model.metrics
+        )
+        models.append(dataclasses.replace(model, metrics=tuple(metrics)))
+    differences: dict[str, Interval] = {}
+    if len(drawn) > 1:
+        found = {name: resampling.interval(values - drawn[1][name]) for name, values in drawn[0].items()}
+        differences = {name: value for name, value in found.items() if value is not None}
+    return dataclasses.replace(report, models=tuple(models), resamples=len(weights), difference_intervals=differences)
 
 
 def _size_notes(metadata: Metadata) -> list[str]:

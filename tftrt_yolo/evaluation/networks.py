@@ -1,4 +1,4 @@
-"""What is measured: a SavedModel's signature `network` (saved_model.network), and a checkpoint in PyTorch beside it.
+"""What is measured: a SavedModel's signature `network` (saved_model.network), and beside it a checkpoint or another.
 
     with PyTorchNetwork("yolov8n.pt", model) as network:
         dense, seconds = network.run(frames)      # (batch, S, S, 3) uint8 to the dense outputs
@@ -18,8 +18,8 @@ from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
-from tftrt_yolo.saved_model.handle import SavedModelHandle
-from tftrt_yolo.saved_model.network import in_unit_range
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.network import SavedModelNetwork, in_unit_range
 from tftrt_yolo.saved_model.trust import believed
 
 # PyTorch's threads would spin while they wait, on cores that TensorFlow's threads need.
@@ -85,6 +85,39 @@ class PyTorchNetwork:
                 f"PyTorch could not run {self._weights}; comparing needs the export tools (`pip install "
                 f"tftrt_yolo[export]`). The process {error}"
             ) from error
+
+
+def beside(
+    handle: SavedModelHandle, compare_to: str | Path | SavedModelHandle, model: LabelSpec
+) -> PyTorchNetwork | SavedModelNetwork:
+    """What a SavedModel is compared to, on its own frames.
+
+    Args:
+      handle: The SavedModel.
+      compare_to: A .pt checkpoint, or another SavedModel.
+      model: What the SavedModel is.
+
+    Returns:
+      The network, a SavedModel's loaded already.
+
+    Raises:
+      ValueError: If it is a SavedModel of another task, other classes or another size.
+      SavedModelError: If it is a directory and no SavedModel of ours.
+    """
+    if not isinstance(compare_to, SavedModelHandle) and not Path(compare_to).is_dir():
+        return PyTorchNetwork(compare_to, model)
+    other = open_saved_model(compare_to)
+    found = describe(other)
+    sizes = [list(one.metadata.image_size_hw) for one in (handle, other)]
+    if (found, sizes[1]) != (model, sizes[0]):
+        raise ValueError(
+            f"{argument('compare_to')} is {other.given}, a model for {found.task} of "
+            f"{counted(len(found.names), 'class', 'classes')} whose frames are of {sizes[1]} px, height and width; the "
+            f"SavedModel is for {model.task} of {len(model.names)}, with frames of {sizes[0]}, and all that, the names "
+            "and how the head selects must be the same. Give the SavedModel that was converted, or another conversion "
+            "of it."
+        )
+    return SavedModelNetwork(other, strict=False)
 
 
 def describe(handle: SavedModelHandle) -> LabelSpec:

@@ -3,6 +3,7 @@
     scores = DetectionScores(model)
     scores.add(dense, examples, frames)         # batch after batch; nothing of an image is kept but its matches
     scores.metrics()
+    scores.resampled(weights)                   # the same figures of data sets that are drawn from this one
 
 `ClassificationScores` does the same for probabilities.
 """
@@ -13,6 +14,8 @@ import numpy as np
 
 from tftrt_yolo.evaluation import average_precision as ap
 from tftrt_yolo.evaluation import mask_runs, selection
+from tftrt_yolo.evaluation.certainty import resampling
+from tftrt_yolo.evaluation.certainty.figures import BestF1
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Detections, Truth
 from tftrt_yolo.evaluation.evaluation_report import Metric
@@ -30,6 +33,7 @@ _KINDS = {
 _CONFUSION_SCORE = 0.25
 _CONFUSION_IOU = 0.45
 _TOP = 5
+BEST_THRESHOLD = "best-F1 threshold"  # what `resampled` calls it
 
 
 class DetectionScores:
@@ -106,6 +110,30 @@ class DetectionScores:
                 metrics.append(Metric(f"{name} {suffix}", float(values.mean()) if len(values) else None, per_class))
         return tuple(metrics), curves
 
+    def best_f1(self) -> BestF1 | None:
+        """The score at which F1 of the boxes is best; None where no class has a label, or nothing right was found."""
+        matches = self._precisions[0].matches
+        [f1] = resampling.precisions(matches, np.ones((1, matches.num_images)), self._num_classes).f1
+        return resampling.best_f1(f1)
+
+    def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """The figures for other choices of the images.
+
+        Args:
+          weights: (R, images), how often each image counts.
+
+        Returns:
+          Name of each metric, and `BEST_THRESHOLD`, to (R,) float64; NaN where no label was drawn.
+        """
+        found = {}
+        for precision in self._precisions:
+            name = _KINDS[self._task][precision.kind]
+            drawn = resampling.precisions(precision.matches, weights, self._num_classes)
+            found |= {f"{name} mAP50-95": drawn.map50_95, f"{name} mAP50": drawn.map50}
+            if precision is self._precisions[0]:
+                found[BEST_THRESHOLD] = resampling.best_thresholds(drawn.f1)
+        return found
+
 
 def _confusion(truth: Truth, detections: Detections, num_classes: int) -> np.ndarray:
     """One image's part of the confusion matrix."""
@@ -147,6 +175,7 @@ class ClassificationScores:
         self._classes = sorted(model.names)
         self.confusion = np.zeros((len(self._classes),) * 2, np.int64)
         self._among = np.zeros(len(self._classes), np.int64)
+        self._hits = []  # of each image, whether the right class is the best, and among five
         self.selection_seconds = 0.0
 
     def add(self, dense: dict[str, np.ndarray], truths: list[Truth], frames: list[Placement]) -> None:
@@ -157,6 +186,7 @@ class ClassificationScores:
             best = np.argsort(-probabilities, kind="stable")[:_TOP]
             self.confusion[right, best[0]] += 1
             self._among[right] += right in best
+            self._hits.append((right == best[0], right in best))
         self.selection_seconds += time.perf_counter() - start
 
     def metrics(self) -> tuple[tuple[Metric, ...], dict]:
@@ -171,3 +201,11 @@ class ClassificationScores:
             )
             for name, hits in (("top-1", np.diag(self.confusion)), (f"top-{_TOP}", self._among))
         ), {}
+
+    def best_f1(self) -> None:
+        """None: a classifier has no threshold."""
+
+    def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """As `DetectionScores.resampled`."""
+        rates = weights @ np.array(self._hits, np.float64) / weights.sum(axis=1, keepdims=True)
+        return {"top-1": rates[:, 0], f"top-{_TOP}": rates[:, 1]}

@@ -17,6 +17,7 @@ from pathlib import Path
 from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts
 from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.exporter.export_report import ExportReport
+from tftrt_yolo.exporter.ranges import trained_ranges  # and with it what a worker may give
 from tftrt_yolo.ground import environment, stages
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
@@ -116,8 +117,11 @@ def export(
             seconds=time.perf_counter() - start,
             trained_size_hw=facts.trained_size_hw,
             size_note="" if size_hw else facts.size_note,
+            trained_ranges=len(facts.trained_ranges.layers) if facts.trained_ranges else 0,
             versions=_versions(),
         )
+        if facts.trained_ranges is not None:
+            trained_ranges.write(facts.trained_ranges, partial_dir)
         report = _written(report, partial_dir, metadata)
     next_stage("")
     return report

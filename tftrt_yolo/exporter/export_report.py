@@ -55,6 +55,7 @@ class ExportReport:
         say.
       size_note: Why that is not known, half a sentence; empty if it is, or if image_size was given.
       versions: Tool of the export chain to its version.
+      trained_ranges: Convolutions that were trained with fake quantisation, whose ranges INT8 can take; 0 without.
     """
 
     saved_model_dir: Path
@@ -69,6 +70,7 @@ class ExportReport:
     trained_size_hw: tuple[int, int] | None = None
     size_note: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    trained_ranges: int = 0
 
     def __post_init__(self):
         """Refuses what no export gives, for export.json may be a stranger's.
@@ -142,6 +144,9 @@ class ExportReport:
             f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
             f"  parity, PyTorch    {self.parity_line}",
         ]
+        if self.trained_ranges:
+            layers = counted(self.trained_ranges, "convolution")
+            lines.append(f"  trained ranges     of {layers}, for INT8 with the calibration 'trained'")
         if self.size_note:
             lines.insert(1, f"  image size         the task's own: {self.size_note}; for another, give image_size")
         return "\n".join(lines)

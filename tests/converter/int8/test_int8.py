@@ -253,6 +253,22 @@ def _assert_dense(dense, saved_model_dir, converted_dir):
         assert 5 < dense[label].sqnr_db < 60
 
 
+def _assert_scores(found, saved_model_dir, converted_dir):
+    """What users get at the model's threshold, and an interval that says that 40 pictures are few."""
+    counts = [sum(map(len, tftrt_yolo.Predictor(path).stream(IMAGES))) for path in (saved_model_dir, converted_dir)]
+    shift, interval = found.score_shift, found.intervals["box mAP50-95"]
+    assert (shift.images, shift.score_threshold, shift.detections) == (40, 0.25, counts[0])
+    assert shift.detections - shift.lost + shift.new == counts[1]
+    assert shift.pairs >= shift.detections - shift.lost > 0.8 * shift.detections
+    assert abs(shift.mean) < 0.05
+    assert shift.p5 < shift.interval.low < shift.mean < shift.interval.high < shift.p95
+    before, after = found.accuracy["box mAP50-95"]
+    assert interval.low < after - before < interval.high
+    assert 0.005 < interval.high - interval.low < 0.1
+    assert 0.2 < found.best_f1.after.score_threshold < 0.6
+    assert found.best_f1.after.f1 == pytest.approx(found.best_f1.before.f1, abs=0.05)
+
+
 def test_accuracy_and_report(tiny_export, tiny_int8):
     output, report = tiny_int8
     assert ConversionReport.read(output) == report
@@ -261,8 +277,12 @@ def test_accuracy_and_report(tiny_export, tiny_int8):
     before, after = found.accuracy["box mAP50-95"]
     assert before - after <= 0.01
     assert after != before  # it is quantised
-    evaluated = tftrt_yolo.evaluate(output, DATA / "detect" / "data.yaml")
-    assert evaluated.value("box mAP50-95") == after
+    evaluated = tftrt_yolo.evaluate(output, DATA / "detect" / "data.yaml", compare_to=tiny_export)
+    assert (evaluated.value("box mAP50-95"), evaluated.value("box mAP50-95", model=1)) == (after, before)
+    assert evaluated.score_shift == found.score_shift
+    assert evaluated.difference_intervals["box mAP50-95"] == found.intervals["box mAP50-95"]
+    assert (found.resamples, found.evaluation_images, found.shared_images) == (1_000, 40, 20)
+    _assert_scores(found, tiny_export, output)
     assert found.parity.images == 16
     assert found.parity.matched >= 0.85 * found.parity.detections
     _assert_dense(found.dense, tiny_export, output)
@@ -270,6 +290,7 @@ def test_accuracy_and_report(tiny_export, tiny_int8):
         "1 TensorRT engine, INT8",
         "71 convolutions in INT8, ranges by max over 20",
         "box mAP50-95       FP32 0.",
+        "note: 20 of the 40 labelled images served for calibration too",
     ):
         assert line in str(report)
 

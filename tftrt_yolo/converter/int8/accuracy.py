@@ -1,25 +1,35 @@
-"""What quantisation costs: detections, dense outputs and, with labels, mAP of the INT8 model and of its export.
+"""What quantisation costs: detections, dense outputs, scores and, with labels, mAP of the INT8 model and of its export.
 
     found = measure(source, converted, quantization, ranges)      # both handles
-    found.parity, found.dense["boxes"].mean, found.accuracy["box mAP50-95"]
+    found.parity, found.dense["boxes"].mean, found.accuracy["box mAP50-95"], found.score_shift.mean
 
 Where TensorRT is missing, the engine's native segment runs in TensorFlow: the same quantisations, in float32 between.
 """
 
 import dataclasses
 
+from absl import logging
+
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
-from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.evaluation.evaluate import evaluate
+from tftrt_yolo.converter.int8.calibration_images import Calibration, count_shared
+from tftrt_yolo.evaluation import measurement, networks
+from tftrt_yolo.evaluation.certainty import score_shift
+from tftrt_yolo.evaluation.certainty.figures import BestF1Change
+from tftrt_yolo.evaluation.datasets.data_options import DataOptions
+from tftrt_yolo.evaluation.datasets.dataset import open_dataset
+from tftrt_yolo.evaluation.evaluate import check_library
+from tftrt_yolo.evaluation.evaluation_report import EvaluationReport
+from tftrt_yolo.evaluation.scoring import BEST_THRESHOLD
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, DatasetError
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _PARITY_IMAGES = 16
 _METRICS = ("mAP50-95", "top-1")  # how the names of the figures end that count
+_REMEDY = "Calibrate with more images like those that the model is to see, try another {calibration}, or use FP16."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +40,13 @@ class Quantization:
       calibration: Images and method.
       evaluation_data: As `tftrt_yolo.evaluate`'s data; None to compare without labels.
       maximum_map_drop: The most that a figure may fall; None for no limit.
+      maximum_score_shift: The most that scores may shift on average, up or down; None for no limit.
     """
 
     calibration: Calibration
     evaluation_data: str | None = None
     maximum_map_drop: float | None = None
+    maximum_score_shift: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,15 +82,14 @@ def measure(
 
     Raises:
       DatasetError: If evaluation_data cannot be used.
-      ConversionError: If a figure falls by more than maximum_map_drop.
+      ConversionError: If a figure falls by more than maximum_map_drop, or scores shift by more than
+        maximum_score_shift, or nothing was found by which to say so.
     """
     paths = ranges.readable
     chosen = image_files.spread(paths, _PARITY_IMAGES)
     found = comparison.compare(source, converted, chosen)
-    dense = comparison.compare_dense(source, converted, chosen)
-    accuracy = {}
-    if quantization.evaluation_data is not None:
-        accuracy = _accuracy(source, converted, quantization.evaluation_data)
+    shift = score_shift.gather(source.metadata)
+    dense = comparison.compare_dense(source, converted, chosen, on_batch=shift.add)
     report = QuantizationReport(
         method=quantization.calibration.method,
         layers=ranges.layers,
@@ -88,31 +99,85 @@ def measure(
         parity=found,
         dense=dense,
         evaluation_data=quantization.evaluation_data,
-        accuracy=accuracy,
+        score_shift=shift.result(),
     )
-    limit = quantization.maximum_map_drop
-    for name, (before, after) in accuracy.items():
-        if limit is not None and before - after > limit:
-            raise ConversionError(
-                f"INT8 loses {before - after:.4f} of {name}: {before:.4f} in FP32, {after:.4f} in INT8; at most "
-                f"{limit} was allowed. Calibrate with more images like those that the model is to see, try another "
-                f"{argument('calibration')}, or use FP16."
-            )
+    if quantization.evaluation_data is not None:
+        report = _with_accuracy(report, source, converted, paths)
+    _check_drop(report, quantization.maximum_map_drop)
+    _check_shift(report, quantization.maximum_score_shift)
     return report
 
 
-def _accuracy(source: SavedModelHandle, converted: SavedModelHandle, data: str) -> dict[str, tuple[float, float]]:
-    """Name of each figure to its value for the export and for the conversion.
+def _check_drop(report: QuantizationReport, limit: float | None) -> None:
+    """Refuses a figure that falls by more than the limit."""
+    for name, (before, after) in report.accuracy.items():
+        if limit is not None and before - after > limit:
+            raise ConversionError(
+                f"INT8 loses {before - after:.4f} of {name}: {before:.4f} in FP32, {after:.4f} in INT8; at most "
+                f"{limit} was allowed. {_REMEDY.format(calibration=argument('calibration'))}"
+            )
+
+
+def _check_shift(report: QuantizationReport, limit: float | None) -> None:
+    """Refuses scores that shift by more than the limit, and a limit about which nothing can be said."""
+    if limit is None:
+        return
+    shift = report.score_shift
+    where = counted(shift.images, "labelled image" if report.evaluation_images else "calibration image")
+    if shift.mean is None:
+        raise ConversionError(
+            f"{argument('maximum_score_shift')} is {limit}, and how far INT8 shifts scores cannot be said: on {where} "
+            "there is no pair of detections, one of the export and one of INT8. Give images on which the export finds "
+            "something, or leave it out."
+        )
+    if abs(shift.mean) > limit:
+        interval = f" (95 %: {shift.interval.show('+.4f')})" if shift.interval else ""
+        raise ConversionError(
+            f"INT8 shifts scores by {shift.mean:+.4f} on average{interval}, over {counted(shift.pairs, 'pair')} on "
+            f"{where}; at most {limit} was allowed, up or down. {_REMEDY.format(calibration=argument('calibration'))}"
+        )
+
+
+def _with_accuracy(
+    report: QuantizationReport, source: SavedModelHandle, converted: SavedModelHandle, calibrated: list[str]
+) -> QuantizationReport:
+    """The report with the figures of both models on labelled images, the same draws of them for both.
 
     Raises:
       DatasetError: If there is no figure, for no image has a label.
     """
-    reports = [evaluate(handle, data) for handle in (source, converted)]
-    metrics = [metric for metric in reports[0].models[0].metrics if metric.name.endswith(_METRICS)]
+    data, options = report.evaluation_data, DataOptions()
+    check_library(source.metadata.task)
+    spec = networks.describe(source)
+    dataset = open_dataset(data, spec, options)
+    found = measurement.measure(converted, dataset, spec, data_options=options, compare_to=source).report
+    metrics = [metric for metric in found.models[0].metrics if metric.name.endswith(_METRICS)]
     names = [metric.name for metric in metrics if metric.value is not None]
     if not names:
         raise DatasetError(
             f"{shown(data)} has no label on any image, so it says nothing of what INT8 loses. Give "
             f"{argument('evaluation_data')} with labels, or leave it out."
         )
-    return {name: tuple(report.value(name) for report in reports) for name in names}
+    shared = count_shared([example.path for example in dataset.examples], calibrated)
+    if shared:
+        logging.warning(
+            "%s served for calibration too; on others INT8 may lose more", counted(shared, "labelled image")
+        )
+    return dataclasses.replace(
+        report,
+        accuracy={name: (found.value(name, model=1), found.value(name)) for name in names},
+        intervals={name: found.difference_intervals[name] for name in names if name in found.difference_intervals},
+        resamples=found.resamples,
+        best_f1=_best_f1(found),
+        score_shift=found.score_shift,
+        evaluation_images=found.num_images,
+        shared_images=shared,
+    )
+
+
+def _best_f1(found: EvaluationReport) -> BestF1Change | None:
+    """How the best threshold moves; None where one of the models has none."""
+    after, before = (model.best_f1 for model in found.models)
+    if before is None or after is None:
+        return None
+    return BestF1Change(before, after, found.difference_intervals.get(BEST_THRESHOLD))

@@ -7,13 +7,14 @@ for frames in Images(images, metadata).frames():
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tftrt_yolo import contract
-from tftrt_yolo.converter.int8.histogram import METHODS
+from tftrt_yolo.converter.int8.histogram import METHODS, Range
 from tftrt_yolo.evaluation.datasets import dataset
 from tftrt_yolo.ground.errors import ConversionError, ImageError
 from tftrt_yolo.ground.files import image_files
@@ -21,7 +22,8 @@ from tftrt_yolo.ground.text import counted
 
 DEFAULT_METHOD = "max"  # all three are within 0.010 of FP32; it finds most of the detections (benchmarks/int8.md)
 TENSORRT = "tensorrt"  # TF-TRT's own calibrator, which needs no ranges of ours
-ALL_METHODS = (*METHODS, TENSORRT)
+TRAINED = "trained"  # the ranges that the network was trained with
+ALL_METHODS = (*METHODS, TRAINED, TENSORRT)
 FEW_IMAGES = 50  # fewer are warned about
 MOST_IMAGES = 500  # of more, so many are taken, evenly spread
 _BATCH_SIZE = 4
@@ -32,14 +34,43 @@ class Calibration:
     """What to calibrate with.
 
     Attributes:
-      images: Paths of images.
-      method: How an activation's range is chosen: "max", "percentile" or "mse"; "tensorrt" leaves it to TF-TRT.
+      images: Paths of images; may be empty with "trained".
+      method: How an activation's range is chosen: "max", "percentile" or "mse"; "trained" takes it from the checkpoint,
+        "tensorrt" leaves it to TF-TRT.
       cache_dir: Where to look for what was measured before, and to keep it; None for nowhere.
     """
 
     images: tuple[str, ...]
     method: str
     cache_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """A network that is ready to be quantised.
+
+    Attributes:
+      graph_def: Frozen, float32, its channels equalised.
+      frames_name: Name of the tensor that the frames go into.
+      outputs: Name of each output of `network` to its tensor in the graph.
+      layers: Its convolutions, `quantization.Layer`.
+      ranges: What each of them reads to the values that are kept; empty where there are grids.
+      readable: Paths of the images that could be read.
+      unreadable: Why the others could not.
+      cache: The file that the ranges were read from; None if the images were run.
+      grids: Name of each convolution to the `quantization.Grid` that its training has chosen; empty where ranges were
+        measured.
+    """
+
+    graph_def: object
+    frames_name: str
+    outputs: dict[str, str]
+    layers: list
+    ranges: dict[str, Range]
+    readable: list[str]
+    unreadable: list[str]
+    cache: str | None = None
+    grids: dict = dataclasses.field(default_factory=dict)
 
 
 def find_images(data: str | Path) -> tuple[str, ...]:
@@ -68,6 +99,26 @@ def find_images(data: str | Path) -> tuple[str, ...]:
     else:
         found = image_files.find_images(data)
     return tuple(str(image.resolve()) for image in image_files.spread(found, MOST_IMAGES))
+
+
+def count_shared(images: Iterable[str | Path], calibrated: Iterable[str | Path]) -> int:
+    """Counts images that are calibration images too: the same file, or another with the same bytes.
+
+    Args:
+      images: Paths of images to measure on, which can be read.
+      calibrated: Paths of the calibration images.
+
+    Returns:
+      How many of the first; a picture that was saved anew is another.
+    """
+    paths = {Path(path).resolve() for path in calibrated}
+    sizes = {path.stat().st_size for path in paths}
+    digests = functools.cache(lambda path: hashlib.sha256(path.read_bytes()).digest())
+    known = functools.cache(lambda: {digests(path) for path in paths})
+    shared = 0
+    for path in (Path(image).resolve() for image in images):
+        shared += path in paths or (path.stat().st_size in sizes and digests(path) in known())
+    return shared
 
 
 class Images:

@@ -30,13 +30,18 @@ class Int8Options(Options):
         tf.data.Dataset, of which the first 500 images are taken: its elements are images (H, W, 3), uint8 and RGB, or
         batches (B, H, W, 3); tuples whose first component is that; or dicts with "image" or "images".
       calibration: For INT8, how an activation's range is chosen: "max" (the largest value; what None means),
-        "percentile" (99.99 % of the values) or "mse" (least squared error). "tensorrt" is TF-TRT's own calibrator, with
-        no quantisation in the graph; only for tensorrt, where engines can be built, and never run so far.
+        "percentile" (99.99 % of the values) or "mse" (least squared error). "trained" takes the ranges of a network
+        that was trained with fake quantisation, and needs no images: the report is of those of calibration_data, or of
+        the packaged ones. "tensorrt" is TF-TRT's own calibrator, with no quantisation in the graph. These two are for
+        tensorrt alone, the last where engines can be built, and never run so far.
       calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
         images' contents, so that converting again needs no calibration, with another method too; None for
         $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
       evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on.
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
+      maximum_score_shift: For INT8, the most by which the scores of matched detections (of a classifier the best
+        probability) may shift on average, up or down, between 0 and 1: on the images of evaluation_data, or without on
+        calibration images.
     """
 
     calibration_data: str | Path | Iterable | None = None
@@ -44,6 +49,7 @@ class Int8Options(Options):
     calibration_cache_dir: str | Path | None = None
     evaluation_data: str | Path | None = None
     maximum_map_drop: float | None = None
+    maximum_score_shift: float | None = None
 
     def check(self, accelerator: str) -> None:
         """Checks all but the images.
@@ -57,6 +63,8 @@ class Int8Options(Options):
           TensorRTUnavailableError: If TF-TRT is to calibrate, and engines cannot be built here.
         """
         self._check_calibration(accelerator)
+        if self.maximum_score_shift is not None:
+            check_share("maximum_score_shift", self.maximum_score_shift)
         drop, data = self.maximum_map_drop, self.evaluation_data
         if drop is not None:
             check_share("maximum_map_drop", drop)
@@ -75,6 +83,10 @@ class Int8Options(Options):
         from tftrt_yolo.converter.int8 import calibration_dataset, calibration_images
 
         data, method = self.calibration_data, self.calibration
+        if method == calibration_images.TRAINED:
+            self._check_trained(accelerator)
+            if data is None:
+                return
         if data is None:
             raise ValueError(
                 f"{argument('precision_mode')} is INT8, which needs {argument('calibration_data')}: images like those "
@@ -96,6 +108,19 @@ class Int8Options(Options):
             )
         if method == calibration_images.TENSORRT:
             self._check_tensorrt(accelerator)
+
+    def _check_trained(self, accelerator: str) -> None:
+        """Refuses the ranges of the training where they cannot be."""
+        if accelerator != "tensorrt":
+            raise ValueError(
+                f"{argument('calibration')} is 'trained', whose ranges go into the graph for TensorRT, and "
+                f"{argument('accelerator')} is {accelerator!r}. Leave it out, or choose max, percentile or mse."
+            )
+        if self.calibration_cache_dir is not None:
+            raise ValueError(
+                f"{argument('calibration_cache_dir')} keeps what images measured, and with "
+                f"{setting('calibration', 'trained')} none are. Leave one of them out."
+            )
 
     def _check_tensorrt(self, accelerator: str) -> None:
         """Refuses TF-TRT's own calibrator where it cannot be."""
@@ -135,22 +160,24 @@ class Int8Options(Options):
         from tftrt_yolo.converter.int8.accuracy import Quantization
 
         data = self.calibration_data
+        method = self.calibration or calibration_images.DEFAULT_METHOD
         if calibration_dataset.is_dataset(data):
             pictures = folder / "calibration_images"
             calibration_dataset.write_pictures(data, pictures, most=calibration_images.MOST_IMAGES)
             data = pictures
-        images = calibration_images.find_images(data)
-        if len(images) < calibration_images.FEW_IMAGES:
+        images = () if data is None else calibration_images.find_images(data)  # `check` says when there may be none
+        if method != calibration_images.TRAINED and len(images) < calibration_images.FEW_IMAGES:
             found = counted(len(images), "calibration image is", "calibration images are")
             logging.warning("%s few for INT8; 100 or more give steadier ranges", found)
         cache_dir = self.calibration_cache_dir or directories.cache_dir()
         return Quantization(
             calibration_images.Calibration(
                 images,
-                self.calibration or calibration_images.DEFAULT_METHOD,
+                method,
                 None if cache_dir is None else str(Path(cache_dir).resolve()),
             ),
             # Links stay: beside a linked data.yaml lie the folders that it names.
             None if self.evaluation_data is None else str(Path(self.evaluation_data).absolute()),
             self.maximum_map_drop,
+            self.maximum_score_shift,
         )

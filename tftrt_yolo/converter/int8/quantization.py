@@ -83,6 +83,21 @@ class Layer:
         return parts[-2] if len(parts) > 1 else parts[-1]
 
 
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """To what a convolution's input and filter are rounded, where a training has chosen it.
+
+    Attributes:
+      threshold: The range of the input's quantisation.
+      offset: What is taken off before it, a multiple of its step.
+      filter_steps: (out,) float32, of each output channel.
+    """
+
+    threshold: float
+    offset: float
+    filter_steps: np.ndarray
+
+
 def quantize_dequantize(values: np.ndarray, threshold: float) -> np.ndarray:
     """What QuantizeAndDequantizeV2 computes for a range of [-threshold, threshold], bit for bit.
 
@@ -157,36 +172,45 @@ def equalize(graph_def: GraphDef, layers: list[Layer], channel_maxima: dict[str,
     return equalized
 
 
-def quantize(graph_def: GraphDef, layers: list[Layer], ranges: dict[str, Range]) -> GraphDef:
+def quantize(
+    graph_def: GraphDef, layers: list[Layer], ranges: dict[str, Range], *, grids: dict[str, Grid] | None = None
+) -> GraphDef:
     """Puts quantisations before the convolutions.
 
     Args:
       graph_def: A frozen graph in float32.
       layers: Those of its convolutions that are quantised.
       ranges: For each source the values that are kept.
+      grids: Name of a layer to what its training has chosen; None where nothing was.
 
     Returns:
       A new graph; its tensors keep their names. `output_of` tells what gives what a convolution gave.
     """
-    quantized, offsets, ready = GraphDef(), {}, set()
+    quantized, offsets, ready, grids = GraphDef(), {}, set(), grids or {}
     quantized.CopyFrom(graph_def)
     nodes = {node.name: node for node in quantized.node}
     for layer in layers:  # all inputs before any output, for an output that is replaced may be an input
         node = nodes[layer.name]
-        threshold, offsets[layer.name] = shift(node, layer, ranges[layer.source])
-        name = f"{layer.source.replace(':', '_')}/{'shifted/' if offsets[layer.name] else ''}quantized"
+        grid = grids.get(layer.name)
+        threshold, offset = (grid.threshold, grid.offset) if grid else shift(node, layer, ranges[layer.source])
+        offsets[layer.name] = offset
+        # Of layers that read the same tensor, each may have been trained with a range of its own.
+        own = f"{layer.name}/input" if grid else layer.source.replace(":", "_")
+        name = f"{own}/{'shifted/' if offset else ''}quantized"
         if name not in ready:
             ready.add(name)
             source = layer.source
-            if offsets[layer.name]:
-                shifted = name.removesuffix("/quantized")
-                source = _add_arithmetic(quantized, shifted, "Sub", source, [offsets[layer.name]])
+            if offset and _pads(node, layer):
+                source = _pad_before(quantized, node, layer)
+            if offset:
+                source = _add_arithmetic(quantized, name.removesuffix("/quantized"), "Sub", source, [offset])
             _add_quantization(quantized, name, source, threshold)
         node.input[INPUT_INDEX[node.op]] = name
     for layer in layers:
         node, offset = nodes[layer.name], offsets[layer.name]
-        kernel, factors = _normalized(node.op, layer.kernel)
-        filter_threshold = best_threshold(kernel)
+        grid = grids.get(layer.name)
+        kernel, factors = _trained(layer.kernel, grid) if grid else _normalized(node.op, layer.kernel)
+        filter_threshold = 1.0 if grid else best_threshold(kernel)
         constant = _add_constant(quantized, f"{layer.name}/normalized/filter", kernel)
         node.input[1] = _add_quantization(quantized, f"{constant}/quantized", constant, filter_threshold)
         if factors is not None:
@@ -207,13 +231,44 @@ def shift(node: NodeDef, layer: Layer, kept: Range) -> tuple[float, float]:
       The range of the quantisation, and what is taken off before it: a multiple of its step, 0 where the convolution
       pads its input itself.
     """
-    pads = node.attr["padding"].s != b"VALID" and layer.kernel.shape[:2] != (1, 1)
-    if node.op != "Conv2D" or pads:
+    if node.op != "Conv2D" or _pads(node, layer):
         return kept.threshold, 0.0
     # The offset is off the middle by up to half a step, which the outermost half step leaves room for.
     threshold = (kept.high - kept.low) / 2 * _LEVELS / (_LEVELS - 0.5)
     step = np.float32(threshold) / np.float32(_LEVELS)
     return threshold, float(np.round((kept.high + kept.low) / 2 / step).astype(np.float32) * step)
+
+
+def _pads(node: NodeDef, layer: Layer) -> bool:
+    """Whether a convolution puts zeros around what it reads."""
+    return node.attr["padding"].s != b"VALID" and layer.kernel.shape[:2] != (1, 1)
+
+
+def _pad_before(graph_def: GraphDef, node: NodeDef, layer: Layer) -> str:
+    """Puts the zeros around a convolution's input before its quantisation, where they can be shifted; returns the name.
+
+    Raises:
+      ConversionError: If how many zeros there are depends on the size of the input.
+    """
+    attributes = node.attr
+    if node.op != "Conv2D" or attributes["padding"].s != b"SAME" or set(attributes["strides"].list.i) != {1}:
+        raise ConversionError(
+            f"Layer {layer.label} pads what it reads with {attributes['padding'].s.decode()} and strides "
+            f"{list(attributes['strides'].list.i)}, and was trained with a zero point there, which needs padding "
+            "that is the same for every size. Export the checkpoint anew, or train with symmetric ranges."
+        )
+    dilations = list(attributes["dilations"].list.i)[1:3] or [1, 1]
+    totals = [(side - 1) * dilation for side, dilation in zip(layer.kernel.shape[:2], dilations, strict=True)]
+    paddings = [[0, 0], *([total // 2, total - total // 2] for total in totals), [0, 0]]
+    attributes["padding"].s = b"VALID"
+    name = f"{layer.name}/input/padded"
+    constant = graph_def.node.add(name=f"{name}/paddings", op="Const")
+    constant.attr["dtype"].type = tf.int32.as_datatype_enum
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(paddings, tf.int32))
+    pad = graph_def.node.add(name=name, op="Pad", input=[layer.source, constant.name])
+    pad.attr["T"].type = tf.float32.as_datatype_enum
+    pad.attr["Tpaddings"].type = tf.int32.as_datatype_enum
+    return name
 
 
 def output_of(layer: Layer, names) -> str:
@@ -263,6 +318,12 @@ def _normalized(op: str, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray | N
     factors = np.array([best_threshold(channel) for channel in channels], np.float32)
     axes = tuple(axis for axis in range(kernel.ndim) if axis != _CHANNEL_AXIS[op])
     return np.clip(kernel / np.expand_dims(factors, axes), -1, 1).astype(np.float32), factors
+
+
+def _trained(kernel: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """A filter whose steps are those of a range of 1, and the factors that give it back."""
+    factors = np.float32(_LEVELS) * grid.filter_steps
+    return np.clip(kernel / factors, -(_LEVELS + 1) / _LEVELS, 1).astype(np.float32), factors
 
 
 def _correct_output(graph_def: GraphDef, node: NodeDef, factors: np.ndarray, constants: np.ndarray | None) -> None:

@@ -23,6 +23,11 @@ _MOST_NAMES = 1_000_000  # of all together
 _WRAPPERS = ("DataParallel", "DistributedDataParallel")
 _COUNTERS = ("total_ops", "total_params")  # that counting of FLOPs leaves in a network
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+# What runs a module's own fake quantisation, which `fake_quantization` reads or refuses.
+_OBSERVERS = tuple(
+    Reference("torch.ao.quantization.quantize", name)
+    for name in ("_observer_forward_hook", "_observer_forward_pre_hook")
+)
 _DTYPES = {
     "BFloat16Storage": torch.bfloat16,
     "BoolStorage": torch.bool,
@@ -49,6 +54,7 @@ class Contents:
       tensors: Name in the state to tensor; parameters and buffers alike.
       storages: Key to the bytes of tensors.
       train_args: What the file holds as the arguments of its training; unchecked, see `image_size.read`.
+      ranges: Name to tensor of the ranges that modelopt's quantisation was trained with; empty without.
     """
 
     weights: str
@@ -57,6 +63,7 @@ class Contents:
     tensors: dict[str, torch.Tensor]
     storages: dict[str, bytes]
     train_args: object = None
+    ranges: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def model_yaml(self) -> object:
@@ -118,7 +125,8 @@ def read(weights: str) -> Contents:
     if not any(path.startswith("model.") for path in modules):
         raise CheckpointError(f"{weights} holds {describe(network)} and no YOLO network. {_EXPECTED}.")
     _refuse_hooks(weights, modules)
-    storages = archive.read_storages(weights, _keys(modules))
+    ranges = _ranges(weights, document)
+    storages = archive.read_storages(weights, _keys(modules) | {one.storage.key for one in ranges.values()})
     return Contents(
         weights=weights,
         network=network,
@@ -126,6 +134,7 @@ def read(weights: str) -> Contents:
         tensors=_tensors(weights, modules, storages),
         storages=storages,
         train_args=document.get("train_args") if isinstance(document, dict) else None,
+        ranges={name: _tensor_of(weights, name, one, storages, {}) for name, one in ranges.items()},
     )
 
 
@@ -182,11 +191,6 @@ def _index(key: object) -> object:
 def _network(weights: str, document: object) -> Record:
     """The network's record, out of its wrappers."""
     if isinstance(document, dict):
-        if document.get("modelopt"):
-            raise CheckpointError(
-                f"{weights} was trained with quantisation by modelopt, whose ranges would be lost. Give the checkpoint "
-                "from before that."
-            )
         name = "ema" if document.get("ema") is not None else "model"
         found = document.get(name)
         if found is None:
@@ -202,6 +206,26 @@ def _network(weights: str, document: object) -> Record:
     if not isinstance(found, Record) or not isinstance(found.attributes.get("_modules"), dict):
         raise CheckpointError(f"{weights} holds {printable(describe(found))} and no YOLO network. {_EXPECTED}.")
     return found
+
+
+def _ranges(weights: str, document: object) -> dict[str, TensorRecord]:
+    """Name to tensor of the ranges that Ultralytics saves beside a network that modelopt quantised; empty without."""
+    saved = document.get("modelopt") if isinstance(document, dict) else None
+    if not saved:
+        return {}
+    ranges = saved.get("ranges") if isinstance(saved, dict) else None
+    known = {
+        name: value
+        for name, value in (ranges.items() if isinstance(ranges, dict) else ())
+        if isinstance(name, str) and name.endswith("_quantizer._amax") and isinstance(value, TensorRecord)
+    }
+    if not known or len(known) > _MOST_MODULES:
+        raise CheckpointError(
+            f"{weights} was trained with quantisation by modelopt and holds {counted(len(known), 'range')}. Expected "
+            "the ranges of its convolutions under 'modelopt', as Ultralytics saves them; train it again, or give the "
+            "checkpoint from before that."
+        )
+    return known
 
 
 def _children(weights: str, module: Record) -> dict[str, object]:
@@ -238,7 +262,7 @@ def _walk(weights: str, network: Record) -> Iterator[tuple[str, Record]]:
 def _refuse_hooks(weights: str, modules: dict[str, Record]) -> None:
     """Refuses a network that does more than its layers: pruning that was not removed, quantisation, probes."""
     for path, module in modules.items():
-        hooks = [hook for name in _HOOKS for hook in _values(module.attributes.get(name))]
+        hooks = [hook for name in _HOOKS for hook in _values(module.attributes.get(name)) if hook not in _OBSERVERS]
         if hooks:
             raise CheckpointError(
                 f"{weights} has a hook ({printable(describe(hooks[0]))}) on the module {quoted(path)}, which changes "

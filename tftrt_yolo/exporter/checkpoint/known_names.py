@@ -32,6 +32,8 @@ _NAMES = {
         *(f"{kind}Storage" for kind in ("BFloat16", "Bool", "Byte", "Char", "Double", "Float", "Half", "Int", "Long")),
         "ShortStorage",
         *(f"{kind}{bits}" for kind in ("float", "int") for bits in (8, 16, 32, 64)),
+        *(f"per_{what}_{how}" for what in ("tensor", "channel") for how in ("affine", "symmetric")),
+        *("qint8", "quint8", "qint32", "per_channel_affine_float_qparams"),
         *("Size", "device", "dtype", "Tensor", "bfloat16", "bool", "uint8", "contiguous_format", "preserve_format"),
     ),
     "torch.storage": ("UntypedStorage", "TypedStorage"),

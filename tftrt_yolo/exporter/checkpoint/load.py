@@ -19,8 +19,11 @@ from ultralytics.utils import ROOT
 
 from tftrt_yolo.contract import HeadSpec, ModelFacts
 from tftrt_yolo.exporter import official, surgery
-from tftrt_yolo.exporter.checkpoint import contents, image_size, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint import contents, fake_quantization, image_size, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint.fake_quantization import Trained
 from tftrt_yolo.exporter.checkpoint.image_size import TrainedSize
+from tftrt_yolo.exporter.ranges import trained_ranges
+from tftrt_yolo.exporter.ranges.trained_ranges import TrainedLayer, TrainedRanges
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import counted, first_line, quoted
@@ -67,11 +70,13 @@ def load(weights: str) -> Yolo:
       CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, or not what
         Ultralytics builds from its YAML.
     """
-    module, names, trained = read(weights)
+    module, names, trained, quantized = _read(weights)
+    quantized = fake_quantization.scaled(quantized, module)
     head = module.model[-1]
     if getattr(head, "one2one_cv2", None) is not None:
         head.end2end = True  # of two branches the one that needs no suppression; fuse() drops the other
     module = module.float().eval().fuse(verbose=False)
+    ranges = _trained_ranges(module, quantized, weights)
     surgery.replace_blocks(module)
     task, stride = _TASK_OF_HEAD[type(head).__name__], int(max(module.stride))
     facts = ModelFacts(
@@ -83,14 +88,49 @@ def load(weights: str) -> Yolo:
         default_size_hw=image_size.frame_size(trained.size_hw or (task.default_size,) * 2, stride),
         trained_size_hw=trained.size_hw,
         size_note=trained.note,
+        trained_ranges=ranges,
     )
     return Yolo(module, facts)
 
 
 def read(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
     """As `load`, but neither fused nor changed: the network, float32, its classes' names, and its training's size."""
+    module, names, trained, _ = _read(weights)
+    return module, names, trained
+
+
+def _read(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize, dict[str, Trained]]:
+    """As `read`, with the ranges of the convolutions that were trained with fake quantisation, by their paths."""
     is_yaml = Path(weights).suffix.lower() in official.YAML_SUFFIXES
-    return _build_from_yaml(weights) if is_yaml else _load_checkpoint(weights)
+    return (*_build_from_yaml(weights), {}) if is_yaml else _load_checkpoint(weights)
+
+
+def _trained_ranges(module: torch.nn.Module, trained: dict[str, Trained], weights: str) -> TrainedRanges | None:
+    """The ranges of a fused network with the hashes of its filters; None where it has none."""
+    if not trained:
+        return None
+    layers = []
+    for path, one in trained.items():
+        convolution = module.get_submodule(path) if path in dict(module.named_modules()) else None
+        if convolution is None:  # a branch that fuse() dropped
+            continue
+        weight = convolution.weight.detach()
+        if isinstance(convolution, torch.nn.ConvTranspose2d):
+            raise CheckpointError(
+                f"{weights} was trained with fake quantisation of {quoted(path)}, a transposed convolution, whose "
+                "ranges have no place in TensorRT. Leave it in float."
+            )
+        layers.append(
+            TrainedLayer(
+                name=path,
+                step=one.step,
+                first=one.first,
+                last=one.last,
+                filter_steps=tuple(one.filter_steps.tolist()),
+                channels=tuple(trained_ranges.digests(weight.permute(2, 3, 1, 0).numpy())),
+            )
+        )
+    return TrainedRanges(tuple(layers))
 
 
 def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
@@ -106,11 +146,11 @@ def _head_spec(head: torch.nn.Module, num_classes: int) -> HeadSpec:
     )
 
 
-def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:
-    """The network of a checkpoint, built anew, the names of its classes, and at which size it was trained."""
+def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize, dict[str, Trained]]:
+    """The network of a checkpoint, built anew, its classes' names, its training's size, and ranges if it has any."""
     if not os.path.exists(weights):
         raise official.missing(weights)
-    found = contents.read(weights)
+    found, quantized = fake_quantization.split(contents.read(weights))
     task = _task_of(found.head.kind, weights)
     if found.network.kind not in _NETWORKS:
         raise CheckpointError(
@@ -120,7 +160,7 @@ def _load_checkpoint(weights: str) -> tuple[torch.nn.Module, dict[int, str], Tra
     document = _checked(found.model_yaml, weights, found.input_channels)
     module = rebuild.rebuild(found, document, task.name)
     trained = image_size.read(found.train_args, found.network.attributes.get("args"))
-    return module, contents.names_of(found, document["nc"]), trained
+    return module, contents.names_of(found, document["nc"]), trained, quantized
 
 
 def _build_from_yaml(weights: str) -> tuple[torch.nn.Module, dict[int, str], TrainedSize]:

@@ -1,0 +1,78 @@
+"""Scores that shift too far, limits of which nothing is known, and images that calibrate and measure at once."""
+
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import tftrt_yolo
+from tests.conftest import DATA, IMAGES
+from tftrt_yolo import Int8Options, contract
+from tftrt_yolo.converter.conversion_report import QuantizationReport
+from tftrt_yolo.converter.int8 import accuracy
+from tftrt_yolo.converter.int8.calibration_images import count_shared
+from tftrt_yolo.converter.parity import Parity
+from tftrt_yolo.evaluation.certainty import score_shift
+from tftrt_yolo.selection import Selection
+
+
+def _convert(source, output, **options):
+    return tftrt_yolo.convert(source, output, precision_mode="INT8", int8=Int8Options(**options))
+
+
+def test_a_shift_that_is_too_large_writes_nothing(models, tmp_path):
+    """Compared on the calibration images, which have no labels; INT8 shifts at least a little."""
+    with pytest.raises(
+        tftrt_yolo.ConversionError,
+        match=r"INT8 shifts scores by [+-]0\.\d{4} on average \(95 %: [+-]0\.\d{4} to [+-]0\.\d{4}\), over 1\d pairs "
+        r"on 16 calibration images; at most 1e-08 was allowed, up or down\. Calibrate with more .* or use FP16",
+    ):
+        _convert(
+            models.exported("classify"),
+            tmp_path / "a_saved_model",
+            calibration_data=str(DATA / "classify" / "*" / "*_[0-4].jpg"),
+            maximum_score_shift=1e-8,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_labels_the_report_says_so(toy_export, tmp_path):
+    report = _convert(toy_export, tmp_path / "a_saved_model", calibration_data=IMAGES[0].parent / "00000[1-3].jpg")
+    found = report.quantization
+    assert (found.score_shift.images, found.score_shift.interval, found.evaluation_images) == (3, None, 0)
+    assert found.score_shift.pairs > 0
+    assert (found.intervals, found.best_f1, found.shared_images) == ({}, None, 0)
+    for text in (" on 3 calibration images", "these have no labels; give labelled ones"):
+        assert text in str(report)
+        assert text in str(tftrt_yolo.inspect(tmp_path / "a_saved_model"))
+
+
+def test_a_limit_of_which_nothing_is_known():
+    """Neither model finds anything on three images."""
+    metadata = contract.Metadata("detect", {0: "a"}, (64, 64), 32, Selection(), "a.pt")
+    shift = score_shift.gather(metadata)
+    nothing = {"boxes": np.zeros((3, 8, 4), np.float32), "scores": np.zeros((3, 8, 1), np.float32)}
+    shift.add(nothing, nothing)
+    parity = Parity(images=3, detections=0, matched=0, extra=0, differences={}, device="CPU")
+    report = QuantizationReport(
+        method="max", layers=1, images=3, unreadable=(), parity=parity, dense={}, score_shift=shift.result()
+    )
+    accuracy._check_shift(report, None)
+    with pytest.raises(
+        tftrt_yolo.ConversionError,
+        match=r"maximum_score_shift is 0\.5, and how far .* on 3 calibration images there is no pair of detections",
+    ):
+        accuracy._check_shift(report, 0.5)
+
+
+def test_images_that_calibrate_and_measure(tmp_path):
+    """The same file, a link to it, a copy of it; not the picture saved anew, nor another file of the same size."""
+    link, copy, anew, other = (tmp_path / name for name in ("link.jpg", "copy.jpg", "anew.png", "other.jpg"))
+    link.symlink_to(IMAGES[0])
+    shutil.copy(IMAGES[1], copy)
+    PIL.Image.open(IMAGES[2]).save(anew)
+    other.write_bytes(bytes(IMAGES[0].stat().st_size))
+    calibrated = [str(path) for path in IMAGES[:3]]
+    assert count_shared([IMAGES[2], link, copy, anew, other, IMAGES[5]], calibrated) == 3
+    assert count_shared([], calibrated) == count_shared([anew], []) == 0

@@ -1,0 +1,1 @@
+"""INT8 by the ranges that a network was trained with."""

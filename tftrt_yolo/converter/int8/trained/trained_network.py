@@ -1,0 +1,82 @@
+"""A network that was trained with fake quantisation, ready to be quantised by its own ranges; no image is run.
+
+    calibrated = prepare(source, Calibration((), "trained"))
+    calibrated.grids["convolution_3"].threshold
+
+What it reads is rounded as in the training: the multiples of a step, shifted where the training had a zero point, which
+the graph takes off before and adds again behind. So are the filters, each output channel by its own step.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from tftrt_yolo.converter.baked.baked_parity import packaged_images
+from tftrt_yolo.converter.int8 import depthwise, quantization
+from tftrt_yolo.converter.int8.calibration_images import Calibrated, Calibration
+from tftrt_yolo.exporter.ranges import trained_ranges
+from tftrt_yolo.exporter.ranges.trained_ranges import TrainedRanges
+from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import counted, quoted
+from tftrt_yolo.saved_model import freeze
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+
+_LAST = 127  # of 8 bits
+_SHOWN = 3
+
+
+def prepare(source: SavedModelHandle, calibration: Calibration) -> Calibrated:
+    """Finds the trained range of every convolution.
+
+    Args:
+      source: An export.
+      calibration: Its images are those to compare on; the packaged ones if there are none.
+
+    Returns:
+      The network as it is, and the grid of each convolution.
+
+    Raises:
+      ConversionError: If the export has no trained ranges, or they are not of all its convolutions.
+      SavedModelError: If they are damaged.
+    """
+    ranges = trained_ranges.read(source)
+    if ranges is None:
+        raise ConversionError(
+            f"{source.given} has no ranges that it was trained with: {quoted(source.metadata.weights)} was not trained "
+            "with fake quantisation, or was exported by an older version. Export such a checkpoint, or leave "
+            f"{argument('calibration')} out and give {argument('calibration_data')}."
+        )
+    frozen, frames_name, outputs = freeze.freeze_network(source)
+    graph_def = depthwise.as_ordinary(frozen)
+    layers = quantization.find_layers(graph_def)
+    grids = _grids(layers, ranges, source)
+    images = calibration.images or tuple(packaged_images(source.metadata.task))
+    return Calibrated(
+        graph_def, frames_name, outputs, layers, {}, [str(Path(path)) for path in images], [], grids=grids
+    )
+
+
+def _grids(layers: list, ranges: TrainedRanges, source: SavedModelHandle) -> dict[str, quantization.Grid]:
+    """Name of each convolution to its grid."""
+    grids, missing = {}, []
+    for layer in layers:
+        found = ranges.find(layer.kernel)
+        if found is None:
+            missing.append(layer)
+            continue
+        trained, filter_steps = found
+        # All that the training kept are kept; where it kept fewer than 256 numbers, some below them are too.
+        offset = (trained.last - _LAST) * np.float32(trained.step)
+        grids[layer.name] = quantization.Grid(_LAST * trained.step, float(offset), filter_steps)
+    if missing:
+        named = ", ".join(f"{layer.label} {list(layer.kernel.shape)}" for layer in missing[:_SHOWN])
+        theirs = ", ".join(f"{quoted(layer.name)} of {len(layer.channels)}" for layer in ranges.layers[:_SHOWN])
+        raise ConversionError(
+            f"{counted(len(missing), 'convolution')} of {len(layers)} in {source.given} ({named}) have no range among "
+            f"the {counted(len(ranges.layers), 'layer')} that were trained with one ({theirs} output channels, ...): "
+            "they were left in float, or the ranges are of another network. TF-TRT builds an engine only where every "
+            f"convolution has one. Leave {argument('calibration')} out and give {argument('calibration_data')}, or "
+            "train all of them."
+        )
+    return grids
