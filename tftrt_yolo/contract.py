@@ -52,6 +52,11 @@ OBB = "obb"
 CLASSIFY = "classify"
 TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 
+ONE_TO_MANY = "one-to-many"  # the branch of a head whose detections are suppressed
+ONE_TO_ONE = "one-to-one"  # the one that gives each object once, of YOLOv10 and YOLO26
+AUTO = "auto"  # the first where it is there
+NMS_MODES = (AUTO, ONE_TO_MANY, ONE_TO_ONE)
+
 PRECISION_MODES = {  # what a SavedModel can be converted for, and the precisions of each
     "tensorrt": ("FP32", "FP16", "INT8"),
     "xla": ("FP32", "FP16", "BF16"),
@@ -150,6 +155,7 @@ class ModelFacts:
         trained at, the next multiples of the stride if it is none; without one, the task's own.
       trained_size_hw: Height and width of the images that it was trained at; None if that is not known.
       size_note: Why it is not known, half a sentence; empty if it is.
+      branches: Those of the checkpoint's head: ONE_TO_MANY, ONE_TO_ONE or both; empty for a classifier.
     """
 
     task: str
@@ -160,6 +166,7 @@ class ModelFacts:
     default_size_hw: tuple[int, int] = (640, 640)
     trained_size_hw: tuple[int, int] | None = None
     size_note: str = ""
+    branches: tuple[str, ...] = ()
 
 
 def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ report.value("box mAP50-95"), report.difference("box mAP50-95")
 import dataclasses
 from pathlib import Path
 
+from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, shown
@@ -58,12 +59,15 @@ class ModelResult:
       backend: What ran its network and why.
       metrics: The figures.
       speed: Time an image.
+      nms: The branch of its head, "one-to-many" or "one-to-one", which nothing is suppressed of; empty for a
+        classifier, and in reports of older versions.
     """
 
     name: str
     backend: str
     metrics: tuple[Metric, ...]
     speed: Speed
+    nms: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +198,8 @@ def _heading(report: EvaluationReport) -> list[str]:
     if report.skipped_labels:
         one, several = "bad label was skipped with its image", "bad labels were skipped with their images"
         lines.append(f"  {counted(len(report.skipped_labels), one, several)}, first {report.skipped_labels[0]}")
-    lines += [f"  {model.name}: {model.backend}" for model in report.models]
+    once = {contract.ONE_TO_ONE: ", one-to-one: each object once, nothing is suppressed"}
+    lines += [f"  {model.name}: {model.backend}{once.get(model.nms, '')}" for model in report.models]
     return lines + [f"  note: {note}" for note in report.notes]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tftrt_yolo.contract import AUTO
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.exporter import official
 from tftrt_yolo.ground.arguments import argument
@@ -36,7 +37,8 @@ class PyTorchNetwork:
 
         Args:
           weights: A .pt checkpoint or model YAML.
-          model: What the SavedModel is; the checkpoint must be of the same task and classes.
+          model: What the SavedModel is; the checkpoint must be of the same task and classes, and have the branch of
+            its head that was exported, for that is run.
         """
         self.name, self._weights, self._model = Path(weights).name, str(weights), model
 
@@ -44,7 +46,7 @@ class PyTorchNetwork:
         """Starts the process and loads the checkpoint.
 
         Raises:
-          CheckpointError: If the weights cannot be used.
+          CheckpointError: If the weights cannot be used, or have not that branch.
           ValueError: If they are of another task or other classes.
           EvaluationError: If the process ends.
         """
@@ -52,7 +54,7 @@ class PyTorchNetwork:
         self._worker = Worker("tftrt_yolo.exporter.reference", environment=_PATIENT)
         self._worker.__enter__()
         try:
-            self._worker.open(weights=found)
+            self._worker.open(weights=found, nms=self._model.nms or AUTO)
             facts = self._call(self._worker.receive)
             if (facts.task, facts.names) != (self._model.task, self._model.names):
                 raise ValueError(
