@@ -119,6 +119,16 @@ class Metadata:
     weights_sha256: str | None = None
     trained_size_hw: tuple[int, int] | None = None
 
+    @property
+    def nms(self) -> str:
+        """The branch of the head that it is of, as `branch_of`."""
+        return branch_of(self.task, is_end_to_end=self.is_end_to_end)
+
+
+def branch_of(task: str, *, is_end_to_end: bool) -> str:
+    """ONE_TO_MANY or ONE_TO_ONE; empty for a classifier, whose head has no branches."""
+    return "" if task == CLASSIFY else ONE_TO_ONE if is_end_to_end else ONE_TO_MANY
+
 
 @dataclasses.dataclass(frozen=True)
 class HeadSpec:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import AUTO, MOST_SIDE, NMS_MODES, ONE_TO_MANY, ONE_TO_ONE, SAVED_MODEL, Metadata, ModelFacts
+from tftrt_yolo.contract import AUTO, MOST_SIDE, NMS_MODES, ONE_TO_ONE, SAVED_MODEL, Metadata, ModelFacts
 from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.ground import environment, stages
@@ -123,7 +123,7 @@ def export(
             trained_size_hw=facts.trained_size_hw,
             size_note="" if size_hw else facts.size_note,
             versions=_versions(),
-            nms=_branch(facts),
+            nms=metadata.nms,
             branches=facts.branches,
         )
         report = _written(report, partial_dir, metadata)
@@ -177,13 +177,6 @@ def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Sel
         weights_sha256=directories.file_sha256(weights) if weights.is_file() else None,
         trained_size_hw=facts.trained_size_hw,
     )
-
-
-def _branch(facts: ModelFacts) -> str:
-    """The branch that was exported; empty for a classifier."""
-    if not facts.branches:
-        return ""
-    return ONE_TO_ONE if facts.head.is_end_to_end else ONE_TO_MANY
 
 
 def _check_nms(nms: object) -> None:

@@ -69,6 +69,24 @@ def test_a_branch_that_is_not_there(checkpoints, name, nms, message):
         load(checkpoints(name), nms)
 
 
+@pytest.mark.parametrize("nms", [MANY, ONE])
+def test_what_is_written_anew_has_one_branch(checkpoints, tmp_path, nms):
+    """Ultralytics then computes this branch, whatever its own default is."""
+    from ultralytics.nn.tasks import load_checkpoint
+
+    from tftrt_yolo.exporter.checkpoint import rewrite
+    from tftrt_yolo.exporter.checkpoint.load import load
+
+    weights, path = checkpoints("yolo26n"), tmp_path / "after.pt"
+    assert rewrite.work(weights=weights, path=path, nms=nms) == ""
+    network, _ = load_checkpoint(str(path))
+    network.end2end = nms != ONE  # as its predict does, by its own nms
+    expected = load(weights, nms).module
+    images = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(network.fuse(verbose=False)(images)[0], expected(images)[0])
+
+
 def test_a_network_is_counted_without_the_other_branch(checkpoints):
     """The two branches are alike, so either network has as many weights, and what both had is more."""
     from tftrt_yolo.exporter.checkpoint.load import load

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.contract import CLASSIFY, ONE_TO_MANY, ONE_TO_ONE
+from tftrt_yolo.contract import branch_of
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.text import counted
@@ -28,9 +28,7 @@ class LabelSpec:
     @property
     def nms(self) -> str:
         """The branch of the head that is measured; empty for a classifier, whose head has none."""
-        if self.task == CLASSIFY:
-            return ""
-        return ONE_TO_ONE if self.is_end_to_end else ONE_TO_MANY
+        return branch_of(self.task, is_end_to_end=self.is_end_to_end)
 
 
 @dataclasses.dataclass(frozen=True)

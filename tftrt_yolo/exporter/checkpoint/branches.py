@@ -2,8 +2,7 @@
 
     branches = Branches.of(head)                  # there=("one-to-many", "one-to-one"), of YOLO26 and YOLOv10
     chosen = branches.choose("auto", "best.pt")   # "one-to-many"
-    select(head, chosen)                          # before the network is fused, which drops the other
-    drop_others(head, chosen)                     # after it, for Ultralytics that does not
+    keep_only(head, chosen)                       # the head computes that branch, and the other is gone
 
 YOLOv8's head has one branch, trained with several positives an object, whose detections are to be suppressed. Heads that
 are trained end to end have a second one beside it, one-to-one, trained to give each object once. A network that was
@@ -81,14 +80,16 @@ class Branches:
         )
 
 
-def select(head: torch.nn.Module, chosen: str) -> None:
-    """Has a head compute a branch; one that has no choice stays as it is."""
-    if len(Branches.of(head).there) > 1:
-        head.end2end = chosen == ONE_TO_ONE
+def keep_only(head: torch.nn.Module, chosen: str) -> None:
+    """Drops the other branch of a head that has two, as fusing does, of which the newer Ultralytics know both ways.
 
-
-def drop_others(head: torch.nn.Module, chosen: str) -> None:
-    """Drops the one-to-one branch of a head that computes the other; Ultralytics 8.4.67 keeps it when it fuses."""
-    if chosen == ONE_TO_MANY:
-        for name in [name for name in head._modules if name.startswith(_MARK)]:
-            setattr(head, name, None)
+    Args:
+      head: The head, fused or not; changed in place.
+      chosen: What `Branches.choose` gave.
+    """
+    if len(Branches.of(head).there) < 2:
+        return
+    head.end2end = chosen == ONE_TO_ONE  # Ultralytics 8.4.67 looks at nothing else
+    of_one = [name for name in head._modules if name.startswith(_MARK)]
+    for name in of_one if chosen == ONE_TO_MANY else [name.removeprefix(_MARK) for name in of_one]:
+        setattr(head, name, None)

@@ -72,9 +72,8 @@ def load(weights: str, nms: str = AUTO) -> Yolo:
     head = module.model[-1]
     there = branches.Branches.of(head)
     chosen = there.choose(nms, weights)
-    branches.select(head, chosen)
+    branches.keep_only(head, chosen)
     module = module.float().eval().fuse(verbose=False)
-    branches.drop_others(head, chosen)
     surgery.replace_blocks(module)
     task, stride = _TASK_OF_HEAD[type(head).__name__], int(max(module.stride))
     facts = ModelFacts(
