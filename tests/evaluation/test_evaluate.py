@@ -172,7 +172,10 @@ def test_two_savedmodels_of_different_branches(tiny_export, toy_export, models, 
     assert ", one-to-one: each object once, nothing is suppressed\n" in str(report)
 
     for other, message in (
-        (models.exported("segment"), r"segment_saved_model, a model for segment of 10 classes; the SavedModel is for det"),
+        (
+            models.exported("segment"),
+            r"segment_saved_model, a model for segment of 10 classes; the SavedModel is for det",
+        ),
         (toy_export, r"whose frames are of 64 px; the SavedModel's are of 320 px, and both run on the very same"),
     ):
         with pytest.raises(ValueError, match=rf"compare_to is .*{message}"):

@@ -69,7 +69,10 @@ _DAMAGES = {  # what becomes of the document, to the message
     ),
     "three sides": (lambda document: document | {"trained_size_hw": [1, 2, 3]}, "has 3 values; expected 2"),
     "an unknown branch": (lambda document: document | {"nms": "both", "branches": ["both"]}, "nms is 'both' of"),
-    "a branch that was not there": (lambda document: document | {"nms": "one-to-one"}, "nms is 'one-to-one' of a tuple"),
+    "a branch that was not there": (
+        lambda document: document | {"nms": "one-to-one"},
+        "nms is 'one-to-one' of a tuple",
+    ),
     "a key too many": (lambda document: document | {"extra": 1}, "has 'extra', which is none of its fields"),
     "a version to come": (lambda document: document | {"format_version": 2, "extra": 1}, "written by a newer version"),
 }

@@ -154,9 +154,7 @@ class Artifacts:
         return self._made(path, lambda: self._export(path, options, python=python))
 
     def _safe_weights(self, python: str | None) -> str:
-        """The checkpoint, read as `export` reads it and written anew with the branch of its head that was exported:
-        Ultralytics runs what stands in a file.
-        """
+        """The checkpoint, read and written anew with the exported branch alone: Ultralytics runs what is in a file."""
         if python not in self._safe:
             folder = Path(tempfile.mkdtemp(prefix="weights_", dir=self.plan.frames_path.parent))
             path = folder / f"{Path(self.plan.weights).stem}.pt"

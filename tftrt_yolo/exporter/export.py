@@ -62,9 +62,9 @@ def export(
       score_threshold: Detections score above this, in [0, 1].
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image.
-      nms: Which branch of the head is exported, of models such as YOLO26 and YOLOv10 that have two: "one-to-many", whose
-        detections are suppressed, or "one-to-one", which gives each object once and needs no suppression. "auto" for
-        the first where it is there, as Ultralytics takes it.
+      nms: Which branch of the head is exported, of models such as YOLO26 and YOLOv10 that have two: "one-to-many",
+        whose detections are suppressed, or "one-to-one", which gives each object once and needs no suppression. "auto"
+        for the first where it is there, as Ultralytics takes it.
       overwrite: Replace a SavedModel that is already there.
       on_progress: Called with the stages that are done and their number.
 
@@ -185,8 +185,8 @@ def _check_nms(nms: object) -> None:
         return
     words = ", ".join(NMS_MODES[:-1]) + f" or {NMS_MODES[-1]}"
     raise ValueError(
-        f"{argument('nms')} is {quoted(nms)}; expected {words}. Ultralytics' nms=False and end2end=True are {ONE_TO_ONE} "
-        f"here, and its nms=None is {AUTO}; suppression itself, its nms=True, is in every export."
+        f"{argument('nms')} is {quoted(nms)}; expected {words}. Ultralytics' nms=False and end2end=True are "
+        f"{ONE_TO_ONE} here, and its nms=None is {AUTO}; suppression itself, its nms=True, is in every export."
     )
 
 

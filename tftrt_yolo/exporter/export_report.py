@@ -88,8 +88,10 @@ class ExportReport:
             found = ", ".join(f"{quoted(label)}: {quoted(value)}" for label, value in list(self.parity.items())[:5])
             raise ValueError(f"parity is {found or 'nothing'}; expected a number from 0 for {', '.join(labels)}")
         known = contract.NMS_MODES[1:]
-        if not set(self.branches) <= set(known) or (self.nms or self.branches) and self.nms not in self.branches:
-            raise ValueError(f"nms is {quoted(self.nms)} of {quoted(self.branches)}; expected one of {', '.join(known)}")
+        is_one_of_them = self.nms in self.branches if self.branches else not self.nms
+        if not is_one_of_them or not set(self.branches) <= set(known):
+            found = f"nms is {quoted(self.nms)} of {quoted(self.branches)}"
+            raise ValueError(f"{found}; expected one of {', '.join(known)} that is among the branches")
 
     @property
     def _trained(self) -> str:

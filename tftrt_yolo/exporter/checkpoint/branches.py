@@ -4,9 +4,9 @@
     chosen = branches.choose("auto", "best.pt")   # "one-to-many"
     keep_only(head, chosen)                       # the head computes that branch, and the other is gone
 
-YOLOv8's head has one branch, trained with several positives an object, whose detections are to be suppressed. Heads that
-are trained end to end have a second one beside it, one-to-one, trained to give each object once. A network that was
-fused has one of the two left.
+YOLOv8's head has one branch, trained with several positives an object, whose detections are to be suppressed. Heads
+that are trained end to end have a second one beside it, one-to-one, trained to give each object once. A network that
+was fused has one of the two left.
 """
 
 import dataclasses
