@@ -43,7 +43,13 @@ SETTINGS = {
 }
 QUIET = {"device": "cpu", "workers": 0, "plots": False, "verbose": False, "exist_ok": True}
 BRANCHES = {ONE_TO_MANY: None, ONE_TO_ONE: False}  # to Ultralytics' nms
-CONVERSIONS = {"TF-TRT, native segments": ("tensorrt", "FP32"), "oneDNN": ("onednn", "FP32"), "XLA": ("xla", "FP32")}
+CONVERSIONS = {
+    "TF-TRT, native segments": ("tensorrt", "FP32"),
+    "TF-TRT INT8, in the graph": ("tensorrt", "INT8"),
+    "oneDNN": ("onednn", "FP32"),
+    "XLA": ("xla", "FP32"),
+}
+CALIBRATED_ON = 100  # pictures, of those that it was trained on
 METRICS = ("box mAP50-95", "box mAP50")
 NUM_CLASSES = 10
 HEADER = """# Both branches of a head
@@ -52,7 +58,8 @@ What `python benchmarks/heads.py` wrote: narrow YOLO26 and YOLOv10 (width 0.125)
 on {training:,} pictures of digits for {epochs} epochs at {size} px, and measured on {images} others. mAP50-95 / mAP50.
 "Validator" is Ultralytics' own, with `nms=None` for one-to-many and `nms=False` for one-to-one; it runs the checkpoint
 and our directory. `evaluate` is ours; how its method differs is on
-[accuracy](../docs/pages/accuracy.md#differences-to-ultralytics-validator).
+[accuracy](../docs/pages/accuracy.md#differences-to-ultralytics-validator). Conversions are measured by it too; INT8 was
+calibrated on {calibrated} pictures, by its defaults, and is computed by the quantisations that are in the graph.
 
 | model | branch | validator: checkpoint | validator: our export | `evaluate`: PyTorch | export | {conversions} |
 |---|---|---|---|---|---|{lines}|
@@ -129,15 +136,26 @@ def measure(name: str, data: Path, folder: Path) -> list[dict]:
             "evaluate: export": [report.value(metric) for metric in METRICS],
         }
         for label, (accelerator, precision_mode) in CONVERSIONS.items():
-            converted = folder / f"{name}_{nms}_{accelerator}_saved_model"
-            tftrt_yolo.convert(
-                exported, converted, accelerator=accelerator, precision_mode=precision_mode, overwrite=True
-            )
+            converted, options = folder / f"{name}_{nms}_{accelerator}_{precision_mode}_saved_model", {}
+            if precision_mode == "INT8":
+                options["int8"] = tftrt_yolo.Int8Options(calibration_data=_calibration(training, folder))
+            options |= {"accelerator": accelerator, "precision_mode": precision_mode}
+            tftrt_yolo.convert(exported, converted, overwrite=True, **options)
             of_conversion = tftrt_yolo.evaluate(converted, unseen)
             found[label] = [of_conversion.value(metric) for metric in METRICS]
         rows.append({"model": name, "branch": nms, "images": report.num_images, "found": found})
         print(rows[-1], flush=True)  # noqa: T201 - a script
     return rows
+
+
+def _calibration(training: Path, folder: Path) -> Path:
+    """A data.yaml of the first pictures of the training."""
+    document, listed = yaml.safe_load(training.read_text()), folder / "calibration.txt"
+    images = Path(document["train"]).read_text().splitlines(keepends=True)
+    listed.write_text("".join(images[:CALIBRATED_ON]))
+    path = folder / "calibration.yaml"
+    path.write_text(yaml.safe_dump(document | {"train": str(listed), "val": str(listed)}))
+    return path
 
 
 def write(results: dict) -> None:
@@ -146,6 +164,7 @@ def write(results: dict) -> None:
     header = HEADER.format(
         **{name: results[name] for name in ("ultralytics", "training", "size", "images")},
         epochs=results["settings"]["epochs"],
+        calibrated=CALIBRATED_ON,
         conversions=" | ".join(CONVERSIONS),
         lines="|".join(["---"] * len(CONVERSIONS)),
     )
