@@ -7,7 +7,8 @@
 
 It writes heads.json and heads.md. Each model is narrow (width 0.125) and trained by Ultralytics for as long as both
 branches need to find something, from the small YOLOv8 of tests/data as far as its layers fit; a checkpoint that is in
-the folder already is taken. The settings are SETTINGS. Ultralytics imports torchvision; where that is of another build than torch, its own TorchNMS suppresses.
+the folder already is taken. The settings are SETTINGS. Ultralytics imports torchvision; where that is of another build
+than torch, its own TorchNMS suppresses.
 """
 
 import argparse

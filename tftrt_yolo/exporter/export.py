@@ -185,8 +185,8 @@ def _check_nms(nms: object) -> None:
         return
     words = ", ".join(NMS_MODES[:-1]) + f" or {NMS_MODES[-1]}"
     raise ValueError(
-        f"{argument('nms')} is {quoted(nms)}; expected {words}. Ultralytics' False is {ONE_TO_ONE} here, as its end2end "
-        f"was, and its None is {AUTO}; suppression itself, its True, is in every export."
+        f"{argument('nms')} is {quoted(nms)}; expected {words}. Ultralytics' False is {ONE_TO_ONE} here, as its "
+        f"end2end was, and its None is {AUTO}; suppression itself, its True, is in every export."
     )
 
 
