@@ -26,6 +26,8 @@ def test_inspect_shows_it(tiny_export):
     assert report.export == ExportReport.read(tiny_export)
     assert f"parity with PyTorch: {report.export.parity_line}\n" in str(report)
     assert "320 x 320 px, trained at 320\n" in str(report)
+    assert (report.export.nms, report.export.branches) == ("one-to-many", ("one-to-many",))
+    assert "branch" not in str(report)  # there is no other, and it is as most are
 
 
 def test_a_conversion_keeps_that_of_its_export(tiny_export, tiny_conversion):

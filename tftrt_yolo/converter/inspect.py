@@ -62,7 +62,7 @@ class SavedModelReport:
         if self.export:
             tools = ", ".join(f"{tool} {version}" for tool, version in self.export.versions.items())
             lines += [f"  export      parity with PyTorch: {self.export.parity_line}", f"    by        {tools}"]
-            if self.export.nms:
+            if self.export.branch_line:
                 lines.append(f"    branch    {self.export.branch_line}")
         for key, (inputs, outputs) in self.signatures.items():
             lines.append(f"  signature   {key}")

@@ -108,7 +108,9 @@ class ExportReport:
 
     @property
     def branch_line(self) -> str:
-        """The branch for a reader: "one-to-many, suppressed; one-to-one is there too (nms="one-to-one")"."""
+        """The branch for a reader, and which other there is; empty for a head that has one and is suppressed."""
+        if self.branches in ((), (contract.ONE_TO_MANY,)):
+            return ""
         how = "each object once" if self.nms == contract.ONE_TO_ONE else "suppressed"
         others = [name for name in self.branches if name != self.nms]
         return f"{self.nms}, {how}" + "".join(f"; the checkpoint has {name} too, nms={name}" for name in others)
@@ -159,7 +161,7 @@ class ExportReport:
             f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
             f"  parity, PyTorch    {self.parity_line}",
         ]
-        if self.nms:
+        if self.branch_line:
             lines.insert(2, f"  branch             {self.branch_line}")
         if self.size_note:
             lines.insert(1, f"  image size         the task's own: {self.size_note}; for another, give image_size")
