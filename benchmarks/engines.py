@@ -33,10 +33,13 @@ FAMILY = [
     "yolo26n-obb",
     "yolo26n-cls",
 ]
+ONCE = " one-to-one"  # behind the name of a model, of whose branches that one is exported
+FAMILY += [name + ONCE for name in FAMILY if name.startswith(("yolov10", "yolo26")) and not name.endswith("-cls")]
 HEADER = """# One engine
 
 What `python benchmarks/engines.py` wrote: Ultralytics' model YAMLs with random weights, exported (frames of {size} px,
-of classifiers 224, dynamic batch) and converted offline by TF-TRT. Parity is to PyTorch.
+of classifiers 224, dynamic batch) and converted offline by TF-TRT. Parity is to PyTorch. Of YOLOv10 and YOLO26 both
+branches of the head are there; the one-to-many one is exported unless the other is asked for.
 
 | model | parameters | engines | nodes inside | left to TensorFlow | parity |
 |---|---|---|---|---|---|
@@ -74,9 +77,10 @@ def row(name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         weights, exported, converted = (Path(folder, name) for name in ("random.pt", "a_saved_model", "b_saved_model"))
         try:
-            size = None if name.endswith("-cls") else SIZE
-            make_weights(name, weights)
-            export = tftrt_yolo.export(weights, exported, image_size=size)
+            size, model = None if name.endswith("-cls") else SIZE, name.removesuffix(ONCE)
+            make_weights(model, weights)
+            nms = "auto" if model == name else ONCE.strip()
+            export = tftrt_yolo.export(weights, exported, image_size=size, nms=nms)
             options = tftrt_yolo.TensorRTOptions(minimum_coverage=0.0)
             report = tftrt_yolo.convert(exported, converted, tensorrt=options)
         except tftrt_yolo.TftrtYoloError as error:

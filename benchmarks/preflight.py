@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parent / "preflight.json"
 TABLE = Path(__file__).parent / "preflight.md"
 TASKS = ("detect", "segment", "pose", "obb", "classify")
 FAMILY = ("yolov5n", "yolov9t", "yolov10n", "yolo11n", "yolo12n", "yolo26n")
+ONCE = ("yolov10n", "yolo26n")  # the branch of these that gives each object once
 # Name to weights and side of the frame; None for the task's own.
 MODELS = {
     **{name: (f"{name}.yaml", None) for name in (*engines.YOLOV8, *FAMILY)},
@@ -47,8 +48,9 @@ What `python benchmarks/preflight.py` wrote, on two cores without a GPU: TF-TRT'
 the stand-in for TensorRT 8.6.1, computed layer by layer in NumPy and compared with TensorFlow on a picture of digits,
 and built by TensorRT-RTX {version} for compute capability 8.9 with one profile over the batch sizes 1, 8 and 32.
 **TensorRT 8.6.1 itself was not asked**, and nothing was run on a GPU. `yolo...` have random weights, at 640 px
-(classifiers 224), whose activations fade, so that their outputs say little and their convolutions alone say all;
-`digits` is yolov8n at 640 px, trained; `tiny` are narrow trained networks at 320 px (the classifier at 64).
+(classifiers 224), whose activations fade, so that their outputs say little and their convolutions alone say all,
+yolov10n and yolo26n with their one-to-one branches; `digits` is yolov8n at 640 px, trained; `tiny` are narrow trained
+networks at 320 px (the classifier at 64).
 
 - *layers*: of the engine, and of these the convolutions and the shuffles that must copy.
 - *equal alone*: convolutions whose filter and, fed TensorFlow's input, output are TensorFlow's.
@@ -104,7 +106,7 @@ def exported(name: str, folder: Path) -> Path:
     weights, size = MODELS[name]
     path = folder / f"{name}_saved_model"
     if not path.exists():
-        tftrt_yolo.export(weights, path, image_size=size)
+        tftrt_yolo.export(weights, path, image_size=size, nms="one-to-one" if name in ONCE else "auto")
     return path
 
 

@@ -52,6 +52,11 @@ OBB = "obb"
 CLASSIFY = "classify"
 TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
 
+ONE_TO_MANY = "one-to-many"  # the branch of a head whose detections are suppressed
+ONE_TO_ONE = "one-to-one"  # the one that gives each object once, of YOLOv10 and YOLO26
+AUTO = "auto"  # the first where it is there
+NMS_MODES = (AUTO, ONE_TO_MANY, ONE_TO_ONE)
+
 PRECISION_MODES = {  # what a SavedModel can be converted for, and the precisions of each
     "tensorrt": ("FP32", "FP16", "INT8"),
     "xla": ("FP32", "FP16", "BF16"),
@@ -116,6 +121,16 @@ class Metadata:
     weights_sha256: str | None = None
     trained_size_hw: tuple[int, int] | None = None
 
+    @property
+    def nms(self) -> str:
+        """The branch of the head that it is of, as `branch_of`."""
+        return branch_of(self.task, is_end_to_end=self.is_end_to_end)
+
+
+def branch_of(task: str, *, is_end_to_end: bool) -> str:
+    """ONE_TO_MANY or ONE_TO_ONE; empty for a classifier, whose head has no branches."""
+    return "" if task == CLASSIFY else ONE_TO_ONE if is_end_to_end else ONE_TO_MANY
+
 
 @dataclasses.dataclass(frozen=True)
 class HeadSpec:
@@ -154,6 +169,7 @@ class ModelFacts:
       size_note: Why it is not known, half a sentence; empty if it is.
       trained_ranges: Of a network that was trained with fake quantisation its ranges, an
         `exporter.ranges.trained_ranges.TrainedRanges`; None without.
+      branches: Those of the checkpoint's head: ONE_TO_MANY, ONE_TO_ONE or both; empty for a classifier.
     """
 
     task: str
@@ -165,6 +181,7 @@ class ModelFacts:
     trained_size_hw: tuple[int, int] | None = None
     size_note: str = ""
     trained_ranges: object = None
+    branches: tuple[str, ...] = ()
 
 
 def write_metadata(saved_model_dir: Path, metadata: Metadata, files: dict[str, str] | None = None) -> None:

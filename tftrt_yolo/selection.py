@@ -64,7 +64,7 @@ class SelectionOptions(Options):
     Attributes:
       score_threshold: Detections score above this, in [0, 1]; None for the model's own, as of the next two.
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1]. It is
-        nothing to models that give each object once, such as YOLOv10 and YOLO26.
+        nothing to models that give each object once, exports of the one-to-one branch.
       max_detections: At most this many detections an image, 100,000 or fewer. Suppression takes memory by the square
         of this, from the model's max_candidates (1,024) on.
       classes: The classes that count: indices as numbers, or names. A box counts with its best class alone (but see

@@ -71,6 +71,7 @@ BAD = [
     ("export", {"iou_threshold": -1.0}, "<iou_threshold> is -1.0; it must be"),
     ("export", {"max_detections": 0}, "<max_detections> is 0; it must be"),
     ("export", {"image_size": 0}, "<image_size> is 0; expected"),
+    ("export", {"nms": "True"}, "<nms> is 'True'; expected auto, one-to-many or one-to-one. Ultralytics' False is"),
     ("export", {"saved_model_dir": "taken"}, TAKEN),
     ("export", {"saved_model_dir": "foreign", "overwrite": True}, FOREIGN),
     ("convert", {"accelerator": "cuda"}, "<accelerator> is 'cuda'; known are"),

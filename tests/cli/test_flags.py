@@ -227,6 +227,8 @@ def test_the_directory_given_twice(command, others, command_line):
         (["evaluate", "--device=0"], r"flag 'device'\. `tftrt-yolo evaluate --help` lists"),
         (["export", "--model=a"], "Ultralytics' model is --weights here"),
         (["export", "--imgsz=320"], "Ultralytics' imgsz is --image_size here"),
+        (["export", "--end2end=True"], "Ultralytics' end2end is --nms here"),
+        (["export", "end2end=True"], r"Ultralytics' end2end is --nms here; write --nms=\.\.\."),
         (["export", "--conf=0.5"], "Ultralytics' conf is --score_threshold here"),
         (["convert", "--half"], "Ultralytics' half is --precision_mode here"),
         (["convert", "--data=a.yaml"], "Ultralytics' data is --calibration_data here"),

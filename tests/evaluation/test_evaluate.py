@@ -11,6 +11,7 @@ import pytest
 import tftrt_yolo
 from tests.conftest import DATA, IMAGES, OTHER_TASKS, TINY_WEIGHTS, reference
 from tests.evaluation.digits import NAMES, data_yaml, metrics, model
+from tests.saved_model import edits
 from tftrt_yolo import DataOptions, EvaluationReport
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.evaluation import average_precision, charts, networks
@@ -182,6 +183,33 @@ def test_bad_arguments(tiny_export, tmp_path):
             tftrt_yolo.evaluate(tiny_export, path, **arguments)
     with pytest.raises(tftrt_yolo.SavedModelError, match="nowhere is no directory"):
         tftrt_yolo.evaluate("nowhere", path)
+
+
+def test_two_savedmodels_of_different_branches(tiny_export, toy_export, models, tmp_path):
+    """Each is selected as its own metadata say, side by side as alone; the other must fit the first."""
+    path, copied = data_yaml(tmp_path / "data", "detect", num_images=8), edits.copied(tiny_export, tmp_path)
+    once = edits.forget_digests(edits.edit_metadata(copied, lambda document: document.update(end2end=True)))
+    report = tftrt_yolo.evaluate(tiny_export, path, compare_to=once)
+    assert [one.nms for one in report.models] == ["one-to-many", "one-to-one"]
+    for place, model_dir in enumerate((tiny_export, once)):
+        assert report.models[place].metrics == tftrt_yolo.evaluate(model_dir, path).models[0].metrics
+    assert report.difference("box mAP50-95") > 0.05  # what is not suppressed is found several times
+    [line] = [
+        line for line in str(report).splitlines() if ", one-to-one: each object once, nothing is suppressed" in line
+    ]
+    assert line.startswith("  edited_saved_model: ")
+
+    for other, message in (
+        (
+            models.exported("segment"),
+            r"segment_saved_model, a model for segment of 10 classes; the SavedModel is for det",
+        ),
+        (toy_export, r"whose frames are of 64 px; the SavedModel's are of 320 px, and both run on the very same"),
+    ):
+        with pytest.raises(ValueError, match=rf"compare_to is .*{message}"):
+            tftrt_yolo.evaluate(tiny_export, path, compare_to=other)
+    with pytest.raises(tftrt_yolo.SavedModelError, match=r"data has no saved_model\.pb"):
+        tftrt_yolo.evaluate(tiny_export, path, compare_to=tmp_path / "data")
 
 
 def test_without_the_library(tiny_export, monkeypatch):

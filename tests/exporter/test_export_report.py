@@ -26,6 +26,8 @@ def test_inspect_shows_it(tiny_export):
     assert report.export == ExportReport.read(tiny_export)
     assert f"parity with PyTorch: {report.export.parity_line}\n" in str(report)
     assert "320 x 320 px, trained at 320\n" in str(report)
+    assert (report.export.nms, report.export.branches) == ("one-to-many", ("one-to-many",))
+    assert "branch" not in str(report)  # there is no other, and it is as most are
 
 
 def test_a_conversion_keeps_that_of_its_export(tiny_export, tiny_conversion):
@@ -68,6 +70,11 @@ _DAMAGES = {  # what becomes of the document, to the message
         "image_size_hw is '640'; expected list",
     ),
     "three sides": (lambda document: document | {"trained_size_hw": [1, 2, 3]}, "has 3 values; expected 2"),
+    "an unknown branch": (lambda document: document | {"nms": "both", "branches": ["both"]}, "nms is 'both' of"),
+    "a branch that was not there": (
+        lambda document: document | {"nms": "one-to-one"},
+        "nms is 'one-to-one' of a tuple",
+    ),
     "a key too many": (lambda document: document | {"extra": 1}, "has 'extra', which is none of its fields"),
     "a version to come": (lambda document: document | {"format_version": 2, "extra": 1}, "written by a newer version"),
 }

@@ -46,14 +46,15 @@ def narrow(tmp_path_factory):
     """Weights and export of a `_document`, each made once."""
     folder, made = tmp_path_factory.mktemp("family"), {}
 
-    def make(name):
-        if name not in made:
-            (folder / f"{name}-narrow.yaml").write_text(yaml.safe_dump(_document(name)))
-            weights, saved_model_dir = folder / f"{name}-narrow.pt", folder / f"{name}_saved_model"
-            engines.make_weights(str(folder / f"{name}-narrow"), weights)
-            report = tftrt_yolo.export(weights, saved_model_dir, image_size=160)
-            made[name] = weights, saved_model_dir, report
-        return made[name]
+    def make(name, nms="auto"):
+        if (name, nms) not in made:
+            weights, saved_model_dir = folder / f"{name}-narrow.pt", folder / f"{name}-{nms}_saved_model"
+            if not weights.exists():
+                (folder / f"{name}-narrow.yaml").write_text(yaml.safe_dump(_document(name)))
+                engines.make_weights(str(folder / f"{name}-narrow"), weights)
+            report = tftrt_yolo.export(weights, saved_model_dir, image_size=160, nms=nms)
+            made[name, nms] = weights, saved_model_dir, report
+        return made[name, nms]
 
     return make
 
@@ -67,8 +68,11 @@ def test_end_to_end(narrow, tmp_path, name):
     """Of an NMS-free head Ultralytics' own best are predicted, and nothing is suppressed; still one engine."""
     from ultralytics.nn.autobackend import AutoBackend
 
-    weights, saved_model_dir, _ = narrow(name)
-    metadata = tftrt_yolo.inspect(saved_model_dir).metadata
+    weights, saved_model_dir, report = narrow(name, "one-to-one")
+    assert "one-to-one, each object once; the checkpoint has one-to-many too, nms=one-to-many\n" in f"{report}\n"
+    inspected = tftrt_yolo.inspect(saved_model_dir)
+    assert "score above 0.25, each object once (one-to-one, nothing is suppressed), at most 300\n" in str(inspected)
+    metadata = inspected.metadata
     assert metadata.is_end_to_end
     images = torch.from_numpy(pytorch_parity.reference_frames((160, 160)).transpose(0, 3, 1, 2).copy())
     ours, theirs = AutoBackend(str(saved_model_dir)), AutoBackend(str(weights), end2end=True)
@@ -96,6 +100,38 @@ def test_end_to_end(narrow, tmp_path, name):
     report = tftrt_yolo.convert(saved_model_dir, tmp_path / "b_saved_model")
     assert (report.engines, report.nodes_outside) == (1, 0)
     assert tftrt_yolo.inspect(tmp_path / "b_saved_model").metadata == metadata
+
+
+@pytest.mark.parametrize("name", [TOY, *_slow("yolo26n-seg", "yolo26n", "yolo26n-obb", "yolov10n")])
+def test_one_to_many(narrow, tmp_path, name):
+    """The other branch of the same heads is the default, and what it gives is Ultralytics', suppressed as there."""
+    from ultralytics.nn.autobackend import AutoBackend
+    from ultralytics.utils.nms import non_max_suppression
+
+    weights, saved_model_dir, report = narrow(name)
+    assert (report.nms, report.branches) == ("one-to-many", ("one-to-many", "one-to-one"))
+    metadata = tftrt_yolo.inspect(saved_model_dir).metadata
+    assert not metadata.is_end_to_end
+    ours, theirs = AutoBackend(str(saved_model_dir)), AutoBackend(str(weights), end2end=False)
+    assert not ours.end2end
+    predictor, image = tftrt_yolo.Predictor(saved_model_dir), read_image(IMAGES[0])[None]
+    frame, _ = letterbox.letterbox_images(image, (160, 160))
+    with torch.inference_mode():
+        frames = torch.from_numpy(frame.numpy()).permute(0, 3, 1, 2) / 255
+        found = [network(frames) for network in (ours, theirs)]
+        got, expected = (rows[0] if isinstance(rows, (list, tuple)) else rows for rows in found)  # prototypes, raw
+        chosen = non_max_suppression(expected, 0.25, 0.7, nc=5, rotated=name.endswith("obb"), max_time_img=60)[0]
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got[:, :4], expected[:, :4], atol=0.1)
+    np.testing.assert_allclose(got[:, 4:9], expected[:, 4:9], atol=1e-3)
+
+    [result] = predictor(IMAGES[0])
+    scores = predictor.task.boxes(result).confidence
+    assert abs(len(scores) - len(chosen)) <= len(chosen) / 100  # of boxes whose overlap is nearly the threshold
+    np.testing.assert_allclose(scores[:10], chosen[:10, 4], atol=1e-3)
+
+    report = tftrt_yolo.convert(saved_model_dir, tmp_path / "b_saved_model")
+    assert (report.engines, report.nodes_outside) == (1, 0)
 
 
 @pytest.mark.parametrize("name", ["yolo11n", *_slow("yolo11n-seg")])

@@ -202,7 +202,7 @@ def test_a_converted_model(models, tmp_path, task, accelerator, precision_mode):
 def test_heads_that_give_each_object_once(tmp_path, name, task):
     """Of random weights, whose best twenty are of any score; the order must be the same."""
     path = tmp_path / f"{name}_saved_model"
-    tftrt_yolo.export(f"{name}.yaml", path, image_size=160)
+    tftrt_yolo.export(f"{name}.yaml", path, image_size=160, nms="one-to-one")
     theirs = _predict(path, task, [str(picture) for picture in IMAGES[:2]], conf=1e-9, max_det=20)
     ours = tftrt_yolo.Predictor(path)(IMAGES[:2], score_threshold=1e-9, max_detections=20)
     assert sum(_check(task, *pair) for pair in zip(theirs, ours, strict=True)) == 40

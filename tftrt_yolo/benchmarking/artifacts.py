@@ -151,17 +151,18 @@ class Artifacts:
         """What Ultralytics makes of the checkpoint; `ending` of its name."""
         weights = Path(self.plan.weights)
         content = directories.file_sha256(weights) if weights.is_file() else str(weights)
-        key = hashlib.sha256(repr((content, options, self._tools_of(python))).encode()).hexdigest()[:_KEY_DIGITS]
+        wanted = content, self.plan.source.metadata.nms, options, self._tools_of(python)
+        key = hashlib.sha256(repr(wanted).encode()).hexdigest()[:_KEY_DIGITS]
         path = self.plan.artifacts_dir / f"{weights.stem}_{key}{ending}"
         return self._made(path, lambda: self._export(path, options, python=python))
 
     def _safe_weights(self, python: str | None) -> str:
-        """The checkpoint, read as `export` reads it and written anew: Ultralytics runs what stands in a file."""
+        """The checkpoint, read and written anew with the exported branch alone: Ultralytics runs what is in a file."""
         if python not in self._safe:
             folder = Path(tempfile.mkdtemp(prefix="weights_", dir=self.plan.frames_path.parent))
             path = folder / f"{Path(self.plan.weights).stem}.pt"
             with Worker(_REWRITER, python=python, environment=PEER_ENVIRONMENT) as worker:
-                worker.start(weights=self.plan.weights, path=path)
+                worker.start(weights=self.plan.weights, path=path, nms=self.plan.source.metadata.nms)
                 reason = worker.receive()
             if reason:
                 raise NotHereError(f"the weights cannot be read: {reason}")

@@ -57,12 +57,13 @@ class SavedModelReport:
             f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
             f"  model       {metadata.weights}, {metadata.task}, "
             f"{counted(len(metadata.names), 'class', 'classes')}, {width} x {height} px{self._trained}",
-            f"  selection   score above {selection.score_threshold}, IoU threshold {selection.iou_threshold}, "
-            f"at most {selection.max_detections} of {counted(selection.max_candidates, 'candidate')}",
+            f"  selection   score above {selection.score_threshold}, {self._suppression}",
         ]
         if self.export:
             tools = ", ".join(f"{tool} {version}" for tool, version in self.export.versions.items())
             lines += [f"  export      parity with PyTorch: {self.export.parity_line}", f"    by        {tools}"]
+            if self.export.branch_line:
+                lines.append(f"    branch    {self.export.branch_line}")
         for key, (inputs, outputs) in self.signatures.items():
             lines.append(f"  signature   {key}")
             lines += [f"    in        {name}: {spec}" for name, spec in inputs.items()]
@@ -80,6 +81,17 @@ class SavedModelReport:
         if self.conversion:
             lines += ["  conversion", *(f"    {line}" for line in str(self.conversion).splitlines())]
         return printable("\n".join(lines))
+
+    @property
+    def _suppression(self) -> str:
+        """How detections are selected among those that score enough."""
+        selection = self.metadata.selection
+        if self.metadata.is_end_to_end:
+            return f"each object once (one-to-one, nothing is suppressed), at most {selection.max_detections}"
+        return (
+            f"IoU threshold {selection.iou_threshold}, at most {selection.max_detections} of "
+            f"{counted(selection.max_candidates, 'candidate')}"
+        )
 
     @property
     def _trained(self) -> str:

@@ -34,6 +34,7 @@ from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.text import counted, shown, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 _CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))
@@ -63,8 +64,9 @@ def evaluate(
       data_options: What of the data is measured on.
       output_dir: Directory to write: evaluation.json, precision_recall.png and confusion_matrix.png; none to write
         nothing.
-      compare_to: The .pt checkpoint that was exported, to run in PyTorch on the very same frames; or another SavedModel
-        of it, such as the export of a conversion.
+      compare_to: What is run beside it on the very same frames: the .pt checkpoint that was exported, in PyTorch and
+        with the branch of its head that was exported; or another SavedModel of ours with frames of the same size, such
+        as the export of the other branch.
       batch_size: Images a call of the network.
       strict: Whether to refuse a converted model that TensorRT cannot run here.
       overwrite: Replace the output of an earlier evaluation.
@@ -77,25 +79,20 @@ def evaluate(
       not what it was converted for.
 
     Raises:
-      ValueError: If an argument is out of its range, or compare_to is of another task, other classes or, a SavedModel,
-        of another size.
+      ValueError: If an argument is out of its range, or compare_to is of another task, other classes or frames.
       FileExistsError: If output_dir exists and overwrite is false.
-      SavedModelError: If saved_model_dir is no SavedModel of ours.
+      SavedModelError: If saved_model_dir, or a directory as compare_to, is no SavedModel of ours.
       DatasetError: If the data set is missing, damaged or empty, does not fit the model, has missing images or bad
         labels that are not to be skipped, or if all its images were skipped.
       ImageError: If an image cannot be read, and such are not to be skipped.
-      CheckpointError: If compare_to cannot be used.
+      CheckpointError: If compare_to cannot be used, or has not the branch that was exported.
       EvaluationError: If faster-coco-eval is missing, or PyTorch's process ends.
     """
     batch_size = check_at_least_one("batch_size", batch_size)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     handle = open_saved_model(saved_model_dir)
-    if not (compare_to is None or isinstance(compare_to, SavedModelHandle) or Path(compare_to).exists()):
-        raise ValueError(
-            f"{argument('compare_to')} is {compare_to}, which is no file. Expected the .pt checkpoint that was "
-            "exported, or another SavedModel."
-        )
+    other = None if compare_to is None else _other(Path(compare_to), handle)
     check_library(handle.metadata.task)
 
     from tftrt_yolo.evaluation import measurement, networks  # with TensorFlow, which a command's help need not wait for
@@ -111,7 +108,7 @@ def evaluate(
         dataset,
         spec,
         data_options=data_options,
-        compare_to=compare_to,
+        compare_to=other,
         batch_size=batch_size,
         strict=strict,
         on_progress=on_progress,
@@ -120,6 +117,37 @@ def evaluate(
         with directories.written_whole(Path(output_dir), _CONTENTS, overwrite=overwrite) as partial_dir:
             measured.write(partial_dir)
     return measured.report
+
+
+def _other(compare_to: Path, handle: SavedModelHandle) -> Path | SavedModelHandle:
+    """What a SavedModel is compared to: a checkpoint as it is, or a SavedModel that fits it."""
+    if compare_to.is_file():
+        return compare_to
+    if not compare_to.is_dir():
+        raise ValueError(
+            f"{argument('compare_to')} is {shown(compare_to)}, which is no file. Expected the .pt checkpoint that was "
+            "exported, or the directory of another SavedModel."
+        )
+    other = open_saved_model(compare_to)
+    first, second = handle.metadata, other.metadata
+    named = f"{argument('compare_to')} is {other.given}"
+    if (first.task, first.names, first.keypoint_shape) != (second.task, second.names, second.keypoint_shape):
+        models = [
+            f"for {one.task} of {counted(len(one.names), 'class', 'classes')}"
+            + (f" and {counted(one.keypoint_shape[0], 'key point')}" if one.keypoint_shape else "")
+            for one in (second, first)
+        ]
+        raise ValueError(
+            f"{named}, a model {models[0]}; the SavedModel is {models[1]}, and task, names and key points must be the "
+            "same. Give another export of the checkpoint."
+        )
+    if first.image_size_hw != second.image_size_hw:
+        raise ValueError(
+            f"{named}, whose frames are of {sides(second.image_size_hw)} px; the SavedModel's are of "
+            f"{sides(first.image_size_hw)} px, and both run on the very same. Export one of them anew with the other's "
+            "image_size."
+        )
+    return other
 
 
 def check_library(task: str) -> None:

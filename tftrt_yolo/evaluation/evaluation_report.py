@@ -7,6 +7,7 @@ report.value("box mAP50-95"), report.difference("box mAP50-95")
 import dataclasses
 from pathlib import Path
 
+from tftrt_yolo import contract
 from tftrt_yolo.evaluation.certainty.figures import BestF1, Interval, ScoreShift
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
@@ -62,6 +63,8 @@ class ModelResult:
       metrics: The figures.
       speed: Time an image.
       best_f1: The score threshold at which F1 is best; None of a classifier, and where there is no label.
+      nms: The branch of its head, "one-to-many" or "one-to-one", which nothing is suppressed of; empty for a
+        classifier, and in reports of older versions.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ModelResult:
     metrics: tuple[Metric, ...]
     speed: Speed
     best_f1: BestF1 | None = None
+    nms: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +214,8 @@ def _heading(report: EvaluationReport) -> list[str]:
     if report.skipped_labels:
         one, several = "bad label was skipped with its image", "bad labels were skipped with their images"
         lines.append(f"  {counted(len(report.skipped_labels), one, several)}, first {report.skipped_labels[0]}")
-    lines += [f"  {model.name}: {model.backend}" for model in report.models]
+    once = {contract.ONE_TO_ONE: ", one-to-one: each object once, nothing is suppressed"}
+    lines += [f"  {model.name}: {model.backend}{once.get(model.nms, '')}" for model in report.models]
     return lines + [f"  note: {note}" for note in report.notes]
 
 

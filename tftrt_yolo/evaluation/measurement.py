@@ -64,7 +64,7 @@ def measure(
     spec: LabelSpec,
     *,
     data_options: DataOptions,
-    compare_to: str | Path | None = None,
+    compare_to: Path | SavedModelHandle | None = None,
     batch_size: int = 16,
     strict: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -76,8 +76,8 @@ def measure(
       dataset: Images with labels.
       spec: What they fit.
       data_options: What may be left out.
-      compare_to: As `evaluate`; so are the others.
-      batch_size: See there.
+      compare_to: A checkpoint, or another SavedModel of the same task, classes and frames.
+      batch_size: As `evaluate`; so are the others.
       strict: See there.
       on_progress: See there.
 
@@ -90,15 +90,21 @@ def measure(
         is left.
     """
     images = UsableImages(dataset, data_options)
-    loaded = [SavedModelNetwork(handle, strict=strict)]
-    if compare_to is not None:
-        loaded.append(networks.beside(handle, compare_to, spec))
-    shift = score_shift.gather(handle.metadata) if compare_to is not None else None
+    handles, loaded = [handle], [(SavedModelNetwork(handle, strict=strict), spec)]
+    if isinstance(compare_to, SavedModelHandle):
+        handles.append(compare_to)
+        own = networks.describe(compare_to)  # of its own branch, and what the graph lacks shows before it is run
+        loaded.append((SavedModelNetwork(compare_to, strict=strict), own))
+    elif compare_to is not None:
+        loaded.append((networks.PyTorchNetwork(compare_to, spec), spec))
+    # Two branches select in two ways, and their scores are not meant to be alike.
+    shift = score_shift.gather(handle.metadata) if len(loaded) > 1 and loaded[1][1] == spec else None
     with contextlib.ExitStack() as resources:
-        runs = [_Run(resources.enter_context(network), spec) for network in loaded]
+        runs = [_Run(resources.enter_context(network), own) for network, own in loaded]
         waiting = _run_all(runs, shift, images, handle.metadata, batch_size, on_progress or (lambda done, total: None))
     report = _with_intervals(_report(runs, images.measured(), spec, handle.metadata, waiting), runs)
-    notes = (*report.notes, *_notes(handle, runs[0].network.backend, batch_size))
+    noted = zip(handles, runs, strict=False)  # a checkpoint has no handle
+    notes = (*report.notes, *(note for one, run in noted for note in _notes(one, run.network.backend, batch_size)))
     report = dataclasses.replace(report, notes=notes, score_shift=shift.result() if shift else None)
     return Measured(report, spec.names, runs[0].curves, runs[0].scores.confusion)
 
@@ -107,7 +113,7 @@ class _Run:
     """A network and what was found of it so far."""
 
     def __init__(self, network, spec: LabelSpec):
-        self.network = network
+        self.network, self.nms = network, spec.nms
         self.scores = (ClassificationScores if spec.task == CLASSIFY else DetectionScores)(spec)
         self.batches = []  # images and seconds of each batch
 
@@ -169,7 +175,7 @@ def _report(
             selection_ms=1e3 * run.scores.selection_seconds / total,
         )
         best_f1 = run.scores.best_f1()
-        results.append(ModelResult(run.network.name, str(run.network.backend), metrics, speed, best_f1))
+        results.append(ModelResult(run.network.name, str(run.network.backend), metrics, speed, best_f1, run.nms))
     return EvaluationReport(
         data=dataset.name,
         split=dataset.split,

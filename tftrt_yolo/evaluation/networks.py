@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from tftrt_yolo.contract import AUTO
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.exporter import official
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
-from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
-from tftrt_yolo.saved_model.network import SavedModelNetwork, in_unit_range
+from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.network import in_unit_range
 from tftrt_yolo.saved_model.trust import believed
 
 # PyTorch's threads would spin while they wait, on cores that TensorFlow's threads need.
@@ -36,7 +37,8 @@ class PyTorchNetwork:
 
         Args:
           weights: A .pt checkpoint or model YAML.
-          model: What the SavedModel is; the checkpoint must be of the same task and classes.
+          model: What the SavedModel is; the checkpoint must be of the same task and classes, and have the branch of
+            its head that was exported, for that is run.
         """
         self.name, self._weights, self._model = Path(weights).name, str(weights), model
 
@@ -44,7 +46,7 @@ class PyTorchNetwork:
         """Starts the process and loads the checkpoint.
 
         Raises:
-          CheckpointError: If the weights cannot be used.
+          CheckpointError: If the weights cannot be used, or have not that branch.
           ValueError: If they are of another task or other classes.
           EvaluationError: If the process ends.
         """
@@ -52,7 +54,7 @@ class PyTorchNetwork:
         self._worker = Worker("tftrt_yolo.exporter.reference", environment=_PATIENT)
         self._worker.__enter__()
         try:
-            self._worker.open(weights=found)
+            self._worker.open(weights=found, nms=self._model.nms or AUTO)
             facts = self._call(self._worker.receive)
             if (facts.task, facts.names) != (self._model.task, self._model.names):
                 raise ValueError(
@@ -85,39 +87,6 @@ class PyTorchNetwork:
                 f"PyTorch could not run {self._weights}; comparing needs the export tools (`pip install "
                 f"tftrt_yolo[export]`). The process {error}"
             ) from error
-
-
-def beside(
-    handle: SavedModelHandle, compare_to: str | Path | SavedModelHandle, model: LabelSpec
-) -> PyTorchNetwork | SavedModelNetwork:
-    """What a SavedModel is compared to, on its own frames.
-
-    Args:
-      handle: The SavedModel.
-      compare_to: A .pt checkpoint, or another SavedModel.
-      model: What the SavedModel is.
-
-    Returns:
-      The network, a SavedModel's loaded already.
-
-    Raises:
-      ValueError: If it is a SavedModel of another task, other classes or another size.
-      SavedModelError: If it is a directory and no SavedModel of ours.
-    """
-    if not isinstance(compare_to, SavedModelHandle) and not Path(compare_to).is_dir():
-        return PyTorchNetwork(compare_to, model)
-    other = open_saved_model(compare_to)
-    found = describe(other)
-    sizes = [list(one.metadata.image_size_hw) for one in (handle, other)]
-    if (found, sizes[1]) != (model, sizes[0]):
-        raise ValueError(
-            f"{argument('compare_to')} is {other.given}, a model for {found.task} of "
-            f"{counted(len(found.names), 'class', 'classes')} whose frames are of {sizes[1]} px, height and width; the "
-            f"SavedModel is for {model.task} of {len(model.names)}, with frames of {sizes[0]}, and all that, the names "
-            "and how the head selects must be the same. Give the SavedModel that was converted, or another conversion "
-            "of it."
-        )
-    return SavedModelNetwork(other, strict=False)
 
 
 def describe(handle: SavedModelHandle) -> LabelSpec:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import MOST_SIDE, SAVED_MODEL, Metadata, ModelFacts
+from tftrt_yolo.contract import AUTO, MOST_SIDE, NMS_MODES, ONE_TO_ONE, SAVED_MODEL, Metadata, ModelFacts
 from tftrt_yolo.exporter import official, pytorch_parity
 from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.exporter.ranges import trained_ranges  # and with it what a worker may give
@@ -22,6 +22,7 @@ from tftrt_yolo.ground import environment, stages
 from tftrt_yolo.ground.arguments import argument, whole_number
 from tftrt_yolo.ground.errors import CheckpointError, ExportError
 from tftrt_yolo.ground.files import directories
+from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.ground.version import __version__
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.trust import digests
@@ -46,6 +47,7 @@ def export(
     score_threshold: float = 0.25,
     iou_threshold: float = 0.7,
     max_detections: int = 300,
+    nms: str = AUTO,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
@@ -61,6 +63,9 @@ def export(
       score_threshold: Detections score above this, in [0, 1].
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays, in [0, 1].
       max_detections: At most this many detections an image.
+      nms: Which branch of the head is exported, of models such as YOLO26 and YOLOv10 that have two: "one-to-many",
+        whose detections are suppressed, or "one-to-one", which gives each object once and needs no suppression. "auto"
+        for the first where it is there, as Ultralytics takes it.
       overwrite: Replace a SavedModel that is already there.
       on_progress: Called with the stages that are done and their number.
 
@@ -70,7 +75,7 @@ def export(
     Raises:
       ValueError: If an argument is out of its range.
       FileExistsError: If saved_model_dir exists and overwrite is false.
-      CheckpointError: If the weights cannot be used.
+      CheckpointError: If the weights cannot be used, or have not the branch that nms names.
       ExportError: If a tool of the export chain is missing or fails.
       ParityError: If boxes differ by more than 0.1 px, scores by more than 1e-3, or another output by more than its
         task's tolerance. Nothing is left behind then.
@@ -79,6 +84,7 @@ def export(
     weights, saved_model_dir = str(weights), Path(saved_model_dir)
     selection = Selection(score_threshold, iou_threshold, max_detections)
     size_hw = None if image_size is None else _size_hw(image_size)
+    _check_nms(nms)
     directories.check_free(saved_model_dir, SAVED_MODEL, overwrite=overwrite)
     _check_file(weights)
     _check_tools()
@@ -92,7 +98,7 @@ def export(
         Worker("tftrt_yolo.exporter.tensorflow_half", environment=_TENSORFLOW_ENVIRONMENT) as tensorflow,
     ):
         next_stage("reading the checkpoint")
-        pytorch.start(weights=found, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
+        pytorch.start(weights=found, nms=nms, size_hw=size_hw, onnx_path=tensorflow.folder / "trunk.onnx")
         facts = _call(pytorch.receive)
         metadata = _metadata(facts, size_hw, selection, Path(weights))
         _check_stride(metadata.image_size_hw, facts.stride)
@@ -119,6 +125,8 @@ def export(
             size_note="" if size_hw else facts.size_note,
             trained_ranges=len(facts.trained_ranges.layers) if facts.trained_ranges else 0,
             versions=_versions(),
+            nms=metadata.nms,
+            branches=facts.branches,
         )
         if facts.trained_ranges is not None:
             trained_ranges.write(facts.trained_ranges, partial_dir)
@@ -172,6 +180,17 @@ def _metadata(facts: ModelFacts, size_hw: tuple[int, int] | None, selection: Sel
         is_end_to_end=facts.head.is_end_to_end,
         weights_sha256=directories.file_sha256(weights) if weights.is_file() else None,
         trained_size_hw=facts.trained_size_hw,
+    )
+
+
+def _check_nms(nms: object) -> None:
+    """Refuses what names no branch; Ultralytics' values are answered with ours."""
+    if isinstance(nms, str) and nms in NMS_MODES:
+        return
+    words = ", ".join(NMS_MODES[:-1]) + f" or {NMS_MODES[-1]}"
+    raise ValueError(
+        f"{argument('nms')} is {quoted(nms)}; expected {words}. Ultralytics' False is {ONE_TO_ONE} here, as its "
+        f"end2end was, and its None is {AUTO}; suppression itself, its True, is in every export."
     )
 
 

@@ -56,6 +56,9 @@ class ExportReport:
       size_note: Why that is not known, half a sentence; empty if it is, or if image_size was given.
       versions: Tool of the export chain to its version.
       trained_ranges: Convolutions that were trained with fake quantisation, whose ranges INT8 can take; 0 without.
+      nms: The branch of the head that was exported, "one-to-many" or "one-to-one"; empty for a classifier, and for
+        older versions' exports.
+      branches: The branches that the checkpoint's head has; empty where nms is.
     """
 
     saved_model_dir: Path
@@ -71,12 +74,14 @@ class ExportReport:
     size_note: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     trained_ranges: int = 0
+    nms: str = ""
+    branches: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuses what no export gives, for export.json may be a stranger's.
 
         Raises:
-          ValueError: If the task is not known, or the parity is not of its quantities.
+          ValueError: If the task is not known, the parity is not of its quantities, or the branch is none.
         """
         if self.task not in TASKS:
             raise ValueError(f"task is {quoted(self.task)}; known are {', '.join(TASKS)}")
@@ -84,6 +89,11 @@ class ExportReport:
         if set(self.parity) != set(labels) or not all(0 <= value < math.inf for value in self.parity.values()):
             found = ", ".join(f"{quoted(label)}: {quoted(value)}" for label, value in list(self.parity.items())[:5])
             raise ValueError(f"parity is {found or 'nothing'}; expected a number from 0 for {', '.join(labels)}")
+        known = contract.NMS_MODES[1:]
+        is_one_of_them = self.nms in self.branches if self.branches else not self.nms
+        if not is_one_of_them or not set(self.branches) <= set(known):
+            found = f"nms is {quoted(self.nms)} of {quoted(self.branches)}"
+            raise ValueError(f"{found}; expected one of {', '.join(known)} that is among the branches")
 
     @property
     def _trained(self) -> str:
@@ -97,6 +107,15 @@ class ExportReport:
         """The parity for a reader: "boxes within 0.00012 px, scores within 1.2e-07"."""
         quantities = TASKS[self.task].quantities
         return ", ".join(f"{one.label} within {one.format(self.parity[one.label])}" for one in quantities)
+
+    @property
+    def branch_line(self) -> str:
+        """The branch for a reader, and which other there is; empty for a head that has one and is suppressed."""
+        if self.branches in ((), (contract.ONE_TO_MANY,)):
+            return ""
+        how = "each object once" if self.nms == contract.ONE_TO_ONE else "suppressed"
+        others = [name for name in self.branches if name != self.nms]
+        return f"{self.nms}, {how}" + "".join(f"; the checkpoint has {name} too, nms={name}" for name in others)
 
     def write(self, saved_model_dir: Path) -> None:
         """Writes export.json into a directory; of paths it holds the last part, for models are passed on."""
@@ -147,6 +166,8 @@ class ExportReport:
         if self.trained_ranges:
             layers = counted(self.trained_ranges, "convolution")
             lines.append(f"  trained ranges     of {layers}, for INT8 with the calibration 'trained'")
+        if self.branch_line:
+            lines.insert(2, f"  branch             {self.branch_line}")
         if self.size_note:
             lines.insert(1, f"  image size         the task's own: {self.size_note}; for another, give image_size")
         return "\n".join(lines)

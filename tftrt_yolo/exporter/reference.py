@@ -13,22 +13,25 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from tftrt_yolo.contract import ModelFacts
+from tftrt_yolo.contract import AUTO, ModelFacts
 from tftrt_yolo.exporter.checkpoint.load import Yolo, load
 from tftrt_yolo.tasks.table import TASKS
 
 
-def work(*, weights: str, requests: Iterator[np.ndarray]) -> Iterator[ModelFacts | dict[str, np.ndarray]]:
+def work(
+    *, weights: str, requests: Iterator[np.ndarray], nms: str = AUTO
+) -> Iterator[ModelFacts | dict[str, np.ndarray]]:
     """Loads a model once and runs it on every request.
 
     Args:
       weights: As `checkpoint.load.load`.
       requests: Frames (batch, height, width, 3) float32 in [0, 1].
+      nms: As `checkpoint.load.load`.
 
     Yields:
       The ModelFacts; then, for each request, what `run` gives.
     """
-    yolo = load(weights)
+    yolo = load(weights, nms)
     yield yolo.facts
     for frames in requests:
         yield run(yolo, frames)

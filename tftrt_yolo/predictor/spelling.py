@@ -21,6 +21,7 @@ _OF_ULTRALYTICS = {
     "iou_thres": ("iou_threshold",),
     "max_det": ("max_detections",),
     "agnostic_nms": ("class_agnostic",),
+    "end2end": ("nms",),
     "imgsz": ("image_size",),
     "img": ("image_size",),
     "img_size": ("image_size",),
@@ -43,7 +44,7 @@ _OF_ULTRALYTICS = {
     **dict.fromkeys(("save_dir", "project", "name"), ("output_dir", "output_saved_model_dir", "saved_model_dir")),
 }
 OTHER_VALUES = (  # whose values are not those of our flags
-    *("half", "int8", "quantize", "format", "workspace"),
+    *("half", "int8", "quantize", "format", "workspace", "end2end"),
     *("save_txt", "save_crop", "save_csv", "save_json", "nosave", "hide_labels", "hide_conf"),
 )
 _NOTHING_HERE = ("train",)  # Ultralytics' words for what we do not do, whatever is spelt like them: triton

@@ -36,11 +36,11 @@ def _network(name):
     return network
 
 
-def _outputs(network):
-    """What a network gives, its head without suppression where it has both."""
+def _outputs(network, nms="one-to-many"):
+    """What a network gives, of one branch of its head where it has both."""
     head = network.model[-1]
-    if getattr(head, "one2one_cv2", None) is not None:
-        head.end2end = True
+    if getattr(head, "one2one_cv2", None) is not None and head.cv2 is not None:
+        head.end2end = nms == "one-to-one"
     with torch.inference_mode():
         found = network.fuse(verbose=False)(torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1)))
     while isinstance(found, (tuple, list)):
@@ -58,13 +58,19 @@ def test_every_family(tmp_path, name):
     assert torch.equal(_outputs(yolo.module), _outputs(copy.deepcopy(network).float()))
     assert yolo.facts.names == files.NAMES
 
-    for end2end in (False, True):  # of two branches fusing drops the one that is not asked for
-        fused = copy.deepcopy(network).float()
-        if getattr(fused.model[-1], "one2one_cv2", None) is not None:
-            fused.model[-1].end2end = end2end
+    has_both = getattr(network.model[-1], "one2one_cv2", None) is not None
+    for nms in ("one-to-many", "one-to-one") if has_both else ("auto",):
+        yolo = load(weights, nms)
+        assert yolo.facts.head.is_end_to_end == (nms == "one-to-one")
+        assert torch.equal(_outputs(yolo.module, nms), _outputs(copy.deepcopy(network).float(), nms))
+
+        fused = copy.deepcopy(network).float()  # of two branches fusing drops the one that is not asked for
+        if has_both:
+            fused.model[-1].end2end = nms == "one-to-one"
         fused.fuse(verbose=False)
         yolo = load(files.save(tmp_path / "fused.pt", model=fused))
-        assert torch.equal(_outputs(yolo.module), _outputs(fused))
+        assert yolo.facts.head.is_end_to_end == (nms == "one-to-one")
+        assert torch.equal(_outputs(yolo.module, nms), _outputs(fused, nms))
 
 
 @pytest.mark.parametrize("name", ["yolov8n", "yolo26n"])

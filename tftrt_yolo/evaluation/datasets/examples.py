@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from tftrt_yolo.contract import branch_of
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.text import counted
@@ -23,6 +24,11 @@ class LabelSpec:
     names: dict[int, str]
     num_keypoints: int = 0
     is_end_to_end: bool = False
+
+    @property
+    def nms(self) -> str:
+        """The branch of the head that is measured; empty for a classifier, whose head has none."""
+        return branch_of(self.task, is_end_to_end=self.is_end_to_end)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 from ultralytics.nn.tasks import guess_model_scale
 from ultralytics.utils import ROOT
 
-from tftrt_yolo.contract import HeadSpec, ModelFacts
+from tftrt_yolo.contract import AUTO, HeadSpec, ModelFacts
 from tftrt_yolo.exporter import official, surgery
-from tftrt_yolo.exporter.checkpoint import contents, fake_quantization, image_size, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint import branches, contents, fake_quantization, image_size, model_yaml, rebuild
 from tftrt_yolo.exporter.checkpoint.fake_quantization import Trained
 from tftrt_yolo.exporter.checkpoint.image_size import TrainedSize
 from tftrt_yolo.exporter.ranges import trained_ranges
@@ -56,25 +56,27 @@ class Yolo:
     facts: ModelFacts
 
 
-def load(weights: str) -> Yolo:
+def load(weights: str, nms: str = AUTO) -> Yolo:
     """Loads a checkpoint, or builds a model YAML with random weights.
 
     Args:
       weights: Path of a .pt checkpoint; or path or official name of a model YAML ("yolov8n.yaml"), which is built with
         random weights.
+      nms: Which branch of the head is to run, as `export` takes it.
 
     Returns:
       The model.
 
     Raises:
-      CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, or not what
-        Ultralytics builds from its YAML.
+      CheckpointError: If the file is missing, damaged, no YOLO, of a task or head that is not supported, not what
+        Ultralytics builds from its YAML, or without the branch that is asked for.
     """
     module, names, trained, quantized = _read(weights)
     quantized = fake_quantization.scaled(quantized, module)
     head = module.model[-1]
-    if getattr(head, "one2one_cv2", None) is not None:
-        head.end2end = True  # of two branches the one that needs no suppression; fuse() drops the other
+    there = branches.Branches.of(head)
+    chosen = there.choose(nms, weights)
+    branches.keep_only(head, chosen)
     module = module.float().eval().fuse(verbose=False)
     ranges = _trained_ranges(module, quantized, weights)
     surgery.replace_blocks(module)
@@ -89,6 +91,7 @@ def load(weights: str) -> Yolo:
         trained_size_hw=trained.size_hw,
         size_note=trained.note,
         trained_ranges=ranges,
+        branches=there.there,
     )
     return Yolo(module, facts)
 
