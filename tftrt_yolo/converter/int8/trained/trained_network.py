@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.converter.baked.baked_parity import packaged_images
+from tftrt_yolo.converter.comparison import packaged_images
 from tftrt_yolo.converter.int8 import depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_images import Calibrated, Calibration
 from tftrt_yolo.exporter.ranges import trained_ranges
