@@ -3,8 +3,8 @@
     python benchmarks/confidence.py            # all, about ten minutes on two cores
     python benchmarks/confidence.py tiny-pose  # only the models whose name begins so; the table keeps its other rows
 
-Beside int8.py, whose models and pictures these are: calibrated on half of the pictures by the largest value, measured on
-all of them.
+Beside int8.py, whose models and pictures these are: calibrated on half of the pictures by the largest value, measured
+on all of them.
 """
 
 import json
@@ -21,15 +21,15 @@ TABLE = Path(__file__).with_suffix(".md")
 HEADER = """# INT8 and confidence
 
 What `python benchmarks/confidence.py` wrote: models of digits in INT8, ranges by the largest value over half of the
-pictures, measured in TensorFlow on all of them. Intervals are of 95 %, over {resamples:,} draws of the pictures, both models on the same
-draws: what holds 0 is no difference that so few pictures can show. Scores are of pairs of detections of one class with an
-IoU of 0.5 or more; lost and new are those above 0.25. The digits' pictures are few and small; int8.md says how these models were made.
+pictures, measured in TensorFlow on all of them. Intervals are of 95 %, over {resamples:,} draws of the pictures, both
+models on the same draws: what holds 0 is no difference that so few pictures can show. Scores are of pairs of detections
+of one class with an IoU of 0.5 or more; lost and new are those above 0.25.
 
 """
 HEAD = """| model | figure | FP32 | INT8 | difference | 95 % |
 |---|---|---:|---:|---:|---|
 """
-SCORES = """| model | pairs | mean shift | 95 % | 5th to 95th percentile | lost | new | best F1 above, FP32 | INT8 | 95 % |
+SCORES = """| model | pairs | mean shift | 95 % | 5th to 95th percentile | lost | new | best F1 above | INT8 | 95 % |
 |---|---:|---:|---|---|---:|---:|---:|---:|---|
 """
 

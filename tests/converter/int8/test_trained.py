@@ -1,5 +1,6 @@
 """INT8 by trained ranges: the oracle is PyTorch's own forward pass with its fake quantisation."""
 
+import dataclasses
 import json
 import shutil
 
@@ -143,6 +144,19 @@ def test_a_damaged_file(trained, tmp_path, change, message):
     (other / contract.RANGES_FILE).write_text(json.dumps(document))
     with pytest.raises(tftrt_yolo.SavedModelError, match=rf"trained_ranges\.json is damaged .*{message}"):
         trained_ranges.read(open_saved_model(other))
+
+
+def test_filters_that_are_alike(trained):
+    """Of two layers with the same filter, or a part of it, one is as good as the other only with the same ranges."""
+    ranges = trained_ranges.read(open_saved_model(trained[0]))
+    kernel = np.random.default_rng(0).normal(size=(1, 1, 4, 3)).astype(np.float32)
+    layer = trained_ranges.TrainedLayer("a", 0.1, 0, 255, (0.1, 0.2, 0.3), tuple(trained_ranges.digests(kernel)))
+    others = (layer, dataclasses.replace(layer, name="b")), (layer, dataclasses.replace(layer, name="b", step=0.2))
+    same, differing = (dataclasses.replace(ranges, layers=(*ranges.layers, *pair)) for pair in others)
+    found, steps = same.find(kernel[..., ::-2])
+    assert (found.name, steps.tolist()) == ("a", pytest.approx([0.3, 0.1]))
+    assert differing.find(kernel) is None
+    assert same.find(kernel + 1) is None
 
 
 def test_a_depthwise_filter_has_the_same_hashes_as_an_ordinary_one():
