@@ -449,7 +449,7 @@ def test_a_model_that_is_quantised_already(toy_export, tmp_path):
     ("options", "arguments", "message"),
     [
         ({"calibration_data": None}, {}, "INT8, which needs calibration_data: images like those"),
-        ({"calibration": "entropy"}, {}, "calibration is 'entropy'; known are max, percentile, mse, tensorrt"),
+        ({"calibration": "entropy"}, {}, "calibration is 'entropy'; known are max, percentile, mse, trained, tensorrt"),
         ({"maximum_map_drop": 0.01}, {}, "maximum_map_drop needs evaluation_data"),
         ({"maximum_map_drop": 5}, {}, "maximum_map_drop is 5; it must be a number between 0 and 1"),
         ({"evaluation_data": "nowhere.yaml"}, {}, "evaluation_data is nowhere.yaml, which does not exist"),
