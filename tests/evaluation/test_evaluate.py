@@ -176,7 +176,7 @@ def test_bad_arguments(tiny_export, tmp_path):
         ({"batch_size": 0}, ValueError, "batch_size is 0; it must be"),
         ({"compare_to": "nowhere.pt"}, ValueError, "compare_to is nowhere.pt, which is no file"),
         ({"compare_to": segment}, ValueError, "a model for segment of 10 classes; the SavedModel is for detect of 10"),
-        ({"compare_to": tmp_path}, tftrt_yolo.SavedModelError, "is no SavedModel"),
+        ({"compare_to": tmp_path}, tftrt_yolo.SavedModelError, "has no saved_model.pb. Expected a SavedModel"),
         ({"compare_to": bad}, tftrt_yolo.CheckpointError, r"bad\.pt is no checkpoint: it starts with"),
     ):
         with pytest.raises(error, match=message):

@@ -13,13 +13,18 @@ from pathlib import Path
 import numpy as np
 import supervision as sv
 
+from tftrt_yolo.contract import CLASSIFY
 from tftrt_yolo.converter.parity import DenseDifference, Parity
+from tftrt_yolo.ground import assets
 from tftrt_yolo.predictor.predictor import Predictor
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import SavedModelNetwork, frames_ahead
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
+# Beside the photo: those with the most digits. Five in all, for XLA on a CPU takes a second for each at 640 px.
+_PICTURES = ("000010.jpg", "000020.jpg", "000023.jpg", "000025.jpg")
+_CROPS_A_CLASS = 2
 _MINIMUM_IOU = 0.9
 _BATCH_SIZE = 4  # of the dense outputs, where nothing is compiled
 
@@ -149,3 +154,11 @@ def match(expected, found, *, minimum_iou: float = _MINIMUM_IOU) -> list[tuple[i
             pairs.append((one, other))
             overlaps[:, other] = -1.0
     return pairs
+
+
+def packaged_images(task: str) -> list[str]:
+    """The pictures that come with the package for this: of a classifier two crops a class, else whole pictures."""
+    if task == CLASSIFY:
+        classes = sorted((assets.ACCEPTANCE / task).iterdir())
+        return [str(crop) for folder in classes for crop in sorted(folder.iterdir())[:_CROPS_A_CLASS]]
+    return [str(assets.PHOTO), *(str(assets.ACCEPTANCE / "images" / name) for name in _PICTURES)]

@@ -96,10 +96,10 @@ class QuantizationReport:
     """How `network` was quantised and what it cost.
 
     Attributes:
-      method: "max", "percentile", "mse" or "tensorrt".
+      method: "max", "percentile", "mse", "trained" or "tensorrt".
       layers: Convolutions that were quantised, for TensorRT all; None with "tensorrt", where TensorRT chooses what runs
         in INT8.
-      images: Calibration images that could be read.
+      images: Calibration images that could be read; with "trained" those to compare on.
       unreadable: Why others could not.
       cache: The file that the ranges were read from; None if the images were run.
       parity: The INT8 model's detections against the export's, on some of the calibration images.
@@ -137,6 +137,9 @@ class QuantizationReport:
         images = f"{counted(self.images, 'calibration image')}"
         if self.layers is None:
             lines = [f"  calibrated by TF-TRT over {images}; TensorRT chose what runs in INT8"]
+        elif self.method == "trained":
+            images = counted(self.images, "image")
+            lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges of the training; compared on {images}"]
         else:
             lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges by {self.method} over {images}"]
         if self.cache:
@@ -151,12 +154,18 @@ class QuantizationReport:
             lines.append(f"  {name:<18} {figures}{interval}")
         return "\n".join([*lines, *self._confidence()])
 
+    @property
+    def image_noun(self) -> str:
+        """What the images are called that the shift of scores is of."""
+        if self.evaluation_images:
+            return "labelled image"
+        return "image" if self.method == "trained" else "calibration image"
+
     def _confidence(self) -> list[str]:
         """What became of scores and thresholds, and what to know of the images."""
         lines = [f"  best F1            {self.best_f1}"] if self.best_f1 else []
         if self.score_shift:
-            noun = "labelled image" if self.evaluation_images else "calibration image"
-            first, *more = self.score_shift.show(noun).splitlines()
+            first, *more = self.score_shift.show(self.image_noun).splitlines()
             lines += [f"  scores             {first}", *(f"                     {line}" for line in more)]
             if not self.evaluation_images:
                 lines.append(

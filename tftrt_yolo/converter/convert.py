@@ -81,9 +81,9 @@ def convert(
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT; or calibration is "tensorrt", and engines
         cannot be built here.
       ConversionError: If there is no engine, the coverage is too small, a built engine does not run, the precision was
-        not taken everywhere, onednn is asked for BF16 or INT8 and this CPU has no instructions for it, the calibration
-        images say nothing about a layer's range, or INT8 loses more than maximum_map_drop or shifts scores by more than
-        maximum_score_shift.
+        not taken everywhere, onednn is asked for BF16 or INT8 and this CPU has no instructions for it, calibration is
+        "trained" and not every convolution was trained with a range, the calibration images say nothing about a layer's
+        range, or INT8 loses more than maximum_map_drop or shifts scores by more than maximum_score_shift.
     """
     start = time.perf_counter()
     precision_mode = check_precision(accelerator, precision_mode)

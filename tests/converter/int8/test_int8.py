@@ -254,11 +254,15 @@ def _assert_dense(dense, saved_model_dir, converted_dir):
 
 
 def _assert_scores(found, saved_model_dir, converted_dir):
-    """What users get at the model's threshold, and an interval that says that 40 pictures are few."""
+    """What users get at the model's threshold, and an interval that says that 40 pictures are few.
+
+    `Predictor` scales pictures with OpenCV, so a score beside the threshold may lie on its other side.
+    """
     counts = [sum(map(len, tftrt_yolo.Predictor(path).stream(IMAGES))) for path in (saved_model_dir, converted_dir)]
     shift, interval = found.score_shift, found.intervals["box mAP50-95"]
-    assert (shift.images, shift.score_threshold, shift.detections) == (40, 0.25, counts[0])
-    assert shift.detections - shift.lost + shift.new == counts[1]
+    assert (shift.images, shift.score_threshold) == (40, 0.25)
+    assert shift.detections == pytest.approx(counts[0], abs=2)
+    assert shift.detections - shift.lost + shift.new == pytest.approx(counts[1], abs=2)
     assert shift.pairs >= shift.detections - shift.lost > 0.8 * shift.detections
     assert abs(shift.mean) < 0.05
     assert shift.p5 < shift.interval.low < shift.mean < shift.interval.high < shift.p95
@@ -445,7 +449,7 @@ def test_a_model_that_is_quantised_already(toy_export, tmp_path):
     ("options", "arguments", "message"),
     [
         ({"calibration_data": None}, {}, "INT8, which needs calibration_data: images like those"),
-        ({"calibration": "entropy"}, {}, "calibration is 'entropy'; known are max, percentile, mse, tensorrt"),
+        ({"calibration": "entropy"}, {}, "calibration is 'entropy'; known are max, percentile, mse, trained, tensorrt"),
         ({"maximum_map_drop": 0.01}, {}, "maximum_map_drop needs evaluation_data"),
         ({"maximum_map_drop": 5}, {}, "maximum_map_drop is 5; it must be a number between 0 and 1"),
         ({"evaluation_data": "nowhere.yaml"}, {}, "evaluation_data is nowhere.yaml, which does not exist"),

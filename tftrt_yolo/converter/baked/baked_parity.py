@@ -7,14 +7,9 @@ The pictures are of digits. A model of something else may detect little there or
 how far it moves. Where there are detections these do, for XLA would have to compile `network` for the dense outputs.
 """
 
-from tftrt_yolo.contract import CLASSIFY
 from tftrt_yolo.converter import comparison
-from tftrt_yolo.ground import assets
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
-# Beside the photo: those with the most digits. Five in all, for XLA on a CPU takes a second for each at 640 px.
-_PICTURES = ("000010.jpg", "000020.jpg", "000023.jpg", "000025.jpg")
-_CROPS_A_CLASS = 2
 _ENOUGH_DETECTIONS = 10  # below, the dense outputs are compared too
 
 
@@ -36,16 +31,8 @@ def measure(
       ImageError: If an image cannot be read.
     """
     if images is None:
-        images = packaged_images(source.metadata.task)
+        images = comparison.packaged_images(source.metadata.task)
     parity = comparison.compare(source, converted, images, batch_size=batch_size)
     if parity.detections >= _ENOUGH_DETECTIONS:
         return {"parity": parity}
     return {"parity": parity, "dense": comparison.compare_dense(source, converted, images, batch_size=batch_size)}
-
-
-def packaged_images(task: str) -> list[str]:
-    """The pictures that come with the package for this: of a classifier two crops a class, else whole pictures."""
-    if task == CLASSIFY:
-        classes = sorted((assets.ACCEPTANCE / task).iterdir())
-        return [str(crop) for folder in classes for crop in sorted(folder.iterdir())[:_CROPS_A_CLASS]]
-    return [str(assets.PHOTO), *(str(assets.ACCEPTANCE / "images" / name) for name in _PICTURES)]

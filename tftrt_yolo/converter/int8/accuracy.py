@@ -123,7 +123,7 @@ def _check_shift(report: QuantizationReport, limit: float | None) -> None:
     if limit is None:
         return
     shift = report.score_shift
-    where = counted(shift.images, "labelled image" if report.evaluation_images else "calibration image")
+    where = counted(shift.images, report.image_noun)
     if shift.mean is None:
         raise ConversionError(
             f"{argument('maximum_score_shift')} is {limit}, and how far INT8 shifts scores cannot be said: on {where} "

@@ -9,6 +9,7 @@ there. Two passes over the images: the first looks for the channels' largest mag
 counts the magnitudes at every convolution's input. What they found can be kept (calibration_cache).
 """
 
+import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import tensorflow as tf
 
 from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
-from tftrt_yolo.converter.int8.calibration_images import TRAINED, Calibrated, Calibration, Images
-from tftrt_yolo.converter.int8.histogram import Histogram
+from tftrt_yolo.converter.int8.calibration_images import TRAINED, Calibration, Images
+from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.converter.int8.trained import trained_network
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
@@ -28,6 +29,34 @@ from tftrt_yolo.saved_model import freeze, write
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _Event = Progress | Stage | Remark
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """A network that is ready to be quantised.
+
+    Attributes:
+      graph_def: Frozen, float32, its channels equalised.
+      frames_name: Name of the tensor that the frames go into.
+      outputs: Name of each output of `network` to its tensor in the graph.
+      layers: Its convolutions, `quantization.Layer`.
+      ranges: What each of them reads to the values that are kept.
+      readable: Paths of the images that could be read.
+      unreadable: Why the others could not.
+      cache: The file that the ranges were read from; None if the images were run.
+      grids: Name of each convolution to the `quantization.Grid` that its training has chosen, and then no ranges; empty
+        where images were measured.
+    """
+
+    graph_def: object
+    frames_name: str
+    outputs: dict[str, str]
+    layers: list
+    ranges: dict[str, Range]
+    readable: list[str]
+    unreadable: list[str]
+    cache: str | None = None
+    grids: dict[str, quantization.Grid] = dataclasses.field(default_factory=dict)
 
 
 def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Calibrated) -> None:
@@ -84,7 +113,17 @@ def calibrate(
 def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator[_Event, None, Calibrated]:
     """As `calibrate`, as a generator that yields events and returns the result."""
     if calibration.method == TRAINED:
-        return trained_network.prepare(source, calibration)
+        found = trained_network.prepare(source, calibration)
+        return Calibrated(
+            found.graph_def,
+            found.frames_name,
+            found.outputs,
+            found.layers,
+            ranges={},
+            readable=list(found.images),
+            unreadable=[],
+            grids=found.grids,
+        )
     yield Stage("measuring the calibration images")
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = depthwise.as_ordinary(frozen)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tftrt_yolo import contract
-from tftrt_yolo.converter.int8.histogram import METHODS, Range
+from tftrt_yolo.converter.int8.histogram import METHODS
 from tftrt_yolo.evaluation.datasets import dataset
 from tftrt_yolo.ground.errors import ConversionError, ImageError
 from tftrt_yolo.ground.files import image_files
@@ -43,34 +43,6 @@ class Calibration:
     images: tuple[str, ...]
     method: str
     cache_dir: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Calibrated:
-    """A network that is ready to be quantised.
-
-    Attributes:
-      graph_def: Frozen, float32, its channels equalised.
-      frames_name: Name of the tensor that the frames go into.
-      outputs: Name of each output of `network` to its tensor in the graph.
-      layers: Its convolutions, `quantization.Layer`.
-      ranges: What each of them reads to the values that are kept; empty where there are grids.
-      readable: Paths of the images that could be read.
-      unreadable: Why the others could not.
-      cache: The file that the ranges were read from; None if the images were run.
-      grids: Name of each convolution to the `quantization.Grid` that its training has chosen; empty where ranges were
-        measured.
-    """
-
-    graph_def: object
-    frames_name: str
-    outputs: dict[str, str]
-    layers: list
-    ranges: dict[str, Range]
-    readable: list[str]
-    unreadable: list[str]
-    cache: str | None = None
-    grids: dict = dataclasses.field(default_factory=dict)
 
 
 def find_images(data: str | Path) -> tuple[str, ...]:

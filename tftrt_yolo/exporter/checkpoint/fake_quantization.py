@@ -33,6 +33,7 @@ _INPUTS = {  # kind of the module around a convolution: where its fake quantisat
 _LAST = 127  # of 8 bits
 _TABLE = (".input_quantizer._amax", ".weight_quantizer._amax")
 _MOST_STEPS = 255
+_POOLS = ("AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d")
 _MERGED = ("Conv2", "RepConv", "RepVGGDW")  # whose branches become one convolution
 
 
@@ -220,6 +221,9 @@ def _of_table(contents: Contents) -> dict[str, Trained]:
     )
     found = {}
     for path, largest in inputs.items():
+        kind = contents.modules[path].kind if path in contents.modules else ""
+        if kind in _POOLS:  # an engine may round there or not, and what a pool reads was rounded to the same before
+            continue
         weight = contents.tensors.get(f"{path}.weight")
         of_filter = filters.get(path)
         if weight is None or of_filter is None or of_filter.numel() not in (1, len(weight)) or largest.numel() != 1:

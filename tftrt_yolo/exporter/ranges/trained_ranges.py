@@ -9,6 +9,7 @@ is found by its filter: each output channel by a hash of its numbers, for a filt
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -87,15 +88,30 @@ class TrainedRanges:
           kernel: (height, width, in, out) float32; all output channels of a layer, or some of them.
 
         Returns:
-          The layer and (out,) float32, the steps of these channels; None if there is no layer that has all of them.
+          The layer and (out,) float32, the steps of these channels; None if there is no layer that has all of them, or
+          several have, whose ranges differ.
         """
         channels = digests(kernel)
-        for layer in self.layers:
+        found = []
+        for index in self._homes.get(channels[0], ()):
+            layer = self.layers[index]
             places = {channel: place for place, channel in enumerate(layer.channels)}
             if all(channel in places for channel in channels):
-                steps = [layer.filter_steps[places[channel]] for channel in channels]
-                return layer, np.array(steps, np.float32)
-        return None
+                found.append((layer, [layer.filter_steps[places[channel]] for channel in channels]))
+        ranges = {(layer.step, layer.first, layer.last, *steps) for layer, steps in found}
+        if len(ranges) != 1:
+            return None
+        layer, steps = found[0]
+        return layer, np.array(steps, np.float32)
+
+    @functools.cached_property
+    def _homes(self) -> dict[str, list[int]]:
+        """Hash of an output channel to the layers that have one."""
+        homes = {}
+        for index, layer in enumerate(self.layers):
+            for channel in set(layer.channels):
+                homes.setdefault(channel, []).append(index)
+        return homes
 
 
 def digests(kernel: np.ndarray) -> list[str]:

@@ -1,19 +1,19 @@
 """A network that was trained with fake quantisation, ready to be quantised by its own ranges; no image is run.
 
-    calibrated = prepare(source, Calibration((), "trained"))
-    calibrated.grids["convolution_3"].threshold
+    found = prepare(source, Calibration((), "trained"))
+    found.grids[found.layers[0].name].threshold
 
 What it reads is rounded as in the training: the multiples of a step, shifted where the training had a zero point, which
 the graph takes off before and adds again behind. So are the filters, each output channel by its own step.
 """
 
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from tftrt_yolo.converter.baked.baked_parity import packaged_images
+from tftrt_yolo.converter.comparison import packaged_images
 from tftrt_yolo.converter.int8 import depthwise, quantization
-from tftrt_yolo.converter.int8.calibration_images import Calibrated, Calibration
+from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.exporter.ranges import trained_ranges
 from tftrt_yolo.exporter.ranges.trained_ranges import TrainedRanges
 from tftrt_yolo.ground.arguments import argument
@@ -26,7 +26,27 @@ _LAST = 127  # of 8 bits
 _SHOWN = 3
 
 
-def prepare(source: SavedModelHandle, calibration: Calibration) -> Calibrated:
+class TrainedNetwork(NamedTuple):
+    """A network with the ranges of its training.
+
+    Attributes:
+      graph_def: Frozen, float32.
+      frames_name: Name of the tensor that the frames go into.
+      outputs: Name of each output of `network` to its tensor in the graph.
+      layers: Its convolutions.
+      grids: Name of each to what it is rounded to.
+      images: Paths of the images to compare on.
+    """
+
+    graph_def: object
+    frames_name: str
+    outputs: dict[str, str]
+    layers: list[quantization.Layer]
+    grids: dict[str, quantization.Grid]
+    images: tuple[str, ...]
+
+
+def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwork:
     """Finds the trained range of every convolution.
 
     Args:
@@ -52,9 +72,7 @@ def prepare(source: SavedModelHandle, calibration: Calibration) -> Calibrated:
     layers = quantization.find_layers(graph_def)
     grids = _grids(layers, ranges, source)
     images = calibration.images or tuple(packaged_images(source.metadata.task))
-    return Calibrated(
-        graph_def, frames_name, outputs, layers, {}, [str(Path(path)) for path in images], [], grids=grids
-    )
+    return TrainedNetwork(graph_def, frames_name, outputs, layers, grids, images)
 
 
 def _grids(layers: list, ranges: TrainedRanges, source: SavedModelHandle) -> dict[str, quantization.Grid]:
