@@ -65,8 +65,8 @@ and our directory. `evaluate` is ours; how its method differs is on
 
 """
 OF_CONVERSIONS = f"""
-Conversions are measured by `evaluate`. INT8 was calibrated on {CALIBRATED_ON} pictures, by its defaults, and is computed
-by the quantisations that are in the graph.
+Conversions are measured by `evaluate`. INT8 was calibrated on {CALIBRATED_ON} pictures, by its defaults, and is
+computed by the quantisations that are in the graph.
 """
 
 
