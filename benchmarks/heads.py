@@ -13,6 +13,8 @@ than torch, its own TorchNMS suppresses.
 
 import argparse
 import concurrent.futures
+import functools
+import itertools
 import json
 import multiprocessing
 import shutil
@@ -59,11 +61,12 @@ What `python benchmarks/heads.py` wrote: narrow YOLO26 and YOLOv10 (width 0.125)
 on {training:,} pictures of digits for {epochs} epochs at {size} px, and measured on {images} others. mAP50-95 / mAP50.
 "Validator" is Ultralytics' own, with `nms=None` for one-to-many and `nms=False` for one-to-one; it runs the checkpoint
 and our directory. `evaluate` is ours; how its method differs is on
-[accuracy](../docs/pages/accuracy.md#differences-to-ultralytics-validator). Conversions are measured by it too; INT8 was
-calibrated on {calibrated} pictures, by its defaults, and is computed by the quantisations that are in the graph.
+[accuracy](../docs/pages/accuracy.md#differences-to-ultralytics-validator).
 
-| model | branch | validator: checkpoint | validator: our export | `evaluate`: PyTorch | export | {conversions} |
-|---|---|---|---|---|---|{lines}|
+"""
+OF_CONVERSIONS = f"""
+Conversions are measured by `evaluate`. INT8 was calibrated on {CALIBRATED_ON} pictures, by its defaults, and is
+computed by the quantisations that are in the graph.
 """
 
 
@@ -98,8 +101,13 @@ def train(name: str, data: Path, folder: Path) -> Path:
 def validate(model: Path, data: Path, folder: Path, nms: bool | None) -> list[float]:
     """What Ultralytics' validator finds of a checkpoint or of our directory, as METRICS."""
     from ultralytics import YOLO
+    from ultralytics.utils import nms as suppression
 
     _provide_operators()
+    patient = functools.partial(
+        suppression.non_max_suppression, max_time_img=60
+    )  # or images are left out on slow cores
+    suppression.non_max_suppression = patient
     options = QUIET | {"imgsz": SIZE, "rect": False, "nms": nms, "project": str(folder), "name": "val"}
     box = YOLO(str(model), task="detect").val(data=str(data), batch=16, **options).box
     return [float(box.map), float(box.map50)]
@@ -115,28 +123,26 @@ def _provide_operators() -> None:
         sys.modules["torchvision"] = torchvision
 
 
-def _apart(function, *arguments):
-    """Calls a function in a process of its own: PyTorch and Ultralytics beside TensorFlow, or as they are."""
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def measure(name: str, data: Path, folder: Path) -> list[dict]:
+def measure(name: str, data: Path, folder: Path, *, with_conversions: bool) -> list[dict]:
     """Trains a model and measures both branches; a row each."""
     training, unseen = (described(data, part, folder) for part in ("training", "unseen"))
-    weights, rows = _apart(train, name, training, folder), []
+    context, rows = multiprocessing.get_context("spawn"), []
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as trainer:
+        weights = trainer.submit(train, name, training, folder).result()
     for nms, of_ultralytics in BRANCHES.items():
         exported = folder / f"{name}_{nms}_saved_model"
-        tftrt_yolo.export(weights, exported, image_size=SIZE, nms=nms, overwrite=True)
-        report = tftrt_yolo.evaluate(exported, unseen, compare_to=weights)
-        found = {
-            "validator: checkpoint": _apart(validate, weights, unseen, folder, of_ultralytics),
-            "validator: our export": _apart(validate, exported, unseen, folder, of_ultralytics),
-            "evaluate: PyTorch": [report.value(metric, model=1) for metric in METRICS],
-            "evaluate: export": [report.value(metric) for metric in METRICS],
-        }
-        for label, (accelerator, precision_mode) in CONVERSIONS.items():
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as validators:  # beside TensorFlow
+            of_weights = validators.submit(validate, weights, unseen, folder, of_ultralytics)
+            tftrt_yolo.export(weights, exported, image_size=SIZE, nms=nms, overwrite=True)
+            of_export = validators.submit(validate, exported, unseen, folder, of_ultralytics)
+            report = tftrt_yolo.evaluate(exported, unseen, compare_to=weights)
+            found = {
+                "validator: checkpoint": of_weights.result(),
+                "validator: our export": of_export.result(),
+                "`evaluate`: checkpoint": [report.value(metric, model=1) for metric in METRICS],
+                "`evaluate`: our export": [report.value(metric) for metric in METRICS],
+            }
+        for label, (accelerator, precision_mode) in CONVERSIONS.items() if with_conversions else ():
             converted, options = folder / f"{name}_{nms}_{accelerator}_{precision_mode}_saved_model", {}
             if precision_mode == "INT8":
                 options["int8"] = tftrt_yolo.Int8Options(calibration_data=_calibration(training, folder))
@@ -160,20 +166,21 @@ def _calibration(training: Path, folder: Path) -> Path:
 
 
 def write(results: dict) -> None:
-    """Writes both files."""
+    """Writes both files; a column a figure that was measured of some model."""
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    header = HEADER.format(
-        **{name: results[name] for name in ("ultralytics", "training", "size", "images")},
-        epochs=" and ".join(map(str, EPOCHS.values())),
-        calibrated=CALIBRATED_ON,
-        conversions=" | ".join(CONVERSIONS),
-        lines="|".join(["---"] * len(CONVERSIONS)),
-    )
-    lines = [
-        f"| {row['model']} | {row['branch']} | " + " | ".join(map(_pair, row["found"].values())) + " |"
+    columns = list(dict.fromkeys(label for row in results["rows"] for label in row["found"]))
+    head = ["model", "branch", *columns]
+    lines = [head, ["---"] * len(head)]
+    lines += [
+        [
+            row["model"],
+            row["branch"],
+            *(_pair(row["found"][label]) if label in row["found"] else "" for label in columns),
+        ]
         for row in results["rows"]
     ]
-    PAGE.write_text(header + "\n".join(lines) + "\n")
+    page = HEADER.format(**results) + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    PAGE.write_text(page + (OF_CONVERSIONS if set(columns) & set(CONVERSIONS) else ""))
 
 
 def _pair(values: list[float]) -> str:
@@ -186,6 +193,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="which; all unless some are named")
     parser.add_argument("--data", type=Path, required=True, help="the folder of training and unseen pictures")
     parser.add_argument("--folder", type=Path, required=True, help="where checkpoints and SavedModels go")
+    parser.add_argument("--conversions", action="store_true", help="measure conversions too")
     asked = parser.parse_args()
     unknown = sorted(set(asked.models) - set(MODELS))
     if unknown:
@@ -194,22 +202,20 @@ def main() -> None:
     rows = {}
     if RESULTS.exists():
         rows = {(row["model"], row["branch"]): row for row in json.loads(RESULTS.read_text())["rows"]}
+    data, folder = asked.data.absolute(), asked.folder.absolute()
     for name in asked.models or MODELS:
-        rows |= {
-            (row["model"], row["branch"]): row for row in measure(name, asked.data.absolute(), asked.folder.absolute())
-        }
-        kept = [rows[key] for key in ((model, nms) for model in MODELS for nms in BRANCHES) if key in rows]
-        counts = [len([*(asked.data / part / "images").iterdir()]) for part in ("training", "unseen")]
+        measured = measure(name, data, folder, with_conversions=asked.conversions)
+        rows |= {(row["model"], row["branch"]): row for row in measured}
+        versions = tftrt_yolo.ExportReport.read(folder / f"{name}_{ONE_TO_ONE}_saved_model").versions
         write(
             {
-                "ultralytics": tftrt_yolo.ExportReport.read(asked.folder / f"{name}_{ONE_TO_ONE}_saved_model").versions[
-                    "ultralytics"
-                ],
-                "training": counts[0],
-                "images": counts[1],
+                "ultralytics": versions["ultralytics"],
+                "training": len([*(data / "training" / "images").iterdir()]),
+                "images": measured[0]["images"],
                 "size": SIZE,
+                "epochs": " and ".join(map(str, EPOCHS.values())),
                 "settings": SETTINGS,
-                "rows": kept,
+                "rows": [rows[key] for key in itertools.product(MODELS, BRANCHES) if key in rows],
             }
         )
 

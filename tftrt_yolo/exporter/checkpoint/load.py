@@ -19,7 +19,7 @@ from ultralytics.utils import ROOT
 
 from tftrt_yolo.contract import AUTO, HeadSpec, ModelFacts
 from tftrt_yolo.exporter import official, surgery
-from tftrt_yolo.exporter.checkpoint import branches, contents, fake_quantization, image_size, model_yaml, rebuild
+from tftrt_yolo.exporter.checkpoint import contents, fake_quantization, image_size, model_yaml, rebuild
 from tftrt_yolo.exporter.checkpoint.fake_quantization import Trained
 from tftrt_yolo.exporter.checkpoint.image_size import TrainedSize
 from tftrt_yolo.exporter.ranges import trained_ranges
@@ -27,6 +27,7 @@ from tftrt_yolo.exporter.ranges.trained_ranges import TrainedLayer, TrainedRange
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import counted, first_line, quoted
+from tftrt_yolo.tasks import branches
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 

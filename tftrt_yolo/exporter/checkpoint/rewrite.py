@@ -7,6 +7,8 @@ with Worker("tftrt_yolo.exporter.checkpoint.rewrite", python=peer_python) as wor
 
 from pathlib import Path
 
+from tftrt_yolo.tasks import branches
+
 
 def work(*, weights: str, path: Path, nms: str) -> str:
     """Reads a checkpoint or builds a model YAML, and saves the network.
@@ -23,7 +25,6 @@ def work(*, weights: str, path: Path, nms: str) -> str:
     try:
         import torch
 
-        from tftrt_yolo.exporter.checkpoint import branches
         from tftrt_yolo.exporter.checkpoint.load import read
     except (ImportError, RuntimeError, OSError) as error:
         return f"{type(error).__name__}: {error}"

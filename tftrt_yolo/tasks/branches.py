@@ -11,8 +11,6 @@ was fused has one of the two left.
 
 import dataclasses
 
-import torch
-
 from tftrt_yolo.contract import AUTO, ONE_TO_MANY, ONE_TO_ONE
 from tftrt_yolo.ground.errors import CheckpointError
 
@@ -34,8 +32,8 @@ class Branches:
     kind: str
 
     @classmethod
-    def of(cls, head: torch.nn.Module) -> "Branches":
-        """Looks at a head, fused or not."""
+    def of(cls, head) -> "Branches":
+        """Looks at a head in PyTorch, fused or not."""
         modules, kind = head._modules, type(head).__name__  # what was dropped is still named there, as None
         if "cv2" not in modules:
             return cls((), "", kind)
@@ -80,11 +78,11 @@ class Branches:
         )
 
 
-def keep_only(head: torch.nn.Module, chosen: str) -> None:
+def keep_only(head, chosen: str) -> None:
     """Drops the other branch of a head that has two, as fusing does, of which the newer Ultralytics know both ways.
 
     Args:
-      head: The head, fused or not; changed in place.
+      head: The head, in PyTorch, fused or not; changed in place.
       chosen: What `Branches.choose` gave.
     """
     if len(Branches.of(head).there) < 2:
