@@ -1,0 +1,126 @@
+"""What is in an ONNX file that was written, and how far it is from the SavedModel."""
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.tasks.table import TASKS
+
+
+@dataclasses.dataclass(frozen=True)
+class OnnxTensor:
+    """An input or output of a file.
+
+    Attributes:
+      name: Its name.
+      type: ONNX's name of its type, such as "FLOAT".
+      dims: Its shape; -1 for the batch.
+      is_input: Whether it goes in.
+    """
+
+    name: str
+    type: str
+    dims: tuple[int, ...]
+    is_input: bool
+
+    def __str__(self) -> str:
+        """Name, type and shape."""
+        return f"{self.name} {self.type} {self.dims}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Integers:
+    """Quantised numbers of a file beside TensorFlow's, each tensor quantised of what TensorFlow's holds.
+
+    Attributes:
+      tensors: Tensors that are quantised where the network runs.
+      filters: Filters that the file holds as integers.
+      numbers: Numbers of these tensors that were compared, on one picture; 0 where the file's floats are FP16.
+      different: How many of them are another integer.
+    """
+
+    tensors: int
+    filters: int
+    numbers: int
+    different: int
+
+    def __str__(self) -> str:
+        """One line."""
+        what = f"{counted(self.tensors, 'tensor')} and {counted(self.filters, 'filter')}"
+        if not self.numbers:
+            return f"{what}; not compared with TensorFlow's, for the floats between are FP16"
+        return f"{what}; {self.different:,} of {counted(self.numbers, 'number')} another than TensorFlow's"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnnxReport:
+    """An ONNX file that was written, and run in ONNX Runtime on a CPU.
+
+    Attributes:
+      onnx_path: The file.
+      saved_model_dir: The export.
+      task: Ultralytics' name of the task.
+      precision_mode: "FP32", "FP16" or "INT8".
+      float_type: In which type is computed what is not quantised.
+      opset: Version of ONNX's operators.
+      tensors: Its inputs and outputs.
+      operators: ONNX's name of each operator to how many there are.
+      inner_transposes: Transposes between others: of those at inputs and outputs none counts.
+      integers: What is quantised; None but for INT8.
+      parity: The largest differences to TensorFlow on the same frames, over every anchor, as those of `ExportReport`;
+        of INT8 to TensorFlow with the same quantisations.
+      file_bytes: Size of the file.
+      versions: Of ONNX, and of the ONNX Runtime that ran it.
+      seconds: Wall time.
+    """
+
+    onnx_path: Path
+    saved_model_dir: str
+    task: str
+    precision_mode: str
+    float_type: str
+    opset: int
+    tensors: tuple[OnnxTensor, ...]
+    operators: dict[str, int]
+    inner_transposes: int
+    integers: Integers | None
+    parity: dict[str, float]
+    file_bytes: int
+    versions: dict[str, str]
+    seconds: float
+
+    DERIVED: ClassVar = ("faults",)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is not as it should be."""
+        if self.integers is None or not self.integers.different:
+            return ()
+        return (f"{counted(self.integers.different, 'quantised number is', 'quantised numbers are')} not TensorFlow's",)
+
+    @property
+    def parity_line(self) -> str:
+        """The parity for a reader: "boxes within 0.00012 px, scores within 1.2e-07"."""
+        quantities = TASKS[self.task].quantities
+        return ", ".join(f"{one.label} within {one.format(self.parity[one.label])}" for one in quantities)
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        floats = f", {self.float_type} between" if self.precision_mode == "INT8" else ""
+        counts = sorted(self.operators.items(), key=lambda item: (-item[1], item[0]))
+        transposes = self.operators.get("Transpose", 0)
+        lines = [
+            f"Wrote the network of {self.saved_model_dir} ({self.task}, {self.precision_mode}{floats}) as ONNX, opset "
+            f"{self.opset}, in {self.seconds:.1f} s",
+            f"  file               {self.onnx_path} ({self.file_bytes / 1e6:.1f} MB)",
+            *(f"  {'input ' if tensor.is_input else 'output'}             {tensor}" for tensor in self.tensors),
+            f"  operators          {', '.join(f'{count:,} {name}' for name, count in counts)}",
+            f"  transposes         {transposes:,}, of which {self.inner_transposes:,} not at the ends",
+        ]
+        if self.integers:
+            lines.append(f"  quantised          {self.integers}")
+        runtime = f"ONNX Runtime {self.versions.get('onnxruntime', 'unknown')}"
+        lines.append(f"  parity, TensorFlow {self.parity_line} ({runtime} on a CPU)")
+        lines += [f"  FAULT {fault}" for fault in self.faults]
+        return printable("\n".join(lines))

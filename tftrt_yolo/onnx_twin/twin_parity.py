@@ -1,0 +1,143 @@
+"""How far an ONNX file is from TensorFlow, on the same frames: ONNX Runtime runs it, on a CPU.
+
+largest, integers = compare(path, drawn, frozen, frames, task)
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tftrt_yolo.ground.errors import OnnxError, ParityError
+from tftrt_yolo.ground.text import counted, first_line
+from tftrt_yolo.onnx_twin.drafting.draft import Draft, Drawn, Quantized
+from tftrt_yolo.saved_model import freeze
+from tftrt_yolo.saved_model.freeze import FrozenNetwork
+from tftrt_yolo.tasks.task import Task
+
+_ACCEPTED = 0.1  # of what `export` accepts: both compute one graph in float32
+_PROVIDERS = ["CPUExecutionProvider"]
+
+
+def largest_differences(
+    model: Path | bytes, frozen: FrozenNetwork, frames: np.ndarray, task: Task, *, is_exact: bool
+) -> dict[str, float]:
+    """Runs a file beside TensorFlow's graph.
+
+    Args:
+      model: The file.
+      frozen: What it was drawn of.
+      frames: (batch, height, width, 3) float32 in [0, 1].
+      task: Says what is compared.
+      is_exact: Whether both compute in float32, without quantisations; then they are held to it.
+
+    Returns:
+      The largest difference of each quantity of the task, in its unit.
+
+    Raises:
+      OnnxError: If ONNX Runtime refuses the file, or what it gives is not finite.
+      ParityError: If they differ by more than float32's rounding explains.
+    """
+    names = list(frozen.outputs)
+    expected = _computed(frozen, list(frozen.outputs.values()), frames)
+    found = _run(_session(model), names, {"images": frames.transpose(0, 3, 1, 2)})
+    dense, reference = (dict(zip(names, values, strict=True)) for values in (found, expected))
+    for name, values in dense.items():
+        strange = int(np.count_nonzero(~np.isfinite(values)))
+        if strange:
+            raise OnnxError(
+                f"In ONNX Runtime {counted(strange, 'number')} of {values.size:,} of {name} are not finite: the "
+                "network's numbers go beyond FP16. Write it in FP32."
+            )
+    largest = {one.label: one.largest_difference(dense, reference) for one in task.quantities}
+    beyond = [one for one in task.quantities if not largest[one.label] <= _ACCEPTED * one.tolerance]
+    if is_exact and beyond:
+        found = ", ".join(f"{one.format(largest[one.label])} in {one.label}" for one in beyond)
+        raise ParityError(
+            f"The ONNX file differs from the SavedModel by up to {found}; at most "
+            f"{', '.join(one.format(_ACCEPTED * one.tolerance) for one in beyond)} are accepted. Nothing was written. "
+            "File an issue with the model's architecture."
+        )
+    return largest
+
+
+def different_integers(drawn: Drawn, frozen: FrozenNetwork, frames: np.ndarray) -> tuple[int, int]:
+    """Quantises in ONNX Runtime what TensorFlow quantises, tensor by tensor, of TensorFlow's own numbers.
+
+    Args:
+      drawn: A quantised network whose floats are float32.
+      frozen: What it was drawn of.
+      frames: As `largest_differences`.
+
+    Returns:
+      How many numbers there are, and how many of them become another integer.
+    """
+    names = [name for one in drawn.quantized for name in (one.source, one.result)]
+    values, numbers, different = iter(_computed(frozen, names, frames)), 0, 0
+    for one in drawn.quantized:
+        given, result = next(values), next(values)
+        expected = np.rint(result / one.step).astype(np.int8).transpose(one.order)
+        found = quantized_alone(drawn.draft, one, given)
+        numbers += expected.size
+        different += int(np.count_nonzero(found != expected))
+    return numbers, different
+
+
+def quantized_alone(draft: Draft, tensor: Quantized, given: np.ndarray) -> np.ndarray:
+    """The integers that the nodes before a quantised tensor make of some numbers.
+
+    Args:
+      draft: The draft.
+      tensor: One of its quantised tensors.
+      given: What is to be quantised, in TensorFlow's order of the axes.
+
+    Returns:
+      The integers, in the draft's order.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    producers = draft.producers()
+    quantize = draft.nodes[producers[tensor.integers]]
+    scale = draft.nodes[producers[quantize.inputs[0]]]
+    nodes = [helper.make_node(one.op, one.inputs, one.outputs) for one in (scale, quantize)]
+    constants = [name for one in (scale, quantize) for name in one.inputs if name in draft.constants]
+    graph = helper.make_graph(
+        nodes,
+        "quantisation",
+        [helper.make_tensor_value_info(scale.inputs[0], TensorProto.FLOAT, [None] * given.ndim)],
+        [helper.make_tensor_value_info(tensor.integers, TensorProto.INT8, [None] * given.ndim)],
+        initializer=[numpy_helper.from_array(draft.constants[name], name) for name in constants],
+    )
+    version = helper.make_opsetid("", 19)
+    model = helper.make_model(graph, opset_imports=[version], ir_version=helper.find_min_ir_version_for([version]))
+    feeds = {scale.inputs[0]: np.ascontiguousarray(given.transpose(tensor.order))}
+    return _run(_session(model.SerializeToString()), [tensor.integers], feeds)[0]
+
+
+def _computed(frozen: FrozenNetwork, names: list[str], frames: np.ndarray) -> list[np.ndarray]:
+    """Tensors of a frozen graph, computed by TensorFlow."""
+    whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(frozen.graph_def, name=""), [])
+    run = whole.prune(frozen.frames_name, freeze.tensors(whole.graph, names))
+    return [values.numpy() for values in run(tf.constant(frames))]
+
+
+def _session(model: Path | bytes):
+    """ONNX Runtime with a file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=_PROVIDERS
+        )
+    except Exception as error:  # it raises a class for each of its codes, and RuntimeError
+        raise OnnxError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses what was written: {first_line(error)}. Give an older "
+            "opset, or install a newer ONNX Runtime."
+        ) from error
+
+
+def _run(session, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """What a session gives."""
+    return session.run(names, {name: np.ascontiguousarray(values) for name, values in feeds.items()})
