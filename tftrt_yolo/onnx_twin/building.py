@@ -4,55 +4,17 @@ TensorRT may end its process, so it has one of its own. Where TensorRT-RTX is in
 """
 
 import collections
-import dataclasses
 import time
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import OnnxError, PreflightError
-from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.ground.text import printable
+from tftrt_yolo.onnx_twin.onnx_report import ParsedReport
 from tftrt_yolo.preflighting.profiles import profiles
-from tftrt_yolo.preflighting.real_builder import engine, target
+from tftrt_yolo.preflighting.real_builder import engine
 from tftrt_yolo.preflighting.real_builder.engine import Order
 
 _STRATEGY = "Range"  # one profile for all batch sizes
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ParsedReport:
-    """An engine that TensorRT built of an ONNX file; nothing was run.
-
-    Attributes:
-      builder: "TensorRT-RTX" or "TensorRT".
-      version: Its version.
-      compute_capability: Of the GPU that the engine is for, such as "8.9"; "of the GPU here" with TensorRT.
-      batch_sizes: From the least to the largest of which the engine takes every batch.
-      layers: Layers that its parser made of the file.
-      tensor_types: Type, such as "HALF", to how many tensors have it.
-      seconds: Time of parsing and building.
-      plan_bytes: Size of the engine.
-      warnings: What it warns of.
-    """
-
-    builder: str
-    version: str
-    compute_capability: str
-    batch_sizes: tuple[int, ...]
-    layers: int
-    tensor_types: dict[str, int]
-    seconds: float
-    plan_bytes: int
-    warnings: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """The report for a reader."""
-        types = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.tensor_types.items()))
-        lines = [
-            f"{self.builder} {self.version} made {counted(self.layers, 'layer')} of it ({types}) and built an engine "
-            f"for compute capability {self.compute_capability} in {self.seconds:.1f} s "
-            f"({self.plan_bytes / 1e6:.1f} MB; nothing was run)",
-            *(f"  it warns: {warning}" for warning in self.warnings),
-        ]
-        return printable("\n".join(lines))
 
 
 def work(*, onnx_path: Path, order: Order) -> ParsedReport:

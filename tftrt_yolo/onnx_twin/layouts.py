@@ -1,4 +1,4 @@
-"""What a file gives: the outputs of signature `network`, or Ultralytics' rows, which its loader and others' parsers read.
+"""What a file gives: the outputs of signature `network`, or Ultralytics' rows, which its loader reads.
 
     frozen = with_ultralytics_outputs(frozen, metadata)             # output0, and of segment output1
     dense = in_words_of_network(found, "ultralytics", metadata)     # NumPy: back to boxes, scores and the rest

@@ -54,6 +54,44 @@ class Integers:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ParsedReport:
+    """An engine that TensorRT built of an ONNX file; nothing was run.
+
+    Attributes:
+      builder: "TensorRT-RTX" or "TensorRT".
+      version: Its version.
+      compute_capability: Of the GPU that the engine is for, such as "8.9"; "of the GPU here" with TensorRT.
+      batch_sizes: From the least to the largest of which the engine takes every batch.
+      layers: Layers that its parser made of the file.
+      tensor_types: Type, such as "HALF", to how many tensors have it.
+      seconds: Time of parsing and building.
+      plan_bytes: Size of the engine.
+      warnings: What it warns of.
+    """
+
+    builder: str
+    version: str
+    compute_capability: str
+    batch_sizes: tuple[int, ...]
+    layers: int
+    tensor_types: dict[str, int]
+    seconds: float
+    plan_bytes: int
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The report for a reader."""
+        types = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.tensor_types.items()))
+        lines = [
+            f"{self.builder} {self.version} made {counted(self.layers, 'layer')} of it ({types}) and built an engine "
+            f"for compute capability {self.compute_capability} in {self.seconds:.1f} s "
+            f"({self.plan_bytes / 1e6:.1f} MB; nothing was run)",
+            *(f"  it warns: {warning}" for warning in self.warnings),
+        ]
+        return printable("\n".join(lines))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OnnxReport:
     """An ONNX file that was written, and run in ONNX Runtime on a CPU.
 
@@ -64,10 +102,12 @@ class OnnxReport:
       precision_mode: "FP32", "FP16" or "INT8".
       float_type: In which type is computed what is not quantised.
       opset: Version of ONNX's operators.
+      layout: "network" or "ultralytics": whose outputs it gives.
       tensors: Its inputs and outputs.
       operators: ONNX's name of each operator to how many there are.
       inner_transposes: Transposes between others: of those at inputs and outputs none counts.
       integers: What is quantised; None but for INT8.
+      built: What TensorRT said to the file; None if it was not asked.
       parity: The largest differences to TensorFlow on the same frames, over every anchor, as those of `ExportReport`;
         of INT8 to TensorFlow with the same quantisations.
       file_bytes: Size of the file.
@@ -81,10 +121,12 @@ class OnnxReport:
     precision_mode: str
     float_type: str
     opset: int
+    layout: str
     tensors: tuple[OnnxTensor, ...]
     operators: dict[str, int]
     inner_transposes: int
     integers: Integers | None
+    built: ParsedReport | None
     parity: dict[str, float]
     file_bytes: int
     versions: dict[str, str]
@@ -122,5 +164,7 @@ class OnnxReport:
             lines.append(f"  quantised          {self.integers}")
         runtime = f"ONNX Runtime {self.versions.get('onnxruntime', 'unknown')}"
         lines.append(f"  parity, TensorFlow {self.parity_line} ({runtime} on a CPU)")
+        if self.built:
+            lines += [f"  {line}" for line in str(self.built).splitlines()]
         lines += [f"  FAULT {fault}" for fault in self.faults]
         return printable("\n".join(lines))
