@@ -1,7 +1,7 @@
 """What the ONNX file of a network can be asked for.
 
 options = OnnxOptions(opset=17)
-options.check("INT8")                      # nothing is changed: what cannot be is refused
+options.floats("INT8")  # "FP32"; what cannot be is refused, and nothing is changed
 """
 
 import dataclasses

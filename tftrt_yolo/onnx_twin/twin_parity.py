@@ -3,6 +3,7 @@
 largest, integers = compare(path, drawn, frozen, frames, task)
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,18 @@ from tftrt_yolo.ground.text import counted, first_line
 from tftrt_yolo.onnx_twin.drafting.draft import Draft, Drawn, Quantized
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.freeze import FrozenNetwork
-from tftrt_yolo.tasks.task import Task
+from tftrt_yolo.tasks.task import Quantity
 
 _ACCEPTED = 0.1  # of what `export` accepts: both compute one graph in float32
 _PROVIDERS = ["CPUExecutionProvider"]
 
 
 def largest_differences(
-    model: Path | bytes, frozen: FrozenNetwork, frames: np.ndarray, task: Task, *, is_exact: bool
+    model: Path | bytes,
+    frozen: FrozenNetwork,
+    frames: np.ndarray,
+    quantities: Sequence[Quantity],
+    in_words: Callable[[dict], dict] = dict,
 ) -> dict[str, float]:
     """Runs a file beside TensorFlow's graph.
 
@@ -28,37 +33,47 @@ def largest_differences(
       model: The file.
       frozen: What it was drawn of.
       frames: (batch, height, width, 3) float32 in [0, 1].
-      task: Says what is compared.
-      is_exact: Whether both compute in float32, without quantisations; then they are held to it.
+      quantities: What is compared.
+      in_words: Takes outputs by name to the dense outputs that the quantities are of.
 
     Returns:
-      The largest difference of each quantity of the task, in its unit.
+      The largest difference of each quantity, in its unit.
 
     Raises:
       OnnxError: If ONNX Runtime refuses the file, or what it gives is not finite.
-      ParityError: If they differ by more than float32's rounding explains.
     """
     names = list(frozen.outputs)
     expected = _computed(frozen, list(frozen.outputs.values()), frames)
     found = _run(_session(model), names, {"images": frames.transpose(0, 3, 1, 2)})
-    dense, reference = (dict(zip(names, values, strict=True)) for values in (found, expected))
-    for name, values in dense.items():
+    for name, values in zip(names, found, strict=True):
         strange = int(np.count_nonzero(~np.isfinite(values)))
         if strange:
             raise OnnxError(
                 f"In ONNX Runtime {counted(strange, 'number')} of {values.size:,} of {name} are not finite: the "
                 "network's numbers go beyond FP16. Write it in FP32."
             )
-    largest = {one.label: one.largest_difference(dense, reference) for one in task.quantities}
-    beyond = [one for one in task.quantities if not largest[one.label] <= _ACCEPTED * one.tolerance]
-    if is_exact and beyond:
+    dense, reference = (in_words(dict(zip(names, values, strict=True))) for values in (found, expected))
+    return {one.label: one.largest_difference(dense, reference) for one in quantities}
+
+
+def check(largest: dict[str, float], quantities: Sequence[Quantity]) -> None:
+    """Refuses a file in float32 that is not TensorFlow's network.
+
+    Args:
+      largest: What `largest_differences` found.
+      quantities: The same.
+
+    Raises:
+      ParityError: If they differ by more than float32's rounding explains.
+    """
+    beyond = [one for one in quantities if not largest[one.label] <= _ACCEPTED * one.tolerance]  # NaN is beyond
+    if beyond:
         found = ", ".join(f"{one.format(largest[one.label])} in {one.label}" for one in beyond)
+        accepted = ", ".join(one.format(_ACCEPTED * one.tolerance) for one in beyond)
         raise ParityError(
-            f"The ONNX file differs from the SavedModel by up to {found}; at most "
-            f"{', '.join(one.format(_ACCEPTED * one.tolerance) for one in beyond)} are accepted. Nothing was written. "
-            "File an issue with the model's architecture."
+            f"The ONNX file differs from the SavedModel by up to {found}; at most {accepted} are accepted. Nothing was "
+            "written. File an issue with the model's architecture."
         )
-    return largest
 
 
 def different_integers(drawn: Drawn, frozen: FrozenNetwork, frames: np.ndarray) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The worker: freezes `network`, calibrated and quantised for INT8, and writes it as ONNX, which it runs."""
 
 import collections
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
-from tftrt_yolo.onnx_twin import folding, halves, onnx_file, twin_parity
+from tftrt_yolo.onnx_twin import folding, halves, layouts, onnx_file, twin_parity
 from tftrt_yolo.onnx_twin.drafting.draft import Drawn
 from tftrt_yolo.onnx_twin.drafting.draw import draw
-from tftrt_yolo.onnx_twin.onnx_options import OnnxOptions
+from tftrt_yolo.onnx_twin.onnx_options import ULTRALYTICS, OnnxOptions
 from tftrt_yolo.onnx_twin.onnx_report import Integers, OnnxTensor
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.freeze import FrozenNetwork
@@ -64,15 +65,19 @@ def work(
         pictures = [Path(path) for path in made.readable[:_PICTURES]]
         frames = in_unit_range(np.concatenate(list(frames_ahead(pictures, source.metadata, _PICTURES))))
     frozen = freeze.freeze_network(quantized)
+    if options.layout == ULTRALYTICS:
+        frozen = layouts.with_ultralytics_outputs(frozen, source.metadata)
     yield Stage("writing ONNX")
     floats = options.floats(precision_mode)
     drawn = drawn_as(frozen, options.opset, floats)
     model = onnx_file.model_of(drawn, options.opset, onnx_file.properties(source.metadata, precision_mode, floats))
     onnx_path.write_bytes(model.SerializeToString())
     yield Stage("comparing with TensorFlow")
-    parity = twin_parity.largest_differences(
-        onnx_path, frozen, frames, TASKS[source.metadata.task], is_exact=precision_mode == "FP32"
-    )
+    quantities = TASKS[source.metadata.task].quantities
+    in_words = functools.partial(layouts.in_words_of_network, layout=options.layout, metadata=source.metadata)
+    parity = twin_parity.largest_differences(onnx_path, frozen, frames, quantities, in_words)
+    if precision_mode == "FP32":
+        twin_parity.check(parity, quantities)
     yield {
         "float_type": floats,
         "tensors": _tensors(drawn),

@@ -14,19 +14,25 @@ from pathlib import Path
 
 from tftrt_yolo.contract import PRECISION_MODES
 from tftrt_yolo.converter.int8.int8_options import Int8Options
-from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import OnnxError
+from tftrt_yolo.ground import stages
+from tftrt_yolo.ground.arguments import argument, setting
+from tftrt_yolo.ground.errors import OnnxError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.onnx_twin import onnx_file
-from tftrt_yolo.onnx_twin.onnx_options import OnnxOptions
-from tftrt_yolo.onnx_twin.onnx_report import OnnxReport
-from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.onnx_twin.onnx_options import NETWORK, ULTRALYTICS, OnnxOptions
+from tftrt_yolo.onnx_twin.onnx_report import OnnxReport, ParsedReport
+from tftrt_yolo.preflighting.real_builder import builders
+from tftrt_yolo.preflighting.real_builder.build import check_target
+from tftrt_yolo.preflighting.real_builder.engine import Order
+from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
 _TOOLS = ("onnx", "onnxruntime")
+_BUILT_FOR = (1, 8)  # batch sizes
+_REMEDY = "Give another opset or precision mode, or file an issue with the model's architecture."
 _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1"}  # both sides compute on the CPU, and no GPU's memory is taken
 
 
@@ -72,8 +78,10 @@ def write_onnx(
       DatasetError: If a data.yaml to calibrate with cannot be used.
       ConversionError: If the network cannot be quantised, or the calibration images say nothing about its ranges.
       ParityError: If FP32 differs from TensorFlow by more than float32 explains. Nothing is left behind then.
+      TensorRTUnavailableError: If options.build is given, and no TensorRT is installed that builds.
+      PreflightError: If it does not build for options.compute_capability.
       OnnxError: If ONNX or ONNX Runtime is not installed, the opset is too old for what is asked, the network holds
-        what is not translated, or the file is refused by ONNX's checker or by ONNX Runtime.
+        what is not translated, or the file is refused by ONNX's checker, ONNX Runtime or TensorRT.
     """
     start, path = time.perf_counter(), Path(onnx_path)
     OnnxOptions.check_is("options", options)
@@ -84,7 +92,9 @@ def write_onnx(
     single_files.check_free(path, onnx_file.is_ours, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("write as ONNX")
     digests.check(source)
+    _check_layout(options, source)
     _check_tools()
+    order = _order(options)
     with (
         single_files.written_whole(path, onnx_file.is_ours, overwrite=overwrite) as partial,
         Worker("tftrt_yolo.onnx_twin.twin_worker", environment=_ENVIRONMENT) as worker,
@@ -97,12 +107,15 @@ def write_onnx(
             calibration_images=int8.quantization(worker.folder).calibration if int8 else None,
         )
         found = _finish(worker, on_progress)
+        built = _built(partial.resolve(), order) if order else None
         return OnnxReport(
             onnx_path=path,
             saved_model_dir=source.given,
             task=source.metadata.task,
             precision_mode=precision_mode,
             opset=options.opset,
+            layout=options.layout,
+            built=built,
             file_bytes=partial.stat().st_size,
             seconds=time.perf_counter() - start,
             **found,
@@ -144,6 +157,42 @@ def _check_tools() -> None:
             f"{' and '.join(missing)} cannot be imported; an ONNX file is written with onnx and run with onnxruntime. "
             "Install them with `pip install tftrt_yolo[export]`, or by their names."
         )
+
+
+def _check_layout(options: OnnxOptions, source: SavedModelHandle) -> None:
+    """Refuses Ultralytics' rows of a head that gives each object once: there they are a selection."""
+    if options.layout == ULTRALYTICS and source.metadata.is_end_to_end:
+        raise OnnxError(
+            f"{argument('layout')} is {ULTRALYTICS}, and the head of {source.given} gives each object once: of such "
+            "heads Ultralytics' rows are the best 300, whose selection is not translated. Give "
+            f"{setting('layout', NETWORK)}, and take the best scores of it."
+        )
+
+
+def _order(options: OnnxOptions) -> Order | None:
+    """How TensorRT is to build the file; None if it is not asked."""
+    if not options.build:
+        return None
+    builder = builders.find()
+    if builder is None:
+        raise TensorRTUnavailableError(
+            f"{argument('build')} is given, and no TensorRT that builds is installed here. {builders.INSTALL}"
+        )
+    check_target(options.compute_capability)
+    return Order(builder, options.compute_capability, _BUILT_FOR, in_half=False, remedy=_REMEDY)
+
+
+def _built(onnx_path: Path, order: Order) -> ParsedReport:
+    """Has a process of TensorRT's own parse and build the file."""
+    stages.enter("building an engine")
+    try:
+        with Worker("tftrt_yolo.onnx_twin.building") as worker:
+            worker.start(onnx_path=onnx_path, order=order)
+            return worker.receive()
+    except WorkerCrashedError as error:
+        raise OnnxError(
+            f"{order.builder} did not come to an end. {order.builder.how_to_leave_out} The process {error}"
+        ) from error
 
 
 def _finish(worker: Worker, on_progress: Callable[[int, int], None] | None) -> dict:
