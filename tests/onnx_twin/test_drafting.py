@@ -12,7 +12,7 @@ RNG = np.random.default_rng(1)
 
 
 def _filter(*shape):
-    return tf.constant(RNG.standard_normal(shape).astype(np.float32))
+    return RNG.standard_normal(shape).astype(np.float32)
 
 
 KERNEL, DEPTHWISE, GROUPED, WIDE = _filter(3, 3, 4, 6), _filter(3, 3, 4, 2), _filter(1, 1, 2, 6), _filter(2, 3, 5, 4)
@@ -30,7 +30,7 @@ OPERATIONS = {
     ),
     "a pad that none takes": lambda x: tf.pad(x, [[0, 0], [1, 2], [3, 0], [1, 0]], constant_values=0.5) * 2.0,
     "bias and SiLU": lambda x: tf.nn.silu(
-        tf.nn.bias_add(tf.nn.conv2d(x, KERNEL, 1, "SAME"), ROW[:1].numpy().repeat(6))
+        tf.nn.bias_add(tf.nn.conv2d(x, KERNEL, 1, "SAME"), ROW[:1].repeat(6))
     ),
     "a level's rows": lambda x: tf.sigmoid(
         tf.concat([tf.reshape(x, (-1, 96, 4)), tf.reshape(x * 2.0, (-1, 96, 4))], 1)
