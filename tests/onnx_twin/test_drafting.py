@@ -19,6 +19,10 @@ KERNEL, DEPTHWISE, GROUPED, WIDE = _filter(3, 3, 4, 6), _filter(3, 3, 4, 2), _fi
 MATRIX, ROW = _filter(4, 7), _filter(4)
 
 
+def _silu(x):
+    return x * tf.sigmoid(x)
+
+
 OPERATIONS = {
     "SAME, odd strides": lambda x: tf.nn.conv2d(x, KERNEL, (1, 2, 3, 1), "SAME"),
     "VALID, dilated": lambda x: tf.nn.conv2d(x, KERNEL, 1, "VALID", dilations=(1, 2, 1, 1)),
@@ -29,9 +33,8 @@ OPERATIONS = {
         tf.pad(x, [[0, 0], [1, 2], [3, 0], [0, 0]]), KERNEL, 2, "VALID"
     ),
     "a pad that none takes": lambda x: tf.pad(x, [[0, 0], [1, 2], [3, 0], [1, 0]], constant_values=0.5) * 2.0,
-    "bias and SiLU": lambda x: tf.nn.silu(
-        tf.nn.bias_add(tf.nn.conv2d(x, KERNEL, 1, "SAME"), ROW[:1].repeat(6))
-    ),
+    "bias and SiLU": lambda x: _silu(tf.nn.bias_add(tf.nn.conv2d(x, KERNEL, 1, "SAME"), ROW[:1].repeat(6))),
+    "TensorFlow's SiLU": tf.nn.silu,
     "a level's rows": lambda x: tf.sigmoid(
         tf.concat([tf.reshape(x, (-1, 96, 4)), tf.reshape(x * 2.0, (-1, 96, 4))], 1)
     ),

@@ -132,7 +132,7 @@ def _infos(ports: tuple[Port, ...]) -> list:
 
     return [
         helper.make_tensor_value_info(
-            port.name, TensorProto.FLOAT, ["batch" if size is None else size for size in port.dims]
+            port.name, TensorProto.DataType.Value(port.type), ["batch" if size is None else size for size in port.dims]
         )
         for port in ports
     ]

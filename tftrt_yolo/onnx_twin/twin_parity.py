@@ -1,8 +1,10 @@
 """How far an ONNX file is from TensorFlow, on the same frames: ONNX Runtime runs it, on a CPU.
 
-largest, integers = compare(path, drawn, frozen, frames, task)
+largest_differences(path, frozen, frames, TASKS["detect"].quantities)  # {"boxes": 3e-05, "scores": 2e-07}
+different_integers(drawn, frozen, frames)  # (1_204_480, 0)
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import tensorflow as tf
 
 from tftrt_yolo.ground.errors import OnnxError, ParityError
 from tftrt_yolo.ground.text import counted, first_line
-from tftrt_yolo.onnx_twin.drafting.draft import Draft, Drawn, Quantized
+from tftrt_yolo.onnx_twin import onnx_file
+from tftrt_yolo.onnx_twin.drafting.draft import Draft, Drawn, Port, Quantized
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.freeze import FrozenNetwork
 from tftrt_yolo.tasks.task import Quantity
 
+_OWN = "/own"  # behind the name of integers that a network makes itself
 _ACCEPTED = 0.1  # of what `export` accepts: both compute one graph in float32
 _PROVIDERS = ["CPUExecutionProvider"]
 
@@ -52,12 +56,19 @@ def largest_differences(
                 f"In ONNX Runtime {counted(strange, 'number')} of {values.size:,} of {name} are not finite: the "
                 "network's numbers go beyond FP16. Write it in FP32."
             )
-    dense, reference = (in_words(dict(zip(names, values, strict=True))) for values in (found, expected))
-    return {one.label: one.largest_difference(dense, reference) for one in quantities}
+    pair = (dict(zip(names, values, strict=True)) for values in (found, expected))
+    return differences(*map(in_words, pair), quantities)
+
+
+def differences(
+    found: dict[str, np.ndarray], expected: dict[str, np.ndarray], quantities: Sequence[Quantity]
+) -> dict[str, float]:
+    """The largest difference of each quantity between two sets of dense outputs, in its unit."""
+    return {one.label: one.largest_difference(found, expected) for one in quantities}
 
 
 def check(largest: dict[str, float], quantities: Sequence[Quantity]) -> None:
-    """Refuses a file in float32 that is not TensorFlow's network.
+    """Refuses a file in float32, quantised or not, that is not TensorFlow's network.
 
     Args:
       largest: What `largest_differences` found.
@@ -91,11 +102,44 @@ def different_integers(drawn: Drawn, frozen: FrozenNetwork, frames: np.ndarray) 
     values, numbers, different = iter(_computed(frozen, names, frames)), 0, 0
     for one in drawn.quantized:
         given, result = next(values), next(values)
-        expected = np.rint(result / one.step).astype(np.int8).transpose(one.order)
+        expected = _integers(result, one)
         found = quantized_alone(drawn.draft, one, given)
         numbers += expected.size
         different += int(np.count_nonzero(found != expected))
     return numbers, different
+
+
+def with_their_integers(
+    drawn: Drawn, opset: int, frozen: FrozenNetwork, frames: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
+    """Runs a quantised network with TensorFlow's integers in the places of its own.
+
+    A sum that is rounded in another order may fall to the other side of a half, by one step, and that spreads through
+    the network; so what comes behind is compared only where both quantised alike.
+
+    Args:
+      drawn: A quantised network whose floats are float32.
+      opset: Version of its operators.
+      frozen: What it was drawn of.
+      frames: As `largest_differences`.
+
+    Returns:
+      The outputs by name, of ONNX Runtime and of TensorFlow; and how many integers would have been others.
+    """
+    names = list(frozen.outputs)
+    tensors = [*frozen.outputs.values(), *(one.result for one in drawn.quantized)]
+    computed = _computed(frozen, tensors, frames)
+    expected = dict(zip(names, computed, strict=False))
+    settled = {
+        one.integers: _integers(values, one)
+        for one, values in zip(drawn.quantized, computed[len(names) :], strict=True)
+    }
+    model = onnx_file.model_of(_opened(drawn, set(settled)), opset, {})
+    images = {"images": frames.transpose(0, 3, 1, 2)}
+    own = [f"{name}{_OWN}" for name in settled]
+    found = _run(_session(model.SerializeToString()), [*names, *own], images | settled)
+    ties = sum(np.count_nonzero(one != other) for one, other in zip(found[len(names) :], settled.values(), strict=True))
+    return dict(zip(names, found, strict=False)), expected, int(ties)
 
 
 def quantized_alone(draft: Draft, tensor: Quantized, given: np.ndarray) -> np.ndarray:
@@ -127,6 +171,24 @@ def quantized_alone(draft: Draft, tensor: Quantized, given: np.ndarray) -> np.nd
     model = helper.make_model(graph, opset_imports=[version], ir_version=helper.find_min_ir_version_for([version]))
     feeds = {scale.inputs[0]: np.ascontiguousarray(given.transpose(tensor.order))}
     return _run(_session(model.SerializeToString()), [tensor.integers], feeds)[0]
+
+
+def _integers(values: np.ndarray, tensor: Quantized) -> np.ndarray:
+    """The integers of what TensorFlow quantised and dequantised, in the draft's order."""
+    return np.rint(values / tensor.step).astype(np.int8).transpose(tensor.order)
+
+
+def _opened(drawn: Drawn, integers: set[str]) -> Drawn:
+    """A network that takes integers where it made them, and gives what it makes under another name."""
+    draft, opened = Draft(), []
+    draft.constants = drawn.draft.constants
+    for node in drawn.draft.nodes:
+        names = tuple(f"{name}{_OWN}" if name in integers else name for name in node.outputs)
+        opened.append(dataclasses.replace(node, outputs=names))
+    draft.nodes = opened
+    taken = tuple(Port(one.integers, one.dims, "INT8") for one in drawn.quantized)
+    given = tuple(dataclasses.replace(port, name=f"{port.name}{_OWN}") for port in taken)
+    return Drawn(draft, (*drawn.inputs, *taken), (*drawn.outputs, *given), ())
 
 
 def _computed(frozen: FrozenNetwork, names: list[str], frames: np.ndarray) -> list[np.ndarray]:

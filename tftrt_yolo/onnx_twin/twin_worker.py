@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.converter.int8 import calibration
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.exporter import pytorch_parity
@@ -73,19 +74,13 @@ def work(
     model = onnx_file.model_of(drawn, options.opset, onnx_file.properties(source.metadata, precision_mode, floats))
     onnx_path.write_bytes(model.SerializeToString())
     yield Stage("comparing with TensorFlow")
-    quantities = TASKS[source.metadata.task].quantities
-    in_words = functools.partial(layouts.in_words_of_network, layout=options.layout, metadata=source.metadata)
-    parity = twin_parity.largest_differences(onnx_path, frozen, frames, quantities, in_words)
-    if precision_mode == "FP32":
-        twin_parity.check(parity, quantities)
     yield {
         "float_type": floats,
         "tensors": _tensors(drawn),
         "operators": onnx_file.operators(drawn),
         "inner_transposes": onnx_file.inner_transposes(drawn),
-        "integers": _integers(drawn, frozen, frames[:1], floats) if precision_mode == "INT8" else None,
-        "parity": parity,
         "versions": {name: environment.installed(name) for name in ("onnx", "onnxruntime")},
+        **_compared(onnx_path, drawn, frozen, frames, source.metadata, options),
     }
 
 
@@ -115,9 +110,23 @@ def _tensors(drawn: Drawn) -> tuple[OnnxTensor, ...]:
     )
 
 
-def _integers(drawn: Drawn, frozen: FrozenNetwork, frames: np.ndarray, floats: str) -> Integers:
-    """What is quantised, compared with TensorFlow's where both have the same floats."""
+def _compared(
+    onnx_path: Path, drawn: Drawn, frozen: FrozenNetwork, frames: np.ndarray, metadata: Metadata, options: OnnxOptions
+) -> dict:
+    """How far the file is from TensorFlow, as fields of OnnxReport."""
+    quantities = TASKS[metadata.task].quantities
+    in_words = functools.partial(layouts.in_words_of_network, layout=options.layout, metadata=metadata)
+    free = twin_parity.largest_differences(onnx_path, frozen, frames, quantities, in_words)
     kinds = collections.Counter(node.op for node in drawn.draft.nodes)
     tensors = kinds["QuantizeLinear"]
-    compared = twin_parity.different_integers(drawn, frozen, frames) if floats == "FP32" else (0, 0)
-    return Integers(tensors, kinds["DequantizeLinear"] - tensors, *compared)
+    filters = kinds["DequantizeLinear"] - tensors
+    if kinds["Cast"]:  # its floats are FP16
+        return {"parity": free, "free_parity": None, "integers": Integers(tensors, filters) if tensors else None}
+    if not tensors:
+        twin_parity.check(free, quantities)
+        return {"parity": free, "free_parity": None, "integers": None}
+    found, expected, ties = twin_parity.with_their_integers(drawn, options.opset, frozen, frames[:1])
+    parity = twin_parity.differences(in_words(found), in_words(expected), quantities)
+    twin_parity.check(parity, quantities)
+    compared = twin_parity.different_integers(drawn, frozen, frames[:1])
+    return {"parity": parity, "free_parity": free, "integers": Integers(tensors, filters, *compared, ties)}

@@ -113,10 +113,12 @@ class Port:
     Attributes:
       name: Its name.
       dims: Its shape; None for the batch.
+      type: ONNX's name of its type.
     """
 
     name: str
     dims: tuple[int | None, ...]
+    type: str = "FLOAT"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Quantized:
       source: Name of the tensor of TensorFlow's that is.
       result: Name of TensorFlow's that is quantised and dequantised.
       integers: Name of the integers in the draft.
+      dims: Their shape; None for the batch.
       order: Which of TensorFlow's axes stands at each place of these.
       step: What one of them is worth.
     """
@@ -134,6 +137,7 @@ class Quantized:
     source: str
     result: str
     integers: str
+    dims: tuple[int | None, ...]
     order: tuple[int, ...]
     step: np.float32
 

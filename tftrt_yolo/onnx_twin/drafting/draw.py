@@ -33,6 +33,7 @@ _KINDS: dict[str, Callable] = {
     "ConcatV2": shaping.concatenation,
     "Conv2D": convolutions.plain,
     "Conv2DBackpropInput": convolutions.transposed,
+    "IdentityN": shaping.all_passed,
     "DepthToSpace": shaping.depth_to_space,
     "DepthwiseConv2dNative": convolutions.depthwise,
     "LeakyRelu": arithmetic.leaky_relu,

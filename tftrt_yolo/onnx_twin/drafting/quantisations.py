@@ -51,5 +51,6 @@ def quantisation(op, inputs: list[Tensor], to: Drawing) -> tuple[Tensor, Quantiz
     scaled = to.draft.add("Mul", (given.name, factor), f"{op.name}/scaled")
     integers = to.draft.add("QuantizeLinear", (scaled, one, zero), f"{op.name}/integers")
     name = to.draft.add("DequantizeLinear", (integers, worth, zero), op.name)
-    compared = Quantized(op.inputs[0].name, op.outputs[0].name, integers, given.order, step)
+    dims = tuple(given.dims[axis] for axis in given.order)
+    compared = Quantized(op.inputs[0].name, op.outputs[0].name, integers, dims, given.order, step)
     return Tensor(name, given.dims, given.order), compared

@@ -13,6 +13,11 @@ def passed(_op, inputs: list[Tensor], _to: Drawing) -> Tensor:
     return inputs[0]
 
 
+def all_passed(_op, inputs: list[Tensor], _to: Drawing) -> list[Tensor]:
+    """What an IdentityN gives."""
+    return inputs
+
+
 def reshape(op, inputs: list[Tensor], to: Drawing) -> Tensor:
     """A Reshape, ExpandDims or Squeeze, whose result TensorFlow knows the shape of."""
     return to.reshaped(inputs[0], dims_of(op.outputs[0]), op.name)

@@ -171,8 +171,8 @@ def _reshaped_order(tensor: Tensor, dims: tuple[int | None, ...]) -> tuple[int, 
     standing = [axis for axis in tensor.order if tensor.dims[axis] != 1]
     order: list[int] = []
     while standing:
-        joined, made = groups[standing[0]]
-        if standing[: len(joined)] != joined:
+        joined, made = groups.get(standing[0], ([], []))
+        if not joined or standing[: len(joined)] != joined:
             return None
         order += made
         del standing[: len(joined)]
