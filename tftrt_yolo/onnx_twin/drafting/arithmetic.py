@@ -3,7 +3,7 @@
 import numpy as np
 
 from tftrt_yolo.onnx_twin.drafting.convolutions import refused
-from tftrt_yolo.onnx_twin.drafting.tensors import Drawing, Tensor, dims_of
+from tftrt_yolo.onnx_twin.drafting.tensors import Drawing, Tensor, common_order, dims_of
 
 UNARY = {
     "Abs": "Abs",
@@ -57,8 +57,7 @@ def relu6(op, inputs: list[Tensor], to: Drawing) -> Tensor:
 def binary(op, inputs: list[Tensor], to: Drawing) -> Tensor:
     """An operation on two tensors, which TensorFlow and ONNX broadcast alike."""
     dims = dims_of(op.outputs[0])
-    whole = (one for one in inputs if one.values is None and one.rank == len(dims))
-    order = next((one.order for one in whole), tuple(range(len(dims))))
+    order = common_order(inputs, len(dims))
     operands = [to.broadcast(one, order, f"{op.name}/operand") for one in inputs]
     return Tensor(to.draft.add(BINARY[op.type], tuple(operands), op.name), dims, order)
 

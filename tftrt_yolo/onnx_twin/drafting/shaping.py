@@ -3,7 +3,7 @@
 import numpy as np
 
 from tftrt_yolo.onnx_twin.drafting.convolutions import check_channels_last, refused, window_pads
-from tftrt_yolo.onnx_twin.drafting.tensors import NCHW, Drawing, Tensor, dims_of
+from tftrt_yolo.onnx_twin.drafting.tensors import NCHW, Drawing, Tensor, common_order, dims_of
 
 _WHOLE = slice(None)
 
@@ -33,7 +33,7 @@ def transpose(op, inputs: list[Tensor], _to: Drawing) -> Tensor:
 def concatenation(op, inputs: list[Tensor], to: Drawing) -> Tensor:
     """A ConcatV2, whose axis is its last input."""
     *parts, axis = inputs
-    order = next(part.order for part in parts if part.values is None)
+    order = common_order(parts, parts[0].rank)
     names = [to.placed(part, order, f"{op.name}/part") for part in parts]
     place = order.index(int(axis.values) % len(order))
     return Tensor(to.draft.add("Concat", tuple(names), op.name, axis=place), dims_of(op.outputs[0]), order)

@@ -77,7 +77,7 @@ class Drawing:
     def __init__(self, opset: int):
         """Empty."""
         self.draft, self.opset = Draft(), opset
-        self._transposed: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._moved: dict[tuple[str, tuple[int, ...]], str] = {}
 
     def placed(self, tensor: Tensor, order: tuple[int, ...], label: str = "constant") -> str:
         """Name of a tensor whose axes stand in an order.
@@ -92,12 +92,19 @@ class Drawing:
         if tensor.order == order:
             return tensor.name
         key = tensor.name, order
-        if key not in self._transposed:
+        if key not in self._moved:
+            self._moved[key] = self._move(tensor, order)
+        return self._moved[key]
+
+    def _move(self, tensor: Tensor, order: tuple[int, ...]) -> str:
+        """Adds what brings a tensor's axes into an order; where only axes of size 1 move, that is a new shape."""
+        label = f"{tensor.name}/moved"
+        before, after = ([axis for axis in axes if tensor.dims[axis] != 1] for axes in (tensor.order, order))
+        if before != after:
             places = [tensor.order.index(axis) for axis in order]
-            self._transposed[key] = self.draft.add(
-                "Transpose", (tensor.name,), f"{tensor.name}/transposed", perm=places
-            )
-        return self._transposed[key]
+            return self.draft.add("Transpose", (tensor.name,), label, perm=places)
+        dims = [tensor.dims[axis] for axis in order]
+        return self._shaped(tensor.name, [tensor.dims[axis] for axis in tensor.order], dims, label)
 
     def broadcast(self, tensor: Tensor, order: tuple[int, ...], label: str) -> str:
         """Name of a tensor as one of two that meet, of which the other's axes stand in an order.
@@ -127,21 +134,25 @@ class Drawing:
           The same elements in the same order, as TensorFlow counts them. Where the axes that are joined do not stand
           beside each other, they are brought into TensorFlow's order before.
         """
+        if dims == tensor.dims:
+            return tensor
         order = _reshaped_order(tensor, dims)
         if order is None:
             plain = tuple(range(tensor.rank))
             tensor = Tensor(self.placed(tensor, plain), tensor.dims, plain)
             order = tuple(range(len(dims)))
-        before, after = (
-            [0 if size is None else size for size in sizes]
-            for sizes in ([tensor.dims[axis] for axis in tensor.order], [dims[axis] for axis in order])
-        )
+        before, after = [tensor.dims[axis] for axis in tensor.order], [dims[axis] for axis in order]
+        return Tensor(self._shaped(tensor.name, before, after, label), dims, order)
+
+    def _shaped(self, name: str, before: list[int | None], after: list[int | None], label: str) -> str:
+        """Adds a Reshape, if the shape is another."""
         if before == after:
-            return Tensor(tensor.name, dims, order)
-        if 0 in after and (before.index(0) if 0 in before else None) != after.index(0):
-            after[after.index(0)] = -1  # 0 stands for what is at this place before
-        shape = self.draft.constant(np.array(after, np.int64), f"{label}/shape")
-        return Tensor(self.draft.add("Reshape", (tensor.name, shape), label), dims, order)
+            return name
+        places = [sizes.index(None) if None in sizes else -1 for sizes in (before, after)]
+        # 0 stands for what is at this place before; an empty batch leaves nothing to reckon by, as -1 does.
+        batch = 0 if places[0] == places[1] else -1
+        shape = np.array([batch if size is None else size for size in after], np.int64)
+        return self.draft.add("Reshape", (name, self.draft.constant(shape, f"{label}/shape")), label)
 
 
 def dims_of(tensor) -> tuple[int | None, ...]:
@@ -158,6 +169,13 @@ def dims_of(tensor) -> tuple[int | None, ...]:
             f"expected one of which all but the batch is known. {REMEDY}"
         )
     return dims
+
+
+def common_order(tensors: list[Tensor], rank: int) -> tuple[int, ...]:
+    """The order of the axes in which tensors meet: that of the largest which has them all, for others move sooner."""
+    whole = [one for one in tensors if one.values is None and one.rank == rank]
+    sizes = [_count(one.dims, list(range(rank))) for one in whole]
+    return whole[sizes.index(max(sizes))].order if whole else tuple(range(rank))
 
 
 def constant(values: np.ndarray) -> Tensor:
