@@ -31,18 +31,22 @@ RANDOM = (
 PRECISIONS = {"FP32": ("FP32", None), "FP16": ("FP16", None), "INT8": ("INT8", "FP32"), "INT8, FP16": ("INT8", "FP16")}
 HEADER = """# ONNX files
 
-What `python benchmarks/onnx_files.py` wrote, on two cores without a GPU: every model as an ONNX file of opset {opset}, checked
-by ONNX's checker, run by ONNX Runtime {onnxruntime} beside TensorFlow, and parsed and built by TensorRT-RTX {builder} for compute
-capability 8.9 and batches of 1 to 8. **Nothing was run on a GPU.** `tiny` and `digits` are trained; the others have random
-weights. Frames have 320 px, those of digits 640, those of the classifiers 64 (tiny) and 224.
+What `python benchmarks/onnx_files.py` wrote, on two cores without a GPU: every model as an ONNX file of opset {opset},
+checked by ONNX's checker, run by ONNX Runtime {onnxruntime} beside TensorFlow, and parsed and built by TensorRT-RTX
+{builder} for compute capability 8.9 and batches of 1 to 8. **Nothing was run on a GPU.** `tiny` and `digits` are
+trained; the others have random weights. Frames have 320 px, those of digits 640, those of the classifiers 64 (tiny)
+and 224.
 
 - *nodes*: of the file; *inner*: transposes that are neither at an input nor at an output.
-- *parity*: the most by which outputs lie from TensorFlow's, over every anchor. Of INT8 with TensorFlow's integers in the places of the
-  file's own; of INT8 with FP16 between it is the next column that counts.
+- *quantised*: tensors and filters.
+- *parity*: the most by which outputs lie from TensorFlow's, over every anchor. Of INT8 with TensorFlow's integers in
+  the places of the file's own; of INT8 with FP16 between there is only the next column.
 - *free*: of INT8 with its own integers: a few ties of rounding fall elsewhere, and spread.
-- *integers*: quantised numbers of one picture, and how many of them are another integer than TensorFlow's, of TensorFlow's floats.
+- *integers*: quantised numbers of one picture, and how many of them are another integer than TensorFlow's, of
+  TensorFlow's floats.
 - *ties*: how many become another integer of floats that were summed up in another order.
 - *layers*, *plan*: what TensorRT-RTX made of it.
+- *s*: beside other work on the same two cores.
 
 """
 COLUMNS = (
