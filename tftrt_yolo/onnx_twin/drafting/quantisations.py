@@ -1,9 +1,9 @@
 """Quantisations: the integers are those of QuantizeAndDequantizeV2, to the bit, whatever number comes in.
 
 TensorFlow multiplies by 127 / range and rounds half to even; QuantizeLinear divides by a step and does the same. In
-float32 a product and a quotient may lie on either side of a half, and then the integers differ by one: three in a
-million. So TensorFlow's product stands before a QuantizeLinear of step 1, by which any division is exact, and the step
-is DequantizeLinear's alone. TensorRT merges the product with what it computes element by element before it.
+float32 a product and a quotient may lie on either side of a half, and then the integers differ by one: two in a
+million, of a detector on four pictures. So TensorFlow's product stands before a QuantizeLinear of step 1, by which any
+division is exact, and the step is DequantizeLinear's alone.
 
 Source: tensorflow/core/kernels/quantize_and_dequantize_op.h; onnx's QuantizeLinear.
 """
