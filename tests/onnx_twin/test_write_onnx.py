@@ -1,6 +1,5 @@
 """Files of real exports beside their SavedModels, on real pictures; TensorRT-RTX builds them on a CPU."""
 
-import ast
 import dataclasses
 import json
 import os
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 import tftrt_yolo
 from tests.conftest import CROPS, DATA, IMAGES
+from tests.engines import postprocessing
 from tftrt_yolo import contract
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.files.image_files import read_image
@@ -25,6 +25,7 @@ from tftrt_yolo.saved_model.network import Framer, in_unit_range
 CALIBRATION = str(DATA / "images")
 TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in ("segment", "pose", "obb", "classify"))]
 OPTIONS = tftrt_yolo.OnnxOptions
+PIXELS = ("boxes", "boxes_xywhr", "keypoints")  # of a frame of 320, whose sums float32 rounds
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,11 @@ def test_outputs_are_those_of_the_savedmodel(task, models, tiny, folder):
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert found[name].shape == values.shape
-        np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-4, err_msg=name)
+        within = 2e-3 if name in PIXELS else 1e-4 if name == "prototypes" else 1e-5
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=within, err_msg=name)
     assert report.inner_transposes == 0
     assert report.operators.get("Transpose", 0) <= len(found)
-    assert max(report.parity.values()) < 1e-3
+    assert max(report.parity.values()) < 2e-3
 
 
 def test_the_report_and_the_file(tiny, tiny_export):
@@ -107,18 +109,23 @@ def test_the_report_and_the_file(tiny, tiny_export):
     assert os.listdir(path.parent) == ["tiny.onnx"]
 
 
-def test_its_metadata_is_ultralytics_and_ours(tiny, tiny_export):
-    from ultralytics.nn.backends.base import BaseBackend
+def _loaded_by_ultralytics(path):
+    """Ultralytics' own loader with a file."""
+    import torch
+    from ultralytics.nn.backends.onnx import ONNXBackend
 
+    return ONNXBackend(str(path), torch.device("cpu"))
+
+
+def test_its_metadata_is_ultralytics_and_ours(tiny, tiny_export):
     metadata = contract.read_metadata(tiny_export)
-    found = _session(tiny[0]).get_modelmeta().custom_metadata_map
+    backend = _loaded_by_ultralytics(tiny[0])
+    assert (backend.task, backend.stride, list(backend.imgsz)) == ("detect", 32, list(metadata.image_size_hw))
+    assert (backend.names, backend.output_names, backend.dynamic) == (metadata.names, ["boxes", "scores"], True)
+    found = backend.session.get_modelmeta().custom_metadata_map
     ours = json.loads(found[contract.OUR_SECTION])
     assert ours["weights_sha256"] == metadata.weights_sha256
     assert ours["selection"]["score_threshold"] == metadata.selection.score_threshold
-    backend = BaseBackend.__new__(BaseBackend)
-    backend.apply_metadata(found)
-    assert (backend.task, backend.stride, list(backend.imgsz)) == ("detect", 32, list(metadata.image_size_hw))
-    assert backend.names == metadata.names == ast.literal_eval(found["names"])
 
 
 def test_int8_has_tensorflows_integers(int8, tiny, folder):
@@ -138,7 +145,9 @@ def test_int8_has_tensorflows_integers(int8, tiny, folder):
         if node.op_type == "Conv":
             assert stored[filters[node.input[1]].input[0]] == onnx.TensorProto.INT8
             assert filters[node.input[0]].op_type == "DequantizeLinear"
-    assert "0 of" in str(report)
+    assert report.integers.ties < 1e-4 * report.integers.numbers
+    assert report.parity["boxes"] < 2e-3 < report.free_parity["boxes"]  # a few ties of rounding spread
+    assert " numbers 0 are another integer than TensorFlow's" in str(report)
 
 
 def test_integers_that_are_not_tensorflows_are_a_fault(int8):
@@ -147,9 +156,13 @@ def test_integers_that_are_not_tensorflows_are_a_fault(int8):
     assert "FAULT 3 quantised numbers" in str(report)
 
 
-def test_fp16_is_typed_but_for_its_ends_and_the_decode(tiny_export, folder):
+def test_fp16_is_typed_but_for_its_ends_and_the_decode(tiny, tiny_export, folder):
+    """It replaces an earlier file, as asked."""
     path = folder / "fp16.onnx"
-    report = tftrt_yolo.write_onnx(tiny_export, path, precision_mode="FP16", options=OPTIONS(build=True, opset=17))
+    path.write_bytes(tiny[0].read_bytes())
+    options = OPTIONS(build=True, opset=17)
+    report = tftrt_yolo.write_onnx(tiny_export, path, precision_mode="FP16", options=options, overwrite=True)
+    assert report.file_bytes == path.stat().st_size < 0.6 * tiny[0].stat().st_size
     model = onnx.load(path)
     types = {one.name: one.type.tensor_type.elem_type for one in model.graph.value_info}
     convolutions = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
@@ -165,6 +178,7 @@ def test_fp16_is_typed_but_for_its_ends_and_the_decode(tiny_export, folder):
     assert np.abs(found["scores"] - expected["scores"]).max() > 1e-6  # FP16 rounds
 
 
+@pytest.mark.slow
 def test_int8_between_halves(tiny_export, folder):
     path = folder / "int8_fp16.onnx"
     options = OPTIONS(float_type="FP16", build=True)
@@ -178,39 +192,36 @@ def test_int8_between_halves(tiny_export, folder):
     assert np.abs(found["scores"] - expected["scores"]).mean() < 0.01
 
 
-def test_an_opset_that_is_too_old(tiny_export, folder):
-    """For FP16's quantisations; in float32 the oldest that is known does, in INT8 too."""
-    options = OPTIONS(float_type="FP16", opset=18)
-    with pytest.raises(tftrt_yolo.OnnxError, match=r"opset is 18, which has no quantisations of FP16. Expected 19 or"):
-        tftrt_yolo.write_onnx(
-            tiny_export, folder / "old.onnx", precision_mode="INT8", calibration_data=CALIBRATION, options=options
-        )
+@pytest.mark.slow
+@pytest.mark.parametrize("opset", [13, 21])
+def test_int8_in_other_opsets(opset, tiny_export, folder):
     report = tftrt_yolo.write_onnx(
         tiny_export,
-        folder / "old.onnx",
+        folder / f"{opset}.onnx",
         precision_mode="INT8",
         calibration_data=CALIBRATION,
-        options=OPTIONS(opset=13),
+        options=OPTIONS(opset=opset, build=True),
     )
-    assert report.integers.different == 0
+    assert (report.integers.different, report.faults, report.opset) == (0, (), opset)
 
 
 def test_ultralytics_rows_are_read_by_its_own_loader(tiny_export, folder):
-    from ultralytics import YOLO
+    import torch
 
     path = folder / "rows.onnx"
     report = tftrt_yolo.write_onnx(tiny_export, path, options=OPTIONS(layout="ultralytics"))
     assert [tensor.name for tensor in report.tensors] == ["images", "output0"]
     assert report.operators.get("Transpose", 0) == 0
-    predictor = tftrt_yolo.Predictor(tiny_export)
-    for image, expected in zip(IMAGES[:2], predictor(IMAGES[:2]), strict=True):
-        [result] = YOLO(path, task="detect").predict(
-            read_image(image)[..., ::-1], imgsz=320, rect=False, conf=0.25, verbose=False, device="cpu"
-        )
-        found = result.boxes
-        assert sorted(found.cls.int().tolist()) == sorted(expected.class_id.tolist())
-        order, other = np.argsort(found.conf.numpy()), np.argsort(expected.confidence)
-        np.testing.assert_allclose(found.conf.numpy()[order], expected.confidence[other], atol=0.02)
+    predictor, backend = tftrt_yolo.Predictor(tiny_export), _loaded_by_ultralytics(path)
+    frames = _frames(tiny_export, IMAGES[:2])
+    outputs = backend.forward(torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))))
+    sizes = [read_image(image).shape[:2] for image in IMAGES[:2]]
+    [rows] = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    found = postprocessing.detections({"output0": np.asarray(rows)}, predictor.metadata, sizes)
+    expected = tf.saved_model.load(str(tiny_export)).signatures[contract.NETWORK](frames=tf.constant(frames))
+    np.testing.assert_allclose(np.asarray(rows)[:, 4:].transpose(0, 2, 1), expected["scores"], atol=1e-5)
+    for one, other in zip(found, predictor(IMAGES[:2]), strict=True):
+        assert sorted(one.class_id.tolist()) == sorted(other.class_id.tolist())
 
 
 def test_an_earlier_file_is_replaced_only_if_asked(tiny, tiny_export, tmp_path):
@@ -219,8 +230,6 @@ def test_an_earlier_file_is_replaced_only_if_asked(tiny, tiny_export, tmp_path):
     assert onnx_file.is_ours(path)
     with pytest.raises(FileExistsError, match=r"a\.onnx exists already\. Choose another file"):
         tftrt_yolo.write_onnx(tiny_export, path)
-    tftrt_yolo.write_onnx(tiny_export, path, precision_mode="FP16", overwrite=True)
-    assert path.stat().st_size < 0.6 * tiny[0].stat().st_size
     foreign = tmp_path / "b.onnx"
     foreign.write_bytes(onnx.helper.make_model(onnx.GraphProto(), producer_name="pytorch").SerializeToString())
     with pytest.raises(FileExistsError, match=r"b\.onnx exists and is not what this writes"):

@@ -20,7 +20,7 @@ from tftrt_yolo.saved_model.freeze import FrozenNetwork
 from tftrt_yolo.tasks.task import Quantity
 
 _OWN = "/own"  # behind the name of integers that a network makes itself
-_ACCEPTED = 0.1  # of what `export` accepts: both compute one graph in float32
+
 _PROVIDERS = ["CPUExecutionProvider"]
 
 
@@ -77,10 +77,10 @@ def check(largest: dict[str, float], quantities: Sequence[Quantity]) -> None:
     Raises:
       ParityError: If they differ by more than float32's rounding explains.
     """
-    beyond = [one for one in quantities if not largest[one.label] <= _ACCEPTED * one.tolerance]  # NaN is beyond
+    beyond = [one for one in quantities if not largest[one.label] <= one.tolerance]  # NaN is beyond
     if beyond:
         found = ", ".join(f"{one.format(largest[one.label])} in {one.label}" for one in beyond)
-        accepted = ", ".join(one.format(_ACCEPTED * one.tolerance) for one in beyond)
+        accepted = ", ".join(one.format(one.tolerance) for one in beyond)
         raise ParityError(
             f"The ONNX file differs from the SavedModel by up to {found}; at most {accepted} are accepted. Nothing was "
             "written. File an issue with the model's architecture."
