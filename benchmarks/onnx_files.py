@@ -25,7 +25,6 @@ TRAINED = (*(f"tiny-{task}" for task in preflight.TASKS), "digits")
 RANDOM = (
     *(f"yolov8n{suffix}" for suffix in engines.TASK_SUFFIXES),
     *("yolov5n", "yolov9t", "yolov10n", "yolo11n", "yolo12n", "yolo26n"),
-    *("yolo11n-seg", "yolo11n-pose", "yolo11n-obb", "yolo26n-seg", "yolo26n-pose", "yolo26n-obb", "yolo26n-cls"),
 )
 # Column to precision mode and type of the floats between.
 PRECISIONS = {"FP32": ("FP32", None), "FP16": ("FP16", None), "INT8": ("INT8", "FP32"), "INT8, FP16": ("INT8", "FP16")}
