@@ -190,6 +190,7 @@ BAD = [
     ("write_onnx", {"precision_mode": "BF16"}, "<precision_mode> is 'BF16'; known are FP32, FP16, INT8"),
     ("write_onnx", {"precision_mode": "INT8"}, "<precision_mode> is INT8, which needs <calibration_data>"),
     ("write_onnx", {**INT8, "calibration": "mean"}, "<calibration> is 'mean'; known are"),
+    ("write_onnx", {**INT8, "calibration": "tensorrt"}, "<calibration> is 'tensorrt', which is TF-TRT's own calib"),
     ("write_onnx", {"calibration": "mse"}, "<calibration> is for INT8, and <precision_mode> is FP32"),
     ("write_onnx", {"calibration_data": "a.jpg"}, "<calibration_data> is for INT8, and <precision_mode> is FP32"),
     ("write_onnx", {"opset": 12}, "<opset> is 12; expected a whole number from 13 to 21"),

@@ -241,7 +241,7 @@ def test_an_earlier_file_is_replaced_only_if_asked(tiny, tiny_export, tmp_path):
 
 
 def test_a_conversion_and_what_is_no_model_are_refused(tiny_conversion, tmp_path):
-    message = "is a conversion already. Write as onnx the export that it came from"
+    message = "is a conversion already. Translate the export that it came from"
     with pytest.raises(tftrt_yolo.NotAnExportError, match=re.escape(message)):
         tftrt_yolo.write_onnx(tiny_conversion, tmp_path / "a.onnx")
     with pytest.raises(tftrt_yolo.SavedModelError, match="is no directory"):

@@ -106,9 +106,13 @@ def _half(node: Node, values: np.ndarray) -> np.ndarray:
     """A node's constant in FP16."""
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
-    if np.isinf(half).any() and not np.isinf(values).any():
+    is_lost = np.isinf(half) & ~np.isinf(values)
+    if node.op == "DequantizeLinear":  # a step of 0 would make everything 0
+        is_lost |= (half == 0) & (values != 0)
+    if is_lost.any():
         raise OnnxError(
-            f"{quoted(node.name)} has numbers up to {np.abs(values).max():.3g}; FP16 ends at 65504. Write the model "
-            f"with {setting('precision_mode', 'FP32')}."
+            f"{quoted(node.name)} has numbers such as {values[is_lost].flat[0]:.3g}, which FP16 does not hold: it "
+            f"reaches from 6e-08 to 65504. Write the model with {setting('precision_mode', 'FP32')}, or in INT8 with "
+            f"{setting('float_type', 'FP32')}."
         )
     return half

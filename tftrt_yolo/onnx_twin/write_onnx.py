@@ -30,6 +30,7 @@ from tftrt_yolo.preflighting.real_builder.engine import Order
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
+_TENSORRT = "tensorrt"  # a calibration of convert's
 _TOOLS = ("onnx", "onnxruntime")
 _BUILT_FOR = (1, 8)  # batch sizes
 _REMEDY = "Give another opset or precision mode, or file an issue with the model's architecture."
@@ -90,7 +91,7 @@ def write_onnx(
     options.floats(precision_mode)
     _check_suffix(path)
     single_files.check_free(path, onnx_file.is_ours, overwrite=overwrite)
-    source = open_saved_model(saved_model_dir).require_export("write as ONNX")
+    source = open_saved_model(saved_model_dir).require_export("translate")
     digests.check(source)
     _check_layout(options, source)
     _check_tools()
@@ -127,6 +128,11 @@ def _checked(precision_mode: str, calibration_data: object, calibration: str | N
     mode, known = str(precision_mode).upper(), PRECISION_MODES["tensorrt"]
     if mode not in known:
         raise ValueError(f"{argument('precision_mode')} is {precision_mode!r}; known are {', '.join(known)}.")
+    if calibration == _TENSORRT:
+        raise ValueError(
+            f"{argument('calibration')} is {_TENSORRT!r}, which is TF-TRT's own calibrator and puts no ranges into the "
+            "graph. Leave it out, or choose max, percentile or mse."
+        )
     if mode == "INT8":
         int8 = Int8Options(calibration_data=calibration_data, calibration=calibration)
         int8.check("tensorrt")
