@@ -80,7 +80,7 @@ def work(
         "operators": onnx_file.operators(drawn),
         "inner_transposes": onnx_file.inner_transposes(drawn),
         "versions": {name: environment.installed(name) for name in ("onnx", "onnxruntime")},
-        **_compared(onnx_path, drawn, frozen, frames, source.metadata, options),
+        **_compared(onnx_path, drawn, frozen, frames, source.metadata, options, floats),
     }
 
 
@@ -111,7 +111,13 @@ def _tensors(drawn: Drawn) -> tuple[OnnxTensor, ...]:
 
 
 def _compared(
-    onnx_path: Path, drawn: Drawn, frozen: FrozenNetwork, frames: np.ndarray, metadata: Metadata, options: OnnxOptions
+    onnx_path: Path,
+    drawn: Drawn,
+    frozen: FrozenNetwork,
+    frames: np.ndarray,
+    metadata: Metadata,
+    options: OnnxOptions,
+    floats: str,
 ) -> dict:
     """How far the file is from TensorFlow, as fields of OnnxReport."""
     quantities = TASKS[metadata.task].quantities
@@ -120,7 +126,7 @@ def _compared(
     kinds = collections.Counter(node.op for node in drawn.draft.nodes)
     tensors = kinds["QuantizeLinear"]
     filters = kinds["DequantizeLinear"] - tensors
-    if kinds["Cast"]:  # its floats are FP16
+    if floats == "FP16":
         return {"parity": free, "free_parity": None, "integers": Integers(tensors, filters) if tensors else None}
     if not tensors:
         twin_parity.check(free, quantities)
