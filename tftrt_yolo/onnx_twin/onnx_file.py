@@ -1,6 +1,6 @@
 """A draft as an ONNX file: names, types and shapes checked, with Ultralytics' metadata and ours.
 
-model = model_of(drawn, opset=19, properties=properties(metadata, about))
+model = model_of(drawn, opset=19, properties=metadata_texts(metadata, "FP32", "FP32"))
 model_bytes = checked(model)
 is_ours(Path("digits.onnx"))             # whether it begins as what this writes does; ONNX is not imported for it
 """
@@ -24,7 +24,7 @@ _FIRST_BYTES = 64
 _MOST_BYTES = (1 << 31) - 1  # of a message of protobuf's
 
 
-def properties(metadata: Metadata, precision_mode: str, float_type: str) -> dict[str, str]:
+def metadata_texts(metadata: Metadata, precision_mode: str, float_type: str) -> dict[str, str]:
     """What a file says of its model: Ultralytics' keys as its exporter writes them, and a section of ours as JSON.
 
     Args:

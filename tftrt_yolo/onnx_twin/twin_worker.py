@@ -71,7 +71,7 @@ def work(
     yield Stage("writing ONNX")
     floats = options.floats(precision_mode)
     drawn = drawn_as(frozen, options.opset, floats)
-    model = onnx_file.model_of(drawn, options.opset, onnx_file.properties(source.metadata, precision_mode, floats))
+    model = onnx_file.model_of(drawn, options.opset, onnx_file.metadata_texts(source.metadata, precision_mode, floats))
     onnx_path.write_bytes(model.SerializeToString())
     yield Stage("comparing with TensorFlow")
     yield {
