@@ -23,6 +23,7 @@ COMMANDS = (
     "preflight",
     "build_engine",
     "extract_engines",
+    "write_onnx",
     "predict",
     "batch",
     "inspect",

@@ -20,6 +20,7 @@ OPTIONS = {
         "baked": tftrt_yolo.BakedOptions,
     },
     "evaluate": {"data_options": tftrt_yolo.DataOptions},
+    "write_onnx": {"options": tftrt_yolo.OnnxOptions},
     "triton": {"batching": tftrt_yolo.BatchingOptions},
     "benchmark": {"options": tftrt_yolo.BenchmarkOptions},
     "predict": {
@@ -51,6 +52,7 @@ NEEDED = {
     "preflight": {"saved_model_dir": "nowhere"},
     "build_engine": {"saved_model_dir": "nowhere", "engine_path": "new.engine"},
     "extract_engines": {"saved_model_dir": "nowhere", "output_dir": "new"},
+    "write_onnx": {"saved_model_dir": "nowhere", "onnx_path": "new.onnx"},
     "check": {},
     "benchmark": {"saved_model_dir": "nowhere", "output_dir": "new"},
     "evaluate": {"saved_model_dir": "nowhere", "data": "nowhere.yaml"},
@@ -151,6 +153,16 @@ BAD = [
     ("evaluate", {"output_dir": "taken"}, TAKEN),
     ("evaluate", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
     ("build_engine", {"engine_path": "new.plan"}, "<engine_path> is new.plan; expected a name that ends with .engine"),
+    (
+        "build_engine",
+        {"header": False},
+        "<engine_path> is new.engine; expected a name that ends with .plan, for a plan without a header",
+    ),
+    (
+        "build_engine",
+        {"header": False, "engine_path": "new.plan", "overwrite": True},
+        "<overwrite> is given, and with <header=False> there is nothing in a file that says whose it is",
+    ),
     ("build_engine", {"engine_path": "foreign.engine"}, TAKEN),
     (
         "build_engine",
@@ -175,6 +187,26 @@ BAD = [
     ("sensitivity", {"images": 0}, "<images> is 0; it must be"),
     ("sensitivity", {"output_dir": "taken"}, TAKEN),
     ("sensitivity", {"output_dir": "foreign", "overwrite": True}, FOREIGN),
+    ("write_onnx", {}, "nowhere is no directory"),
+    ("write_onnx", {"onnx_path": "new.pb"}, "<onnx_path> is new.pb; expected a name that ends with .onnx"),
+    ("write_onnx", {"precision_mode": "BF16"}, "<precision_mode> is 'BF16'; known are FP32, FP16, INT8"),
+    ("write_onnx", {"precision_mode": "INT8"}, "<precision_mode> is INT8, which needs <calibration_data>"),
+    ("write_onnx", {**INT8, "calibration": "mean"}, "<calibration> is 'mean'; known are"),
+    ("write_onnx", {**INT8, "calibration": "tensorrt"}, "<calibration> is 'tensorrt', which is TF-TRT's own calib"),
+    ("write_onnx", {"calibration": "mse"}, "<calibration> is for INT8, and <precision_mode> is FP32"),
+    ("write_onnx", {"calibration_data": "a.jpg"}, "<calibration_data> is for INT8, and <precision_mode> is FP32"),
+    ("write_onnx", {"opset": 12}, "<opset> is 12; expected a whole number from 13 to 21"),
+    (
+        "write_onnx",
+        {**INT8, "opset": 18, "float_type": "FP16"},
+        "<opset> is 18, which has no quantisations of FP16. Expected 19 or newer; or give <float_type='FP32'>",
+    ),
+    ("write_onnx", {"float_type": "BF16"}, "<float_type> is 'BF16'; known are FP32, FP16"),
+    ("write_onnx", {"float_type": "FP16"}, "<float_type> is FP16, and <precision_mode> is FP32, which says it"),
+    ("write_onnx", {"layout": "yolo"}, "<layout> is 'yolo'; known are network, ultralytics"),
+    ("write_onnx", {"compute_capability": "8.6"}, "<compute_capability> is for <build=True>, which is not given"),
+    ("write_onnx", {"onnx_path": "foreign.onnx"}, TAKEN),
+    ("write_onnx", {"onnx_path": "foreign.onnx", "overwrite": True}, "so <overwrite=True> does not replace it"),
     ("tf_serving", {}, "nowhere is no directory"),
     ("tf_serving", {"version": 0}, "<version> is 0; it must be a whole number from 1 to"),
     ("tf_serving", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
@@ -269,7 +301,8 @@ def folder(tmp_path, monkeypatch):
     for name in ("taken", "foreign", "taken/yolov8n-digits_saved_model"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").touch()
-    (tmp_path / "foreign.engine").write_text("notes")
+    for name in ("foreign.engine", "foreign.onnx"):
+        (tmp_path / name).write_text("notes")
     return tmp_path
 
 

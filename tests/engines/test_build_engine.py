@@ -95,6 +95,21 @@ def test_the_file(tiny, tiny_export):
     assert found["args"] == {"batch": 4, "half": True, "int8": False, "dynamic": True, "nms": False}
 
 
+def test_a_plan_alone(tiny_export, tmp_path):
+    """As trtexec and Triton take it: the file is TensorRT's plan, and nothing replaces it."""
+    path = tmp_path / "a.plan"
+    report = tftrt_yolo.build_engine(tiny_export, path, compute_capability="8.6", header=False)
+    assert path.read_bytes().startswith(b"vtrt")
+    assert report.file_bytes == path.stat().st_size == report.builder.plan_bytes
+    assert (report.has_header, report.faults, report.plan.compute_capability) == (False, (), "8.6")
+    assert "the plan alone, without a header" in str(report)
+    with pytest.raises(tftrt_yolo.EngineError, match=r"a\.plan has no header: .* a plan alone, as trtexec writes it"):
+        tftrt_yolo.EnginePredictor(path)
+    with pytest.raises(FileExistsError, match=r"a\.plan exists already"):
+        tftrt_yolo.build_engine(tiny_export, path, header=False)
+    assert os.listdir(tmp_path) == ["a.plan"]
+
+
 def test_it_cannot_be_opened_here_and_says_why(tiny):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():

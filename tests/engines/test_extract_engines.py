@@ -75,6 +75,11 @@ def test_plans_are_taken_out(built, tmp_path):
     assert file.facts.compute_capability == "of the GPU that it was built on"  # this machine may be another
     assert file.facts.tensors[0] == EngineTensor("TensorRTInputPH_0", "FLOAT", (-1, *frame, 3), is_input=True)
     assert {tensor.name for tensor in file.facts.tensors[1:]} == {"TensorRTOutputPH_0", "TensorRTOutputPH_1"}
+    alone = tftrt_yolo.extract_engines(path, tmp_path / "plans", header=False)
+    assert alone.engines == {f"{name}.plan": len(PLAN), f"{name}_2.plan": 7}
+    assert (tmp_path / "plans" / f"{name}.plan").read_bytes() == PLAN
+    tftrt_yolo.extract_engines(path, tmp_path / "plans", overwrite=True)  # what an earlier call wrote is replaced
+    assert sorted(os.listdir(tmp_path / "plans")) == sorted([*report.engines, "engines.json"])
     with pytest.raises(EngineError, match=r"has the tensors TensorRTInputPH_0 .*expected images"):
         tftrt_yolo.EnginePredictor(file.path)  # it is in TF-TRT's layout
 

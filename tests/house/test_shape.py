@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     ("__main__", "cli"),
     ("workflows", "serving", "pipelines", "beam"),
-    ("engines",),
+    ("engines", "onnx_twin"),
     ("layer_sensitivity", "preflighting"),
     ("converter",),
     ("exporter", "predictor", "evaluation", "benchmarking"),

@@ -26,6 +26,7 @@ COMMANDS = {
     "preflight": Command("show and check what TensorRT will be given", plain="saved_model_dir"),
     "build_engine": Command("build an engine for TensorRT's own runtime"),
     "extract_engines": Command("take the engines out of a conversion", plain="saved_model_dir"),
+    "write_onnx": Command("write the network as ONNX, for TensorRT 10 and newer and others"),
     "predict": Command("predict on images, videos and streams, and write what is found", plain="saved_model_dir"),
     "batch": Command("predict on very many images, on this machine or on a Ray cluster", plain="saved_model_dir"),
     "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
@@ -39,4 +40,4 @@ COMMANDS = {
     "demo": Command("run export, convert and predict on a packaged model and photo"),
     "acceptance": Command("try everything on this machine and write a report to attach to an issue"),
 }
-ALIASES = {"engine": "build_engine"}
+ALIASES = {"engine": "build_engine", "onnx": "write_onnx"}

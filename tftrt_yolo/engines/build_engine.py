@@ -19,7 +19,7 @@ from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.engines import engine_file, plan
 from tftrt_yolo.engines.engine_report import EngineFileReport
 from tftrt_yolo.ground import stages
-from tftrt_yolo.ground.arguments import argument
+from tftrt_yolo.ground.arguments import argument, check_bool, setting
 from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
 from tftrt_yolo.ground.text import counted, shown
@@ -45,6 +45,7 @@ def build_engine(
     batch_sizes: tuple[int, ...] = (1,),
     compute_capability: str | None = None,
     calibration_data: str | Path | Iterable | None = None,
+    header: bool = True,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EngineFileReport:
@@ -55,7 +56,8 @@ def build_engine(
 
     Args:
       saved_model_dir: A SavedModel that `export` wrote.
-      engine_path: File to write; its name ends with .engine, by which Ultralytics' YOLO(...) knows what it is.
+      engine_path: File to write; its name ends with .engine, by which Ultralytics' YOLO(...) knows what it is, and
+        without a header with .plan.
       precision_mode: "FP32", "FP16" or "INT8". Inputs and outputs are FP32 in all, and so is what comes behind the
         last convolutions in FP16: the decode, whose pixels FP16 would round.
       batch_sizes: Batch sizes that it is for. A single one is fixed in its shapes, as Ultralytics expects it unless
@@ -63,7 +65,9 @@ def build_engine(
       compute_capability: Of the GPU to build for, such as "8.6"; None for "8.9" with TensorRT-RTX, and with TensorRT
         for the GPU that is here.
       calibration_data: For INT8, as `convert` takes it.
-      overwrite: Replace an engine of ours that is already there.
+      header: Whether Ultralytics' header stands before the plan, with what the model is. Ultralytics and
+        `EnginePredictor` need it; trtexec, Triton and TensorRT's own runtime take a plan alone.
+      overwrite: Replace an engine of ours that is already there; never a plan alone, which does not say whose it is.
       on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
         run twice. Other precisions report nothing.
 
@@ -87,7 +91,7 @@ def build_engine(
     start, path = time.perf_counter(), Path(engine_path)
     options = TensorRTOptions(batch_sizes=batch_sizes)
     asked = recording.plan(precision_mode, calibration_data, options)
-    _check_suffix(path)
+    _check_name(path, has_header=check_bool("header", header), overwrite=overwrite)
     single_files.check_free(path, engine_file.is_ours, overwrite=overwrite)
     is_half = asked.precision_mode == "FP16"
     order = Order(
@@ -106,23 +110,33 @@ def build_engine(
         _recorded(source, asked, on_progress) as (folder, conversion),
     ):
         job = {"recording_dir": folder, "metadata": source.metadata, "precision_mode": asked.precision_mode}
-        said = _built(partial.resolve(), order, job)
+        whole = partial.resolve() if header else folder / f"whole{engine_file.SUFFIX}"
+        said = _built(whole, order, job)
+        found = _read_again(whole)
+        if not header:
+            partial.write_bytes(engine_file.read(whole).plan())
         return EngineFileReport(
             engine_path=path,
             saved_model_dir=source.given,
             builder=said,
             left_to_tensorflow=conversion["left_to_tensorflow"],
+            file_bytes=partial.stat().st_size,
+            has_header=bool(header),
             seconds=time.perf_counter() - start,
-            **_read_again(partial),
+            **found,
         )
 
 
-def _check_suffix(path: Path) -> None:
-    """Refuses a name by which Ultralytics would not know the file."""
-    if path.suffix != engine_file.SUFFIX:
+def _check_name(path: Path, *, has_header: bool, overwrite: bool) -> None:
+    """Refuses a name by which nobody would know what the file is, and to replace what does not say that it is ours."""
+    suffix = engine_file.SUFFIX if has_header else engine_file.PLAN_SUFFIX
+    if path.suffix != suffix:
+        why = "by which Ultralytics' YOLO(...) knows an engine" if has_header else "for a plan without a header"
+        raise ValueError(f"{argument('engine_path')} is {shown(path)}; expected a name that ends with {suffix}, {why}.")
+    if overwrite and not has_header:
         raise ValueError(
-            f"{argument('engine_path')} is {shown(path)}; expected a name that ends with {engine_file.SUFFIX}, by "
-            "which Ultralytics' YOLO(...) knows an engine."
+            f"{argument('overwrite')} is given, and with {setting('header', False)} there is nothing in a file that "
+            "says whose it is, so that none is replaced. Leave it out, and remove the earlier file yourself."
         )
 
 
@@ -170,9 +184,9 @@ def _built(partial: Path, order: Order, job: dict) -> BuilderReport:
         raise EngineError(f"{order.builder} did not come to an end. {remedy} The process {error}") from error
 
 
-def _read_again(partial: Path) -> dict:
+def _read_again(whole: Path) -> dict:
     """What is in the file, as EngineFileReport's fields: read from the disk, and its plan from its bytes."""
-    file = engine_file.read(partial)
+    file = engine_file.read(whole)
     found = plan.read(file.plan(), tuple(tensor.name for tensor in file.facts.tensors))
     return {
         "task": file.metadata.task,
@@ -181,5 +195,4 @@ def _read_again(partial: Path) -> dict:
         "tensors": file.facts.tensors,
         "plan": found,
         "disagreements": plan.disagreements(found, file.facts),
-        "file_bytes": partial.stat().st_size,
     }

@@ -26,6 +26,7 @@ from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.selection import Selection
 
 SUFFIX = ".engine"  # by which Ultralytics knows what to do with a file
+PLAN_SUFFIX = ".plan"  # of a plan alone, as Triton's model.plan
 UNTOLD_GPU = "of the GPU that it was built on"
 BUILDERS = ("TensorRT-RTX", "TensorRT")
 _LENGTH_BYTES = 4

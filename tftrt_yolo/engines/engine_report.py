@@ -31,6 +31,7 @@ class EngineFileReport:
       left_to_tensorflow: What TF-TRT leaves out of the engine; nothing that its outputs need.
       file_bytes: Size of the file.
       seconds: Wall time.
+      has_header: Whether Ultralytics' header stands before the plan.
     """
 
     engine_path: Path
@@ -45,6 +46,7 @@ class EngineFileReport:
     left_to_tensorflow: tuple[LeftOver, ...]
     file_bytes: int
     seconds: float
+    has_header: bool = True
 
     DERIVED: ClassVar = ("faults", "unread")
 
@@ -63,10 +65,11 @@ class EngineFileReport:
         sizes = ", ".join(map(str, self.batch_sizes))
         names = [field.name for field in dataclasses.fields(self.plan)]
         read = ", ".join(name for name in names if name not in self.unread) or "nothing"
+        alone = "" if self.has_header else "; the plan alone, without a header"
         lines = [
             f"Built an engine of {self.saved_model_dir} ({self.task}, {self.precision_mode}, batch sizes {sizes}) in "
             f"{self.seconds:.1f} s",
-            f"  engine             {self.engine_path} ({self.file_bytes / 1e6:.1f} MB)",
+            f"  engine             {self.engine_path} ({self.file_bytes / 1e6:.1f} MB{alone})",
             *(f"  {'input ' if tensor.is_input else 'output'}             {tensor}" for tensor in self.tensors),
             *(f"  {line}" for line in str(self.builder).splitlines()),
             f"  read from the plan's bytes and compared: {read}; not read: {', '.join(self.unread) or 'nothing'}",

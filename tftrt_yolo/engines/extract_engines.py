@@ -21,6 +21,7 @@ from tftrt_yolo.converter.conversion_report import ConversionReport, EngineRepor
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
 from tftrt_yolo.engines.engine_report import EXTRACTION_FILE, ExtractionReport
+from tftrt_yolo.ground.arguments import check_bool
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.files import directories, reading
 from tftrt_yolo.ground.text import first_line, printable
@@ -32,30 +33,34 @@ _ASSETS = "assets/trt-serialized-engine.*"
 _MOST_BYTES = 16 << 30  # of an asset
 _MOST_ENGINES = 64  # in one asset; TF-TRT keeps as many as maximum_cached_engines, which is 1
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4  # of a record: its length, that one's checksum; the data's
-_CONTENTS = directories.Contents(EXTRACTION_FILE, (f"*{engine_file.SUFFIX}",))
+_CONTENTS = directories.Contents(EXTRACTION_FILE, (f"*{engine_file.SUFFIX}", f"*{engine_file.PLAN_SUFFIX}"))
 # TensorFlow's DataType to TensorRT's, of those that TF-TRT takes over an engine's edge.
 _TYPES = {1: "FLOAT", 3: "INT32", 6: "INT8", 10: "BOOL", 19: "HALF"}
 
 
 def extract_engines(
-    saved_model_dir: str | Path, output_dir: str | Path, *, overwrite: bool = False
+    saved_model_dir: str | Path, output_dir: str | Path, *, header: bool = True, overwrite: bool = False
 ) -> ExtractionReport:
-    """Takes the plans that TensorRT built for a conversion out of its assets, each into a file with a header.
+    """Takes the plans that TensorRT built for a conversion out of its assets, each into a file.
 
     Args:
       saved_model_dir: A SavedModel that `convert` wrote, with engines that were built.
-      output_dir: Directory to write: a .engine file for each plan, and engines.json, the report.
+      output_dir: Directory to write: a .engine file for each plan, without a header a .plan, and engines.json, the
+        report.
+      header: As `build_engine`.
       overwrite: Replace what an earlier call wrote there.
 
     Returns:
       What was taken out.
 
     Raises:
+      ValueError: If header is neither true nor false.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours, or is damaged.
       EngineError: If it is no conversion for TensorRT, holds no built engine, an asset of it is damaged, or its engines
         are a rehearsal's, which no TensorRT can load.
     """
+    suffix = engine_file.SUFFIX if check_bool("header", header) else engine_file.PLAN_SUFFIX
     directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir)
     built = _report_of(source)
@@ -69,9 +74,12 @@ def extract_engines(
             for number, plan in enumerate(_plans(asset), start=1):
                 if plan.startswith(engine_bytes.WORDS):  # whatever conversion.json says
                     raise _rehearsed(source)
-                file = f"{name}{f'_{number}' if number > 1 else ''}{engine_file.SUFFIX}"
-                facts = _facts(source, built, plan, tensors.get(name, ()))
-                engine_file.write(partial_dir / file, source.metadata, facts, plan)
+                file = f"{name}{f'_{number}' if number > 1 else ''}{suffix}"
+                if header:
+                    facts = _facts(source, built, plan, tensors.get(name, ()))
+                    engine_file.write(partial_dir / file, source.metadata, facts, plan)
+                else:
+                    (partial_dir / file).write_bytes(plan)
                 sizes[file] = len(plan)
         if not sizes:
             raise EngineError(

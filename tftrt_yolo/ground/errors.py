@@ -83,6 +83,10 @@ class EngineError(TftrtYoloError):
     """An engine of its own cannot be built or opened: damaged, of another TensorRT or GPU, at odds with itself."""
 
 
+class OnnxError(TftrtYoloError):
+    """An ONNX file cannot be written: a tool is missing, an op is not translated, or what reads ONNX refuses it."""
+
+
 class AcceptanceError(TftrtYoloError):
     """The report of an acceptance is missing or damaged."""
 

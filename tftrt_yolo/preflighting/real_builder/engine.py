@@ -15,7 +15,7 @@ from tftrt_yolo.preflighting.real_builder import target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflighting.real_builder.builders import INSTALL, Builder
 from tftrt_yolo.preflighting.real_builder.halved import halved
-from tftrt_yolo.preflighting.real_builder.replay import REMEDY, Replayed, replay
+from tftrt_yolo.preflighting.real_builder.replay import REMEDY, replay
 from tftrt_yolo.preflighting.real_builder.target import NotWorkingError
 from tftrt_yolo.preflighting.real_builder.words import Words
 from tftrt_yolo.preflighting.recorded_network import RecordedNetwork
@@ -127,7 +127,7 @@ def built(
         inputs = [finished.tensors[index] for index in finished.inputs]
         by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
         replayed = replay(finished, session.trt, session.maker, words, remedy=order.remedy)
-        plan = _plan(session, replayed, by_input)
+        serialized = plan(session, replayed.definition, by_input)
     except TftrtYoloError:
         raise
     except Exception as error:  # native code raises anything, and so does an API that is another than TensorRT 10's
@@ -147,10 +147,10 @@ def built(
         differences=replayed.differences,
         profiles=by_input,
         seconds=time.perf_counter() - start,
-        plan_bytes=plan.nbytes,
+        plan_bytes=serialized.nbytes,
         warnings=words.warnings,
     )
-    return report, plan
+    return report, serialized
 
 
 def _maker(trt: ModuleType, builder: Builder) -> tuple[Words, object]:
@@ -169,8 +169,16 @@ def _maker(trt: ModuleType, builder: Builder) -> tuple[Words, object]:
         raise NotWorkingError(f"{builder} is installed and does not work here: {said.rstrip('.')}. {remedy}") from error
 
 
-def _plan(session: Session, replayed: Replayed, by_input: dict[str, tuple]) -> object:
-    """Builds the engine.
+def plan(session: Session, definition: object, by_input: dict[str, tuple[Profile, ...]]) -> object:
+    """Builds an engine.
+
+    Args:
+      session: What builds it.
+      definition: TensorRT's INetworkDefinition.
+      by_input: Name of each input to its optimisation profiles.
+
+    Returns:
+      The plan: TensorRT's IHostMemory, which has Python's buffer protocol.
 
     Raises:
       PreflightError: If TensorRT refuses.
@@ -180,11 +188,11 @@ def _plan(session: Session, replayed: Replayed, by_input: dict[str, tuple]) -> o
         config.num_compute_capabilities = 1
         config.set_compute_capability(target.capabilities(session.trt)[session.target], 0)
     _add_profiles(session.maker, config, words, by_input)
-    plan = session.maker.build_serialized_network(replayed.definition, config)
-    if plan is None:
+    serialized = session.maker.build_serialized_network(definition, config)
+    if serialized is None:
         what = "to build the network, of which it took every layer"
         words.check(what, f"Try a single one of {argument('batch_sizes')}. {session.order.remedy}", fails=True)
-    return plan
+    return serialized
 
 
 def _add_profiles(maker: object, config: object, words: Words, by_input: dict[str, tuple[Profile, ...]]) -> None:

@@ -1,0 +1,1 @@
+"""From TensorFlow's frozen graph to the nodes of an ONNX graph, channels first."""
