@@ -36,7 +36,7 @@ _HOME_OF = {
     "inspect": "converter.inspect",
     "SavedModelReport": "converter.inspect",
     "sensitivity": "layer_sensitivity.sensitivity",
-    "SensitivityReport": "layer_sensitivity.sensitivity_report",
+    "SensitivityReport": "converter.int8.splitting.sensitivity_report",
     "map": "pipelines.map",
     "layer": "pipelines.layer",
     "Predictor": "predictor.predictor",

@@ -6,6 +6,7 @@ report.engines, report.coverage, report.left_to_tensorflow
 
 import csv
 import dataclasses
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import ClassVar
@@ -105,6 +106,7 @@ class QuantizationReport:
       dense: Label of each quantity of the dense outputs to how far INT8 moves it, at every anchor of the same images.
       evaluation_data: The labelled images; None without.
       accuracy: Name of each figure, such as "box mAP50-95", to its value for the export and for INT8.
+      float_layers: Names of the convolutions that were asked to stay in float, as `sensitivity` prints them.
     """
 
     method: str
@@ -116,6 +118,7 @@ class QuantizationReport:
     cache: str | None = None
     evaluation_data: str | None = None
     accuracy: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    float_layers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -124,6 +127,8 @@ class QuantizationReport:
             lines = [f"  calibrated by TF-TRT over {images}; TensorRT chose what runs in INT8"]
         else:
             lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges by {self.method} over {images}"]
+        if self.float_layers:
+            lines.append(f"  {len(self.float_layers)} in float: {', '.join(self.float_layers)}")
         if self.cache:
             lines.append(f"  what the images measured was read from {self.cache}")
         if self.unreadable:
@@ -133,6 +138,44 @@ class QuantizationReport:
         for name, (before, after) in self.accuracy.items():
             lines.append(f"  {name:<18} FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}")
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkPart:
+    """A part of a network of which some convolutions are in INT8 and others in float: TF-TRT converts each by itself.
+
+    Attributes:
+      precision_mode: "INT8" or "FP16".
+      convolutions: How many it has.
+      inputs: Name of each input to its shape without the batch: "frames", or what an earlier part gives it.
+      engines: TRTEngineOps in it.
+      nodes_inside: Nodes that went into engines.
+      nodes_outside: Nodes that stay in TensorFlow.
+      left_to_tensorflow: The same by op type, with TF-TRT's reasons.
+    """
+
+    precision_mode: str
+    convolutions: int | None
+    inputs: dict[str, tuple[int, ...]]
+    engines: int
+    nodes_inside: int
+    nodes_outside: int
+    left_to_tensorflow: tuple[LeftOver, ...]
+
+    DERIVED: ClassVar = ("input_bytes",)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes an image of what earlier parts give it, in float32 as TF-TRT's engines exchange it."""
+        return sum(4 * math.prod(shape) for name, shape in self.inputs.items() if name != "frames")
+
+    def __str__(self) -> str:
+        """One line for a reader."""
+        taken = f"; takes {self.input_bytes / 1e6:.2f} MB an image from before" if self.input_bytes else ""
+        return (
+            f"{self.precision_mode}: {counted(self.convolutions, 'convolution')}, {counted(self.engines, 'engine')}, "
+            f"{self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside{taken}"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,6 +198,7 @@ class EngineReport(ConversionReport):
       has_stand_in: Whether this package's stand-in took TensorRT's place: then the engines are a rehearsal's, and no
         TensorRT can load them.
       quantization: How it was quantised; None unless the precision is INT8.
+      parts: Where some convolutions of INT8 stay in float, the parts that the network is divided into, in their order.
     """
 
     engines: int
@@ -170,6 +214,7 @@ class EngineReport(ConversionReport):
     quantization: QuantizationReport | None = None
     dynamic_shape_profile_strategy: str | None = None
     has_stand_in: bool = False
+    parts: tuple[NetworkPart, ...] = ()
 
     DERIVED: ClassVar = ("coverage",)
 
@@ -178,6 +223,11 @@ class EngineReport(ConversionReport):
         """Share of the nodes of `network` that are inside engines, in [0, 1]."""
         total = self.nodes_inside + self.nodes_outside
         return self.nodes_inside / total if total else 0.0
+
+    @property
+    def _precisions(self) -> str:
+        """The engines' precisions, for a reader."""
+        return "/".join(dict.fromkeys(part.precision_mode for part in self.parts)) or self.precision_mode
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -190,9 +240,10 @@ class EngineReport(ConversionReport):
         left = "\n".join(f"    {left_over}" for left_over in self.left_to_tensorflow) or "    nothing"
         return (
             f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
-            f"  {counted(self.engines, 'TensorRT engine')}, {self.precision_mode}, {built}\n"
+            f"  {counted(self.engines, 'TensorRT engine')}, {self._precisions}, {built}\n"
             f"  {self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside "
             f"({self.coverage:.1%}); left to TensorFlow inside `network`:\n{left}\n"
+            + "".join(f"  part {number}, {part}\n" for number, part in enumerate(self.parts, 1))
             + (f"{self.quantization}\n" if self.quantization else "")
             + f"  TensorFlow {self.tensorflow_version}, linked TensorRT {self.linked_tensorrt}, "
             f"loaded TensorRT {self.loaded_tensorrt or 'none'}{' (stand-in)' if self.has_stand_in else ''}"

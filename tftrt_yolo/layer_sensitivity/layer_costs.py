@@ -20,7 +20,8 @@ from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.layer_sensitivity import switched
-from tftrt_yolo.layer_sensitivity.sensitivity_report import Difference, LayerCost
+from tftrt_yolo.converter.int8.splitting.float_layers import short_name
+from tftrt_yolo.converter.int8.splitting.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
 from tftrt_yolo.tasks.table import TASKS
@@ -71,6 +72,7 @@ def work(
     differences = [comparison.differences(index) for index in range(len(trials))]
     yield {
         "task": metadata.task,
+        "weights_sha256": metadata.weights_sha256,
         "image_size_hw": metadata.image_size_hw,
         "calibration": calibration.method,
         "calibration_images": len(calibrated.readable),
@@ -182,7 +184,7 @@ def _rows(
         rows.append(
             LayerCost(
                 index=index + 1,
-                name=layer.label.rpartition(".")[2],
+                name=short_name(layer),
                 part=parts[index],
                 kernel_shape=layer.kernel.shape,
                 output_size_hw=output_sizes_hw[index],

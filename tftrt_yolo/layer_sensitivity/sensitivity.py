@@ -21,7 +21,7 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.layer_sensitivity import sensitivity_chart
-from tftrt_yolo.layer_sensitivity.sensitivity_report import CSV_FILE, FILE, SensitivityReport
+from tftrt_yolo.converter.int8.splitting.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 

@@ -10,7 +10,9 @@ import dataclasses
 
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
+from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.splitting import float_layers
 from tftrt_yolo.evaluation.evaluate import evaluate
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, DatasetError
@@ -46,12 +48,22 @@ class Ranges:
       readable: Paths of the calibration images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
+      float_layers: Names of the convolutions that were asked to stay in float.
     """
 
     layers: int | None
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
+    float_layers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, calibrated: Calibrated) -> "Ranges":
+        """Those of a network that is ready to be quantised."""
+        in_float = tuple(float_layers.short_name(layer) for layer in calibrated.float_layers)
+        return cls(
+            len(calibrated.layers), calibrated.readable, calibrated.unreadable, calibrated.cache, in_float
+        )
 
 
 def measure(
@@ -89,6 +101,7 @@ def measure(
         dense=dense,
         evaluation_data=quantization.evaluation_data,
         accuracy=accuracy,
+        float_layers=ranges.float_layers,
     )
     limit = quantization.maximum_map_drop
     for name, (before, after) in accuracy.items():

@@ -20,6 +20,7 @@ from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
+from tftrt_yolo.converter.int8.splitting import float_layers
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.workers import progress
@@ -38,11 +39,12 @@ class Calibrated:
       graph_def: Frozen, float32, its channels equalised.
       frames_name: Name of the tensor that the frames go into.
       outputs: Name of each output of `network` to its tensor in the graph.
-      layers: Its convolutions, `quantization.Layer`.
+      layers: Those of its convolutions that are to be quantised, `quantization.Layer`.
       ranges: What each of them reads to the values that are kept.
       readable: Paths of the images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
+      float_layers: The other convolutions, which stay in float.
     """
 
     graph_def: object
@@ -53,6 +55,7 @@ class Calibrated:
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
+    float_layers: tuple = ()
 
 
 def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Calibrated) -> None:
@@ -110,6 +113,7 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = depthwise.as_ordinary(frozen)
     layers = quantization.find_layers(graph_def)
+    in_float = float_layers.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
     images = Images(calibration.images, source.metadata)
     path, recalled = None, None
     if calibration.cache_dir is not None:
@@ -118,18 +122,20 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     measured = recalled or (yield from _measuring(graph_def, frames_name, layers, images))
     if path is not None and not recalled:
         yield from _kept(path, measured)
-    graph_def = quantization.equalize(graph_def, layers, measured.maxima)
-    equalized = quantization.find_layers(graph_def)
+    in_int8 = [layer for layer in layers if layer.name not in in_float]
+    graph_def = quantization.equalize(graph_def, in_int8, measured.maxima)
+    equalized = [layer for layer in quantization.find_layers(graph_def) if layer.name not in in_float]
     ranges = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
     return Calibrated(
         graph_def,
         frames_name,
         outputs,
         equalized,
-        {after.source: ranges[layer.source] for layer, after in zip(layers, equalized, strict=True)},
+        {after.source: ranges[layer.source] for layer, after in zip(in_int8, equalized, strict=True)},
         images.readable,
         images.unreadable,
         str(path) if recalled else None,
+        tuple(layer for layer in layers if layer.name in in_float),
     )
 
 

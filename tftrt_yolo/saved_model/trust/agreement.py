@@ -275,13 +275,27 @@ def _check_claim(handle: SavedModelHandle, named: str, what: str, found: bool, e
         _refuse(handle, f"has {'' if found else 'no '}{what} in its graph", named)
 
 
+def _precisions(handle: SavedModelHandle) -> set[str]:
+    """The engines' precisions by conversion.json: those of the parts, where the network was divided into some."""
+    conversion = handle.conversion
+    parts = conversion.get("parts") or []
+    rows = parts if isinstance(parts, list) else [parts]
+    said = [row.get("precision_mode") for row in rows if isinstance(row, dict) and row.get("engines")]
+    if len(said) < len(rows) and not all(isinstance(row, dict) for row in rows):
+        _refuse(handle, f"has 'parts': {quoted(parts)} in its conversion.json", "Expected a list of the network's parts")
+    if any(mode not in PRECISION_MODES["tensorrt"] for mode in said):
+        found = quoted(next(mode for mode in said if mode not in PRECISION_MODES["tensorrt"]))
+        _refuse(handle, f"has a part in {found} in its conversion.json", "Expected FP32, FP16 or INT8")
+    return set(said) or {conversion["precision_mode"]}
+
+
 def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
     """Compares the engines with what conversion.json says of them, as far as it does."""
     conversion = handle.conversion
-    precisions = {precision_mode(node) for node in engines.values()}
-    if precisions != {conversion["precision_mode"]}:
+    precisions, said = {precision_mode(node) for node in engines.values()}, _precisions(handle)
+    if precisions != said:
         found = ", ".join(sorted(map(quoted, precisions)))
-        _refuse(handle, f"has engines in {found}", f"Its conversion.json says {conversion['precision_mode']}")
+        _refuse(handle, f"has engines in {found}", f"Its conversion.json says {' and '.join(sorted(said))}")
     if conversion.get("engines", len(engines)) != len(engines):
         _refuse(
             handle,

@@ -114,6 +114,7 @@ class SensitivityReport:
       layers: The convolutions, in the order of the graph.
       all_layers: Label of each quantity to how far it moves when all are quantised, as `convert` does it.
       seconds: Wall time, calibration included.
+      weights_sha256: X.
     """
 
     saved_model_dir: str
@@ -129,6 +130,7 @@ class SensitivityReport:
     layers: tuple[LayerCost, ...]
     all_layers: dict[str, Difference]
     seconds: float
+    weights_sha256: str | None = None
 
     def costliest(self, count: int = SHOWN) -> tuple[LayerCost, ...]:
         """The layers of the highest cost, the highest first."""
