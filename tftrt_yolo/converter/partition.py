@@ -55,9 +55,7 @@ def all_partitioned(
             partitioned(piece.directory, piece.precision_mode, options, calibration_input_fn=calibration_input_fn)
         )
         counts = count(converters[-1]._converted_graph_def)  # its reasons are gone with the next conversion
-        told.append(
-            NetworkPart(piece.precision_mode, piece.convolutions, inputs=piece.inputs, **counts)
-        )
+        told.append(NetworkPart(piece.precision_mode, piece.convolutions, inputs=piece.inputs, **counts))
     return converters, told
 
 

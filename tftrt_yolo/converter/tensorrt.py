@@ -223,9 +223,7 @@ def _native_segments_disallowed() -> Iterator[None]:
         ) from error
 
 
-def _random_inputs(
-    batch_sizes: tuple[int, ...], inputs: dict[str, tuple[int, ...]]
-) -> Iterator[dict[str, np.ndarray]]:
+def _random_inputs(batch_sizes: tuple[int, ...], inputs: dict[str, tuple[int, ...]]) -> Iterator[dict[str, np.ndarray]]:
     """One input for each batch size: numbers in [0, 1), as frames are."""
     rng = np.random.default_rng(0)
     for batch_size in batch_sizes:

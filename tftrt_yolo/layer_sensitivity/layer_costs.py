@@ -14,14 +14,14 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter.comparison import decibels
 from tftrt_yolo.converter.int8.calibration import Calibrated, calibrating
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.splitting.choosing import short_name
+from tftrt_yolo.converter.int8.splitting.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.layer_sensitivity import switched
-from tftrt_yolo.converter.int8.splitting.float_layers import short_name
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
 from tftrt_yolo.tasks.table import TASKS

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from tftrt_yolo.converter.int8.histogram import METHODS
 from tftrt_yolo.converter.int8.int8_options import Int8Options
+from tftrt_yolo.converter.int8.splitting.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.layer_sensitivity import sensitivity_chart
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 

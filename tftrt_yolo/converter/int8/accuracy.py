@@ -12,7 +12,7 @@ from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.converter.int8.splitting import float_layers
+from tftrt_yolo.converter.int8.splitting import choosing
 from tftrt_yolo.evaluation.evaluate import evaluate
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, DatasetError
@@ -60,10 +60,8 @@ class Ranges:
     @classmethod
     def of(cls, calibrated: Calibrated) -> "Ranges":
         """Those of a network that is ready to be quantised."""
-        in_float = tuple(float_layers.short_name(layer) for layer in calibrated.float_layers)
-        return cls(
-            len(calibrated.layers), calibrated.readable, calibrated.unreadable, calibrated.cache, in_float
-        )
+        in_float = tuple(choosing.short_name(layer) for layer in calibrated.float_layers)
+        return cls(len(calibrated.layers), calibrated.readable, calibrated.unreadable, calibrated.cache, in_float)
 
 
 def measure(

@@ -20,7 +20,7 @@ from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
-from tftrt_yolo.converter.int8.splitting import float_layers
+from tftrt_yolo.converter.int8.splitting import choosing
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.workers import progress
@@ -113,7 +113,7 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = depthwise.as_ordinary(frozen)
     layers = quantization.find_layers(graph_def)
-    in_float = float_layers.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
+    in_float = choosing.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
     images = Images(calibration.images, source.metadata)
     path, recalled = None, None
     if calibration.cache_dir is not None:

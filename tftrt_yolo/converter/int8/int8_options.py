@@ -19,7 +19,6 @@ from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import counted, quoted
 
-
 _COSTLIEST = 3  # layers of a sensitivity report that stay in float where no number is given
 
 
@@ -41,8 +40,8 @@ class Int8Options(Options):
       evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on.
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
       float_layers: For INT8, convolutions that stay in float: names as `sensitivity` prints them, such as
-        convolution_45; outputs of `network`, such as scores, for the convolutions that give them; or head for those that
-        give any. TF-TRT builds no engine of both kinds, so for tensorrt the network is divided into engines that run
+        convolution_45; outputs of `network`, such as scores, for the convolutions that give them; or head for those
+        that give any. TF-TRT builds no engine of both kinds, so for tensorrt the network is divided into engines that run
         one behind the other, in INT8 and FP16. With onednn they are FP32, as those that give outputs always are.
       sensitivity_report: For INT8, what `sensitivity` wrote of this model (the directory or its sensitivity.json): its
         costliest layers stay in float besides.

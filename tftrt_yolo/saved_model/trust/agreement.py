@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
-from tftrt_yolo.ground.text import counted, printable, quoted
+from tftrt_yolo.ground.text import counted, printable, quoted, shown
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.tasks.table import TASKS
@@ -277,16 +277,17 @@ def _check_claim(handle: SavedModelHandle, named: str, what: str, found: bool, e
 
 def _precisions(handle: SavedModelHandle) -> set[str]:
     """The engines' precisions by conversion.json: those of the parts, where the network was divided into some."""
-    conversion = handle.conversion
-    parts = conversion.get("parts") or []
-    rows = parts if isinstance(parts, list) else [parts]
-    said = [row.get("precision_mode") for row in rows if isinstance(row, dict) and row.get("engines")]
-    if len(said) < len(rows) and not all(isinstance(row, dict) for row in rows):
-        _refuse(handle, f"has 'parts': {quoted(parts)} in its conversion.json", "Expected a list of the network's parts")
-    if any(mode not in PRECISION_MODES["tensorrt"] for mode in said):
-        found = quoted(next(mode for mode in said if mode not in PRECISION_MODES["tensorrt"]))
-        _refuse(handle, f"has a part in {found} in its conversion.json", "Expected FP32, FP16 or INT8")
-    return set(said) or {conversion["precision_mode"]}
+    parts = handle.conversion.get("parts")
+    if parts in (None, []):
+        return {handle.conversion["precision_mode"]}
+    try:
+        return {row["precision_mode"] for row in parts if row["engines"]}
+    except (TypeError, KeyError):
+        _refuse(
+            handle,
+            f"has 'parts': {quoted(parts)} in its {contract.CONVERSION_FILE}",
+            "Expected a list of the network's parts with their precision_mode and engines",
+        )
 
 
 def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
@@ -295,7 +296,11 @@ def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
     precisions, said = {precision_mode(node) for node in engines.values()}, _precisions(handle)
     if precisions != said:
         found = ", ".join(sorted(map(quoted, precisions)))
-        _refuse(handle, f"has engines in {found}", f"Its conversion.json says {' and '.join(sorted(said))}")
+        _refuse(
+            handle,
+            f"has engines in {found}",
+            f"Its conversion.json says {', '.join(sorted(shown(mode, 40) for mode in said))}",
+        )
     if conversion.get("engines", len(engines)) != len(engines):
         _refuse(
             handle,

@@ -1,7 +1,7 @@
 """A network with convolutions in INT8 and in float, divided into parts of one kind each, for an engine a part.
 
-    parts = divide(calibrated)                        # what `calibration.calibrate` gave: a body in INT8, a tail in float
-    piece = write(parts[0], Path("part_1"))           # a SavedModel, for TF-TRT to convert in parts[0].precision_mode
+    parts = divide(calibrated)                  # what `calibration.calibrate` gave: a body in INT8, a tail in float
+    piece = write(parts[0], Path("part_1"))     # a SavedModel, for TF-TRT to convert in parts[0].precision_mode
     chain([function_1, function_2], pieces, outputs)(frames)
 
 TF-TRT asks for a quantised filter of every convolution of a graph that holds a quantisation (ConvertConv2DHelper), and
