@@ -41,8 +41,8 @@ class Int8Options(Options):
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
       float_layers: For INT8, convolutions that stay in float: names as `sensitivity` prints them, such as
         convolution_45; outputs of `network`, such as scores, for the convolutions that give them; or head for those
-        that give any. TF-TRT builds no engine of both kinds, so for tensorrt the network is divided into engines that run
-        one behind the other, in INT8 and FP16. With onednn they are FP32, as those that give outputs always are.
+        that give any. TF-TRT builds no engine of both kinds, so for tensorrt the network is divided into engines that
+        run one behind the other, in INT8 and FP16. With onednn they are FP32, as those that give outputs always are.
       sensitivity_report: For INT8, what `sensitivity` wrote of this model (the directory or its sensitivity.json): its
         costliest layers stay in float besides.
       costliest_layers: For INT8, how many of them; None for 3.
