@@ -5,10 +5,11 @@ report.engines[0].summary.flops, report.faults
 """
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import ClassVar
 
-from tftrt_yolo.converter.conversion_report import LeftOver
+from tftrt_yolo.converter.conversion_report import LeftOver, NetworkPart
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, printable
@@ -97,6 +98,7 @@ class PreflightReport:
       engines: What was found of each engine.
       numbers: How far the recorded networks are from TensorFlow's.
       seconds: Wall time.
+      parts: Where some convolutions of INT8 stay in float, the parts that the network is divided into.
     """
 
     saved_model_dir: str
@@ -109,8 +111,15 @@ class PreflightReport:
     engines: tuple[EnginePreflight, ...]
     numbers: Numbers
     seconds: float
+    parts: tuple[NetworkPart, ...] = ()
 
-    DERIVED: ClassVar = ("faults",)
+    DERIVED: ClassVar = ("faults", "handed_bytes")
+
+    @property
+    def handed_bytes(self) -> int:
+        """Bytes an image that engines take of earlier ones, in float32, where a network was divided into parts."""
+        ports = [port for engine in self.engines for port in engine.summary.inputs if port.link not in ("", "frames")]
+        return sum(4 * math.prod(abs(size) for size in port.dims) for port in ports)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -147,6 +156,7 @@ class PreflightReport:
             f"Preflight of {self.saved_model_dir}, {self.precision_mode}, batch sizes {sizes}, in {self.seconds:.1f} s",
             f"  {counted(len(self.engines), 'engine')} by TF-TRT of TensorFlow {self.tensorflow_version}; "
             f"{self.nodes_inside} of {total} nodes inside; left to TensorFlow: {left}",
+            *(f"  part {number}, {part}" for number, part in enumerate(self.parts, 1)),
             *(line for engine in self.engines for line in _indented(engine)),
             *_indented(self.numbers),
             *([] if any(engine.builder or engine.refusal for engine in self.engines) else [f"  {_NO_BUILDER}"]),

@@ -73,9 +73,7 @@ def work(*, given: str, graphs: list[Graph], outputs: list[str], options: Tensor
     told, signature_outputs, links = [], {}, {}
     for graph in graphs:
         graph_def = _converted(graph, options)
-        told.append(
-            NetworkPart(graph.precision_mode, graph.convolutions, graph.shapes, **partition.count(graph_def))
-        )
+        told.append(NetworkPart(graph.precision_mode, graph.convolutions, graph.shapes, **partition.count(graph_def)))
         for engine, names in _named_outputs(graph_def, graph.outputs).items():
             signature_outputs[engine] = {port: name for port, name in names.items() if name in outputs}
             if len(graphs) > 1:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.contract import PRECISION_MODES
+from tftrt_yolo.converter.int8.calibration_images import TENSORRT
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import stages
@@ -91,6 +92,11 @@ def _check_recordable(int8: Int8Options) -> None:
         raise ValueError(
             f"{argument(strange[0])} is for `convert`, which measures the INT8 model's accuracy; here no model is "
             "written. Leave it out."
+        )
+    if int8.calibration == TENSORRT:
+        raise ValueError(
+            f"{argument('calibration')} is 'tensorrt', and TF-TRT's own calibrator runs while TensorRT builds an engine; "
+            "here none is built. Leave it out, or choose max, percentile or mse."
         )
 
 
