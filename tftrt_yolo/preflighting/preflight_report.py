@@ -5,7 +5,6 @@ report.engines[0].summary.flops, report.faults
 """
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import ClassVar
 
@@ -113,13 +112,7 @@ class PreflightReport:
     seconds: float
     parts: tuple[NetworkPart, ...] = ()
 
-    DERIVED: ClassVar = ("faults", "handed_bytes")
-
-    @property
-    def handed_bytes(self) -> int:
-        """Bytes an image that engines take of earlier ones, in float32, where a network was divided into parts."""
-        ports = [port for engine in self.engines for port in engine.summary.inputs if port.link not in ("", "frames")]
-        return sum(4 * math.prod(abs(size) for size in port.dims) for port in ports)
+    DERIVED: ClassVar = ("faults",)
 
     @property
     def faults(self) -> tuple[str, ...]:

@@ -52,8 +52,8 @@ class Port:
       type: TensorRT's DataType.
       dims: Its shape; -1 where the batch decides.
       signature_output: The output of signature `network` that it is; empty if it is none.
-      link: What it is between the parts of a network that was divided: "frames", or what one engine hands on to another;
-        empty of a network that was not.
+      link: What it is between the parts of a network that was divided: "frames", or what one engine hands on to
+        another; empty of a network that was not.
     """
 
     name: str

@@ -95,8 +95,8 @@ def _check_recordable(int8: Int8Options) -> None:
         )
     if int8.calibration == TENSORRT:
         raise ValueError(
-            f"{argument('calibration')} is 'tensorrt', and TF-TRT's own calibrator runs while TensorRT builds an engine; "
-            "here none is built. Leave it out, or choose max, percentile or mse."
+            f"{argument('calibration')} is 'tensorrt', and TF-TRT's own calibrator runs while TensorRT builds an "
+            "engine; here none is built. Leave it out, or choose max, percentile or mse."
         )
 
 
