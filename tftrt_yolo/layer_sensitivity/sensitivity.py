@@ -42,9 +42,9 @@ def sensitivity(
     """Measures what quantising each convolution alone costs, and all together.
 
     Each layer's filter and input are quantised as `convert` does it for INT8, the rest of the network stays in float32,
-    and the dense outputs are compared with those of the unquantised network. The report ranks the layers; it cannot
-    spare one, for TF-TRT builds an engine with quantisations only if every convolution's filter has one. What may help
-    is calibration with more images or another method, which the row of all layers shows; otherwise use FP16.
+    and the dense outputs are compared with those of the unquantised network. The report ranks the layers, and `convert`
+    can leave its costliest in float (Int8Options.sensitivity_report), in an engine of their own. Calibration with more
+    images or another method may do as much, which the row of all layers shows; otherwise use FP16.
 
     Args:
       saved_model_dir: A SavedModel that `export` wrote.

@@ -146,6 +146,6 @@ def test_a_report_that_cannot_be_read(toy_export, report, tmp_path):
     """Damaged before anything is calibrated; and the report's own number is what it was."""
     file = tmp_path / "sensitivity.json"
     file.write_bytes((report[1] / "sensitivity.json").read_bytes()[:-40])
-    with pytest.raises(tftrt_yolo.SensitivityError, match="sensitivity.json is damaged"):
+    with pytest.raises(tftrt_yolo.SensitivityError, match=r"sensitivity\.json is damaged"):
         Int8Options(calibration_data=PICTURES, sensitivity_report=file).check("tensorrt")
     assert SensitivityReport.read(report[1]).weights_sha256 == open_saved_model(toy_export).metadata.weights_sha256

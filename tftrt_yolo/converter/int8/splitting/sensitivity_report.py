@@ -187,8 +187,8 @@ class SensitivityReport:
         console.print(_table(self))
         console.print(
             "SQNR: signal to quantisation noise of a layer's input and output, in dB. Cost: its mean differences as\n"
-            "a share of those of all layers. An INT8 engine of TF-TRT has all of its convolutions in INT8. What may\n"
-            "help is calibration with more images or another method: compare the last row. Otherwise use FP16."
+            "a share of those of all layers. Calibration with more images or another method may help: compare the\n"
+            "last row. `convert` leaves layers in float by their names (float_layers), in an engine of their own."
         )
         return documents.text_of(console)
 
