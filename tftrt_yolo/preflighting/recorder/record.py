@@ -9,7 +9,6 @@ The process has the stand-in's environment (`stand_in.library.environment_for`).
 """
 
 import ctypes
-import dataclasses
 import gc
 import os
 from pathlib import Path
@@ -28,38 +27,17 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting import recorded_network
+from tftrt_yolo.preflighting.recorder.graph import Frozen, Graph
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import saved_model_pb
 
 
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """What TF-TRT converts by itself: a network, or a part of one.
-
-    Attributes:
-      file: The graph, frozen and serialised.
-      precision_mode: "FP32", "FP16" or "INT8".
-      inputs: Name of each input to the graph's tensor: "frames", or what an earlier part gives.
-      outputs: Name of each output to the graph's tensor: the signature's, or what a later part takes.
-      convolutions: How many a part has; None of a whole network.
-      shapes: Name of each input to its shape without the batch; empty of a whole network.
-    """
-
-    file: Path
-    precision_mode: str
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-    convolutions: int | None = None
-    shapes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-
-
-def work(*, given: str, graphs: list[Graph], outputs: list[str], options: TensorRTOptions) -> dict:
+def work(*, given: str, frozen: Frozen, options: TensorRTOptions) -> dict:
     """Records the networks into the folder that the environment names.
 
     Args:
       given: The SavedModel, for messages.
-      graphs: Its `network`, or the parts that it is divided into.
-      outputs: Names of the signature's outputs.
+      frozen: Its `network`, or the parts that it is divided into.
       options: TF-TRT's.
 
     Returns:
@@ -71,13 +49,13 @@ def work(*, given: str, graphs: list[Graph], outputs: list[str], options: Tensor
     """
     _check_stand_in()
     told, signature_outputs, links = [], {}, {}
-    for graph in graphs:
+    for graph in frozen.graphs:
         graph_def = _converted(graph, options)
         told.append(NetworkPart(graph.precision_mode, graph.convolutions, graph.shapes, **partition.count(graph_def)))
         for engine, names in _named_outputs(graph_def, graph.outputs).items():
-            signature_outputs[engine] = {port: name for port, name in names.items() if name in outputs}
-            if len(graphs) > 1:
-                links[engine] = {port: name for port, name in names.items() if name not in outputs}
+            signature_outputs[engine] = {port: name for port, name in names.items() if name in frozen.outputs}
+            if len(frozen.graphs) > 1:
+                links[engine] = {port: name for port, name in names.items() if name not in frozen.outputs}
                 links[engine] |= _named_inputs(graph_def, engine, graph.inputs)
     counts = partition.together(told)
     partition.check_coverage(counts, given, options.minimum_coverage)

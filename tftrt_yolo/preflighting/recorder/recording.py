@@ -23,6 +23,7 @@ from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.preflighting.recorder.graph import Frozen
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
@@ -136,9 +137,9 @@ def recorded(
                 images=list(asked.images),
             )
             stages.enter("freezing the network")
-            graph = progress.result_of(tensorflow_side, on_progress)
+            frozen: Frozen = progress.result_of(tensorflow_side, on_progress)
             stages.enter("converting with TF-TRT and recording")
-            recorder.start(given=source.given, options=asked.options, **graph)
+            recorder.start(given=source.given, frozen=frozen, options=asked.options)
             conversion = recorder.receive()
         yield tensorflow_side, conversion
 

@@ -18,7 +18,7 @@ from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.numbers import compare_numbers
 from tftrt_yolo.preflighting.numbers_report import Numbers
-from tftrt_yolo.preflighting.recorder.record import Graph
+from tftrt_yolo.preflighting.recorder.graph import Frozen, Graph
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -33,7 +33,7 @@ def work(
     precision_mode: str,
     images: list[str],
     requests: Iterator[Path],
-) -> Iterator[Progress | Remark | dict | Numbers]:
+) -> Iterator[Progress | Remark | Frozen | Numbers]:
     """Freezes `network`, and compares recordings of it.
 
     Args:
@@ -74,10 +74,10 @@ def work(
         del made
     if not divided:
         frozen = freeze.freeze_network(source)
-    graphs = list(_written(frozen, divided, precision_mode, graph_dir))
+    graphs = tuple(_written(frozen, divided, precision_mode, graph_dir))
     del divided
     gc.collect()  # freezing leaves copies of the weights in reference cycles
-    yield {"graphs": graphs, "outputs": sorted(frozen.outputs)}
+    yield Frozen(graphs, tuple(sorted(frozen.outputs)))
     for recording_dir in requests:
         networks = recorded_network.read(recording_dir)
         yield compare_numbers(source, networks, images, frozen=frozen)

@@ -99,6 +99,7 @@ def divide(calibrated: Calibrated) -> list[Part]:
         if layers:
             graph_def = _quantized(graph_def, layers, calibrated, inputs)
             given = _behind_corrections(graph_def, layers, given)
+        given = _ended(graph_def, given)
         parts.append(
             Part(
                 _needed(graph_def, given.values()),
@@ -276,6 +277,16 @@ def _behind_corrections(graph_def: GraphDef, layers: list, given: Mapping[str, s
         name: f"{quantization.output_of(by_name[_node(tensor)], names)}:0" if _node(tensor) in by_name else tensor
         for name, tensor in given.items()
     }
+
+
+def _ended(graph_def: GraphDef, given: Mapping[str, str]) -> dict[str, str]:
+    """Adds an identity for each output, in place: TF-TRT takes no node into an engine that is an output itself."""
+    ended = {}
+    for name, tensor in given.items():
+        node = graph_def.node.add(name=f"given/{name}", op="Identity", input=[tensor.removesuffix(":0")])
+        node.attr["T"].type = tf.float32.as_datatype_enum
+        ended[name] = f"{node.name}:0"
+    return ended
 
 
 def _needed(graph_def: GraphDef, outputs) -> GraphDef:
