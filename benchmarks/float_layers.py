@@ -7,7 +7,7 @@
 Every model is converted whole to INT8, and with layers in float: the head's last convolutions, those of one branch,
 and the costliest of a sensitivity report. The quantised graph is the measure of its own accuracy in TensorFlow on a
 CPU; the layers in float are FP32 there. `--pictures` is a folder with detect/data.yaml, segment/data.yaml and so on,
-`--calibration` one with images; without them the models are calibrated on half of tests/data and evaluated on all.
+`--calibration` one with images and classify; without them half of tests/data calibrates, and all of it is evaluated on.
 """
 
 import argparse
@@ -42,6 +42,7 @@ VARIANTS = {
     "10 costliest": {"sensitivity_report": REPORT, "costliest_layers": 10},
 }
 ENDINGS = ("mAP50-95", "top-1")
+MOST_SCORED = 100  # pictures whose scores are compared
 MINIMUM_IOU = 0.5  # of two detections that are compared by their scores
 HEADER = """# INT8 with layers in float
 
@@ -75,20 +76,20 @@ def score_shifts(expected, found) -> np.ndarray:
     return np.array(shifts)
 
 
-def measure(name: str, pictures: Path, calibration: str | None) -> list[dict]:
+def measure(name: str, pictures: Path, calibration: Path | None) -> list[dict]:
     """Exports a model and converts it in every way; returns a row for each."""
     weights, size = MODELS[name]
     task = name.removeprefix("tiny-").replace("digits", "detect")
     data = pictures / task if task == "classify" else pictures / task / "data.yaml"
-    images = calibration or str(DATA / ("classify/*/*_[0-4].jpg" if task == "classify" else "images/*[02468].jpg"))
-    if task == "classify":
-        images = str(DATA / "classify/*/*_[0-4].jpg")
+    kind = "classify" if task == "classify" else "images"
+    halves = {"classify": DATA / "classify" / "*" / "*_[0-4].jpg", "images": DATA / "images" / "*[02468].jpg"}
+    images = str(calibration / kind if calibration else halves[kind])
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         exported, report_dir = Path(folder, "a_saved_model"), Path(folder, REPORT)
         tftrt_yolo.export(weights, exported, image_size=size)
         tftrt_yolo.sensitivity(exported, images, images=16, output_dir=report_dir)
-        paths = image_files.find_images(_pictures_of(data, task))
+        paths = image_files.spread(image_files.find_images(_pictures_of(data, task)), MOST_SCORED)
         before = tftrt_yolo.evaluate(exported, data)
         expected = list(tftrt_yolo.Predictor(exported).stream(paths))
         for variant, options in VARIANTS.items():
@@ -171,12 +172,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("prefix", nargs="?", default="")
     parser.add_argument("--pictures", type=Path, default=DATA)
-    parser.add_argument("--calibration", default=None)
+    parser.add_argument("--calibration", type=Path, default=None)
     given = parser.parse_args()
-    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     for name in MODELS:
         if name.startswith(given.prefix):
-            rows = [row for row in rows if row["model"] != name] + measure(name, given.pictures, given.calibration)
+            found = measure(name, given.pictures, given.calibration)
+            rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+            rows = [row for row in rows if row["model"] != name] + found
             rows.sort(key=lambda row: list(MODELS).index(row["model"]))
             RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
             write(rows)
