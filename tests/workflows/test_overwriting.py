@@ -7,7 +7,7 @@ import pytest
 import tftrt_yolo
 from tests.conftest import IMAGES, TINY_WEIGHTS
 from tftrt_yolo.benchmarking.results import benchmark_report
-from tftrt_yolo.converter.int8.splitting import sensitivity_report
+from tftrt_yolo.converter.int8.in_float import sensitivity_report
 from tftrt_yolo.evaluation import evaluation_report
 from tftrt_yolo.workflows.accepting import acceptance_report
 

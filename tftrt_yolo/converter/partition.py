@@ -22,7 +22,7 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 from tftrt_yolo import contract
 from tftrt_yolo.converter import conversion_report
 from tftrt_yolo.converter.conversion_report import NetworkPart
-from tftrt_yolo.converter.int8.splitting.parts import Piece
+from tftrt_yolo.converter.parts import Piece
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.graph import empty_batches
 from tftrt_yolo.ground.arguments import argument

@@ -17,13 +17,12 @@ import tensorflow as tf
 from tensorflow.python.compiler.tensorrt import trt_convert
 
 from tftrt_yolo import contract
-from tftrt_yolo.converter import partition
+from tftrt_yolo.converter import partition, parts
 from tftrt_yolo.converter.int8 import accuracy, calibration, calibration_images
 from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
 from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Images
-from tftrt_yolo.converter.int8.splitting import parts
-from tftrt_yolo.converter.int8.splitting.parts import Piece
+from tftrt_yolo.converter.parts import Piece
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument

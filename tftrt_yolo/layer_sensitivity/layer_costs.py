@@ -14,8 +14,8 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter.comparison import decibels
 from tftrt_yolo.converter.int8.calibration import Calibrated, calibrating
 from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.converter.int8.splitting.choosing import short_name
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import Difference, LayerCost
+from tftrt_yolo.converter.int8.in_float.choosing import short_name
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import image_files

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tftrt_yolo.converter.int8.histogram import METHODS
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.converter.int8.int8_options import Int8Options
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import directories

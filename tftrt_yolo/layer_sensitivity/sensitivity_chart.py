@@ -6,7 +6,7 @@ write(report, Path("sensitivity.png"))
 import itertools
 from pathlib import Path
 
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import SHOWN, SensitivityReport
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import SHOWN, SensitivityReport
 from tftrt_yolo.ground.text import counted, in_picture
 
 FILE = "sensitivity.png"

@@ -24,9 +24,9 @@ from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
 from tftrt_yolo.converter.int8 import accuracy, depthwise, integer_convolutions
 from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
 from tftrt_yolo.converter.int8.calibration_images import Images
+from tftrt_yolo.converter.int8.in_float import choosing
+from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
 from tftrt_yolo.converter.int8.quantization import Layer, find_layers
-from tftrt_yolo.converter.int8.splitting import choosing
-from tftrt_yolo.converter.int8.splitting.float_layers import FloatLayers
 from tftrt_yolo.graph import biases
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError

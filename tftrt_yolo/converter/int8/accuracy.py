@@ -12,7 +12,7 @@ from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.converter.int8.splitting import choosing
+from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.evaluation.evaluate import evaluate
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError, DatasetError

@@ -20,7 +20,7 @@ from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
-from tftrt_yolo.converter.int8.splitting import choosing
+from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.workers import progress

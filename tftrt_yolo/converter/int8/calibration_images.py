@@ -14,7 +14,7 @@ import numpy as np
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.int8.histogram import METHODS
-from tftrt_yolo.converter.int8.splitting.float_layers import FloatLayers
+from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
 from tftrt_yolo.evaluation.datasets import dataset
 from tftrt_yolo.ground.errors import ConversionError, ImageError
 from tftrt_yolo.ground.files import image_files

@@ -157,8 +157,8 @@ class Int8Options(Options):
           ValueError: If costliest_layers are asked for without a sensitivity report.
           SensitivityError: If the report cannot be read.
         """
-        from tftrt_yolo.converter.int8.splitting.float_layers import FloatLayers
-        from tftrt_yolo.converter.int8.splitting.sensitivity_report import SensitivityReport
+        from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
+        from tftrt_yolo.converter.int8.in_float.sensitivity_report import SensitivityReport
 
         path = self.sensitivity_report
         if path is None and self.costliest_layers is not None:

@@ -8,10 +8,10 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+from tftrt_yolo.converter import parts
 from tftrt_yolo.converter.int8 import calibration, quantization
 from tftrt_yolo.converter.int8.calibration_images import Calibration
-from tftrt_yolo.converter.int8.splitting import parts
-from tftrt_yolo.converter.int8.splitting.parts import Part
+from tftrt_yolo.converter.parts import Part
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.workers.progress import Progress, Remark

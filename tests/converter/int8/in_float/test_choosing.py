@@ -9,9 +9,9 @@ from tests import toy
 from tests.conftest import IMAGES
 from tftrt_yolo import Int8Options
 from tftrt_yolo.converter.int8 import depthwise, quantization
-from tftrt_yolo.converter.int8.splitting import choosing
-from tftrt_yolo.converter.int8.splitting.float_layers import FloatLayers
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import SensitivityReport
+from tftrt_yolo.converter.int8.in_float import choosing
+from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import SensitivityReport
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.handle import open_saved_model

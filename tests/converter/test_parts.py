@@ -9,11 +9,11 @@ import tensorflow as tf
 import tftrt_yolo
 from tests import toy
 from tests.conftest import IMAGES
+from tftrt_yolo.converter import parts
 from tftrt_yolo.converter.int8 import calibration, quantization
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
 from tftrt_yolo.converter.int8.quantization import QUANTIZE_OPS
-from tftrt_yolo.converter.int8.splitting import parts
-from tftrt_yolo.converter.int8.splitting.float_layers import FloatLayers
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import open_saved_model
 

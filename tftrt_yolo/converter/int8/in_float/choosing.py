@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.contract import Metadata
+from tftrt_yolo.converter.int8.in_float.float_layers import HEAD, FloatLayers
 from tftrt_yolo.converter.int8.quantization import INPUT_INDEX, Layer
-from tftrt_yolo.converter.int8.splitting.float_layers import HEAD, FloatLayers
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.text import counted, quoted, shown

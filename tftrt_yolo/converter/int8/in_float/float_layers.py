@@ -6,7 +6,7 @@ FloatLayers(report=SensitivityReport.read("runs/sensitivity"), report_path="runs
 
 import dataclasses
 
-from tftrt_yolo.converter.int8.splitting.sensitivity_report import SensitivityReport
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import SensitivityReport
 
 HEAD = "head"  # stands for the convolutions that give any output
 
