@@ -152,7 +152,7 @@ class _Engine:
     def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph, *, others: list[RecordedNetwork]):
         self._network, self._graph, quantities = network, graph, TASKS[metadata.task].quantities
         self.rounding = Rounding(network, graph.convolutions)
-        self._is_quantized = _quantizes_data(network)
+        self._is_quantized = self._spreads = _quantizes_data(network)
         self._free, self._settled = _Sums(quantities), _Sums(quantities)
         self.convolutions, self.failures, self.left_out = [], [], []
         tensors = [network.tensors[index] for index in network.inputs]
@@ -183,16 +183,17 @@ class _Engine:
         expected = dict(zip(self._graph.outputs, fetch(list(self._graph.outputs.values())), strict=True))
         try:
             _check_handed(self._network, self._takes, handed)
-            self._is_quantized |= bool(handed.is_rounded.intersection(self._takes.values()))
+            is_fed_rounded = not self._is_quantized and bool(handed.is_rounded.intersection(self._takes.values()))
             found = self._computed(handed.free, expected, {})
             self._free.add(expected, found)
             handed.free.update(found)
-            if self.rounding or self._is_quantized:
+            if self.rounding or is_fed_rounded:
                 replaced = self.rounding.replacing(fetch) if self.rounding else {}
                 found = self._computed(handed.settled, expected, replaced)
                 self._settled.add(expected, found)
             handed.settled.update(found)
-            handed.is_rounded.update(found if self._is_quantized else ())
+            self._spreads |= self._is_quantized or is_fed_rounded
+            handed.is_rounded.update(found if self._spreads else ())
         except PreflightError as error:
             self.failures.append(str(error))
             self._is_computed = False
@@ -210,7 +211,7 @@ class _Engine:
 
     def outputs(self) -> tuple[OutputDifference, ...]:
         """The differences; only reported if ties of rounding are among them."""
-        return self._free.differences(is_bound=not self._is_quantized)
+        return self._free.differences(is_bound=not self._spreads)
 
     def settled(self) -> tuple[OutputDifference, ...]:
         """The differences with TensorFlow's integers in place of an INT8 network's own."""

@@ -77,15 +77,6 @@ def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Cali
     write.save(network, source.metadata, output_dir)
 
 
-def quantizing(
-    source: SavedModelHandle, calibration: Calibration, output_dir: Path
-) -> Generator[_Event, None, Calibrated]:
-    """Calibrates and writes the quantised SavedModel that TF-TRT is to convert; yields events, returns the ranges."""
-    calibrated = yield from calibrating(source, calibration)
-    write_quantized(source, output_dir, calibrated)
-    return calibrated
-
-
 def calibrate(
     source: SavedModelHandle, calibration: Calibration, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Calibrated:
