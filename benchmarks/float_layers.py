@@ -13,6 +13,7 @@ CPU; the layers in float are FP32 there. `--pictures` is a folder with detect/da
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,15 +77,14 @@ def score_shifts(expected, found) -> np.ndarray:
     return np.array(shifts)
 
 
-def measure(name: str, pictures: Path, calibration: Path | None) -> list[dict]:
-    """Exports a model and converts it in every way; returns a row for each."""
+def measure(name: str, pictures: Path, calibration: Path | None) -> Iterator[dict]:
+    """Exports a model and converts it in every way; yields a row for each."""
     weights, size = MODELS[name]
     task = name.removeprefix("tiny-").replace("digits", "detect")
     data = pictures / task if task == "classify" else pictures / task / "data.yaml"
     kind = "classify" if task == "classify" else "images"
     halves = {"classify": DATA / "classify" / "*" / "*_[0-4].jpg", "images": DATA / "images" / "*[02468].jpg"}
     images = str(calibration / kind if calibration else halves[kind])
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         exported, report_dir = Path(folder, "a_saved_model"), Path(folder, REPORT)
         tftrt_yolo.export(weights, exported, image_size=size)
@@ -105,9 +105,9 @@ def measure(name: str, pictures: Path, calibration: Path | None) -> list[dict]:
             )
             after = tftrt_yolo.evaluate(converted, data)
             shifts = score_shifts(expected, tftrt_yolo.Predictor(converted).stream(paths))
-            rows.append(_row(name, variant, report, (before, after), shifts, len(paths)))
-            print(f"{name}, {variant}: {rows[-1]['accuracy']}", flush=True)  # noqa: T201 - a script
-    return rows
+            row = _row(name, variant, report, (before, after), shifts, len(paths))
+            print(f"{name}, {variant}: {row['accuracy']}", flush=True)  # noqa: T201 - a script
+            yield row
 
 
 def _pictures_of(data: Path, task: str) -> str:
@@ -167,6 +167,16 @@ def write(rows: list[dict]) -> None:
     TABLE.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
 
 
+def keep(row: dict) -> None:
+    """Puts a row into float_layers.json in the place of an earlier one, and writes the table."""
+    key = row["model"], row["float_layers"]
+    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    rows = [one for one in rows if (one["model"], one["float_layers"]) != key] + [row]
+    rows.sort(key=lambda one: (list(MODELS).index(one["model"]), list(VARIANTS).index(one["float_layers"])))
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write(rows)
+
+
 def main() -> None:
     """Measures the models whose name begins with what is given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -176,12 +186,8 @@ def main() -> None:
     given = parser.parse_args()
     for name in MODELS:
         if name.startswith(given.prefix):
-            found = measure(name, given.pictures, given.calibration)
-            rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-            rows = [row for row in rows if row["model"] != name] + found
-            rows.sort(key=lambda row: list(MODELS).index(row["model"]))
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            write(rows)
+            for row in measure(name, given.pictures, given.calibration):
+                keep(row)
 
 
 if __name__ == "__main__":
