@@ -114,6 +114,7 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     if path is not None and not recalled:
         yield from _kept(path, measured)
     in_int8 = [layer for layer in layers if layer.name not in in_float]
+    graph_def = depthwise.as_ordinary(frozen, kept=in_float)
     graph_def = quantization.equalize(graph_def, in_int8, measured.maxima)
     equalized = [layer for layer in quantization.find_layers(graph_def) if layer.name not in in_float]
     ranges = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
