@@ -4,10 +4,11 @@
     python benchmarks/float_layers.py tiny-pose                        # only models whose name begins so
     python benchmarks/float_layers.py digits --pictures=DIR --calibration=DIR
 
-Every model is converted whole to INT8, and with layers in float: the head's last convolutions, those of one branch,
-and the costliest of a sensitivity report. The quantised graph is the measure of its own accuracy in TensorFlow on a
-CPU; the layers in float are FP32 there. `--pictures` is a folder with detect/data.yaml, segment/data.yaml and so on,
-`--calibration` one with images and classify; without them half of tests/data calibrates, and all of it is evaluated on.
+Every model is converted whole to INT8, and with layers in float: the head's last convolutions, those of one branch, the
+first eight of all, and the costliest of a sensitivity report; `--variants` names some of these. The quantised graph is
+the measure of its own accuracy in TensorFlow on a CPU; the layers in float are FP32 there. `--pictures` is a folder with
+detect/data.yaml, segment/data.yaml and so on, `--calibration` one with images and classify; without them half of
+tests/data calibrates, and all of it is evaluated on.
 """
 
 import argparse
@@ -39,6 +40,7 @@ VARIANTS = {
     "head": {"float_layers": ("head",)},
     "scores": {"float_layers": ("scores",)},
     "boxes": {"float_layers": ("boxes",)},
+    "first 8": {"float_layers": ("convolution", *(f"convolution_{number}" for number in range(1, 8)))},
     "3 costliest": {"sensitivity_report": REPORT, "costliest_layers": 3},
     "10 costliest": {"sensitivity_report": REPORT, "costliest_layers": 10},
 }
@@ -77,7 +79,7 @@ def score_shifts(expected, found) -> np.ndarray:
     return np.array(shifts)
 
 
-def measure(name: str, pictures: Path, calibration: Path | None) -> Iterator[dict]:
+def measure(name: str, pictures: Path, calibration: Path | None, variants: list[str]) -> Iterator[dict]:
     """Exports a model and converts it in every way; yields a row for each."""
     weights, size = MODELS[name]
     task = name.removeprefix("tiny-").replace("digits", "detect")
@@ -88,14 +90,15 @@ def measure(name: str, pictures: Path, calibration: Path | None) -> Iterator[dic
     with tempfile.TemporaryDirectory() as folder:
         exported, report_dir = Path(folder, "a_saved_model"), Path(folder, REPORT)
         tftrt_yolo.export(weights, exported, image_size=size)
-        tftrt_yolo.sensitivity(exported, images, images=16, output_dir=report_dir)
+        if any(REPORT in VARIANTS[variant].values() for variant in variants):
+            tftrt_yolo.sensitivity(exported, images, images=16, output_dir=report_dir)
         paths = image_files.spread(image_files.find_images(_pictures_of(data, task)), MOST_SCORED)
         before = tftrt_yolo.evaluate(exported, data)
         expected = list(tftrt_yolo.Predictor(exported).stream(paths))
-        for variant, options in VARIANTS.items():
+        for variant in variants:
             if task == "classify" and variant in ("scores", "boxes"):
                 continue
-            options = {key: report_dir if value == REPORT else value for key, value in options.items()}
+            options = {key: report_dir if value == REPORT else value for key, value in VARIANTS[variant].items()}
             converted = Path(folder, f"{variant.replace(' ', '_')}_saved_model")
             report = tftrt_yolo.convert(
                 exported,
@@ -183,10 +186,11 @@ def main() -> None:
     parser.add_argument("prefix", nargs="?", default="")
     parser.add_argument("--pictures", type=Path, default=DATA)
     parser.add_argument("--calibration", type=Path, default=None)
+    parser.add_argument("--variants", type=lambda text: text.split(","), default=list(VARIANTS))
     given = parser.parse_args()
     for name in MODELS:
         if name.startswith(given.prefix):
-            for row in measure(name, given.pictures, given.calibration):
+            for row in measure(name, given.pictures, given.calibration, given.variants):
                 keep(row)
 
 
