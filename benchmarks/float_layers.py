@@ -5,8 +5,8 @@
     python benchmarks/float_layers.py digits --pictures=DIR --calibration=DIR
 
 Every model is converted whole to INT8, and with layers in float: the head's last convolutions, those of one branch, the
-first eight of all, and the costliest of a sensitivity report; `--variants` names some of these. The quantised graph is
-the measure of its own accuracy in TensorFlow on a CPU; the layers in float are FP32 there. `--pictures` is a folder with
+first eight of all, and the costliest of a sensitivity report; `--variants` names some of these. The quantised graph
+is the measure of its own accuracy in TensorFlow on a CPU; layers in float are FP32 there. `--pictures` is a folder with
 detect/data.yaml, segment/data.yaml and so on, `--calibration` one with images and classify; without them half of
 tests/data calibrates, and all of it is evaluated on.
 """

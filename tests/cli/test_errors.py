@@ -253,7 +253,6 @@ BAD = [
 # The same on an export, where TensorFlow or a process of its own is what complains.
 BAD_WITH_A_MODEL = [
     ("convert", {"minimum_segment_size": 100_000}, "lower <minimum_segment_size>"),
-    ("convert", {**INT8, "float_layers": ("hed",)}, "<float_layers> names 'hed', which is no convolution"),
     ("predict", {"saved_model_dir": "conversion", "strict": True}, "<strict=False> runs their native segments"),
     ("predict", {"save": ("txt", "masks")}, "<save> has masks, which is for models for segment, and"),
     ("predict", {"save": ("coco",), "coco_annotations": "nowhere.json"}, "nowhere.json cannot be read: No such file"),

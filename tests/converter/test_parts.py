@@ -1,6 +1,7 @@
 """A network in parts against the same network whole, in TensorFlow; and what each part holds, as TF-TRT needs it."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ FRAMES = np.random.default_rng(0).random((2, toy.SIZE, toy.SIZE, 3), np.float32)
 FLOAT, INT8 = parts.FLOAT, parts.INT8
 
 
+@functools.cache
 def _calibrated(export, *asked):
     wanted = FloatLayers(asked) if asked else None
     return calibration.calibrate(
@@ -162,6 +164,7 @@ def test_a_conversion_holds_both_engines(toy_export, converted):
     assert "part 2, FP16: 4 convolutions, 1 engine" in text
     cut = sum(4 * np.prod(shape) for shape in report.parts[1].inputs.values())
     assert report.parts[1].input_bytes == cut > 0
+    assert sorted(looked.engine_precision_modes.values()) == [FLOAT, INT8]
     predictor = tftrt_yolo.Predictor(output)
     assert "FP16/INT8" in str(predictor.backend)
     assert len(predictor(IMAGES[0])) > 0
