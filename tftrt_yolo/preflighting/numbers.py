@@ -181,8 +181,12 @@ class _Engine:
         if not self._is_computed:
             return
         expected = dict(zip(self._graph.outputs, fetch(list(self._graph.outputs.values())), strict=True))
+        missing = sorted(set(self._takes.values()) - set(handed.settled))
+        if missing:
+            self.left_out.append(f"the outputs of {self._network.engine}, for no engine before it gives {missing[0]}")
+            self._is_computed = False
+            return
         try:
-            _check_handed(self._network, self._takes, handed)
             is_fed_rounded = not self._is_quantized and bool(handed.is_rounded.intersection(self._takes.values()))
             found = self._computed(handed.free, expected, {})
             self._free.add(expected, found)
@@ -262,19 +266,6 @@ class _Sums:
                     )
                 )
         return tuple(found)
-
-
-def _check_handed(network: RecordedNetwork, takes: Mapping[str, str], handed: _Handed) -> None:
-    """Refuses to compute a network without what an earlier one should have given.
-
-    Raises:
-      PreflightError: If something is missing.
-    """
-    missing = sorted(set(takes.values()) - set(handed.settled))
-    if missing:
-        raise PreflightError(
-            f"{network.engine} takes {', '.join(missing)} of an engine before it, which could not be computed."
-        )
 
 
 def _quantizes_data(network: RecordedNetwork) -> bool:
