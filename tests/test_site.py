@@ -176,6 +176,14 @@ def test_the_int8_tables_are_those_of_the_results(tmp_path, monkeypatch):
     assert int8.TABLE.read_text() == table.read_text()
 
 
+def test_the_table_of_layers_in_float_is_that_of_the_results(tmp_path, monkeypatch):
+    float_layers = _load(ROOT / "benchmarks" / "float_layers.py")
+    table = float_layers.TABLE
+    monkeypatch.setattr(float_layers, "TABLE", tmp_path / "table.md")
+    float_layers.write(json.loads(float_layers.RESULTS.read_text()))
+    assert float_layers.TABLE.read_text() == table.read_text()
+
+
 def test_the_repositorys_links_hold_on_the_site():
     """A link to a file of the repository, and one from such a file, becomes one between pages of the site."""
     hook = _load(SITE / "site_files.py")

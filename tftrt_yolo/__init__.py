@@ -39,7 +39,7 @@ _HOME_OF = {
     "inspect": "converter.inspect",
     "SavedModelReport": "converter.inspect",
     "sensitivity": "layer_sensitivity.sensitivity",
-    "SensitivityReport": "layer_sensitivity.sensitivity_report",
+    "SensitivityReport": "converter.int8.in_float.sensitivity_report",
     "map": "pipelines.map",
     "layer": "pipelines.layer",
     "Predictor": "predictor.predictor",

@@ -132,6 +132,20 @@ def _assert_boxes(found, expected):
             assert np.abs(one.xyxy - box).max(axis=1).min() < 2.0
 
 
+def test_int8_with_a_tail_in_float(tiny_export, tmp_path, only_engines):
+    """Both engines are built, saved and run, one behind the other."""
+    int8 = tftrt_yolo.Int8Options(calibration_data=IMAGES[0].parent / "*0.jpg", float_layers=("head",))
+    options = tftrt_yolo.TensorRTOptions(batch_sizes=(1, 2))
+    path = tmp_path / "b_saved_model"
+    report = tftrt_yolo.convert(tiny_export, path, precision_mode="INT8", int8=int8, tensorrt=options)
+    assert (report.engines, report.engines_built, len(report.parts)) == (2, True, 2)
+    looked = tftrt_yolo.inspect(path)
+    assert len(looked.built_engine_bytes) == 2
+    assert sorted(looked.engine_precision_modes.values()) == ["FP16", "INT8"]
+    found = tftrt_yolo.Predictor(path, strict=True)(IMAGES[:2], batch_size=2)
+    assert all(map(len, found))
+
+
 @pytest.mark.parametrize("precision_mode", ["FP32", "INT8"])
 def test_other_precisions(tiny_export, tmp_path, only_engines, has_stand_in, precision_mode):
     """INT8 by quantisations in the graph, which the stand-in computes too."""

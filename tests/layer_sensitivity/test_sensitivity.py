@@ -16,8 +16,9 @@ from tests.conftest import CROPS, DATA
 from tftrt_yolo.converter.int8 import calibration, quantization
 from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.in_float import sensitivity_report
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.layer_sensitivity import layer_costs, sensitivity_chart, sensitivity_report
+from tftrt_yolo.layer_sensitivity import layer_costs, sensitivity_chart
 from tftrt_yolo.saved_model.handle import open_saved_model
 
 FOLDER = DATA / "images"

@@ -48,11 +48,40 @@ def quantized(toy_export, tmp_path_factory):
     preflight(toy_export, precision_mode="INT8", calibration_data=IMAGES[0].parent, output_dir=folder / "preflight")
     [network] = recorded_network.read(folder / "preflight")
     options = Int8Options(calibration_data=IMAGES[0].parent)
-    for _ in calibration.quantizing(
-        open_saved_model(toy_export), options.quantization(folder).calibration, folder / "quantized"
-    ):
-        pass
+    source = open_saved_model(toy_export)
+    calibrated = calibration.calibrate(source, options.quantization(folder).calibration)
+    calibration.write_quantized(source, folder / "quantized", calibrated)
     return open_unfinished(folder / "quantized"), network
+
+
+def test_int8_with_a_tail_in_float(toy_export, tmp_path):
+    """Two engines, the second fed what the first gives; with TensorFlow's integers they agree as FP16's do."""
+    from tftrt_yolo.converter.int8.int8_options import Int8Options
+
+    int8 = Int8Options(calibration_data=IMAGES[0].parent, float_layers=("head",))
+    report = preflight(
+        toy_export, precision_mode="INT8", calibration_data=int8, batch_sizes=(1,), output_dir=tmp_path / "preflight"
+    )
+    assert report.faults == (), report
+    assert (report.nodes_outside, report.left_to_tensorflow) == (0, ())
+    body, tail = (engine.summary for engine in report.engines)
+    assert ("INT8" in body.builder_flags, "INT8" in tail.builder_flags, "FP16" in tail.builder_flags) == (1, 0, 1)
+    counts = [sum(row.count for row in summary.convolutions) for summary in (body, tail)]
+    assert counts == [part.convolutions for part in report.parts] == [toy.CONVOLUTIONS - 4, 4]
+    assert [sum(row.quantized for row in summary.convolutions) for summary in (body, tail)] == [counts[0], 0]
+    handed = {port.link: port.dims[1:] for port in tail.inputs}
+    assert handed == report.parts[1].inputs == {port.link: port.dims[1:] for port in body.outputs}
+    assert {port.signature_output for port in tail.outputs} == {"boxes", "scores"}
+    numbers = report.numbers
+    assert [one.bound for one in numbers.outputs] == [None, None]
+    assert [one.bound for one in numbers.settled] == [0.01, 1e-4]
+    assert len(numbers.convolutions) == toy.CONVOLUTIONS
+    assert numbers.left_out == ()
+    first, second = recorded_network.read(tmp_path / "preflight")
+    assert first.links["TensorRTInputPH_0"] == "frames"
+    assert set(second.links.values()) == set(handed)
+    assert report.engines[0].builder is None or not report.engines[0].builder.in_half
+    assert report.engines[1].builder is None or report.engines[1].builder.in_half
 
 
 def test_fp16(compare, plain):

@@ -179,7 +179,8 @@ def test_tensorflow_without_tensorrt(tiny_export):
         "from tftrt_yolo.preflighting.recorder import tensorflow_side\n"
         "from tftrt_yolo.saved_model.handle import open_saved_model\n"
         f"source = open_saved_model({str(tiny_export)!r})\n"
-        "next(tensorflow_side.work(source=source, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
+        "next(tensorflow_side.work(source=source, graph_dir=None, calibration_images=None, precision_mode='FP16', "
+        "images=[], requests=[]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "TensorRTUnavailableError: TensorFlow 2.18.0 was built without TensorRT. Convert with" in done.stderr
@@ -194,7 +195,8 @@ def test_tensorflow_with_another_tensorrt(linked):
         f"_pywrap_py_utils.get_linked_tensorrt_version = lambda: {tuple(map(int, linked.split('.')))}\n"
         "tf.__version__ = '2.18.0'\n"
         "from tftrt_yolo.preflighting.recorder import tensorflow_side\n"
-        "next(tensorflow_side.work(source=None, graph_file=None, calibration_images=None, images=[], requests=[]))\n"
+        "next(tensorflow_side.work(source=None, graph_dir=None, calibration_images=None, precision_mode='FP16', "
+        "images=[], requests=[]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     words = f"PreflightError: TensorFlow 2.18.0 was built against TensorRT {linked}, and the stand-in has the "
@@ -214,8 +216,7 @@ def test_the_recording_refuses_another_libnvinfer(tmp_path, has_another):
     code = (
         "from tftrt_yolo import TensorRTOptions\n"
         "from tftrt_yolo.preflighting.recorder import record\n"
-        "record.work(given='', graph_file=None, frames_name='', outputs={}, precision_mode='FP16', "
-        "options=TensorRTOptions())\n"
+        "record.work(given='', frozen=None, options=TensorRTOptions())\n"
     )
     environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)

@@ -7,8 +7,8 @@ import pytest
 import tftrt_yolo
 from tests.conftest import IMAGES, TINY_WEIGHTS
 from tftrt_yolo.benchmarking.results import benchmark_report
+from tftrt_yolo.converter.int8.in_float import sensitivity_report
 from tftrt_yolo.evaluation import evaluation_report
-from tftrt_yolo.layer_sensitivity import sensitivity_report
 from tftrt_yolo.workflows.accepting import acceptance_report
 
 # A verb to how it is called, with its input and an output directory, and to the file by which its result is known.

@@ -6,6 +6,7 @@ report.engines, report.coverage, report.left_to_tensorflow
 
 import csv
 import dataclasses
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import ClassVar
@@ -114,6 +115,7 @@ class QuantizationReport:
         calibration images of `parity`; None in files of older versions.
       evaluation_images: Labelled images that were measured on; 0 without.
       shared_images: How many of them are calibration images too, the same file or the same content.
+      float_layers: Names of the convolutions that were asked to stay in float, as `sensitivity` prints them.
     """
 
     method: str
@@ -131,6 +133,7 @@ class QuantizationReport:
     score_shift: ScoreShift | None = None
     evaluation_images: int = 0
     shared_images: int = 0
+    float_layers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -142,6 +145,8 @@ class QuantizationReport:
             lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges of the training; compared on {images}"]
         else:
             lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges by {self.method} over {images}"]
+        if self.float_layers:
+            lines.append(f"  {len(self.float_layers)} in float: {', '.join(self.float_layers)}")
         if self.cache:
             lines.append(f"  what the images measured was read from {self.cache}")
         if self.unreadable:
@@ -182,6 +187,44 @@ class QuantizationReport:
         return lines
 
 
+@dataclasses.dataclass(frozen=True)
+class NetworkPart:
+    """A part of a network of which some convolutions are in INT8 and others in float: TF-TRT converts each by itself.
+
+    Attributes:
+      precision_mode: "INT8" or "FP16".
+      convolutions: How many it has.
+      inputs: Name of each input to its shape without the batch: "frames", or what an earlier part gives it.
+      engines: TRTEngineOps in it.
+      nodes_inside: Nodes that went into engines.
+      nodes_outside: Nodes that stay in TensorFlow.
+      left_to_tensorflow: The same by op type, with TF-TRT's reasons.
+    """
+
+    precision_mode: str
+    convolutions: int | None
+    inputs: dict[str, tuple[int, ...]]
+    engines: int
+    nodes_inside: int
+    nodes_outside: int
+    left_to_tensorflow: tuple[LeftOver, ...]
+
+    DERIVED: ClassVar = ("input_bytes",)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes an image of what earlier parts give it, in float32 as TF-TRT's engines exchange it."""
+        return sum(4 * math.prod(shape) for name, shape in self.inputs.items() if name != "frames")
+
+    def __str__(self) -> str:
+        """One line for a reader."""
+        taken = f"; takes {self.input_bytes / 1e6:.2f} MB an image from before" if self.input_bytes else ""
+        return (
+            f"{self.precision_mode}: {counted(self.convolutions, 'convolution')}, {counted(self.engines, 'engine')}, "
+            f"{self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside{taken}"
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineReport(ConversionReport):
     """What TF-TRT did.
@@ -202,6 +245,7 @@ class EngineReport(ConversionReport):
       has_stand_in: Whether this package's stand-in took TensorRT's place: then the engines are a rehearsal's, and no
         TensorRT can load them.
       quantization: How it was quantised; None unless the precision is INT8.
+      parts: Where some convolutions of INT8 stay in float, the parts that the network is divided into, in their order.
     """
 
     engines: int
@@ -217,6 +261,7 @@ class EngineReport(ConversionReport):
     quantization: QuantizationReport | None = None
     dynamic_shape_profile_strategy: str | None = None
     has_stand_in: bool = False
+    parts: tuple[NetworkPart, ...] = ()
 
     DERIVED: ClassVar = ("coverage",)
 
@@ -225,6 +270,11 @@ class EngineReport(ConversionReport):
         """Share of the nodes of `network` that are inside engines, in [0, 1]."""
         total = self.nodes_inside + self.nodes_outside
         return self.nodes_inside / total if total else 0.0
+
+    @property
+    def _precisions(self) -> str:
+        """The engines' precisions, for a reader."""
+        return "/".join(dict.fromkeys(part.precision_mode for part in self.parts)) or self.precision_mode
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -237,9 +287,10 @@ class EngineReport(ConversionReport):
         left = "\n".join(f"    {left_over}" for left_over in self.left_to_tensorflow) or "    nothing"
         return (
             f"Converted {self.saved_model_dir} to {self.output_saved_model_dir} in {self.seconds:.1f} s\n"
-            f"  {counted(self.engines, 'TensorRT engine')}, {self.precision_mode}, {built}\n"
+            f"  {counted(self.engines, 'TensorRT engine')}, {self._precisions}, {built}\n"
             f"  {self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside "
             f"({self.coverage:.1%}); left to TensorFlow inside `network`:\n{left}\n"
+            + "".join(f"  part {number}, {part}\n" for number, part in enumerate(self.parts, 1))
             + (f"{self.quantization}\n" if self.quantization else "")
             + f"  TensorFlow {self.tensorflow_version}, linked TensorRT {self.linked_tensorrt}, "
             f"loaded TensorRT {self.loaded_tensorrt or 'none'}{' (stand-in)' if self.has_stand_in else ''}"

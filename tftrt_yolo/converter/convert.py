@@ -77,13 +77,15 @@ def convert(
       FileExistsError: If output_saved_model_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
       ImageError: If baked.parity_images are none, or one cannot be read, or no calibration image can.
+      SensitivityError: If a sensitivity report that names layers to stay in float cannot be read.
       DatasetError: If evaluation_data, or a data.yaml to calibrate with, cannot be used.
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT; or calibration is "tensorrt", and engines
         cannot be built here.
       ConversionError: If there is no engine, the coverage is too small, a built engine does not run, the precision was
         not taken everywhere, onednn is asked for BF16 or INT8 and this CPU has no instructions for it, calibration is
         "trained" and not every convolution was trained with a range, the calibration images say nothing about a layer's
-        range, or INT8 loses more than maximum_map_drop or shifts scores by more than maximum_score_shift.
+        range, layers that are to stay in float are unknown or leave nothing to quantise, or INT8 loses more than
+        maximum_map_drop or shifts scores by more than maximum_score_shift.
     """
     start = time.perf_counter()
     precision_mode = check_precision(accelerator, precision_mode)

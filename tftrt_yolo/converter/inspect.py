@@ -29,6 +29,7 @@ class SavedModelReport:
       engines: Name of each TRTEngineOp to the number of nodes in its native segment, without plumbing.
       built_engine_bytes: Name of each built engine to its size.
       precision_modes: The engines' precision modes.
+      engine_precision_modes: Name of each engine to its own.
       ops: Op type to count over the whole file, without plumbing.
       side_effects: Op type to count of those that may touch files, the network or the process; empty for what `export`
         and `convert` write.
@@ -48,6 +49,7 @@ class SavedModelReport:
     conversion: ConversionReport | None
     side_effects: dict[str, int] = dataclasses.field(default_factory=dict)
     export: ExportReport | None = None
+    engine_precision_modes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -71,7 +73,8 @@ class SavedModelReport:
         for name, nodes in self.engines.items():
             size = self.built_engine_bytes.get(name)
             built = f"built, {size / 1e6:.1f} MB" if size else "not built; TensorRT builds it at first use"
-            lines.append(f"  engine      {name}: {counted(nodes, 'node')}, {'/'.join(self.precision_modes)}, {built}")
+            mode = self.engine_precision_modes.get(name) or "/".join(self.precision_modes)
+            lines.append(f"  engine      {name}: {counted(nodes, 'node')}, {mode}, {built}")
         if not self.engines and not self.conversion:
             common = Counter(self.ops).most_common(6)
             lines.append("  engines     none: plain TensorFlow (" + ", ".join(f"{op} x {n}" for op, n in common) + ")")
@@ -118,6 +121,7 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
     handle = open_saved_model(saved_model_dir)
     meta_graph = believed.read(handle, allow_side_effects=True)  # nothing is run
     engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
+    modes = {name: agreement.precision_mode(node) for name, node in engines.items()}
     segments = {function.signature.name: function for function in meta_graph.graph_def.library.function}
     return SavedModelReport(
         saved_model_dir=handle.given,
@@ -129,12 +133,13 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
         },
         engines={name: _count_inside(node, segments) for name, node in engines.items()},
         built_engine_bytes=saved_model_pb.built_engine_bytes(handle.directory),
-        precision_modes=tuple(sorted({agreement.precision_mode(node) for node in engines.values()})),
+        precision_modes=tuple(sorted(set(modes.values()))),
         ops=dict(count_nodes(saved_model_pb.all_nodes(meta_graph.graph_def)).most_common()),
         size_bytes=directories.size_bytes(handle.directory),
         conversion=ConversionReport.read(handle) if handle.conversion else None,
         side_effects=side_effects.find(meta_graph),
         export=ExportReport.read(handle) if export_report.is_there(handle) else None,
+        engine_precision_modes=modes,
     )
 
 

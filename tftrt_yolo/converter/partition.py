@@ -21,6 +21,8 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter import conversion_report
+from tftrt_yolo.converter.conversion_report import NetworkPart
+from tftrt_yolo.converter.parts import Piece
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.graph import empty_batches
 from tftrt_yolo.ground.arguments import argument
@@ -32,6 +34,43 @@ GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
 # TF-TRT's own default with TensorRT 8.4 and newer: as much as TensorRT likes. Without TensorRT it would put 1 GiB.
 UNLIMITED_WORKSPACE_BYTES = sys.maxsize - 512
 _REASONS_FILE = Path("reasons.csv")
+
+
+def all_partitioned(
+    pieces: list[Piece], options: TensorRTOptions, *, calibration_input_fn: Callable[[], Iterator] | None = None
+) -> tuple[list["Converter"], list[NetworkPart]]:
+    """Has TF-TRT divide a network, or each of its parts, into engines and the rest.
+
+    Args:
+      pieces: What to convert.
+      options: TF-TRT's.
+      calibration_input_fn: As `partitioned`.
+
+    Returns:
+      The converters, after convert(), and what is inside and outside the engines of each.
+    """
+    converters, told = [], []
+    for piece in pieces:
+        converters.append(
+            partitioned(piece.directory, piece.precision_mode, options, calibration_input_fn=calibration_input_fn)
+        )
+        counts = count(converters[-1]._converted_graph_def)  # its reasons are gone with the next conversion
+        told.append(NetworkPart(piece.precision_mode, piece.convolutions, inputs=piece.inputs, **counts))
+    return converters, told
+
+
+def together(told: list[NetworkPart]) -> dict:
+    """Counts what is inside and outside the engines of all parts.
+
+    Args:
+      told: What is known of each; one of a network that is not divided.
+
+    Returns:
+      As `count`; with the parts, if there are several.
+    """
+    sums = {name: sum(getattr(part, name) for part in told) for name in ("engines", "nodes_inside", "nodes_outside")}
+    left = tuple(row for part in told for row in part.left_to_tensorflow)
+    return sums | {"left_to_tensorflow": left} | ({"parts": tuple(told)} if len(told) > 1 else {})
 
 
 def partitioned(

@@ -7,6 +7,7 @@ Source: tensorflow/python/compiler/tensorrt/trt_convert.py of TensorFlow 2.17.
 """
 
 import contextlib
+import dataclasses
 import gc
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,12 @@ import tensorflow as tf
 from tensorflow.python.compiler.tensorrt import trt_convert
 
 from tftrt_yolo import contract
-from tftrt_yolo.converter import partition
+from tftrt_yolo.converter import partition, parts
 from tftrt_yolo.converter.int8 import accuracy, calibration, calibration_images
 from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
+from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Images
+from tftrt_yolo.converter.parts import Piece
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
@@ -63,26 +66,25 @@ def work(
     yield Stage("reading the SavedModel")
     believed.read(source)  # says what is damaged better than TensorFlow's loader does
 
-    ranges, images, quantized_dir = None, None, source.directory
+    ranges, images, outputs = None, None, ()
+    pieces = [Piece(source.directory, precision_mode, {parts.FRAMES: (*source.metadata.image_size_hw, 3)})]
     if quantization and quantization.calibration.method == calibration_images.TENSORRT:
         images = Images(quantization.calibration.images, source.metadata)
     elif quantization:
-        quantized_dir = Path("quantized")
-        made = yield from calibration.quantizing(source, quantization.calibration, quantized_dir)
-        ranges = Ranges(len(made.layers), made.readable, made.unreadable, made.cache)
+        made = yield from calibration.calibrating(source, quantization.calibration)
+        ranges, outputs, pieces = Ranges.of(made), tuple(made.outputs), _quantized(source, made, pieces[0])
+        del made
     calibration_input_fn = None if images is None else lambda: _calibration_frames(images)
     yield Stage("converting with TF-TRT")
     with contextlib.nullcontext() if machine.can_build_engines else partition.offline():
-        converter = partition.partitioned(
-            quantized_dir, precision_mode, options, calibration_input_fn=calibration_input_fn
-        )
-    counts = partition.count(converter._converted_graph_def)
+        converters, told = partition.all_partitioned(pieces, options, calibration_input_fn=calibration_input_fn)
+    counts = partition.together(told)
     partition.check_coverage(counts, source.given, options.minimum_coverage)
     yield Stage("building the engines" if machine.can_build_engines else "writing the SavedModel")
-    network, tracked = _network_of(converter, source.metadata, options, builds=machine.can_build_engines)
-    del converter  # and with it half a dozen copies of the weights
+    network, tracked = _network_of(converters, pieces, outputs, options, builds=machine.can_build_engines)
+    del converters  # and with them half a dozen copies of the weights
     gc.collect()
-    write.save(lambda frames: network(frames=frames), source.metadata, output_dir, tracked=tracked)
+    write.save(network, source.metadata, output_dir, tracked=tracked)
 
     engine_bytes = saved_model_pb.built_engine_bytes(output_dir)
     if machine.can_build_engines:
@@ -105,14 +107,36 @@ def work(
     }
 
 
-def _network_of(converter: partition.Converter, metadata: contract.Metadata, options: TensorRTOptions, *, builds: bool):
+def _quantized(source: SavedModelHandle, made: Calibrated, whole: Piece) -> list[Piece]:
+    """The quantised network as a SavedModel; its parts, where some layers stay in float."""
+    if made.float_layers:
+        return [parts.write(part, Path(f"part_{at}")) for at, part in enumerate(parts.divide(made), 1)]
+    directory = Path("quantized")
+    calibration.write_quantized(source, directory, made)
+    return [dataclasses.replace(whole, directory=directory)]
+
+
+def _network_of(
+    converters: list[partition.Converter],
+    pieces: list[Piece],
+    outputs: tuple[str, ...],
+    options: TensorRTOptions,
+    *,
+    builds: bool,
+):
     """The converted function, and what it needs to be saved with: the built engines, or None."""
-    if builds:
-        tracked = _build_engines(converter, metadata.image_size_hw, options)
-        return tracked.signatures[contract.NETWORK], tracked
-    if not options.allow_build_at_runtime:
-        return _forbid_building(converter), None
-    return converter._converted_func, None
+    functions, tracked = [], []
+    for number, (converter, piece) in enumerate(zip(converters, pieces, strict=True)):
+        if builds:
+            tracked.append(_build_engines(converter, piece.inputs, options, Path(f"converted_{number}")))
+            functions.append(tracked[-1].signatures[contract.NETWORK])
+        elif options.allow_build_at_runtime:
+            functions.append(converter._converted_func)
+        else:
+            functions.append(_forbid_building(converter))
+    if len(functions) == 1:
+        return lambda frames: functions[0](frames=frames), tracked[0] if builds else None
+    return parts.chain(functions, pieces, outputs), tracked or None
 
 
 def _calibration_frames(images: Images) -> Iterator[tuple[np.ndarray]]:
@@ -130,24 +154,27 @@ def _calibration_frames(images: Images) -> Iterator[tuple[np.ndarray]]:
     images.check("the engine")
 
 
-def _build_engines(converter: partition.Converter, size_hw: tuple[int, int], options: TensorRTOptions):
+def _build_engines(
+    converter: partition.Converter, inputs: dict[str, tuple[int, ...]], options: TensorRTOptions, output_dir: Path
+):
     """Builds the engines for every batch size and brings them into a form that can be saved.
 
     Args:
       converter: After convert().
-      size_hw: Frame height and width in pixels.
+      inputs: Name of each of the function's inputs to its shape without the batch.
       options: Says for which batch sizes, and whether others may be built later.
+      output_dir: A directory to make.
 
     Returns:
       A loaded SavedModel that holds them: only TF-TRT's own save() writes engines out.
     """
     with _native_segments_disallowed():
-        converter.build(lambda: _random_frames(options.batch_sizes, size_hw))
+        converter.build(lambda: _random_inputs(options.batch_sizes, inputs))
     _check_calibration(converter)
     if not options.allow_build_at_runtime:
         _forbid_building(converter)
-    converter.save("converted")
-    return tf.saved_model.load("converted")
+    converter.save(str(output_dir))
+    return tf.saved_model.load(str(output_dir))
 
 
 def _check_calibration(converter: partition.Converter) -> None:
@@ -195,11 +222,11 @@ def _native_segments_disallowed() -> Iterator[None]:
         ) from error
 
 
-def _random_frames(batch_sizes: tuple[int, ...], size_hw: tuple[int, int]) -> Iterator[tuple[np.ndarray]]:
-    """One input for each batch size."""
+def _random_inputs(batch_sizes: tuple[int, ...], inputs: dict[str, tuple[int, ...]]) -> Iterator[dict[str, np.ndarray]]:
+    """One input for each batch size: numbers in [0, 1), as frames are."""
     rng = np.random.default_rng(0)
     for batch_size in batch_sizes:
-        yield (rng.random((batch_size, *size_hw, 3), np.float32),)
+        yield {name: rng.random((batch_size, *shape), np.float32) for name, shape in inputs.items()}
 
 
 def _check_engines(
@@ -212,7 +239,8 @@ def _check_engines(
     loaded = tf.saved_model.load(str(saved_model_dir))  # its engines go when it goes, whoever holds a signature
     network = loaded.signatures[contract.NETWORK]
     with _native_segments_disallowed():
-        for (frames,) in _random_frames(batch_sizes, size_hw):
+        for given in _random_inputs(batch_sizes, {parts.FRAMES: (*size_hw, 3)}):
+            frames = given[parts.FRAMES]
             for name, values in network(frames=tf.constant(frames)).items():
                 if not np.isfinite(values.numpy()).all():
                     raise ConversionError(f"The engine gives {name} that are not finite for a batch of {len(frames)}.")

@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from tftrt_yolo import contract
 from tftrt_yolo.converter.conversion_report import ConversionReport, EngineReport
 from tftrt_yolo.engines import engine_file
 from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
@@ -66,7 +67,7 @@ def extract_engines(
     built = _report_of(source)
     digests.check(source)
     assets = sorted(source.directory.glob(_ASSETS))
-    tensors = _tensors(source)
+    tensors, modes = _tensors(source), _precision_modes(source)
     with directories.written_whole(output_dir, _CONTENTS, overwrite=overwrite) as partial_dir:
         sizes = {}
         for asset in assets:
@@ -76,7 +77,8 @@ def extract_engines(
                     raise _rehearsed(source)
                 file = f"{name}{f'_{number}' if number > 1 else ''}{suffix}"
                 if header:
-                    facts = _facts(source, built, plan, tensors.get(name, ()))
+                    mode = modes.get(name, built.precision_mode)
+                    facts = _facts(source, built, plan, tensors.get(name, ()), precision_mode=mode)
                     engine_file.write(partial_dir / file, source.metadata, facts, plan)
                 else:
                     (partial_dir / file).write_bytes(plan)
@@ -124,7 +126,12 @@ def _rehearsed(source: SavedModelHandle) -> EngineError:
 
 
 def _facts(
-    source: SavedModelHandle, built: EngineReport, plan: bytes, tensors: tuple[EngineTensor, ...]
+    source: SavedModelHandle,
+    built: EngineReport,
+    plan: bytes,
+    tensors: tuple[EngineTensor, ...],
+    *,
+    precision_mode: str,
 ) -> EngineFacts:
     """What the header says of a plan; its profiles are only in the plan."""
     return EngineFacts(
@@ -134,7 +141,7 @@ def _facts(
         builder="TensorRT",
         builder_version=str(built.loaded_tensorrt),
         compute_capability=engine_file.UNTOLD_GPU,
-        precision_mode=built.precision_mode,
+        precision_mode=precision_mode,
         batch_sizes=built.batch_sizes,
         tensors=tensors,
         profiles={},
@@ -158,6 +165,16 @@ def _tensors(source: SavedModelHandle) -> dict[str, tuple[EngineTensor, ...]]:
                 rows.append(EngineTensor(f"TensorRT{word}PH_{number}", _TYPES.get(kind, "?"), dims, word == "Input"))
         found[name] = tuple(rows)
     return found
+
+
+def _precision_modes(source: SavedModelHandle) -> dict[str, str]:
+    """Name of each engine to its precision: of a network that was divided into parts, they differ."""
+    from tftrt_yolo.saved_model import saved_model_pb  # with TensorFlow
+    from tftrt_yolo.saved_model.trust import agreement
+
+    engines = saved_model_pb.engine_nodes(saved_model_pb.read(source.directory).meta_graphs[0].graph_def)
+    modes = {name: agreement.precision_mode(node) for name, node in engines.items()}
+    return {name: mode for name, mode in modes.items() if mode in contract.PRECISION_MODES["tensorrt"]}
 
 
 def _plans(asset: Path) -> Iterator[bytes]:

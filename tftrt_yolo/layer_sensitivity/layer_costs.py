@@ -14,13 +14,14 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter.comparison import decibels
 from tftrt_yolo.converter.int8.calibration import Calibrated, calibrating
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.in_float.choosing import short_name
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import SensitivityError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.progress import Progress, Remark, Stage
 from tftrt_yolo.layer_sensitivity import switched
-from tftrt_yolo.layer_sensitivity.sensitivity_report import Difference, LayerCost
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
 from tftrt_yolo.tasks.table import TASKS
@@ -71,6 +72,7 @@ def work(
     differences = [comparison.differences(index) for index in range(len(trials))]
     yield {
         "task": metadata.task,
+        "weights_sha256": metadata.weights_sha256,
         "image_size_hw": metadata.image_size_hw,
         "calibration": calibration.method,
         "calibration_images": len(calibrated.readable),
@@ -182,7 +184,7 @@ def _rows(
         rows.append(
             LayerCost(
                 index=index + 1,
-                name=layer.label.rpartition(".")[2],
+                name=short_name(layer),
                 part=parts[index],
                 kernel_shape=layer.kernel.shape,
                 output_size_hw=output_sizes_hw[index],

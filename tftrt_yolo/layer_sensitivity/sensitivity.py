@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tftrt_yolo.converter.int8.histogram import METHODS
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import SensitivityError
@@ -21,7 +22,6 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.layer_sensitivity import sensitivity_chart
-from tftrt_yolo.layer_sensitivity.sensitivity_report import CSV_FILE, FILE, SensitivityReport
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.saved_model.trust import digests
 
@@ -42,9 +42,9 @@ def sensitivity(
     """Measures what quantising each convolution alone costs, and all together.
 
     Each layer's filter and input are quantised as `convert` does it for INT8, the rest of the network stays in float32,
-    and the dense outputs are compared with those of the unquantised network. The report ranks the layers; it cannot
-    spare one, for TF-TRT builds an engine with quantisations only if every convolution's filter has one. What may help
-    is calibration with more images or another method, which the row of all layers shows; otherwise use FP16.
+    and the dense outputs are compared with those of the unquantised network. The report ranks the layers, and `convert`
+    can leave its costliest in float (Int8Options.sensitivity_report), in an engine of their own. Calibration with more
+    images or another method may do as much, which the row of all layers shows; otherwise use FP16.
 
     Args:
       saved_model_dir: A SavedModel that `export` wrote.

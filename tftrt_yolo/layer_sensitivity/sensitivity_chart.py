@@ -6,8 +6,8 @@ write(report, Path("sensitivity.png"))
 import itertools
 from pathlib import Path
 
+from tftrt_yolo.converter.int8.in_float.sensitivity_report import SHOWN, SensitivityReport
 from tftrt_yolo.ground.text import counted, in_picture
-from tftrt_yolo.layer_sensitivity.sensitivity_report import SHOWN, SensitivityReport
 
 FILE = "sensitivity.png"
 _LAYER_INCHES = 0.185  # width of a bar with its gap

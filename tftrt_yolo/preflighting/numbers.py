@@ -9,6 +9,7 @@ What is compared with is signature `network` of the SavedModel that TF-TRT conve
 INT8 that is the quantised one, whose rounding is the network's own.
 """
 
+import dataclasses
 import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ from tftrt_yolo.saved_model.network import frames_ahead, in_unit_range
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Quantity
 
+_FRAMES = "frames"  # what the first engine takes
+
 
 def compare_numbers(
     source: SavedModelHandle,
@@ -66,12 +69,12 @@ def compare_numbers(
         raise ValueError("no images. Expected at least one to compare on.")
     graph = _Graph(frozen or freeze.freeze_network(source))
     gc.collect()  # freezing leaves copies of the weights in reference cycles
-    engines = [_Engine(network, source.metadata, graph, is_alone=len(networks) == 1) for network in networks]
+    engines = [_Engine(network, source.metadata, graph, others=_others(networks, network)) for network in networks]
     for number, frames in enumerate(frames_ahead([Path(path) for path in images], source.metadata, 1)):
         frames = in_unit_range(frames)
-        fetch = graph.fetching(frames)
+        fetch, handed = graph.fetching(frames), _Handed({_FRAMES: frames}, {_FRAMES: frames})
         for engine in engines:
-            engine.add(frames, fetch)
+            engine.add(handed, fetch)
             if number == 0:
                 engine.compare_convolutions(fetch)
     return Numbers(
@@ -83,6 +86,26 @@ def compare_numbers(
         failures=tuple(failure for engine in engines for failure in engine.failures),
         left_out=tuple(what for engine in engines for what in engine.left_out),
     )
+
+
+def _others(networks: Sequence[RecordedNetwork], network: RecordedNetwork) -> list[RecordedNetwork]:
+    """The networks beside one."""
+    return [other for other in networks if other is not network]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Handed:
+    """What engines hand on to one another for an image, by its name in `RecordedNetwork.links`.
+
+    Attributes:
+      free: As the engines compute it.
+      settled: With TensorFlow's integers in place of their own.
+      is_rounded: Names of what a quantisation went into, by which ties of rounding spread.
+    """
+
+    free: dict[str, np.ndarray]
+    settled: dict[str, np.ndarray]
+    is_rounded: set[str] = dataclasses.field(default_factory=set)
 
 
 class _Graph:
@@ -126,18 +149,24 @@ class _Engine:
       left_out: What was not compared.
     """
 
-    def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph, *, is_alone: bool):
+    def __init__(self, network: RecordedNetwork, metadata: Metadata, graph: _Graph, *, others: list[RecordedNetwork]):
         self._network, self._graph, quantities = network, graph, TASKS[metadata.task].quantities
         self.rounding = Rounding(network, graph.convolutions)
-        self._is_quantized = _quantizes_data(network)
+        self._is_quantized = self._spreads = _quantizes_data(network)
         self._free, self._settled = _Sums(quantities), _Sums(quantities)
         self.convolutions, self.failures, self.left_out = [], [], []
-        takes_frames = [network.tensors[index].dims[1:] for index in network.inputs] == [(*metadata.image_size_hw, 3)]
-        self._is_computed = takes_frames and bool(network.signature_outputs)
+        tensors = [network.tensors[index] for index in network.inputs]
+        unlinked = [tensor.dims[1:] for tensor in tensors if tensor.name not in network.links]
+        takes_frames = unlinked == ([] if network.links else [(*metadata.image_size_hw, 3)])
+        self._takes = {tensor.name: network.links.get(tensor.name, _FRAMES) for tensor in tensors}
+        self._is_computed = takes_frames and bool(network.signature_outputs or network.links)
+        wanted = {*graph.outputs, *(quantity.output for quantity in quantities)}
+        if network.links:  # the parts of a network, which give its outputs together
+            wanted.difference_update(*(other.signature_outputs.values() for other in others))
         if not takes_frames:
             self.left_out.append(f"the outputs of {network.engine}, whose inputs are not the frames alone")
-        elif missing := _missing(network, {*graph.outputs, *(quantity.output for quantity in quantities)}):
-            if is_alone:
+        elif missing := _missing(network, wanted):
+            if not others:
                 self.failures.append(f"not compared: {missing}")
             else:  # another may give it, of what this one gives
                 self.left_out.append(missing)
@@ -147,15 +176,28 @@ class _Engine:
                 "nothing bounds its outputs. Run the preflight again, and report it with its network.json."
             )
 
-    def add(self, frames: np.ndarray, fetch: convolutions.Fetch) -> None:
-        """Takes in an image, for the outputs."""
+    def add(self, handed: _Handed, fetch: convolutions.Fetch) -> None:
+        """Takes in an image, for the outputs; adds to what is handed on what later engines take of this one."""
         if not self._is_computed:
             return
         expected = dict(zip(self._graph.outputs, fetch(list(self._graph.outputs.values())), strict=True))
+        missing = sorted(set(self._takes.values()) - set(handed.settled))
+        if missing:
+            self.left_out.append(f"the outputs of {self._network.engine}, for no engine before it gives {missing[0]}")
+            self._is_computed = False
+            return
         try:
-            self._free.add(expected, self._computed(frames, expected, {}))
-            if self.rounding:
-                self._settled.add(expected, self._computed(frames, expected, self.rounding.replacing(fetch)))
+            is_fed_rounded = not self._is_quantized and bool(handed.is_rounded.intersection(self._takes.values()))
+            found = self._computed(handed.free, expected, {})
+            self._free.add(expected, found)
+            handed.free.update(found)
+            if self.rounding or is_fed_rounded:
+                replaced = self.rounding.replacing(fetch) if self.rounding else {}
+                found = self._computed(handed.settled, expected, replaced)
+                self._settled.add(expected, found)
+            handed.settled.update(found)
+            self._spreads |= self._is_quantized or is_fed_rounded
+            handed.is_rounded.update(found if self._spreads else ())
         except PreflightError as error:
             self.failures.append(str(error))
             self._is_computed = False
@@ -173,19 +215,21 @@ class _Engine:
 
     def outputs(self) -> tuple[OutputDifference, ...]:
         """The differences; only reported if ties of rounding are among them."""
-        return self._free.differences(is_bound=not self._is_quantized)
+        return self._free.differences(is_bound=not self._spreads)
 
     def settled(self) -> tuple[OutputDifference, ...]:
         """The differences with TensorFlow's integers in place of an INT8 network's own."""
         return self._settled.differences(is_bound=True)
 
-    def _computed(self, frames: np.ndarray, expected: dict[str, np.ndarray], replace: dict) -> dict[str, np.ndarray]:
-        """The network's outputs under the signature's names."""
-        [index] = self._network.inputs
-        values = execute(self._network, {self._network.tensors[index].name: frames}, replace=replace)
+    def _computed(
+        self, given: dict[str, np.ndarray], expected: dict[str, np.ndarray], replace: dict
+    ) -> dict[str, np.ndarray]:
+        """The network's outputs under the signature's names, and under theirs what later engines take."""
+        values = execute(self._network, {name: given[link] for name, link in self._takes.items()}, replace=replace)
         names = self._network.signature_outputs
         _check_shapes(names, values, expected)
-        return {output: values[name] for name, output in names.items()}
+        named = names.items() | {(name, link) for name, link in self._network.links.items() if name not in self._takes}
+        return {output: values[name] for name, output in named}
 
 
 class _Sums:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import assets, stages
 from tftrt_yolo.ground.files import directories, image_files
@@ -47,7 +48,7 @@ def preflight(
     *,
     precision_mode: str = "FP16",
     batch_sizes: tuple[int, ...] = (1, 8, 32),
-    calibration_data: str | Path | Iterable | None = None,
+    calibration_data: str | Path | Iterable | Int8Options | None = None,
     images: str | Path | None = None,
     compute_capability: str | None = None,
     output_dir: str | Path | None = None,
@@ -64,7 +65,8 @@ def preflight(
       saved_model_dir: A SavedModel that `export` wrote.
       precision_mode: "FP32", "FP16" or "INT8".
       batch_sizes: Batch sizes that engines would be built for.
-      calibration_data: For INT8, as `convert` takes it.
+      calibration_data: For INT8, as `convert` takes it; or all of its Int8Options, such as layers that stay in float,
+        but for those that ask for accuracy.
       images: An image, a folder of images, or a glob, on which the networks are compared with TensorFlow; None for a
         packaged photo of digits.
       compute_capability: Of the GPU that the real builder is to build for, such as "8.6"; None for "8.9" with
@@ -84,6 +86,7 @@ def preflight(
       TypeError: If calibration_data is neither a path nor a data set.
       FileExistsError: If output_dir exists and overwrite is false.
       SavedModelError: If saved_model_dir is no SavedModel of ours.
+      SensitivityError: If a sensitivity report that names layers cannot be read.
       ImageError: If images are none, or one cannot be read, or no calibration image can.
       DatasetError: If a data.yaml to calibrate with cannot be used.
       TensorRTUnavailableError: If this TensorFlow was built without TensorRT.
@@ -109,7 +112,7 @@ def preflight(
     ):
         tensorflow_side.send(folder)
         stages.enter("comparing with TensorFlow, and asking the real builder")
-        built = _built(folder, options, compute_capability, in_half=asked.precision_mode == "FP16")  # meanwhile
+        built = _built(folder, options, compute_capability, in_half=_in_half(asked))  # meanwhile
         numbers = tensorflow_side.receive()
         networks = recorded_network.read(folder)
         report = PreflightReport(
@@ -137,8 +140,13 @@ def _folder(output_dir: str | Path | None, *, overwrite: bool) -> Iterator[Path]
             yield folder.resolve()
 
 
+def _in_half(asked: recording.RecordingPlan) -> bool | None:
+    """What the real builder is to put into FP16: all, nothing, or of INT8 the networks that quantise nothing."""
+    return None if asked.precision_mode == "INT8" else asked.precision_mode == "FP16"
+
+
 def _built(
-    folder: Path, options: TensorRTOptions, compute_capability: str | None, *, in_half: bool
+    folder: Path, options: TensorRTOptions, compute_capability: str | None, *, in_half: bool | None
 ) -> tuple[BuilderReport | Refusal, ...]:
     """What the real builder said to each network; nothing where none is installed."""
     if builders.find() is None:

@@ -8,7 +8,7 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar
 
-from tftrt_yolo.converter.conversion_report import LeftOver
+from tftrt_yolo.converter.conversion_report import LeftOver, NetworkPart
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, printable
@@ -97,6 +97,7 @@ class PreflightReport:
       engines: What was found of each engine.
       numbers: How far the recorded networks are from TensorFlow's.
       seconds: Wall time.
+      parts: Where some convolutions of INT8 stay in float, the parts that the network is divided into.
     """
 
     saved_model_dir: str
@@ -109,6 +110,7 @@ class PreflightReport:
     engines: tuple[EnginePreflight, ...]
     numbers: Numbers
     seconds: float
+    parts: tuple[NetworkPart, ...] = ()
 
     DERIVED: ClassVar = ("faults",)
 
@@ -147,6 +149,7 @@ class PreflightReport:
             f"Preflight of {self.saved_model_dir}, {self.precision_mode}, batch sizes {sizes}, in {self.seconds:.1f} s",
             f"  {counted(len(self.engines), 'engine')} by TF-TRT of TensorFlow {self.tensorflow_version}; "
             f"{self.nodes_inside} of {total} nodes inside; left to TensorFlow: {left}",
+            *(f"  part {number}, {part}" for number, part in enumerate(self.parts, 1)),
             *(line for engine in self.engines for line in _indented(engine)),
             *_indented(self.numbers),
             *([] if any(engine.builder or engine.refusal for engine in self.engines) else [f"  {_NO_BUILDER}"]),

@@ -89,6 +89,8 @@ class RecordedNetwork:
       profiles: Optimisation profiles that reached the builder; each a list of what was set.
       signature_outputs: Names of its outputs to the outputs of signature `network` that they are; an output that
         TensorFlow goes on with is not there.
+      links: Of a network that was divided into parts, names of inputs and outputs to what they are between the parts:
+        what an earlier engine gives and a later one takes, and "frames".
     """
 
     engine: str
@@ -103,6 +105,7 @@ class RecordedNetwork:
     has_calibrator: bool
     profiles: tuple[tuple[dict, ...], ...]
     signature_outputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    links: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -170,12 +173,15 @@ def read(folder: str | Path) -> tuple[RecordedNetwork, ...]:
         ) from error
 
 
-def join(folder: Path, outputs: dict[str, dict[str, str]] | None = None) -> int:
+def join(
+    folder: Path, outputs: dict[str, dict[str, str]] | None = None, links: dict[str, dict[str, str]] | None = None
+) -> int:
     """Makes one network.json of what the stand-in wrote for each engine.
 
     Args:
       folder: Where it wrote.
       outputs: Name of each engine to its outputs' names in the network, each to the signature's output that it is.
+      links: Name of each engine to `RecordedNetwork.links`.
 
     Returns:
       How many networks there are.
@@ -185,6 +191,7 @@ def join(folder: Path, outputs: dict[str, dict[str, str]] | None = None) -> int:
     for network in networks:
         network["engine"] = engine_of(network)
         network["signature_outputs"] = (outputs or {}).get(network["engine"], {})
+        network["links"] = (links or {}).get(network["engine"], {})
     whole = json.dumps({"format": _FORMAT, "networks": networks}, ensure_ascii=False)
     (folder / NETWORK_FILE).write_text(whole, encoding="utf-8")
     for path in parts:
@@ -233,6 +240,7 @@ def parsed(document: dict, data: np.ndarray) -> RecordedNetwork:
         engine=document["engine"],
         name=document["name"],
         signature_outputs=dict(document["signature_outputs"]),
+        links=dict(document.get("links", {})),  # earlier versions wrote none
         inputs=inputs,
         outputs=tuple(document["outputs"]),
         tensors=tensors,

@@ -52,16 +52,20 @@ class Port:
       type: TensorRT's DataType.
       dims: Its shape; -1 where the batch decides.
       signature_output: The output of signature `network` that it is; empty if it is none.
+      link: What it is between the parts of a network that was divided: "frames", or what one engine hands on to
+        another; empty of a network that was not.
     """
 
     name: str
     type: str
     dims: tuple[int, ...]
     signature_output: str = ""
+    link: str = ""
 
     def __str__(self) -> str:
         """Name, type and shape."""
-        meaning = f" ({self.signature_output})" if self.signature_output else ""
+        known = self.signature_output or self.link
+        meaning = f" ({known})" if known else ""
         return f"{self.name}{meaning} {self.type} {shape_text(self.dims)}"
 
 
@@ -230,8 +234,11 @@ def _counts(counts: dict[str, int]) -> str:
 def _ports(network: RecordedNetwork, indices: tuple[int, ...]) -> tuple[Port, ...]:
     """Inputs or outputs."""
     found = (network.tensors[index] for index in indices)
-    meanings = network.signature_outputs
-    return tuple(Port(tensor.name, tensor.type, tensor.dims, meanings.get(tensor.name, "")) for tensor in found)
+    meanings, links = network.signature_outputs, network.links
+    return tuple(
+        Port(tensor.name, tensor.type, tensor.dims, meanings.get(tensor.name, ""), links.get(tensor.name, ""))
+        for tensor in found
+    )
 
 
 def _convolutions(network: RecordedNetwork) -> tuple[Convolutions, ...]:

@@ -41,6 +41,8 @@ def test_the_numbers_stay(outputs, stride, padding):
     assert [node.op for node in graph_def.node].count("DepthwiseConv2dNative") == 1  # not changed in place
     assert "DepthwiseConv2dNative" not in {node.op for node in ordinary.node}
     np.testing.assert_allclose(_run(ordinary, "last"), _run(graph_def, "last"), atol=1e-5)
+    [name] = [node.name for node in graph_def.node if node.op == "DepthwiseConv2dNative"]
+    assert depthwise.as_ordinary(graph_def, kept={name}) == graph_def  # one that stays in float
     first, last = quantization.find_layers(ordinary)
     assert (first.kernel.shape, last.kernel.shape) == ((3, 3, 6, 6 * outputs), other.shape)
     assert np.count_nonzero(first.kernel) == kernel.size

@@ -14,9 +14,12 @@ from tftrt_yolo import Int8Options
 from tftrt_yolo.converter.conversion_report import ConversionReport
 from tftrt_yolo.converter.int8 import integer_convolutions
 from tftrt_yolo.converter.int8.histogram import Range
-from tftrt_yolo.converter.int8.quantization import best_threshold
+from tftrt_yolo.converter.int8.in_float import choosing
+from tftrt_yolo.converter.int8.quantization import best_threshold, find_layers
+from tftrt_yolo.graph import biases
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.saved_model import freeze
 
 RANDOM = np.random.default_rng(0)
 FRAMES = np.clip(RANDOM.standard_normal((2, 9, 10, 16)), -3, 3).astype(np.float32)
@@ -138,6 +141,31 @@ def test_a_network_in_int8_is_near_its_export(tiny_export, tmp_path):
     )
     ran = [line for line in result.stdout.splitlines() if ",exec,cpu,convolution," in line]
     assert sum("src_s8" in line and "wei_s8" in line for line in ran[-71:]) == found.layers
+
+
+@needs_int8
+def test_layers_that_stay_in_float(toy_export, tmp_path):
+    """One that gains is one less, the head's never were in INT8; and where none is left it is refused."""
+    frozen = freeze.freeze_network(toy_export)
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen.graph_def, name="")
+    biases.say_bias_add(graph, frozen.graph_def)
+    gaining = [found.node.name for found in integer_convolutions.find(frozen.graph_def)]
+    layers = {layer.name: choosing.short_name(layer) for layer in find_layers(frozen.graph_def)}
+    report = tftrt_yolo.convert(
+        toy_export,
+        tmp_path / "int8_saved_model",
+        accelerator="onednn",
+        precision_mode="INT8",
+        int8=Int8Options(calibration_data=PICTURES, float_layers=("head", layers[gaining[0]])),
+    )
+    assert report.quantization.layers == len(gaining) - 1 > 0
+    assert len(report.quantization.float_layers) == 4 + 1
+    assert layers[gaining[0]] in report.quantization.float_layers
+    graph_def, _ = _network(np.ones((3, 3, 16, 8), np.float32), np.ones(8, np.float32), activation=_silu)
+    (found,) = integer_convolutions.find(graph_def)
+    with pytest.raises(ConversionError, match="float_layers leave nothing to quantise: oneDNN computes 1 convolution"):
+        integer_convolutions.find(graph_def, in_float={found.node.name})
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,14 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.converter.baked import baked_parity, virtual_devices, xla_forms
-from tftrt_yolo.converter.int8 import accuracy, integer_convolutions
+from tftrt_yolo.converter.int8 import accuracy, depthwise, integer_convolutions
 from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
 from tftrt_yolo.converter.int8.calibration_images import Images
+from tftrt_yolo.converter.int8.in_float import choosing
+from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
+from tftrt_yolo.converter.int8.quantization import Layer, find_layers
 from tftrt_yolo.graph import biases
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import ConversionError
@@ -83,7 +87,10 @@ def work(
     matrix_ops = _count_matrix_ops(graph_def, "FP32" if quantization else precision_mode)
     if quantization:
         images = Images(quantization.calibration.images, source.metadata)
-        layers = yield from _in_integers(graph_def, frames_name, images, quantization.calibration.method)
+        in_float = _in_float(graph_def, outputs, quantization.calibration.float_layers, source.metadata)
+        layers = yield from _in_integers(
+            graph_def, frames_name, images, quantization.calibration.method, in_float=in_float
+        )
         graph_def = _pruned(graph_def, list(outputs.values()))
     is_jitted = accelerator == "xla"
     variants = _variants(graph_def, list(outputs.values())) if is_jitted else [(0, graph_def)]
@@ -93,7 +100,8 @@ def work(
     yield Stage("comparing with the export")
     found = {}
     if quantization:
-        ranges = Ranges(layers, images.readable, images.unreadable)
+        names = tuple(choosing.short_name(layer) for layer in in_float)
+        ranges = Ranges(layers, images.readable, images.unreadable, float_layers=names)
         found["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges)
     yield found | {
         "matrix_ops": matrix_ops,
@@ -106,12 +114,21 @@ def work(
     }
 
 
+def _in_float(
+    graph_def: GraphDef, outputs: dict[str, str], wanted: FloatLayers | None, metadata: Metadata
+) -> list[Layer]:
+    """The convolutions that were asked to stay in float; a sensitivity report knows depthwise ones as ordinary."""
+    layers = find_layers(depthwise.as_ordinary(graph_def)) if wanted else []
+    chosen = choosing.choose(wanted, graph_def, layers, outputs, metadata)
+    return [layer for layer in layers if layer.name in chosen]
+
+
 def _in_integers(
-    graph_def: GraphDef, frames_name: str, images: Images, method: str
+    graph_def: GraphDef, frames_name: str, images: Images, method: str, *, in_float: list[Layer]
 ) -> Generator[Progress | Stage, None, int]:
     """Calibrates, and puts convolutions in INT8 into a graph, in place; yields events, returns how many they are."""
     yield Stage("measuring the calibration images")
-    convolutions = integer_convolutions.find(graph_def)
+    convolutions = integer_convolutions.find(graph_def, in_float={layer.name for layer in in_float})
     histograms = yield from integer_convolutions.observing(graph_def, frames_name, convolutions, images)
     ranges = {name: histogram.range(method) for name, histogram in histograms.items()}
     integer_convolutions.replace(graph_def, convolutions, ranges)

@@ -12,7 +12,9 @@ from absl import logging
 
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
+from tftrt_yolo.converter.int8.calibration import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration, count_shared
+from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.evaluation import measurement, networks
 from tftrt_yolo.evaluation.certainty import score_shift
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change
@@ -58,12 +60,20 @@ class Ranges:
       readable: Paths of the calibration images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
+      float_layers: Names of the convolutions that were asked to stay in float.
     """
 
     layers: int | None
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
+    float_layers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, calibrated: Calibrated) -> "Ranges":
+        """Those of a network that is ready to be quantised."""
+        in_float = tuple(choosing.short_name(layer) for layer in calibrated.float_layers)
+        return cls(len(calibrated.layers), calibrated.readable, calibrated.unreadable, calibrated.cache, in_float)
 
 
 def measure(
@@ -100,6 +110,7 @@ def measure(
         dense=dense,
         evaluation_data=quantization.evaluation_data,
         score_shift=shift.result(),
+        float_layers=ranges.float_layers,
     )
     if quantization.evaluation_data is not None:
         report = _with_accuracy(report, source, converted, paths)

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import TRAINED, Calibration, Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
+from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.converter.int8.trained import trained_network
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
@@ -39,13 +41,14 @@ class Calibrated:
       graph_def: Frozen, float32, its channels equalised.
       frames_name: Name of the tensor that the frames go into.
       outputs: Name of each output of `network` to its tensor in the graph.
-      layers: Its convolutions, `quantization.Layer`.
+      layers: Those of its convolutions that are to be quantised, `quantization.Layer`.
       ranges: What each of them reads to the values that are kept.
       readable: Paths of the images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
       grids: Name of each convolution to the `quantization.Grid` that its training has chosen, and then no ranges; empty
         where images were measured.
+      float_layers: The other convolutions, which stay in float.
     """
 
     graph_def: object
@@ -57,6 +60,19 @@ class Calibrated:
     unreadable: list[str]
     cache: str | None = None
     grids: dict[str, quantization.Grid] = dataclasses.field(default_factory=dict)
+    float_layers: tuple = ()
+
+
+def quantized(calibrated: Calibrated) -> GraphDef:
+    """The graph with its quantisations.
+
+    Args:
+      calibrated: A network that is ready to be quantised.
+
+    Returns:
+      A new graph.
+    """
+    return quantization.quantize(calibrated.graph_def, calibrated.layers, calibrated.ranges, grids=calibrated.grids)
 
 
 def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Calibrated) -> None:
@@ -67,9 +83,7 @@ def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Cali
       output_dir: A directory to make.
       calibrated: Its network, ready to be quantised.
     """
-    graph_def = quantization.quantize(
-        calibrated.graph_def, calibrated.layers, calibrated.ranges, grids=calibrated.grids
-    )
+    graph_def = quantized(calibrated)
 
     def network(frames: tf.Tensor) -> dict[str, tf.Tensor]:
         given = {calibrated.frames_name: frames}
@@ -78,15 +92,6 @@ def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Cali
 
     output_dir.mkdir()
     write.save(network, source.metadata, output_dir)
-
-
-def quantizing(
-    source: SavedModelHandle, calibration: Calibration, output_dir: Path
-) -> Generator[_Event, None, Calibrated]:
-    """Calibrates and writes the quantised SavedModel that TF-TRT is to convert; yields events, returns the ranges."""
-    calibrated = yield from calibrating(source, calibration)
-    write_quantized(source, output_dir, calibrated)
-    return calibrated
 
 
 def calibrate(
@@ -123,11 +128,13 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
             readable=list(found.images),
             unreadable=[],
             grids=found.grids,
+            float_layers=found.float_layers,
         )
     yield Stage("measuring the calibration images")
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = depthwise.as_ordinary(frozen)
     layers = quantization.find_layers(graph_def)
+    in_float = choosing.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
     images = Images(calibration.images, source.metadata)
     path, recalled = None, None
     if calibration.cache_dir is not None:
@@ -136,18 +143,21 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     measured = recalled or (yield from _measuring(graph_def, frames_name, layers, images))
     if path is not None and not recalled:
         yield from _kept(path, measured)
-    graph_def = quantization.equalize(graph_def, layers, measured.maxima)
-    equalized = quantization.find_layers(graph_def)
+    in_int8 = [layer for layer in layers if layer.name not in in_float]
+    graph_def = depthwise.as_ordinary(frozen, kept=in_float)
+    graph_def = quantization.equalize(graph_def, in_int8, measured.maxima)
+    equalized = [layer for layer in quantization.find_layers(graph_def) if layer.name not in in_float]
     ranges = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
     return Calibrated(
         graph_def,
         frames_name,
         outputs,
         equalized,
-        {after.source: ranges[layer.source] for layer, after in zip(layers, equalized, strict=True)},
+        {after.source: ranges[layer.source] for layer, after in zip(in_int8, equalized, strict=True)},
         images.readable,
         images.unreadable,
         str(path) if recalled else None,
+        float_layers=tuple(layer for layer in layers if layer.name in in_float),
     )
 
 

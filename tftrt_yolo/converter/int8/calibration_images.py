@@ -15,6 +15,7 @@ import numpy as np
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.int8.histogram import METHODS
+from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
 from tftrt_yolo.evaluation.datasets import dataset
 from tftrt_yolo.ground.errors import ConversionError, ImageError
 from tftrt_yolo.ground.files import image_files
@@ -38,11 +39,13 @@ class Calibration:
       method: How an activation's range is chosen: "max", "percentile" or "mse"; "trained" takes it from the checkpoint,
         "tensorrt" leaves it to TF-TRT.
       cache_dir: Where to look for what was measured before, and to keep it; None for nowhere.
+      float_layers: Which convolutions stay in float; None for none of them.
     """
 
     images: tuple[str, ...]
     method: str
     cache_dir: str | None = None
+    float_layers: FloatLayers | None = None
 
 
 def find_images(data: str | Path) -> tuple[str, ...]:

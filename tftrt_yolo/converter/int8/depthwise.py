@@ -13,6 +13,8 @@ output channel gets a scale of its own, as in any convolution. The price is the 
 Source: tensorflow/compiler/tf2tensorrt/convert/convert_nodes.cc (ConvertConv2DHelper).
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -20,11 +22,12 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from tftrt_yolo.saved_model import freeze
 
 
-def as_ordinary(graph_def: GraphDef) -> GraphDef:
+def as_ordinary(graph_def: GraphDef, *, kept: Collection[str] = ()) -> GraphDef:
     """Makes each depthwise convolution an ordinary one.
 
     Args:
       graph_def: A frozen graph in float32. A depthwise convolution whose filter is no constant stays as it is.
+      kept: Names of the nodes of others that do: those that stay in float.
 
     Returns:
       A graph that computes the same; its nodes keep their names.
@@ -32,7 +35,7 @@ def as_ordinary(graph_def: GraphDef) -> GraphDef:
     constants, ordinary = freeze.constants(graph_def), GraphDef()
     ordinary.CopyFrom(graph_def)
     for node in list(ordinary.node):
-        if node.op == "DepthwiseConv2dNative" and node.input[1] in constants:
+        if node.op == "DepthwiseConv2dNative" and node.input[1] in constants and node.name not in kept:
             filters = ordinary.node.add(name=f"{node.name}/ordinary/filter", op="Const")
             filters.attr["dtype"].type = tf.float32.as_datatype_enum
             filters.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(spread(constants[node.input[1]])))

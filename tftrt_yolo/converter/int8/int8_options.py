@@ -14,10 +14,12 @@ from pathlib import Path
 from absl import logging
 
 from tftrt_yolo.ground import environment
-from tftrt_yolo.ground.arguments import Options, argument, check_share, setting
+from tftrt_yolo.ground.arguments import Options, argument, check_at_least_one, check_share, setting
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, quoted
+
+_COSTLIEST = 3  # layers of a sensitivity report that stay in float where no number is given
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,13 @@ class Int8Options(Options):
       maximum_score_shift: For INT8, the most by which the scores of matched detections (of a classifier the best
         probability) may shift on average, up or down, between 0 and 1: on the images of evaluation_data, or without on
         calibration images.
+      float_layers: For INT8, convolutions that stay in float: names as `sensitivity` prints them, such as
+        convolution_45; outputs of `network`, such as scores, for the convolutions that give them; or head for those
+        that give any. TF-TRT builds no engine of both kinds, so for tensorrt the network is divided into engines that
+        run one behind the other, in INT8 and FP16. With onednn they are FP32, as those that give outputs always are.
+      sensitivity_report: For INT8, what `sensitivity` wrote of this model (the directory or its sensitivity.json): its
+        costliest layers stay in float besides.
+      costliest_layers: For INT8, how many of them; None for 3.
     """
 
     calibration_data: str | Path | Iterable | None = None
@@ -50,6 +59,22 @@ class Int8Options(Options):
     evaluation_data: str | Path | None = None
     maximum_map_drop: float | None = None
     maximum_score_shift: float | None = None
+    float_layers: tuple[str, ...] = ()
+    sensitivity_report: str | Path | None = None
+    costliest_layers: int | None = None
+
+    def __post_init__(self):
+        """Raises ValueError for names that are none; one name alone is taken as one."""
+        names = (self.float_layers,) if isinstance(self.float_layers, str) else self.float_layers
+        is_fine = isinstance(names, (tuple, list)) and all(isinstance(name, str) and name for name in names)
+        if not is_fine:
+            raise ValueError(
+                f"{argument('float_layers')} is {quoted(self.float_layers)}; expected names of convolutions or of "
+                "outputs, such as ('head',)."
+            )
+        object.__setattr__(self, "float_layers", tuple(names))  # the dataclass is frozen
+        if self.costliest_layers is not None:
+            object.__setattr__(self, "costliest_layers", check_at_least_one("costliest_layers", self.costliest_layers))
 
     def check(self, accelerator: str) -> None:
         """Checks all but the images.
@@ -61,10 +86,12 @@ class Int8Options(Options):
           ValueError: If one is out of its range or missing, or not for this accelerator.
           TypeError: If calibration_data is neither a path nor a data set.
           TensorRTUnavailableError: If TF-TRT is to calibrate, and engines cannot be built here.
+          SensitivityError: If sensitivity_report cannot be read.
         """
         self._check_calibration(accelerator)
         if self.maximum_score_shift is not None:
             check_share("maximum_score_shift", self.maximum_score_shift)
+        self._wanted_float_layers()
         drop, data = self.maximum_map_drop, self.evaluation_data
         if drop is not None:
             check_share("maximum_map_drop", drop)
@@ -134,6 +161,12 @@ class Int8Options(Options):
                 f"{argument('calibration_cache_dir')} keeps what we measure, and with "
                 f"{setting('calibration', 'tensorrt')} TF-TRT measures. Leave one of them out."
             )
+        if self.float_layers or self.sensitivity_report is not None:
+            name = "float_layers" if self.float_layers else "sensitivity_report"
+            raise ValueError(
+                f"{argument(name)} names what stays in float, and with {setting('calibration', 'tensorrt')} TensorRT "
+                "chooses that itself. Leave one of them out."
+            )
         machine = environment.look()
         if not machine.can_build_engines:
             raise TensorRTUnavailableError(
@@ -141,6 +174,27 @@ class Int8Options(Options):
                 f"engine. That cannot be done here: {machine.why_no_engines}. Leave it out: then the quantisations are "
                 "in the graph, which works on any machine."
             )
+
+    def _wanted_float_layers(self):
+        """What is to stay in float, as a `float_layers.FloatLayers`; None if all is quantised.
+
+        Raises:
+          ValueError: If costliest_layers are asked for without a sensitivity report.
+          SensitivityError: If the report cannot be read.
+        """
+        from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
+        from tftrt_yolo.converter.int8.in_float.sensitivity_report import SensitivityReport
+
+        path = self.sensitivity_report
+        if path is None and self.costliest_layers is not None:
+            raise ValueError(
+                f"{argument('costliest_layers')} needs {argument('sensitivity_report')}: what `sensitivity` wrote of "
+                "this model."
+            )
+        if path is None:
+            return FloatLayers(self.float_layers) if self.float_layers else None
+        count = _COSTLIEST if self.costliest_layers is None else self.costliest_layers
+        return FloatLayers(self.float_layers, SensitivityReport.read(path), str(path), count)
 
     def quantization(self, folder: Path):
         """Finds the images; to be called after `check`.
@@ -175,6 +229,7 @@ class Int8Options(Options):
                 images,
                 method,
                 None if cache_dir is None else str(Path(cache_dir).resolve()),
+                self._wanted_float_layers(),
             ),
             # Links stay: beside a linked data.yaml lie the folders that it names.
             None if self.evaluation_data is None else str(Path(self.evaluation_data).absolute()),

@@ -23,7 +23,7 @@ Source: tensorflow/core/kernels/mkl/mkl_conv_ops.cc (MklQuantizedConvOp) of Tens
 """
 
 import dataclasses
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +33,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tftrt_yolo.converter.int8.calibration_images import Images
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.converter.int8.quantization import best_threshold, find_layers
+from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.progress import Progress
@@ -67,17 +68,18 @@ class Convolution:
     bias: np.ndarray
 
 
-def find(graph_def: GraphDef) -> list[Convolution]:
+def find(graph_def: GraphDef, *, in_float: Collection[str] = ()) -> list[Convolution]:
     """Finds the convolutions that gain by INT8.
 
     Args:
       graph_def: A frozen graph, whose biases are added by BiasAdd.
+      in_float: Names of the nodes of those that are to stay in float.
 
     Returns:
       Them, in the order of the graph.
 
     Raises:
-      ConversionError: If there is none; or a filter is no constant or not finite.
+      ConversionError: If there is none, or all are to stay in float; or a filter is no constant or not finite.
     """
     kernels = {layer.name: layer.kernel for layer in find_layers(graph_def)}
     nodes, constants = {node.name: node for node in graph_def.node}, freeze.constants(graph_def)
@@ -101,7 +103,14 @@ def find(graph_def: GraphDef) -> list[Convolution]:
             f"None of {counted(len(kernels), 'convolution')} can be computed in INT8 by oneDNN: expected one with a "
             f"bias and SiLU behind it, of {_FEWEST_CHANNELS} input channels or more. Use FP32."
         )
-    return found
+    left = [convolution for convolution in found if convolution.node.name not in in_float]
+    if not left:
+        raise ConversionError(
+            f"{argument('float_layers')} leave nothing to quantise: oneDNN computes "
+            f"{counted(len(found), 'convolution')} of the network in INT8, and all would stay in float. Name fewer of "
+            "them, or use FP32."
+        )
+    return left
 
 
 def observing(

@@ -26,7 +26,7 @@ def build(
     *,
     compute_capability: str | None = None,
     batch_sizes: tuple[int, ...] = (1, 8, 32),
-    in_half: bool = False,
+    in_half: bool | None = False,
 ) -> tuple[BuilderReport | Refusal, ...]:
     """Rebuilds recorded networks in the installed TensorRT, compares every tensor, and builds engines.
 
@@ -39,7 +39,7 @@ def build(
       batch_sizes: Batch sizes from the least to the largest of which the engine gets one optimisation profile.
       in_half: Whether to put the network into FP16 first. A network that TensorRT 8.6 is to run in FP16 has FP32 types
         and a flag; strongly typed builders have no such flag and build the types that they are given. INT8 networks
-        have INT8 in their types and are built as they are.
+        have INT8 in their types and are built as they are. None for FP16 in those networks that quantise nothing.
 
     Returns:
       For each network a report, or the refusal of it: TensorRT's own words, how its process ended, or what keeps it

@@ -14,7 +14,7 @@ from tftrt_yolo.preflighting.profiles import Profile, profiles
 from tftrt_yolo.preflighting.real_builder import target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport, Refusal
 from tftrt_yolo.preflighting.real_builder.builders import INSTALL, Builder
-from tftrt_yolo.preflighting.real_builder.halved import halved
+from tftrt_yolo.preflighting.real_builder.halved import halved, quantizes
 from tftrt_yolo.preflighting.real_builder.replay import REMEDY, replay
 from tftrt_yolo.preflighting.real_builder.target import NotWorkingError
 from tftrt_yolo.preflighting.real_builder.words import Words
@@ -41,7 +41,7 @@ class Order:
     builder: Builder
     compute_capability: str | None
     batch_sizes: tuple[int, ...]
-    in_half: bool
+    in_half: bool | None
     keeps_decode: bool = False
     remedy: str = REMEDY
 
@@ -121,9 +121,10 @@ def built(
       TftrtYoloError: What finish raises.
     """
     start, order, words = time.perf_counter(), session.order, session.words
+    in_half = not quantizes(network) if order.in_half is None else order.in_half
     words.forget()
     try:
-        finished = finish(halved(network, keeps_decode=order.keeps_decode) if order.in_half else network)
+        finished = finish(halved(network, keeps_decode=order.keeps_decode) if in_half else network)
         inputs = [finished.tensors[index] for index in finished.inputs]
         by_input = {tensor.name: profiles(order.batch_sizes, _STRATEGY, tensor.dims) for tensor in inputs}
         replayed = replay(finished, session.trt, session.maker, words, remedy=order.remedy)
@@ -143,7 +144,7 @@ def built(
         engine=network.engine,
         layers=len(network.layers),
         tensor_types=replayed.tensor_types,
-        in_half=order.in_half,
+        in_half=in_half,
         differences=replayed.differences,
         profiles=by_input,
         seconds=time.perf_counter() - start,

@@ -32,7 +32,7 @@ def halved(network: RecordedNetwork, *, keeps_decode: bool = False) -> RecordedN
     Raises:
       PreflightError: If it has quantisations, or a weight is beyond FP16's range.
     """
-    if any(layer.kind in _QUANTISATIONS for layer in network.layers):
+    if quantizes(network):
         raise PreflightError(
             "The network has quantisations, whose types are INT8's own. Build it as it was recorded, not in FP16."
         )
@@ -43,6 +43,11 @@ def halved(network: RecordedNetwork, *, keeps_decode: bool = False) -> RecordedN
         change.add(layer)
     outputs = tuple(change.give(index) for index in network.outputs)
     return dataclasses.replace(network, tensors=tuple(change.tensors), layers=tuple(change.layers), outputs=outputs)
+
+
+def quantizes(network: RecordedNetwork) -> bool:
+    """Whether a network has quantisations."""
+    return any(layer.kind in _QUANTISATIONS for layer in network.layers)
 
 
 def _decode(network: RecordedNetwork) -> frozenset[int]:

@@ -21,32 +21,23 @@ from tensorflow.python.grappler import tf_optimizer
 
 from tftrt_yolo.converter import partition
 from tftrt_yolo.converter.baked import virtual_devices
+from tftrt_yolo.converter.conversion_report import NetworkPart
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting import recorded_network
+from tftrt_yolo.preflighting.recorder.graph import Frozen, Graph
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import saved_model_pb
 
 
-def work(
-    *,
-    given: str,
-    graph_file: Path,
-    frames_name: str,
-    outputs: dict[str, str],
-    precision_mode: str,
-    options: TensorRTOptions,
-) -> dict:
+def work(*, given: str, frozen: Frozen, options: TensorRTOptions) -> dict:
     """Records the networks into the folder that the environment names.
 
     Args:
       given: The SavedModel, for messages.
-      graph_file: Its `network`, frozen and serialised.
-      frames_name: The graph's input tensor.
-      outputs: The signature's outputs to the graph's tensors.
-      precision_mode: As `tftrt_yolo.convert`.
+      frozen: Its `network`, or the parts that it is divided into.
       options: TF-TRT's.
 
     Returns:
@@ -57,20 +48,18 @@ def work(
       PreflightError: If TF-TRT could not build an engine's network.
     """
     _check_stand_in()
-    with partition.reasons_written():
-        optimized = tf_optimizer.tf_opt.TF_OptimizeGraphSerialized(
-            # A machine with a GPU of a kind for which Grappler chooses channels first.
-            virtual_devices.cluster_with(has_gpu=True, architecture=virtual_devices.PASCAL).tf_cluster,
-            _config(precision_mode, options).SerializeToString(),
-            _meta_graph(graph_file, [frames_name, *outputs.values()]),
-            False,  # verbose
-            b"tf_graph",  # TF-TRT leaves graphs of other names alone
-            False,  # strip_default_attributes
-        )
-    graph_def = GraphDef.FromString(optimized)
-    counts = partition.count(graph_def)
+    told, signature_outputs, links = [], {}, {}
+    for graph in frozen.graphs:
+        graph_def = _converted(graph, options)
+        told.append(NetworkPart(graph.precision_mode, graph.convolutions, graph.shapes, **partition.count(graph_def)))
+        for engine, names in _named_outputs(graph_def, graph.outputs).items():
+            signature_outputs[engine] = {port: name for port, name in names.items() if name in frozen.outputs}
+            if len(frozen.graphs) > 1:
+                links[engine] = {port: name for port, name in names.items() if name not in frozen.outputs}
+                links[engine] |= _named_inputs(graph_def, engine, graph.inputs)
+    counts = partition.together(told)
     partition.check_coverage(counts, given, options.minimum_coverage)
-    recorded = recorded_network.join(Path(os.environ[library.RECORDING_DIR]), _outputs(graph_def, outputs))
+    recorded = recorded_network.join(Path(os.environ[library.RECORDING_DIR]), signature_outputs, links)
     engines = counts.pop("engines")
     if recorded != engines:
         raise PreflightError(
@@ -79,6 +68,21 @@ def work(
             "TF_CPP_VMODULE=convert_graph=2,convert_nodes=2 to see what it says, and report it."
         )
     return counts | {"tensorflow_version": tf.__version__}
+
+
+def _converted(graph: Graph, options: TensorRTOptions) -> GraphDef:
+    """What TF-TRT makes of a graph; it gives the stand-in each engine's network meanwhile."""
+    with partition.reasons_written():
+        optimized = tf_optimizer.tf_opt.TF_OptimizeGraphSerialized(
+            # A machine with a GPU of a kind for which Grappler chooses channels first.
+            virtual_devices.cluster_with(has_gpu=True, architecture=virtual_devices.PASCAL).tf_cluster,
+            _config(graph.precision_mode, options).SerializeToString(),
+            _meta_graph(graph.file, [*graph.inputs.values(), *graph.outputs.values()]),
+            False,  # verbose
+            b"tf_graph",  # TF-TRT leaves graphs of other names alone
+            False,  # strip_default_attributes
+        )
+    return GraphDef.FromString(optimized)
 
 
 def _check_stand_in() -> None:
@@ -138,8 +142,8 @@ def _config(precision_mode: str, options: TensorRTOptions) -> config_pb2.ConfigP
     return config
 
 
-def _outputs(graph_def: GraphDef, outputs: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Name of each engine to its outputs' names in the network, each to the signature's output that it is."""
+def _named_outputs(graph_def: GraphDef, outputs: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Name of each engine to its outputs' names in the network, each to the output of the graph that it is."""
     nodes = {node.name: node for node in graph_def.node}
     found = {name: {} for name, node in nodes.items() if node.op == saved_model_pb.ENGINE_OP}
     for output, tensor in outputs.items():
@@ -149,3 +153,16 @@ def _outputs(graph_def: GraphDef, outputs: dict[str, str]) -> dict[str, dict[str
         if name in found:
             found[name][f"TensorRTOutputPH_{index or 0}"] = output
     return found
+
+
+def _named_inputs(graph_def: GraphDef, engine: str, inputs: dict[str, str]) -> dict[str, str]:
+    """Names of an engine's inputs in the network, each to the input of the graph that it is."""
+    nodes, names = {node.name: node for node in graph_def.node}, {}
+    by_node = {tensor.partition(":")[0]: name for name, tensor in inputs.items()}
+    for index, reference in enumerate(one for one in nodes[engine].input if not one.startswith("^")):
+        name = reference.partition(":")[0]
+        while name in nodes and nodes[name].op == "Identity":
+            name = nodes[name].input[0].partition(":")[0]
+        if name in by_node:
+            names[f"TensorRTInputPH_{index}"] = by_node[name]
+    return names

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.contract import PRECISION_MODES
+from tftrt_yolo.converter.int8.calibration_images import TENSORRT
 from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import stages
@@ -22,11 +23,15 @@ from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import PreflightError
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
+from tftrt_yolo.preflighting.recorder.graph import Frozen
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 # Grappler copies the weights a dozen times: what it lets go of goes back to the system at once (glibc).
 _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TOP_PAD_": str(64 << 20)}
+
+
+_OF_CONVERT = ("evaluation_data", "maximum_map_drop")  # of INT8's options, those that only a conversion can use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +56,7 @@ def plan(precision_mode: str, calibration_data: object, options: TensorRTOptions
 
     Args:
       precision_mode: "FP32", "FP16" or "INT8", in small letters too.
-      calibration_data: For INT8, as `convert` takes it; None for other precisions.
+      calibration_data: For INT8, as `convert` takes it, or Int8Options; None for other precisions.
       options: TF-TRT's.
 
     Returns:
@@ -65,15 +70,35 @@ def plan(precision_mode: str, calibration_data: object, options: TensorRTOptions
     if precision_mode not in known:
         raise ValueError(f"{argument('precision_mode')} is {precision_mode!r}; known are {', '.join(known)}.")
     if precision_mode == "INT8":
-        int8 = Int8Options(calibration_data=calibration_data)
+        int8 = calibration_data
+        if not isinstance(int8, Int8Options):
+            int8 = Int8Options(calibration_data=calibration_data)
+        _check_recordable(int8)
         int8.check("tensorrt")
         return RecordingPlan(precision_mode, options, int8)
+    if isinstance(calibration_data, Int8Options):
+        calibration_data.refuse("INT8", f"{argument('precision_mode')} is {precision_mode}")
     if calibration_data is not None:
         raise ValueError(
             f"{argument('calibration_data')} is for INT8, and {argument('precision_mode')} is {precision_mode}. Leave "
             "one of them out."
         )
     return RecordingPlan(precision_mode, options, None)
+
+
+def _check_recordable(int8: Int8Options) -> None:
+    """Refuses what says nothing of a recording: how accurate the model must be, and a calibrator that needs engines."""
+    strange = [name for name in int8.given if name in _OF_CONVERT]
+    if strange:
+        raise ValueError(
+            f"{argument(strange[0])} is for `convert`, which measures the INT8 model's accuracy; here no model is "
+            "written. Leave it out."
+        )
+    if int8.calibration == TENSORRT:
+        raise ValueError(
+            f"{argument('calibration')} is 'tensorrt', and TF-TRT's own calibrator runs while TensorRT builds an "
+            "engine; here none is built. Leave it out, or choose max, percentile or mse."
+        )
 
 
 @contextlib.contextmanager
@@ -103,16 +128,18 @@ def recorded(
     """
     with _worker("tensorflow_side", of) as tensorflow_side:
         with _recording(library.built(), folder, of) as recorder:  # it imports TensorFlow meanwhile
-            graph_file = recorder.folder / "graph.pb"
             calibration = asked.int8 and asked.int8.quantization(tensorflow_side.folder).calibration
             tensorflow_side.open(
-                source=source, graph_file=graph_file, calibration_images=calibration, images=list(asked.images)
+                source=source,
+                graph_dir=recorder.folder,
+                calibration_images=calibration,
+                precision_mode=asked.precision_mode,
+                images=list(asked.images),
             )
             stages.enter("freezing the network")
-            graph = progress.result_of(tensorflow_side, on_progress)
-            job = {"given": source.given, "precision_mode": asked.precision_mode, "options": asked.options}
+            frozen: Frozen = progress.result_of(tensorflow_side, on_progress)
             stages.enter("converting with TF-TRT and recording")
-            recorder.start(graph_file=graph_file, **graph, **job)
+            recorder.start(given=source.given, frozen=frozen, options=asked.options)
             conversion = recorder.receive()
         yield tensorflow_side, conversion
 

@@ -8,14 +8,17 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+from tftrt_yolo.converter import parts
 from tftrt_yolo.converter.int8 import calibration
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.parts import Part
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.workers.progress import Progress, Remark
 from tftrt_yolo.preflighting import recorded_network
 from tftrt_yolo.preflighting.numbers import compare_numbers
 from tftrt_yolo.preflighting.numbers_report import Numbers
+from tftrt_yolo.preflighting.recorder.graph import Frozen, Graph
 from tftrt_yolo.preflighting.stand_in import library
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -25,17 +28,19 @@ from tftrt_yolo.saved_model.trust import believed
 def work(
     *,
     source: SavedModelHandle,
-    graph_file: Path,
+    graph_dir: Path,
     calibration_images: Calibration | None,
+    precision_mode: str,
     images: list[str],
     requests: Iterator[Path],
-) -> Iterator[Progress | Remark | dict | Numbers]:
+) -> Iterator[Progress | Remark | Frozen | Numbers]:
     """Freezes `network`, and compares recordings of it.
 
     Args:
       source: An export.
-      graph_file: Where to write the frozen graph, serialised.
+      graph_dir: Where to write the frozen graph, or its parts, serialised.
       calibration_images: For INT8, what to calibrate with; None for other precisions.
+      precision_mode: As `tftrt_yolo.convert`.
       images: Paths of the images to compare on.
       requests: Directories of recordings.
 
@@ -55,14 +60,37 @@ def work(
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     library.check_linked(machine.tensorflow_version, machine.linked_tensorrt)
     believed.read(source)
+    divided = []
     if calibration_images:
-        quantized_dir = Path("quantized")
-        yield from calibration.quantizing(source, calibration_images, quantized_dir)
-        source = open_unfinished(quantized_dir)
-    frozen = freeze.freeze_network(source)
-    graph_file.write_bytes(frozen.graph_def.SerializeToString())
+        made = yield from calibration.calibrating(source, calibration_images)
+        if made.float_layers:
+            divided = parts.divide(made)
+            frozen = freeze.FrozenNetwork(calibration.quantized(made), made.frames_name, made.outputs)
+        else:
+            quantized_dir = Path("quantized")
+            calibration.write_quantized(source, quantized_dir, made)
+            source = open_unfinished(quantized_dir)
+        del made
+    if not divided:
+        frozen = freeze.freeze_network(source)
+    graphs = tuple(_written(frozen, divided, precision_mode, graph_dir))
+    del divided
     gc.collect()  # freezing leaves copies of the weights in reference cycles
-    yield {"frames_name": frozen.frames_name, "outputs": frozen.outputs}
+    yield Frozen(graphs, tuple(sorted(frozen.outputs)))
     for recording_dir in requests:
         networks = recorded_network.read(recording_dir)
         yield compare_numbers(source, networks, images, frozen=frozen)
+
+
+def _written(
+    frozen: freeze.FrozenNetwork, divided: list[Part], precision_mode: str, graph_dir: Path
+) -> Iterator[Graph]:
+    """Writes the graphs that TF-TRT is to convert: the network, or its parts."""
+    if not divided:
+        file = graph_dir / "graph.pb"
+        file.write_bytes(frozen.graph_def.SerializeToString())
+        yield Graph(file, precision_mode, {parts.FRAMES: frozen.frames_name}, frozen.outputs)
+    for number, part in enumerate(divided, 1):
+        file = graph_dir / f"graph_{number}.pb"
+        file.write_bytes(part.graph_def.SerializeToString())
+        yield Graph(file, part.precision_mode, part.inputs, part.outputs, part.convolutions, part.shapes)

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
-from tftrt_yolo.ground.text import counted, printable, quoted
+from tftrt_yolo.ground.text import counted, printable, quoted, shown
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.tasks.table import TASKS
@@ -275,13 +275,32 @@ def _check_claim(handle: SavedModelHandle, named: str, what: str, found: bool, e
         _refuse(handle, f"has {'' if found else 'no '}{what} in its graph", named)
 
 
+def _precisions(handle: SavedModelHandle) -> set[str]:
+    """The engines' precisions by conversion.json: those of the parts, where the network was divided into some."""
+    parts = handle.conversion.get("parts")
+    if parts in (None, []):
+        return {handle.conversion["precision_mode"]}
+    try:
+        return {row["precision_mode"] for row in parts if row["engines"]}
+    except (TypeError, KeyError):
+        _refuse(
+            handle,
+            f"has 'parts': {quoted(parts)} in its {contract.CONVERSION_FILE}",
+            "Expected a list of the network's parts with their precision_mode and engines",
+        )
+
+
 def _check_engines(handle: SavedModelHandle, engines: dict) -> None:
     """Compares the engines with what conversion.json says of them, as far as it does."""
     conversion = handle.conversion
-    precisions = {precision_mode(node) for node in engines.values()}
-    if precisions != {conversion["precision_mode"]}:
+    precisions, said = {precision_mode(node) for node in engines.values()}, _precisions(handle)
+    if precisions != said:
         found = ", ".join(sorted(map(quoted, precisions)))
-        _refuse(handle, f"has engines in {found}", f"Its conversion.json says {conversion['precision_mode']}")
+        _refuse(
+            handle,
+            f"has engines in {found}",
+            f"Its conversion.json says {', '.join(sorted(shown(mode, 40) for mode in said))}",
+        )
     if conversion.get("engines", len(engines)) != len(engines):
         _refuse(
             handle,

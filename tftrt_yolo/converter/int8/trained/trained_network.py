@@ -14,6 +14,7 @@ import numpy as np
 from tftrt_yolo.converter.comparison import packaged_images
 from tftrt_yolo.converter.int8 import depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.exporter.ranges import trained_ranges
 from tftrt_yolo.exporter.ranges.trained_ranges import TrainedRanges
 from tftrt_yolo.ground.arguments import argument
@@ -33,9 +34,10 @@ class TrainedNetwork(NamedTuple):
       graph_def: Frozen, float32.
       frames_name: Name of the tensor that the frames go into.
       outputs: Name of each output of `network` to its tensor in the graph.
-      layers: Its convolutions.
+      layers: Those of its convolutions that are to be quantised.
       grids: Name of each to what it is rounded to.
       images: Paths of the images to compare on.
+      float_layers: The other convolutions, which stay in float.
     """
 
     graph_def: object
@@ -44,6 +46,7 @@ class TrainedNetwork(NamedTuple):
     layers: list[quantization.Layer]
     grids: dict[str, quantization.Grid]
     images: tuple[str, ...]
+    float_layers: tuple[quantization.Layer, ...]
 
 
 def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwork:
@@ -51,13 +54,15 @@ def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwor
 
     Args:
       source: An export.
-      calibration: Its images are those to compare on; the packaged ones if there are none.
+      calibration: Its images are those to compare on, the packaged ones if there are none; its layers that stay in
+        float need no range.
 
     Returns:
       The network as it is, and the grid of each convolution.
 
     Raises:
-      ConversionError: If the export has no trained ranges, or they are not of all its convolutions.
+      ConversionError: If the export has no trained ranges, they are not of all convolutions that are to be quantised,
+        or layers that are to stay in float are unknown or leave nothing to quantise.
       SavedModelError: If they are damaged.
     """
     ranges = trained_ranges.read(source)
@@ -70,9 +75,12 @@ def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwor
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = depthwise.as_ordinary(frozen)
     layers = quantization.find_layers(graph_def)
-    grids = _grids(layers, ranges, source)
+    in_float = choosing.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
+    kept = tuple(layer for layer in layers if layer.name in in_float)
+    graph_def = depthwise.as_ordinary(frozen, kept=in_float)
+    in_int8 = [layer for layer in quantization.find_layers(graph_def) if layer.name not in in_float]
     images = calibration.images or tuple(packaged_images(source.metadata.task))
-    return TrainedNetwork(graph_def, frames_name, outputs, layers, grids, images)
+    return TrainedNetwork(graph_def, frames_name, outputs, in_int8, _grids(in_int8, ranges, source), images, kept)
 
 
 def _grids(layers: list, ranges: TrainedRanges, source: SavedModelHandle) -> dict[str, quantization.Grid]:
@@ -93,8 +101,9 @@ def _grids(layers: list, ranges: TrainedRanges, source: SavedModelHandle) -> dic
         raise ConversionError(
             f"{counted(len(missing), 'convolution')} of {len(layers)} in {source.given} ({named}) have no range among "
             f"the {counted(len(ranges.layers), 'layer')} that were trained with one ({theirs} output channels, ...): "
-            "they were left in float, or the ranges are of another network. TF-TRT builds an engine only where every "
-            f"convolution has one. Leave {argument('calibration')} out and give {argument('calibration_data')}, or "
-            "train all of them."
+            "they were left in float, or the ranges are of another network. TF-TRT builds an INT8 engine only where "
+            f"every convolution has one. Name those that stay in float ({argument('float_layers')}; 'head' is what "
+            f"gives the outputs), leave {argument('calibration')} out and give {argument('calibration_data')}, or train "
+            "all of them."
         )
     return grids

@@ -114,6 +114,7 @@ class SensitivityReport:
       layers: The convolutions, in the order of the graph.
       all_layers: Label of each quantity to how far it moves when all are quantised, as `convert` does it.
       seconds: Wall time, calibration included.
+      weights_sha256: X.
     """
 
     saved_model_dir: str
@@ -129,6 +130,7 @@ class SensitivityReport:
     layers: tuple[LayerCost, ...]
     all_layers: dict[str, Difference]
     seconds: float
+    weights_sha256: str | None = None
 
     def costliest(self, count: int = SHOWN) -> tuple[LayerCost, ...]:
         """The layers of the highest cost, the highest first."""
@@ -185,8 +187,8 @@ class SensitivityReport:
         console.print(_table(self))
         console.print(
             "SQNR: signal to quantisation noise of a layer's input and output, in dB. Cost: its mean differences as\n"
-            "a share of those of all layers. An INT8 engine of TF-TRT has all of its convolutions in INT8. What may\n"
-            "help is calibration with more images or another method: compare the last row. Otherwise use FP16."
+            "a share of those of all layers. Calibration with more images or another method may help: compare the\n"
+            "last row. `convert` leaves layers in float by their names (float_layers), in an engine of their own."
         )
         return documents.text_of(console)
 
