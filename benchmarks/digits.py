@@ -38,6 +38,7 @@ HEIGHT = (27, 220)  # of an upright digit, in pixels
 MOST_DIGITS = 10
 MOST_DEGREES = 35.0
 HALF = 8.0  # of a scan's largest value
+FINER = 16  # as a scan is drawn, before it is turned
 FEWEST_PIXELS = 20  # of a digit
 PHOTOS = (
     *("astronaut", "brick", "camera", "coffee", "coins", "colorwheel", "grass", "gravel", "hubble_deep_field", "moon"),
@@ -177,13 +178,16 @@ def draw(picture: np.ndarray, scan: np.ndarray, digit: int, taken: np.ndarray, r
     """
     height = float(np.exp(rng.uniform(*np.log(HEIGHT))))
     angle, size_wh = np.radians(rng.uniform(-MOST_DEGREES, MOST_DEGREES)), np.array(picture.shape[1::-1])
-    center, color, opacity = rng.uniform(0, 1, 2) * size_wh, rng.integers(0, 256, 3), rng.uniform(0.7, 1.0)
+    center, color = rng.uniform(0, 1, 2) * size_wh, rng.integers(0, 256, 3)
     rows, columns = (np.flatnonzero((scan >= HALF).any(axis=axis)) for axis in (1, 0))
-    tight = np.pad(scan[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 2)  # room for the blur
+    tight = scan[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    fine = cv2.resize(
+        tight, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_CUBIC
+    )  # the scan's edge cuts strokes off
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turn = height / (rows[-1] + 1 - rows[0]) * rotation
-    transform = np.column_stack([turn, center - turn @ (np.array(tight.shape[::-1]) - 1) / 2])
-    values = cv2.warpAffine(tight, transform, tuple(map(int, size_wh)), flags=cv2.INTER_CUBIC)
+    turn = height / len(fine) * rotation
+    transform = np.column_stack([turn, center - turn @ (np.array(fine.shape[::-1]) - 1) / 2])
+    values = cv2.warpAffine(fine, transform, tuple(map(int, size_wh)))
     found = outline_of(values)
     if found is None or found[1].sum() < FEWEST_PIXELS:
         return None
@@ -194,7 +198,7 @@ def draw(picture: np.ndarray, scan: np.ndarray, digit: int, taken: np.ndarray, r
         return None
     taken[top:bottom, left:right] = True
     near = cv2.dilate(found[1], np.ones((5, 5), np.uint8))  # its soft edge, and no loose pieces
-    alpha = near * opacity * np.clip((values - HALF / 2) / HALF, 0, 1)
+    alpha = near * np.clip((values - HALF / 2) / HALF, 0, 1)
     picture[:] = np.round(picture + alpha[..., np.newaxis] * (color - picture.astype(np.float64)))
     return drawn
 
