@@ -5,8 +5,9 @@
     write_quantized(source, Path("quantized"), calibrated)
 
 What it writes is a SavedModel of our contract whose signature `network` holds the quantisations; TF-TRT takes it from
-there. Two passes over the images: the first looks for the channels' largest magnitudes and equalises them, the second
-counts the magnitudes at every convolution's input. What they found can be kept (calibration_cache).
+there. Three passes over the images: the first looks for the channels' largest magnitudes and equalises them, the second
+counts the magnitudes at every convolution's input, the third fits the filters to what they read (filters). What the
+first two found can be kept (calibration_cache).
 """
 
 import dataclasses
@@ -18,7 +19,8 @@ import tensorflow as tf
 
 from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
-from tftrt_yolo.converter.int8.calibration_images import Calibration, Images
+from tftrt_yolo.converter.int8.calibration_images import CALIBRATED, Calibration, Images
+from tftrt_yolo.converter.int8.filters import fitting, padding
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
@@ -40,6 +42,8 @@ class Calibrated:
       outputs: Name of each output of `network` to its tensor in the graph.
       layers: Its convolutions, `quantization.Layer`.
       ranges: What each of them reads to the values that are kept.
+      filters: Name of each to its filter, fitted to the images; of those that are not there, weights are rounded to
+        the nearest step.
       readable: Paths of the images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
@@ -50,6 +54,7 @@ class Calibrated:
     outputs: dict[str, str]
     layers: list
     ranges: dict[str, Range]
+    filters: dict[str, quantization.Filter]
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
@@ -63,7 +68,7 @@ def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Cali
       output_dir: A directory to make.
       calibrated: Its network, ready to be quantised.
     """
-    graph_def = quantization.quantize(calibrated.graph_def, calibrated.layers, calibrated.ranges)
+    graph_def = quantization.quantize(calibrated.graph_def, calibrated.layers, calibrated.ranges, calibrated.filters)
 
     def network(frames: tf.Tensor) -> dict[str, tf.Tensor]:
         given = {calibrated.frames_name: frames}
@@ -92,10 +97,11 @@ def calibrate(
       source: An export.
       calibration: Images and method. With a cache_dir, what an earlier run measured is taken from there; the method is
         applied to its histograms afterwards, so another method costs nothing and no file can be stale for it.
-      on_progress: Called with the images that are done and their total; each counts twice, for there are two passes.
+      on_progress: Called with the images that are done and their total; each counts once a pass, of which there are
+        three, or two where filters are rounded to the nearest steps.
 
     Returns:
-      The network with channels equalised, and the range of what each convolution reads.
+      The network with channels equalised, the range of what each convolution reads, and its filter.
 
     Raises:
       ConversionError: If the network cannot be quantised, or the images say nothing about its ranges.
@@ -108,44 +114,55 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
     """As `calibrate`, as a generator that yields events and returns the result."""
     yield Stage("measuring the calibration images")
     frozen, frames_name, outputs = freeze.freeze_network(source)
-    graph_def = depthwise.as_ordinary(frozen)
+    graph_def = padding.pad_before(depthwise.as_ordinary(frozen))
     layers = quantization.find_layers(graph_def)
     images = Images(calibration.images, source.metadata)
+    total = len(images.paths) * (3 if calibration.rounding == CALIBRATED else 2)
     path, recalled = None, None
     if calibration.cache_dir is not None:
         path = calibration_cache.path_of(source, calibration.images, calibration.cache_dir)
-        recalled = yield from _recalled(path, layers, images)
-    measured = recalled or (yield from _measuring(graph_def, frames_name, layers, images))
+        recalled = yield from _recalled(path, layers, images, total)
+    measured = recalled or (yield from _measuring(graph_def, frames_name, layers, images, total))
     if path is not None and not recalled:
         yield from _kept(path, measured)
     graph_def = quantization.equalize(graph_def, layers, measured.maxima)
     equalized = quantization.find_layers(graph_def)
-    ranges = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
+    found = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
+    ranges = {after.source: found[layer.source] for layer, after in zip(layers, equalized, strict=True)}
+    filters = {}
+    if calibration.rounding == CALIBRATED:
+        yield Stage("fitting the filters to the calibration images")
+        filters = yield from fitting.fitting(graph_def, frames_name, equalized, ranges, images)
     return Calibrated(
         graph_def,
         frames_name,
         outputs,
         equalized,
-        {after.source: ranges[layer.source] for layer, after in zip(layers, equalized, strict=True)},
+        ranges,
+        filters,
         images.readable,
         images.unreadable,
         str(path) if recalled else None,
     )
 
 
-def _measuring(graph_def, frames_name: str, layers: list, images: Images) -> Generator[Progress, None, Observations]:
-    """Both passes over the images."""
-    maxima = yield from _channel_maxima(graph_def, frames_name, layers, images)
+def _measuring(
+    graph_def, frames_name: str, layers: list, images: Images, total: int
+) -> Generator[Progress, None, Observations]:
+    """The first two passes over the images."""
+    maxima = yield from _channel_maxima(graph_def, frames_name, layers, images, total)
     images.check(f"layer {layers[0].label}")
     _check_ranges(layers, maxima)
     graph_def = quantization.equalize(graph_def, layers, maxima)
     equalized = quantization.find_layers(graph_def)
-    found = yield from _histograms(graph_def, frames_name, equalized, images)
+    found = yield from _histograms(graph_def, frames_name, equalized, images, total)
     histograms = {layer.source: found[after.source] for layer, after in zip(layers, equalized, strict=True)}
     return Observations(maxima, histograms, images.are_readable())
 
 
-def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | Remark, None, Observations | None]:
+def _recalled(
+    path: Path, layers: list, images: Images, total: int
+) -> Generator[Progress | Remark, None, Observations | None]:
     """What a cache file holds; None if there is none that can be used."""
     try:
         measured = calibration_cache.read(path)
@@ -156,7 +173,7 @@ def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | 
     except CacheError as error:
         yield Remark(f"{error}. The ranges are measured again, and the file is replaced.")
         return None
-    yield Progress(2 * len(images.paths), 2 * len(images.paths))
+    yield Progress(2 * len(images.paths), total)
     return measured
 
 
@@ -172,7 +189,7 @@ def _kept(path: Path, measured: Observations) -> Iterator[Remark]:
 
 
 def _channel_maxima(
-    graph_def, frames_name: str, layers: list, images: Images
+    graph_def, frames_name: str, layers: list, images: Images, total: int
 ) -> Generator[Progress, None, dict[str, np.ndarray]]:
     """Source of each layer to the largest magnitude of each of its channels; the first pass."""
 
@@ -184,7 +201,7 @@ def _channel_maxima(
     for frames in images.frames():
         for source, values in zip(sources, run(tf.constant(frames)), strict=True):
             maxima[source] = np.maximum(maxima[source], values.numpy())
-        yield Progress(images.num_done, 2 * len(images.paths))
+        yield Progress(images.num_done, total)
     return maxima
 
 
@@ -200,7 +217,7 @@ def _check_ranges(layers: list, maxima: dict[str, np.ndarray]) -> None:
 
 
 def _histograms(
-    graph_def, frames_name: str, layers: list, images: Images
+    graph_def, frames_name: str, layers: list, images: Images, total: int
 ) -> Generator[Progress, None, dict[str, Histogram]]:
     """Source of each layer to the histogram of its magnitudes; the second pass."""
     sources, run = _tensors_of(graph_def, frames_name, layers, tf.identity)
@@ -208,8 +225,8 @@ def _histograms(
     for frames in images.frames():
         for source, values in zip(sources, run(tf.constant(frames)), strict=True):
             histograms[source].add(values.numpy())
-        yield Progress(count + images.num_done, 2 * count)
-    yield Progress(2 * count, 2 * count)  # the last ones may have been unreadable
+        yield Progress(count + images.num_done, total)
+    yield Progress(2 * count, total)  # the last ones may have been unreadable
     return histograms
 
 

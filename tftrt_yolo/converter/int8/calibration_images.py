@@ -20,6 +20,8 @@ from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
 
 DEFAULT_METHOD = "max"  # all three are within 0.010 of FP32; it finds most of the detections (benchmarks/int8.md)
+CALIBRATED, NEAREST = ROUNDINGS = ("calibrated", "nearest")
+DEFAULT_ROUNDING = CALIBRATED  # it takes a third of what INT8 loses (benchmarks/int8.md)
 TENSORRT = "tensorrt"  # TF-TRT's own calibrator, which needs no ranges of ours
 ALL_METHODS = (*METHODS, TENSORRT)
 FEW_IMAGES = 50  # fewer are warned about
@@ -34,12 +36,14 @@ class Calibration:
     Attributes:
       images: Paths of images.
       method: How an activation's range is chosen: "max", "percentile" or "mse"; "tensorrt" leaves it to TF-TRT.
+      rounding: How filters are rounded: "calibrated" as suits what the images show, or "nearest".
       cache_dir: Where to look for what was measured before, and to keep it; None for nowhere.
     """
 
     images: tuple[str, ...]
     method: str
     cache_dir: str | None = None
+    rounding: str = DEFAULT_ROUNDING
 
 
 def find_images(data: str | Path) -> tuple[str, ...]:
