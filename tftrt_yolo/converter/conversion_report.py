@@ -14,7 +14,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter.parity import DenseDifference, Parity
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
@@ -105,6 +105,8 @@ class QuantizationReport:
       dense: Label of each quantity of the dense outputs to how far INT8 moves it, at every anchor of the same images.
       evaluation_data: The labelled images; None without.
       accuracy: Name of each figure, such as "box mAP50-95", to its value for the export and for INT8.
+      rounding: How filters were rounded: "calibrated" or "nearest"; None where TensorRT quantises them, and in files of
+        older versions, which took the nearest steps.
     """
 
     method: str
@@ -116,6 +118,7 @@ class QuantizationReport:
     cache: str | None = None
     evaluation_data: str | None = None
     accuracy: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    rounding: str | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -124,6 +127,9 @@ class QuantizationReport:
             lines = [f"  calibrated by TF-TRT over {images}; TensorRT chose what runs in INT8"]
         else:
             lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges by {self.method} over {images}"]
+        if self.rounding:
+            how = {"calibrated": "so that outputs stay on these images", "nearest": "to the nearest steps"}
+            lines.append(f"  filters rounded {how.get(self.rounding, printable(self.rounding))}")
         if self.cache:
             lines.append(f"  what the images measured was read from {self.cache}")
         if self.unreadable:

@@ -69,7 +69,8 @@ def work(
     elif quantization:
         quantized_dir = Path("quantized")
         made = yield from calibration.quantizing(source, quantization.calibration, quantized_dir)
-        ranges = Ranges(len(made.layers), made.readable, made.unreadable, made.cache)
+        rounding = quantization.calibration.rounding
+        ranges = Ranges(len(made.layers), made.readable, made.unreadable, made.cache, rounding)
     calibration_input_fn = None if images is None else lambda: _calibration_frames(images)
     yield Stage("converting with TF-TRT")
     with contextlib.nullcontext() if machine.can_build_engines else partition.offline():

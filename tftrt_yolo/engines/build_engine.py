@@ -64,8 +64,8 @@ def build_engine(
         for the GPU that is here.
       calibration_data: For INT8, as `convert` takes it.
       overwrite: Replace an engine of ours that is already there.
-      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
-        run twice. Other precisions report nothing.
+      on_progress: Called with the calibration images that are done and their total; each counts three times, for
+        they are run three times. Other precisions report nothing.
 
     Returns:
       What was built, by what, and what the plan itself says; `faults` is empty if all is well.

@@ -46,12 +46,14 @@ class Ranges:
       readable: Paths of the calibration images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
+      rounding: How filters were rounded, "calibrated" or "nearest"; None where TensorRT quantises them.
     """
 
     layers: int | None
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
+    rounding: str | None = None
 
 
 def measure(
@@ -85,6 +87,7 @@ def measure(
         images=len(paths),
         unreadable=tuple(ranges.unreadable),
         cache=ranges.cache,
+        rounding=ranges.rounding,
         parity=found,
         dense=dense,
         evaluation_data=quantization.evaluation_data,

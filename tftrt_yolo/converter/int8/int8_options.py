@@ -17,7 +17,7 @@ from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import Options, argument, check_share, setting
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.files import directories
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, quoted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,9 @@ class Int8Options(Options):
       calibration: For INT8, how an activation's range is chosen: "max" (the largest value; what None means),
         "percentile" (99.99 % of the values) or "mse" (least squared error). "tensorrt" is TF-TRT's own calibrator, with
         no quantisation in the graph; only for tensorrt, where engines can be built, and never run so far.
+      rounding: For INT8, how filters are rounded: "calibrated" (so that each convolution's output stays on the
+        calibration images, with its mean error taken off; what None means) or "nearest" (each weight for itself, which
+        saves a pass over the images). For tensorrt; onednn always takes the nearest.
       calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
         images' contents, so that converting again needs no calibration, with another method too; None for
         $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
@@ -41,6 +44,7 @@ class Int8Options(Options):
 
     calibration_data: str | Path | Iterable | None = None
     calibration: str | None = None
+    rounding: str | None = None
     calibration_cache_dir: str | Path | None = None
     evaluation_data: str | Path | None = None
     maximum_map_drop: float | None = None
@@ -89,6 +93,7 @@ class Int8Options(Options):
             raise ValueError(
                 f"{argument('calibration')} is {method!r}; known are {', '.join(calibration_images.ALL_METHODS)}."
             )
+        self._check_rounding(accelerator)
         if accelerator == "onednn" and "calibration_cache_dir" in self.given:
             raise ValueError(
                 f"{argument('calibration_cache_dir')} is for tensorrt, and {argument('accelerator')} is 'onednn', for "
@@ -96,6 +101,28 @@ class Int8Options(Options):
             )
         if method == calibration_images.TENSORRT:
             self._check_tensorrt(accelerator)
+
+    def _check_rounding(self, accelerator: str) -> None:
+        """Refuses a rounding that is unknown, or that nothing would be rounded by."""
+        from tftrt_yolo.converter.int8 import calibration_images
+
+        if self.rounding is None:
+            return
+        if self.rounding not in calibration_images.ROUNDINGS:
+            raise ValueError(
+                f"{argument('rounding')} is {quoted(self.rounding)}; known are "
+                f"{', '.join(calibration_images.ROUNDINGS)}."
+            )
+        if accelerator != "tensorrt":
+            raise ValueError(
+                f"{argument('rounding')} is for tensorrt, and {argument('accelerator')} is {accelerator!r}, whose "
+                "filters are rounded to the nearest steps. Leave it out."
+            )
+        if self.calibration == calibration_images.TENSORRT:
+            raise ValueError(
+                f"{argument('rounding')} is how filters in the graph are rounded, and with "
+                f"{setting('calibration', 'tensorrt')} TensorRT quantises them. Leave one of them out."
+            )
 
     def _check_tensorrt(self, accelerator: str) -> None:
         """Refuses TF-TRT's own calibrator where it cannot be."""
@@ -149,6 +176,7 @@ class Int8Options(Options):
                 images,
                 self.calibration or calibration_images.DEFAULT_METHOD,
                 None if cache_dir is None else str(Path(cache_dir).resolve()),
+                self.rounding or calibration_images.DEFAULT_ROUNDING,
             ),
             # Links stay: beside a linked data.yaml lie the folders that it names.
             None if self.evaluation_data is None else str(Path(self.evaluation_data).absolute()),
