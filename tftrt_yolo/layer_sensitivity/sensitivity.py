@@ -77,11 +77,6 @@ def sensitivity(
     start = time.perf_counter()
     if calibration is not None and calibration not in METHODS:
         raise ValueError(f"{argument('calibration')} is {calibration!r}; known are {', '.join(METHODS)}.")
-    images = check_at_least_one("images", images)
-    if output_dir is not None:
-        directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
-    source = open_saved_model(saved_model_dir).require_export("measure")
-    digests.check(source)
     options = Int8Options(
         calibration_data=calibration_data,
         calibration=calibration,
@@ -89,6 +84,11 @@ def sensitivity(
         calibration_cache_dir=calibration_cache_dir,
     )
     options.check("tensorrt")
+    images = check_at_least_one("images", images)
+    if output_dir is not None:
+        directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
+    source = open_saved_model(saved_model_dir).require_export("measure")
+    digests.check(source)
     with Worker("tftrt_yolo.layer_sensitivity.layer_costs", keep_heap=False) as worker:
         chosen = options.quantization(worker.folder).calibration
         worker.start(source=source, calibration=chosen, images=images)
