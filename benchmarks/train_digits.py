@@ -33,13 +33,17 @@ SETTINGS = {
 COUNT, VALIDATION_SHARE = 6_000, 0.1
 
 
-def lay_out(folder: Path, *, count: int, seed: int) -> None:
-    """Writes the pictures of both splits, and what Ultralytics reads of each task.
+def lay_out(folder: Path, task: str, *, count: int, seed: int) -> Path:
+    """Writes the pictures of both splits, and what Ultralytics reads of a task.
 
     Args:
       folder: Where to write; pictures that are there are taken.
+      task: The task.
       count: How many pictures to train on.
       seed: Of the pictures.
+
+    Returns:
+      What Ultralytics takes as data.
     """
     for name, split, number in (
         ("train", "training", count),
@@ -47,16 +51,25 @@ def lay_out(folder: Path, *, count: int, seed: int) -> None:
     ):
         if not (folder / name).exists():
             digits.generate(folder / name, count=number, split=split, seed=seed)
-    for task in digits.TASKS:
-        described = (folder / "train" / task / "data.yaml").read_text(encoding="utf-8")
-        rest = described.partition("val: images\n")[2]
-        paths = f"path: {folder.resolve()}\ntrain: train/{task}/images\nval: val/{task}/images\n"
-        (folder / f"{task}.yaml").write_text(paths + rest, encoding="utf-8")
-    (folder / "classify").mkdir(exist_ok=True)
     for name in ("train", "val"):
-        link = folder / "classify" / name
-        if not link.is_symlink():
-            link.symlink_to(Path("..", name, "classify"))
+        if task == "classify":
+            (folder / "classify").mkdir(exist_ok=True)
+            _link(folder / "classify" / name, Path("..", name, "classify"))
+        else:  # Ultralytics follows links of pictures, and looks for labels beside what they lead to
+            _link(folder / name / "labels", Path(task, "labels"))
+    if task == "classify":
+        return folder / "classify"
+    described = (folder / "train" / task / "data.yaml").read_text(encoding="utf-8")
+    paths = f"path: {folder.resolve()}\ntrain: train/images\nval: val/images\n"
+    data = folder / f"{task}.yaml"
+    data.write_text(paths + described.partition("val: images\n")[2], encoding="utf-8")
+    return data
+
+
+def _link(link: Path, target: Path) -> None:
+    """Makes a link, or has it lead elsewhere."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
 
 
 def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
@@ -73,10 +86,9 @@ def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
     """
     import ultralytics
 
-    lay_out(folder, count=count, seed=settings["seed"])
     name = model if Path(model).suffix else f"{model}.yaml"
     network = ultralytics.YOLO(name)
-    data = folder / ("classify" if network.task == "classify" else f"{network.task}.yaml")
+    data = lay_out(folder, network.task, count=count, seed=settings["seed"])
     run = f"{Path(model).stem}-digits"
     network.train(data=str(data), project=str((folder / "runs").resolve()), name=run, exist_ok=True, **settings)
     best = Path(network.trainer.best)
