@@ -42,11 +42,11 @@ class Calibrated:
       outputs: Name of each output of `network` to its tensor in the graph.
       layers: Its convolutions, `quantization.Layer`.
       ranges: What each of them reads to the values that are kept.
-      filters: Name of each to its filter, fitted to the images; of those that are not there, weights are rounded to
-        the nearest step.
       readable: Paths of the images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
+      filters: Name of each convolution to its filter, fitted to the images; of those that are not there, weights are
+        rounded to the nearest step.
     """
 
     graph_def: object
@@ -54,10 +54,10 @@ class Calibrated:
     outputs: dict[str, str]
     layers: list
     ranges: dict[str, Range]
-    filters: dict[str, quantization.Filter]
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
+    filters: dict[str, quantization.Filter] = dataclasses.field(default_factory=dict)
 
 
 def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Calibrated) -> None:
@@ -139,10 +139,10 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
         outputs,
         equalized,
         ranges,
-        filters,
         images.readable,
         images.unreadable,
         str(path) if recalled else None,
+        filters,
     )
 
 
