@@ -1,14 +1,17 @@
 """Converts models to INT8 by every method, measures what that costs, and writes int8.md and the site's table.
 
-    python benchmarks/int8.py            # all, about forty minutes on two cores
-    python benchmarks/int8.py tiny-pose  # only the models whose name begins so; the tables keep their other rows
+    python benchmarks/digits.py /tmp/digits100 --count=100 --split=calibration      # needs scikit-learn, scikit-image
+    python benchmarks/digits.py /tmp/digits260 --count=260
+    python benchmarks/int8.py /tmp/digits100 /tmp/digits260 --exports=/tmp/exports  # all, two hours on two cores
+    python benchmarks/int8.py /tmp/digits100 /tmp/digits260 --model=tiny-pose       # the tables keep their other rows
 
-The models of digits are calibrated on half of the pictures, without their labels, and evaluated on all. yolov8s and
-yolov8m have random weights (as engines.py makes them), so of these the dense outputs are compared.
+The models of digits are calibrated on the pictures of the first folder, without their labels, and evaluated on those of
+the second, of which no picture and no scan was in the first. yolov8s and yolov8m have random weights (as engines.py
+makes them), so of these the dense outputs are compared.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -22,68 +25,91 @@ RESULTS = Path(__file__).parent / "int8.json"
 TABLE = Path(__file__).parent / "int8.md"
 PAGE = ROOT / "docs" / "pages" / "int8.md"
 MARKERS = "<!-- INT8 table: begin -->", "<!-- INT8 table: end -->"
-METHODS = ("max", "percentile", "mse")
-IMAGES = str(DATA / "images" / "*[02468].jpg")
-CROPS = str(DATA / "classify" / "*" / "*_[0-4].jpg")
-# Name to weights (None for random ones), side of the frame, calibration images and labelled images.
+# How ranges are chosen, and how filters are rounded; the default first.
+WAYS = (("max", "calibrated"), ("max", "nearest"), ("mse", "calibrated"), ("percentile", "calibrated"))
+# Name to weights (None for random ones), side of the frame, and task.
 MODELS = {
-    "digits": (ROOT / "tftrt_yolo" / "assets" / "yolov8n-digits.pt", 640, IMAGES, DATA / "detect" / "data.yaml"),
-    **{
-        f"tiny-{task}": (DATA / f"yolov8n-tiny-{task}.pt", 320, IMAGES, DATA / task / "data.yaml")
-        for task in ("detect", "segment", "pose", "obb")
-    },
-    "tiny-classify": (DATA / "yolov8n-tiny-classify.pt", 64, CROPS, DATA / "classify"),
-    "yolov8s": (None, 640, IMAGES, None),
-    "yolov8m": (None, 640, IMAGES, None),
+    **{f"tiny-{task}": (DATA / f"yolov8n-tiny-{task}.pt", 320, task) for task in ("detect", "segment", "pose", "obb")},
+    "tiny-classify": (DATA / "yolov8n-tiny-classify.pt", 64, "classify"),
+    "digits": (ROOT / "tftrt_yolo" / "assets" / "yolov8n-digits.pt", 640, "detect"),
+    "yolov8s": (None, 640, "detect"),
+    "yolov8m": (None, 640, "detect"),
 }
 HEADER = """# INT8
 
 What `python benchmarks/int8.py` wrote: models converted to INT8 by explicit quantisation, run in TensorFlow on a CPU.
-Ranges are from {images} pictures of digits (of the classifier {crops} crops), without their labels; figures are on
-twice as many, among them these. `digits` is yolov8n at 640 px, `tiny` are narrow networks at 320 px (the classifier at
-64); yolov8s and yolov8m have random weights, and of them only the dense outputs say something. Every row is one engine
-with nothing left over.
+Ranges and filters are from pictures of digits (of the classifier crops) without their labels, figures from others, of
+which no scan was in the first: both made by `benchmarks/digits.py`. `digits` is yolov8n at 640 px, `tiny` are narrow
+networks at 320 px (the classifier at 64); yolov8s and yolov8m have random weights, and of them only the dense outputs
+say something. *Worst class* is the largest loss of a single class. Every row is one engine with nothing left over.
 
 """
 
 
-def measure(name: str) -> list[dict]:
-    """Exports a model and converts it by every method; returns a row for each."""
-    weights, size, calibration_data, evaluation_data = MODELS[name]
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        exported, cache_dir = Path(folder, "a_saved_model"), Path(folder, "cache")
+def exported(name: str, folder: Path) -> Path:
+    """The model's export in a folder; made if it is not there."""
+    weights, size, _ = MODELS[name]
+    directory = folder / f"{name}_saved_model"
+    if not directory.exists():
         if weights is None:
-            weights = Path(folder, f"{name}.pt")
+            weights = folder / f"{name}.pt"
             engines.make_weights(name, weights)
-        tftrt_yolo.export(weights, exported, image_size=size)
-        for method in METHODS:
-            report = tftrt_yolo.convert(
-                exported,
-                Path(folder, f"{method}_saved_model"),
-                precision_mode="INT8",
-                int8=tftrt_yolo.Int8Options(
-                    calibration_data=calibration_data,
-                    calibration=method,
-                    calibration_cache_dir=cache_dir,
-                    evaluation_data=evaluation_data,
-                ),
-            )
-            if (report.engines, report.nodes_outside) != (1, 0):
-                raise SystemExit(f"Expected one engine and nothing left over, got\n{report}")
-            found = report.quantization
-            rows.append(
-                {
-                    "model": name,
-                    "method": method,
-                    "layers": found.layers,
-                    "images": found.images,
-                    "accuracy": found.accuracy,
-                    "matched": f"{found.parity.matched} of {found.parity.detections}, {found.parity.extra} extra",
-                    "dense": {label: str(difference) for label, difference in found.dense.items()},
-                }
-            )
-    return rows
+        tftrt_yolo.export(weights, directory, image_size=size)
+    return directory
+
+
+def figures(saved_model: Path, folder: Path, task: str) -> dict[str, tuple[float, dict]]:
+    """Name of each figure that counts to its value, and to that of each class."""
+    data = folder / "classify" if task == "classify" else folder / task / "data.yaml"
+    metrics = tftrt_yolo.evaluate(saved_model, data).models[0].metrics
+    return {
+        metric.name: (metric.value, metric.per_class)
+        for metric in metrics
+        if metric.name.endswith(("mAP50-95", "top-1"))
+    }
+
+
+def measure(name: str, way: tuple[str, str], *, exports: Path, calibration: Path, evaluation: Path, before) -> dict:
+    """Converts a model in one way and measures it.
+
+    Args:
+      name: The model's.
+      way: Of WAYS.
+      exports: A folder with exports.
+      calibration: A folder of pictures from digits.py.
+      evaluation: Another.
+      before: What `figures` gives of the export; None for random weights.
+    """
+    source, task = exported(name, exports), MODELS[name][2]
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder, "a_saved_model")
+        report = tftrt_yolo.convert(
+            source,
+            converted,
+            precision_mode="INT8",
+            int8=tftrt_yolo.Int8Options(
+                calibration_data=calibration / ("classify" if task == "classify" else "images"),
+                calibration=way[0],
+                rounding=way[1],
+                calibration_cache_dir=exports / "cache",
+            ),
+        )
+        if (report.engines, report.nodes_outside) != (1, 0):
+            raise SystemExit(f"Expected one engine and nothing left over, got\n{report}")
+        after = figures(converted, evaluation, task) if before else {}
+    found = report.quantization
+    losses = [value - before[figure][1][index] for figure, (_, each) in after.items() for index, value in each.items()]
+    return {
+        "model": name,
+        "method": way[0],
+        "rounding": way[1],
+        "layers": found.layers,
+        "images": found.images,
+        "accuracy": {figure: (before[figure][0], value) for figure, (value, _) in after.items()},
+        "worst class": min(losses, default=None),
+        "matched": f"{found.parity.matched} of {found.parity.detections}, {found.parity.extra} extra",
+        "dense": {label: str(difference) for label, difference in found.dense.items()},
+    }
 
 
 def _line(*cells) -> str:
@@ -92,44 +118,97 @@ def _line(*cells) -> str:
 
 def _accuracy_lines(rows: list[dict]) -> list[str]:
     """A line for each figure."""
-    return [
-        _line(row["model"], row["method"], figure, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
-        for row in rows
-        for figure, (before, after) in row["accuracy"].items()
-    ]
+    lines = []
+    for row in rows:
+        for place, (figure, (before, after)) in enumerate(row["accuracy"].items()):
+            worst = "" if place else f"{row['worst class']:+.4f}"
+            ways = row["method"], row["rounding"]
+            lines.append(
+                _line(row["model"], *ways, figure, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", worst)
+            )
+    return lines
+
+
+def _summary_lines(rows: list[dict]) -> list[str]:
+    """A line for each way: mean and worst difference of the figures of all models that were measured in each way."""
+    complete = {
+        name for name in MODELS if {(row["method"], row["rounding"]) for row in rows if row["model"] == name} >= {*WAYS}
+    }
+    lines = []
+    for way in WAYS if complete else ():
+        chosen = [row for row in rows if (row["method"], row["rounding"]) == way and row["model"] in complete]
+        differences = [after - before for row in chosen for before, after in row["accuracy"].values()]
+        if differences:
+            worst = min(row["worst class"] for row in chosen if row["accuracy"])
+            mean = sum(differences) / len(differences)
+            lines.append(_line(*way, len(differences), f"{mean:+.4f}", f"{min(differences):+.4f}", f"{worst:+.4f}"))
+    return lines
 
 
 def write(rows: list[dict]) -> None:
     """Writes int8.md, and the short table between the markers of the documentation's page."""
-    head = [_line("model", "ranges by", "figure", "FP32", "INT8", "difference"), "|---|---|---|---:|---:|---:|"]
-    counts = {row["model"]: row["images"] for row in rows}
-    lines = [*head, *_accuracy_lines(rows), "", "Against the export, on up to 16 of the calibration pictures:", ""]
-    lines += [_line("model", "ranges by", "layers", "detections matched", "dense outputs"), "|---|---|---:|---|---|"]
+    columns = ("model", "ranges by", "filters", "figure", "FP32", "INT8", "difference", "worst class")
+    head = [_line(*columns), "|---|---|---|---|---:|---:|---:|---:|"]
+    summary = _summary_lines(rows)
+    lines = []
+    if summary:
+        titles = _line("ranges by", "filters", "figures", "mean", "worst figure", "worst class")
+        lines += ["Of the models that were measured in every way:", "", titles, "|---|---|---:|---:|---:|---:|"]
+        lines += [*summary, ""]
+    lines += [*head, *_accuracy_lines(rows), "", "Against the export, on up to 16 of the calibration pictures:", ""]
+    titles = _line("model", "ranges by", "filters", "layers", "images", "detections matched", "dense outputs")
+    lines += [titles, "|---|---|---|---:|---:|---|---|"]
     for row in rows:
         dense = "; ".join(f"{label} {text}" for label, text in row["dense"].items())
-        lines.append(_line(row["model"], row["method"], row["layers"], row["matched"], dense))
-    header = HEADER.format(images=counts.get("digits", "?"), crops=counts.get("tiny-classify", "?"))
-    TABLE.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
+        cells = (row[key] for key in ("model", "method", "rounding", "layers", "images", "matched"))
+        lines.append(_line(*cells, dense))
+    TABLE.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
     if any(text.count(marker) != 1 for marker in MARKERS):
         raise SystemExit(f"{PAGE} must have the lines {' and '.join(MARKERS)} once each. Put them back.")
     before, _, rest = text.partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
-    table = "\n".join([*head, *_accuracy_lines([row for row in rows if row["method"] == "max"])])
+    chosen = [row for row in rows if (row["method"], row["rounding"]) == WAYS[0]]
+    table = "\n".join([*head, *_accuracy_lines(chosen)])
     PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 
-def main(prefix: str = "") -> None:
-    """Measures the models whose name begins with the prefix."""
+def _place(row: dict) -> tuple[int, int]:
+    """Where a row stands in the tables."""
+    return list(MODELS).index(row["model"]), WAYS.index((row["method"], row["rounding"]))
+
+
+def main() -> None:
+    """Measures what the command line asks for; the tables are written after each row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("calibration", type=Path, help="pictures from digits.py to calibrate on")
+    parser.add_argument("evaluation", type=Path, help="pictures from digits.py to evaluate on")
+    parser.add_argument("--exports", type=Path, help="a folder where exports are kept, and taken from the next time")
+    parser.add_argument("--model", default="", help="only the models whose name begins so")
+    asked = parser.parse_args()
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    for name in MODELS:
-        if name.startswith(prefix):
-            rows = [row for row in rows if row["model"] != name] + measure(name)
-            rows.sort(key=lambda row: list(MODELS).index(row["model"]))
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            write(rows)
-            print(f"{name} is measured", flush=True)  # noqa: T201 - a script
+    with tempfile.TemporaryDirectory() as temporary:
+        exports, known = asked.exports or Path(temporary), {}
+        exports.mkdir(parents=True, exist_ok=True)
+        for way in WAYS:
+            for name in (name for name in MODELS if name.startswith(asked.model)):
+                weights, _, task = MODELS[name]
+                if name not in known:
+                    known[name] = weights and figures(exported(name, exports), asked.evaluation, task)
+                row = measure(
+                    name,
+                    way,
+                    exports=exports,
+                    calibration=asked.calibration,
+                    evaluation=asked.evaluation,
+                    before=known[name],
+                )
+                rows = [other for other in rows if _place(other) != _place(row)] + [row]
+                rows.sort(key=_place)
+                RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+                write(rows)
+                print(f"{name} is measured with {' and '.join(way)}", flush=True)  # noqa: T201 - a script
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()

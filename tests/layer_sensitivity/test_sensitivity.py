@@ -107,7 +107,7 @@ def test_a_layers_row_is_that_of_a_graph_in_which_it_alone_is_quantised(tiny_exp
     in_head = next(place for place, row in enumerate(report.layers) if row.part == "head: boxes")
     for place in (shared, in_head):
         layer, row = calibrated.layers[place], report.layers[place]
-        quantized = quantization.quantize(calibrated.graph_def, [layer], calibrated.ranges)
+        quantized = quantization.quantize(calibrated.graph_def, [layer], calibrated.ranges, calibrated.filters)
         last = quantization.output_of(layer, {node.name for node in quantized.node})
         fetched = [*calibrated.outputs.values(), layer.source, last]
         *dense, source, output = _run(quantized, calibrated, frames, fetched)
@@ -159,7 +159,7 @@ def test_the_report(measured):
     costs = [row.cost for row in report.costliest()]
     assert costs == sorted((row.cost for row in report.layers), reverse=True)[:10]
     calibrating, measuring = progress[:-144], progress[-144:]
-    assert {total for _, total in calibrating} == {2 * 20}  # images, run twice
+    assert {total for _, total in calibrating} == {3 * 20}  # images, run three times
     assert measuring == [(done, 144) for done in range(1, 145)]  # two batches of 71 layers and all together
     text = str(report)
     for part in ("71 convolutions, ranges by percentile over 20 images", "boxes (px)", "... 61 more", "all layers"):

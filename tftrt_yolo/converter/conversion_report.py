@@ -16,7 +16,7 @@ from tftrt_yolo.converter.parity import DenseDifference, Parity
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change, Interval, ScoreShift
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, printable
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
@@ -116,6 +116,8 @@ class QuantizationReport:
       evaluation_images: Labelled images that were measured on; 0 without.
       shared_images: How many of them are calibration images too, the same file or the same content.
       float_layers: Names of the convolutions that were asked to stay in float, as `sensitivity` prints them.
+      rounding: How filters were rounded: "calibrated" or "nearest"; None where TensorRT quantises them, and in files of
+        older versions, which took the nearest steps.
     """
 
     method: str
@@ -134,6 +136,7 @@ class QuantizationReport:
     evaluation_images: int = 0
     shared_images: int = 0
     float_layers: tuple[str, ...] = ()
+    rounding: str | None = None
 
     def __str__(self) -> str:
         """The report for a reader."""
@@ -147,6 +150,9 @@ class QuantizationReport:
             lines = [f"  {counted(self.layers, 'convolution')} in INT8, ranges by {self.method} over {images}"]
         if self.float_layers:
             lines.append(f"  {len(self.float_layers)} in float: {', '.join(self.float_layers)}")
+        if self.rounding:
+            how = {"calibrated": "so that outputs stay on these images", "nearest": "to the nearest steps"}
+            lines.append(f"  filters rounded {how.get(self.rounding, printable(self.rounding))}")
         if self.cache:
             lines.append(f"  what the images measured was read from {self.cache}")
         if self.unreadable:

@@ -64,8 +64,9 @@ def convert(
       int8: What INT8 is calibrated with, and how accurate it must be; with INT8 only.
       baked: Options of XLA and oneDNN; with these only.
       overwrite: Replace a SavedModel that is already there.
-      on_progress: Called with the calibration images that are done and their total; each counts twice for
-        tensorrt, which runs them twice. Other precisions report nothing, nor does calibration by "tensorrt".
+      on_progress: Called with the calibration images that are done and their total; each counts as often as it is
+        run: for tensorrt three times, with filters rounded to the nearest steps twice, for onednn once. Other
+        precisions report nothing, nor does calibration by "tensorrt".
 
     Returns:
       An EngineReport (engines, coverage, what stayed in TensorFlow and why) or a BakedReport (precision, parity).

@@ -268,7 +268,7 @@ def _quantized(graph_def: GraphDef, layers: list, calibrated: Calibrated, inputs
     sources = {layer.source: inputs.get(_tensor(layer.source), layer.source).removesuffix(":0") for layer in layers}
     renamed = [dataclasses.replace(layer, source=sources[layer.source]) for layer in layers]
     ranges = {sources[name]: calibrated.ranges[name] for name in sources if name in calibrated.ranges}
-    return quantization.quantize(graph_def, renamed, ranges, grids=calibrated.grids)
+    return quantization.quantize(graph_def, renamed, ranges, calibrated.filters, grids=calibrated.grids)
 
 
 def _behind_corrections(graph_def: GraphDef, layers: list, given: Mapping[str, str]) -> dict[str, str]:

@@ -68,8 +68,8 @@ def build_engine(
       header: Whether Ultralytics' header stands before the plan, with what the model is. Ultralytics and
         `EnginePredictor` need it; trtexec, Triton and TensorRT's own runtime take a plan alone.
       overwrite: Replace an engine of ours that is already there; never a plan alone, which does not say whose it is.
-      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
-        run twice. Other precisions report nothing.
+      on_progress: Called with the calibration images that are done and their total; each counts three times, for
+        they are run three times. Other precisions report nothing.
 
     Returns:
       What was built, by what, and what the plan itself says; `faults` is empty if all is well.

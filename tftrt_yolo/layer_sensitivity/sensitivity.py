@@ -33,6 +33,7 @@ def sensitivity(
     calibration_data: str | Path | Iterable,
     *,
     calibration: str | None = None,
+    rounding: str | None = None,
     calibration_cache_dir: str | Path | None = None,
     images: int = 8,
     output_dir: str | Path | None = None,
@@ -51,12 +52,13 @@ def sensitivity(
       calibration_data: As `convert` takes it: images like those that the model is to see, as an image, a folder, a
         glob, a data.yaml or, from Python, a tf.data.Dataset.
       calibration: How an activation's range is chosen: "max" (what None means), "percentile" or "mse".
+      rounding: How filters are rounded, as `convert` takes it: "calibrated" (what None means) or "nearest".
       calibration_cache_dir: As `convert` takes it; what it measured is used here, and the other way round.
       images: How many of the calibration images to measure on, evenly spread; the time grows with them.
       output_dir: Directory to write: sensitivity.json, sensitivity.csv and sensitivity.png; none to write nothing.
       overwrite: Replace an earlier report that is already there.
       on_progress: Called with what is done and the total: first of the calibration's images, each of which counts
-        twice, then of the runs of the network.
+        once a pass, then of the runs of the network.
 
     Returns:
       The layers in the order of the graph with their differences and costs, and those of all layers together.
@@ -75,15 +77,18 @@ def sensitivity(
     start = time.perf_counter()
     if calibration is not None and calibration not in METHODS:
         raise ValueError(f"{argument('calibration')} is {calibration!r}; known are {', '.join(METHODS)}.")
+    options = Int8Options(
+        calibration_data=calibration_data,
+        calibration=calibration,
+        rounding=rounding,
+        calibration_cache_dir=calibration_cache_dir,
+    )
+    options.check("tensorrt")
     images = check_at_least_one("images", images)
     if output_dir is not None:
         directories.check_free(Path(output_dir), _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("measure")
     digests.check(source)
-    options = Int8Options(
-        calibration_data=calibration_data, calibration=calibration, calibration_cache_dir=calibration_cache_dir
-    )
-    options.check("tensorrt")
     with Worker("tftrt_yolo.layer_sensitivity.layer_costs", keep_heap=False) as worker:
         chosen = options.quantization(worker.folder).calibration
         worker.start(source=source, calibration=chosen, images=images)

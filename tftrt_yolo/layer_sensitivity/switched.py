@@ -22,7 +22,6 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.int8 import quantization
 from tftrt_yolo.converter.int8.calibration import Calibrated
-from tftrt_yolo.converter.int8.histogram import Range
 from tftrt_yolo.converter.int8.quantization import INPUT_INDEX, Layer
 from tftrt_yolo.saved_model import freeze
 
@@ -74,7 +73,7 @@ def add_twins(calibrated: Calibrated) -> Twinned:
     """
     needed = [name.partition(":")[0] for name in calibrated.outputs.values()]
     graph_def = tf.compat.v1.graph_util.extract_sub_graph(calibrated.graph_def, needed)
-    twins = [_add_twin(graph_def, layer, calibrated.ranges[layer.source]) for layer in calibrated.layers]
+    twins = [_add_twin(graph_def, layer, calibrated) for layer in calibrated.layers]
     return Twinned(graph_def, calibrated.frames_name, calibrated.outputs, twins)
 
 
@@ -129,11 +128,11 @@ class SwitchedNetwork:
         return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
 
-def _add_twin(graph_def: GraphDef, layer: Layer, kept: Range) -> _Twin:
+def _add_twin(graph_def: GraphDef, layer: Layer, calibrated: Calibrated) -> _Twin:
     """Adds the quantised twin of a layer, in place; nothing reads it yet."""
     alone = GraphDef()
     alone.node.extend(node for node in graph_def.node if node.name == layer.name)
-    alone = quantization.quantize(alone, [layer], {layer.source: kept})
+    alone = quantization.quantize(alone, [layer], calibrated.ranges, calibrated.filters)
     names = {node.name: f"{layer.name}/twin/{node.name}" for node in alone.node}
     for node in alone.node:
         node.name = names[node.name]

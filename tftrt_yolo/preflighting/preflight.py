@@ -75,8 +75,8 @@ def preflight(
         graph.svg, a drawing (of further engines graph_2.svg and so on), and graph.html with all of them. None to write
         nothing.
       overwrite: Replace an earlier preflight that is already there.
-      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
-        run twice. Other precisions report nothing.
+      on_progress: Called with the calibration images that are done and their total; each counts three times, for
+        they are run three times. Other precisions report nothing.
 
     Returns:
       For each engine its layers, profiles, numbers and what the real builder said; `faults` is empty if all is well.

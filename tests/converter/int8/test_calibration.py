@@ -47,6 +47,9 @@ def _assert_same(found, expected):
     for before, after in zip(expected.layers, found.layers, strict=True):
         assert before.name == after.name
         np.testing.assert_array_equal(before.kernel, after.kernel)  # the maxima's factors are in there
+        for known, fitted in zip(expected.filters[before.name], found.filters[before.name], strict=True):
+            np.testing.assert_array_equal(known, fitted)
+    assert len(found.filters) == len(found.layers)
     assert found.readable == expected.readable
     assert found.unreadable == expected.unreadable
 
@@ -59,7 +62,7 @@ def test_the_second_calibration_reads_what_the_first_measured(source, folder, tm
     moved = folder.rename(tmp_path / "moved")
     second = calibrate(source, _options(moved, cache_dir=cache_dir), on_progress=lambda *done: progress.append(done))
     assert second.cache == str(path)
-    assert progress == [(8, 8)]
+    assert progress == [(8, 12), (12, 12), (12, 12)]  # the third pass alone, whose filters are not kept
     assert len(second.readable) == 3
     assert second.readable == [str(moved / image.name) for image in IMAGES[:3]]
     [reason] = second.unreadable
@@ -211,10 +214,10 @@ def test_progress(source, tmp_path):
         shutil.copy(image, images)
     (images / "z.jpg").write_bytes(b"")  # the last one, unreadable
     calibrate(source, _options(images), on_progress=lambda *done: progress.append(done))
-    assert {total for _, total in progress} == {12}
+    assert {total for _, total in progress} == {18}
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
-    assert progress[0] == (4, 12)
-    assert progress[-1] == (12, 12)
+    assert progress[0] == (4, 18)
+    assert progress[-1] == (18, 18)
 
 
 def test_a_conversion_reads_what_another_measured(source, toy_export, folder, tmp_path):
@@ -231,7 +234,7 @@ def test_a_conversion_reads_what_another_measured(source, toy_export, folder, tm
     path = calibration_cache.path_of(source, calibration_images.find_images(folder), cache_dir)
     assert report.quantization.cache == str(path)
     assert f"what the images measured was read from {path}" in str(report)
-    assert progress == [(8, 8)]
+    assert progress == [(8, 12), (12, 12), (12, 12)]
     assert report.quantization.images == 3
     assert list(report.quantization.unreadable) == first.unreadable
     assert ConversionReport.read(tmp_path / "b_saved_model") == report

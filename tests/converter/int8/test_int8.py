@@ -388,7 +388,7 @@ def test_unreadable_images_are_listed_and_counted(toy_export, tmp_path, caplog):
             on_progress=lambda *done: progress.append(done),
         )
     assert "5 calibration images are few for INT8; 100 or more give steadier ranges" in caplog.text
-    assert progress == [(4, 10), (9, 10), (10, 10)]
+    assert progress == [(4, 15), (9, 15), (10, 15), (14, 15), (15, 15)]
     assert report.quantization.images == 4
     assert report.quantization.cache is None
     images = calibration_images.find_images(folder)

@@ -61,6 +61,7 @@ class Ranges:
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
       float_layers: Names of the convolutions that were asked to stay in float.
+      rounding: How filters were rounded, "calibrated" or "nearest"; None where TensorRT quantises them.
     """
 
     layers: int | None
@@ -68,12 +69,20 @@ class Ranges:
     unreadable: list[str]
     cache: str | None = None
     float_layers: tuple[str, ...] = ()
+    rounding: str | None = None
 
     @classmethod
     def of(cls, calibrated: Calibrated) -> "Ranges":
         """Those of a network that is ready to be quantised."""
         in_float = tuple(choosing.short_name(layer) for layer in calibrated.float_layers)
-        return cls(len(calibrated.layers), calibrated.readable, calibrated.unreadable, calibrated.cache, in_float)
+        return cls(
+            len(calibrated.layers),
+            calibrated.readable,
+            calibrated.unreadable,
+            calibrated.cache,
+            in_float,
+            calibrated.rounding,
+        )
 
 
 def measure(
@@ -106,6 +115,7 @@ def measure(
         images=len(paths),
         unreadable=tuple(ranges.unreadable),
         cache=ranges.cache,
+        rounding=ranges.rounding,
         parity=found,
         dense=dense,
         evaluation_data=quantization.evaluation_data,

@@ -5,8 +5,9 @@
     write_quantized(source, Path("quantized"), calibrated)
 
 What it writes is a SavedModel of our contract whose signature `network` holds the quantisations; TF-TRT takes it from
-there. Two passes over the images: the first looks for the channels' largest magnitudes and equalises them, the second
-counts the magnitudes at every convolution's input. What they found can be kept (calibration_cache).
+there. Three passes over the images: the first looks for the channels' largest magnitudes and equalises them, the second
+counts the magnitudes at every convolution's input, the third fits the filters to what they read (filters). What the
+first two found can be kept (calibration_cache).
 """
 
 import dataclasses
@@ -19,7 +20,8 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
-from tftrt_yolo.converter.int8.calibration_images import TRAINED, Calibration, Images
+from tftrt_yolo.converter.int8.calibration_images import CALIBRATED, TRAINED, Calibration, Images
+from tftrt_yolo.converter.int8.filters import fitting, padding
 from tftrt_yolo.converter.int8.histogram import Histogram, Range
 from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.converter.int8.trained import trained_network
@@ -46,6 +48,9 @@ class Calibrated:
       readable: Paths of the images that could be read.
       unreadable: Why the others could not.
       cache: The file that the ranges were read from; None if the images were run.
+      filters: Name of each convolution to its filter, fitted to the images; of those that are not there, weights are
+        rounded to the nearest step.
+      rounding: How filters were rounded, "calibrated" or "nearest"; None where the training has chosen their steps.
       grids: Name of each convolution to the `quantization.Grid` that its training has chosen, and then no ranges; empty
         where images were measured.
       float_layers: The other convolutions, which stay in float.
@@ -59,6 +64,8 @@ class Calibrated:
     readable: list[str]
     unreadable: list[str]
     cache: str | None = None
+    filters: dict[str, quantization.Filter] = dataclasses.field(default_factory=dict)
+    rounding: str | None = None
     grids: dict[str, quantization.Grid] = dataclasses.field(default_factory=dict)
     float_layers: tuple = ()
 
@@ -72,7 +79,9 @@ def quantized(calibrated: Calibrated) -> GraphDef:
     Returns:
       A new graph.
     """
-    return quantization.quantize(calibrated.graph_def, calibrated.layers, calibrated.ranges, grids=calibrated.grids)
+    return quantization.quantize(
+        calibrated.graph_def, calibrated.layers, calibrated.ranges, calibrated.filters, grids=calibrated.grids
+    )
 
 
 def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Calibrated) -> None:
@@ -103,10 +112,11 @@ def calibrate(
       source: An export.
       calibration: Images and method. With a cache_dir, what an earlier run measured is taken from there; the method is
         applied to its histograms afterwards, so another method costs nothing and no file can be stale for it.
-      on_progress: Called with the images that are done and their total; each counts twice, for there are two passes.
+      on_progress: Called with the images that are done and their total; each counts once a pass, of which there are
+        three, or two where filters are rounded to the nearest steps.
 
     Returns:
-      The network with channels equalised, and the range of what each convolution reads.
+      The network with channels equalised, the range of what each convolution reads, and its filter.
 
     Raises:
       ConversionError: If the network cannot be quantised, or the images say nothing about its ranges.
@@ -132,48 +142,60 @@ def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator
         )
     yield Stage("measuring the calibration images")
     frozen, frames_name, outputs = freeze.freeze_network(source)
-    graph_def = depthwise.as_ordinary(frozen)
+    graph_def = padding.pad_before(depthwise.as_ordinary(frozen))
     layers = quantization.find_layers(graph_def)
     in_float = choosing.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
     images = Images(calibration.images, source.metadata)
+    total = len(images.paths) * (3 if calibration.rounding == CALIBRATED else 2)
     path, recalled = None, None
     if calibration.cache_dir is not None:
         path = calibration_cache.path_of(source, calibration.images, calibration.cache_dir)
-        recalled = yield from _recalled(path, layers, images)
-    measured = recalled or (yield from _measuring(graph_def, frames_name, layers, images))
+        recalled = yield from _recalled(path, layers, images, total)
+    measured = recalled or (yield from _measuring(graph_def, frames_name, layers, images, total))
     if path is not None and not recalled:
         yield from _kept(path, measured)
     in_int8 = [layer for layer in layers if layer.name not in in_float]
-    graph_def = depthwise.as_ordinary(frozen, kept=in_float)
+    graph_def = padding.pad_before(depthwise.as_ordinary(frozen, kept=in_float), kept=in_float)
     graph_def = quantization.equalize(graph_def, in_int8, measured.maxima)
     equalized = [layer for layer in quantization.find_layers(graph_def) if layer.name not in in_float]
-    ranges = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
+    found = {source: histogram.range(calibration.method) for source, histogram in measured.histograms.items()}
+    ranges = {after.source: found[layer.source] for layer, after in zip(in_int8, equalized, strict=True)}
+    filters = {}
+    if calibration.rounding == CALIBRATED:
+        yield Stage("fitting the filters to the calibration images")
+        filters = yield from fitting.fitting(graph_def, frames_name, equalized, ranges, images)
     return Calibrated(
         graph_def,
         frames_name,
         outputs,
         equalized,
-        {after.source: ranges[layer.source] for layer, after in zip(in_int8, equalized, strict=True)},
+        ranges,
         images.readable,
         images.unreadable,
         str(path) if recalled else None,
+        filters,
+        calibration.rounding,
         float_layers=tuple(layer for layer in layers if layer.name in in_float),
     )
 
 
-def _measuring(graph_def, frames_name: str, layers: list, images: Images) -> Generator[Progress, None, Observations]:
-    """Both passes over the images."""
-    maxima = yield from _channel_maxima(graph_def, frames_name, layers, images)
+def _measuring(
+    graph_def, frames_name: str, layers: list, images: Images, total: int
+) -> Generator[Progress, None, Observations]:
+    """The first two passes over the images."""
+    maxima = yield from _channel_maxima(graph_def, frames_name, layers, images, total)
     images.check(f"layer {layers[0].label}")
     _check_ranges(layers, maxima)
     graph_def = quantization.equalize(graph_def, layers, maxima)
     equalized = quantization.find_layers(graph_def)
-    found = yield from _histograms(graph_def, frames_name, equalized, images)
+    found = yield from _histograms(graph_def, frames_name, equalized, images, total)
     histograms = {layer.source: found[after.source] for layer, after in zip(layers, equalized, strict=True)}
     return Observations(maxima, histograms, images.are_readable())
 
 
-def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | Remark, None, Observations | None]:
+def _recalled(
+    path: Path, layers: list, images: Images, total: int
+) -> Generator[Progress | Remark, None, Observations | None]:
     """What a cache file holds; None if there is none that can be used."""
     try:
         measured = calibration_cache.read(path)
@@ -184,7 +206,7 @@ def _recalled(path: Path, layers: list, images: Images) -> Generator[Progress | 
     except CacheError as error:
         yield Remark(f"{error}. The ranges are measured again, and the file is replaced.")
         return None
-    yield Progress(2 * len(images.paths), 2 * len(images.paths))
+    yield Progress(2 * len(images.paths), total)
     return measured
 
 
@@ -200,7 +222,7 @@ def _kept(path: Path, measured: Observations) -> Iterator[Remark]:
 
 
 def _channel_maxima(
-    graph_def, frames_name: str, layers: list, images: Images
+    graph_def, frames_name: str, layers: list, images: Images, total: int
 ) -> Generator[Progress, None, dict[str, np.ndarray]]:
     """Source of each layer to the largest magnitude of each of its channels; the first pass."""
 
@@ -212,7 +234,7 @@ def _channel_maxima(
     for frames in images.frames():
         for source, values in zip(sources, run(tf.constant(frames)), strict=True):
             maxima[source] = np.maximum(maxima[source], values.numpy())
-        yield Progress(images.num_done, 2 * len(images.paths))
+        yield Progress(images.num_done, total)
     return maxima
 
 
@@ -228,7 +250,7 @@ def _check_ranges(layers: list, maxima: dict[str, np.ndarray]) -> None:
 
 
 def _histograms(
-    graph_def, frames_name: str, layers: list, images: Images
+    graph_def, frames_name: str, layers: list, images: Images, total: int
 ) -> Generator[Progress, None, dict[str, Histogram]]:
     """Source of each layer to the histogram of its magnitudes; the second pass."""
     sources, run = _tensors_of(graph_def, frames_name, layers, tf.identity)
@@ -236,8 +258,8 @@ def _histograms(
     for frames in images.frames():
         for source, values in zip(sources, run(tf.constant(frames)), strict=True):
             histograms[source].add(values.numpy())
-        yield Progress(count + images.num_done, 2 * count)
-    yield Progress(2 * count, 2 * count)  # the last ones may have been unreadable
+        yield Progress(count + images.num_done, total)
+    yield Progress(2 * count, total)  # the last ones may have been unreadable
     return histograms
 
 

@@ -25,7 +25,7 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
-FORMAT_VERSION = 2  # to be raised when what is measured, or how images are framed, changes
+FORMAT_VERSION = 3  # to be raised when what is measured, or how images are framed, changes
 _MOST_BYTES = 256 << 20  # unpacked; yolov8x has 3 MB. A file of a stranger may claim anything
 _ARRAYS = {
     "key": ("U", 0),

@@ -22,6 +22,8 @@ from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
 
 DEFAULT_METHOD = "max"  # all three are within 0.010 of FP32; it finds most of the detections (benchmarks/int8.md)
+CALIBRATED, NEAREST = ROUNDINGS = ("calibrated", "nearest")
+DEFAULT_ROUNDING = CALIBRATED  # it takes a third of what INT8 loses (benchmarks/int8.md)
 TENSORRT = "tensorrt"  # TF-TRT's own calibrator, which needs no ranges of ours
 TRAINED = "trained"  # the ranges that the network was trained with
 ALL_METHODS = (*METHODS, TRAINED, TENSORRT)
@@ -38,6 +40,7 @@ class Calibration:
       images: Paths of images; may be empty with "trained".
       method: How an activation's range is chosen: "max", "percentile" or "mse"; "trained" takes it from the checkpoint,
         "tensorrt" leaves it to TF-TRT.
+      rounding: How filters are rounded: "calibrated" as suits what the images show, or "nearest".
       cache_dir: Where to look for what was measured before, and to keep it; None for nowhere.
       float_layers: Which convolutions stay in float; None for none of them.
     """
@@ -46,6 +49,7 @@ class Calibration:
     method: str
     cache_dir: str | None = None
     float_layers: FloatLayers | None = None
+    rounding: str = DEFAULT_ROUNDING
 
 
 def find_images(data: str | Path) -> tuple[str, ...]:

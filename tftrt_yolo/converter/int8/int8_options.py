@@ -36,6 +36,9 @@ class Int8Options(Options):
         that was trained with fake quantisation, and needs no images: the report is of those of calibration_data, or of
         the packaged ones. "tensorrt" is TF-TRT's own calibrator, with no quantisation in the graph. These two are for
         tensorrt alone, the last where engines can be built, and never run so far.
+      rounding: For INT8, how filters are rounded: "calibrated" (so that each convolution's output stays on the
+        calibration images, with its mean error taken off; what None means) or "nearest" (each weight for itself, which
+        saves a pass over the images). For tensorrt; onednn always takes the nearest, and "trained" the training's.
       calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
         images' contents, so that converting again needs no calibration, with another method too; None for
         $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
@@ -55,6 +58,7 @@ class Int8Options(Options):
 
     calibration_data: str | Path | Iterable | None = None
     calibration: str | None = None
+    rounding: str | None = None
     calibration_cache_dir: str | Path | None = None
     evaluation_data: str | Path | None = None
     maximum_map_drop: float | None = None
@@ -128,6 +132,7 @@ class Int8Options(Options):
             raise ValueError(
                 f"{argument('calibration')} is {method!r}; known are {', '.join(calibration_images.ALL_METHODS)}."
             )
+        self._check_rounding(accelerator)
         if accelerator == "onednn" and "calibration_cache_dir" in self.given:
             raise ValueError(
                 f"{argument('calibration_cache_dir')} is for tensorrt, and {argument('accelerator')} is 'onednn', for "
@@ -147,6 +152,33 @@ class Int8Options(Options):
             raise ValueError(
                 f"{argument('calibration_cache_dir')} keeps what images measured, and with "
                 f"{setting('calibration', 'trained')} none are. Leave one of them out."
+            )
+        if self.rounding is not None:
+            raise ValueError(
+                f"{argument('rounding')} is {quoted(self.rounding)}, and with {setting('calibration', 'trained')} the "
+                "training has chosen the filters' steps. Leave one of them out."
+            )
+
+    def _check_rounding(self, accelerator: str) -> None:
+        """Refuses a rounding that is unknown, or that nothing would be rounded by."""
+        from tftrt_yolo.converter.int8 import calibration_images
+
+        if self.rounding is None:
+            return
+        if self.rounding not in calibration_images.ROUNDINGS:
+            raise ValueError(
+                f"{argument('rounding')} is {quoted(self.rounding)}; known are "
+                f"{', '.join(calibration_images.ROUNDINGS)}."
+            )
+        if accelerator != "tensorrt":
+            raise ValueError(
+                f"{argument('rounding')} is for tensorrt, and {argument('accelerator')} is {accelerator!r}, whose "
+                "filters are rounded to the nearest steps. Leave it out."
+            )
+        if self.calibration == calibration_images.TENSORRT:
+            raise ValueError(
+                f"{argument('rounding')} is how filters in the graph are rounded, and with "
+                f"{setting('calibration', 'tensorrt')} TensorRT quantises them. Leave one of them out."
             )
 
     def _check_tensorrt(self, accelerator: str) -> None:
@@ -230,6 +262,7 @@ class Int8Options(Options):
                 method,
                 None if cache_dir is None else str(Path(cache_dir).resolve()),
                 self._wanted_float_layers(),
+                self.rounding or calibration_images.DEFAULT_ROUNDING,
             ),
             # Links stay: beside a linked data.yaml lie the folders that it names.
             None if self.evaluation_data is None else str(Path(self.evaluation_data).absolute()),

@@ -18,8 +18,8 @@ in TensorFlow: the graph is the measure of its own accuracy. What shapes it:
   the steps would be for those below 0. So what a convolution reads is shifted to the middle of its range, by a whole
   number of steps, which keeps 0 exact, and what the shift takes from its output is added again: a constant for each
   output channel. In between, numbers are two to four times as large at most, and seven times in the root mean square:
-  were they kept in FP16, its rounding would be some 50 dB below the signal, and INT8's own noise is at 30. Not where a
-  convolution pads by itself: there it would be another constant at the borders.
+  were they kept in FP16, its rounding would be some 50 dB below the signal, and INT8's own noise is at 30. Where a
+  convolution pads by itself, it would be another constant at the borders; so a pad is put before it, and shifted too.
 - Convolutions only. TF-TRT reshapes a tensor of rank 2 for its quantisation and then goes on with what was before it,
   so the quantisation of a matrix product would be in the graph and not in the engine; a classifier's stays FP16.
 - Every convolution, filter and input: TensorRT refuses one whose filter alone is quantised, and TF-TRT one whose filter
@@ -32,6 +32,8 @@ Source: tensorflow/compiler/tf2tensorrt/convert/ops/quantization_ops.cc and conv
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -52,14 +54,14 @@ QUANTIZE_OPS = frozenset(
         "QuantizeAndDequantizeV4",
     }
 )
-_LEVELS = 127  # on either side of 0; -128 is there too, but a symmetric range never means it
+LEVELS = 127  # on either side of 0; -128 is there too, but a symmetric range never means it
 INPUT_INDEX = {"Conv2D": 0, "DepthwiseConv2dNative": 0, "Conv2DBackpropInput": 2}
 _CHANNEL_AXIS = {"Conv2D": 3, "Conv2DBackpropInput": 2}  # of the filter; depthwise filters have two
 _SMALLEST_SHARE = 2.0**-12  # of the largest channel; a smaller one, or one that is always 0, counts as this
 # Shares of the largest value that are tried as a filter's range.
 _FILTER_SHARES = np.linspace(0.5, 1.0, 51)
 # A range's step must be a normal number of float32: TensorFlow takes a smaller one for 0, and divides by it.
-_SMALLEST_RANGE = _LEVELS * float(np.finfo(np.float32).tiny)
+_SMALLEST_RANGE = LEVELS * float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +100,22 @@ class Grid:
     filter_steps: np.ndarray
 
 
+class Filter(NamedTuple):
+    """A filter that is ready to be quantised.
+
+    Attributes:
+      kernel: float32, of the shape of the convolution's.
+      threshold: The range of its quantisation.
+      factors: (outputs,) float32, by which the convolution's output channels are multiplied; None for none.
+      constants: (outputs,) float64, which are added to them after that; None for none.
+    """
+
+    kernel: np.ndarray
+    threshold: float
+    factors: np.ndarray | None
+    constants: np.ndarray | None = None
+
+
 def quantize_dequantize(values: np.ndarray, threshold: float) -> np.ndarray:
     """What QuantizeAndDequantizeV2 computes for a range of [-threshold, threshold], bit for bit.
 
@@ -110,9 +128,9 @@ def quantize_dequantize(values: np.ndarray, threshold: float) -> np.ndarray:
 
     Source: tensorflow/core/kernels/quantize_and_dequantize_op.h.
     """
-    threshold, levels = np.float32(threshold), np.float32(_LEVELS)
+    threshold, levels = np.float32(threshold), np.float32(LEVELS)
     scale, step = levels / threshold, threshold / levels
-    clipped = np.clip(values, np.float32(-_LEVELS - 1) * step, threshold)
+    clipped = np.clip(values, np.float32(-LEVELS - 1) * step, threshold)
     return np.round(clipped * scale) * step
 
 
@@ -173,7 +191,12 @@ def equalize(graph_def: GraphDef, layers: list[Layer], channel_maxima: dict[str,
 
 
 def quantize(
-    graph_def: GraphDef, layers: list[Layer], ranges: dict[str, Range], *, grids: dict[str, Grid] | None = None
+    graph_def: GraphDef,
+    layers: list[Layer],
+    ranges: dict[str, Range],
+    filters: Mapping[str, Filter] | None = None,
+    *,
+    grids: Mapping[str, Grid] | None = None,
 ) -> GraphDef:
     """Puts quantisations before the convolutions.
 
@@ -181,7 +204,10 @@ def quantize(
       graph_def: A frozen graph in float32.
       layers: Those of its convolutions that are quantised.
       ranges: For each source the values that are kept.
-      grids: Name of a layer to what its training has chosen; None where nothing was.
+      filters: Name of a convolution to its filter; of one that is not there, each weight is rounded to the nearest
+        step.
+      grids: Name of a convolution to what its training has chosen, in place of its range and filter; None where nothing
+        was.
 
     Returns:
       A new graph; its tensors keep their names. `output_of` tells what gives what a convolution gave.
@@ -200,8 +226,6 @@ def quantize(
         if name not in ready:
             ready.add(name)
             source = layer.source
-            if offset and _pads(node, layer):
-                source = _pad_before(quantized, node, layer)
             if offset:
                 source = _add_arithmetic(quantized, name.removesuffix("/quantized"), "Sub", source, [offset])
             _add_quantization(quantized, name, source, threshold)
@@ -209,13 +233,18 @@ def quantize(
     for layer in layers:
         node, offset = nodes[layer.name], offsets[layer.name]
         grid = grids.get(layer.name)
-        kernel, factors = _trained(layer.kernel, grid) if grid else _normalized(node.op, layer.kernel)
-        filter_threshold = 1.0 if grid else best_threshold(kernel)
+        if grid:
+            own = _trained(layer.kernel, grid)
+        else:
+            own = (filters or {}).get(layer.name) or _nearest(node.op, layer.kernel)
+        kernel, threshold, factors, constants = own
         constant = _add_constant(quantized, f"{layer.name}/normalized/filter", kernel)
-        node.input[1] = _add_quantization(quantized, f"{constant}/quantized", constant, filter_threshold)
+        node.input[1] = _add_quantization(quantized, f"{constant}/quantized", constant, threshold)
+        if offset:
+            sums = quantize_dequantize(kernel, threshold).sum(axis=(0, 1, 2), dtype=np.float64)
+            constants = offset * sums * factors + (0.0 if constants is None else constants)
         if factors is not None:
-            sums = quantize_dequantize(kernel, filter_threshold).sum(axis=(0, 1, 2), dtype=np.float64)
-            _correct_output(quantized, node, factors, offset * sums * factors if offset else None)
+            _correct_output(quantized, node, factors, constants)
     return quantized
 
 
@@ -231,44 +260,17 @@ def shift(node: NodeDef, layer: Layer, kept: Range) -> tuple[float, float]:
       The range of the quantisation, and what is taken off before it: a multiple of its step, 0 where the convolution
       pads its input itself.
     """
-    if node.op != "Conv2D" or _pads(node, layer):
+    if node.op != "Conv2D" or pads(node, layer):
         return kept.threshold, 0.0
     # The offset is off the middle by up to half a step, which the outermost half step leaves room for.
-    threshold = (kept.high - kept.low) / 2 * _LEVELS / (_LEVELS - 0.5)
-    step = np.float32(threshold) / np.float32(_LEVELS)
+    threshold = (kept.high - kept.low) / 2 * LEVELS / (LEVELS - 0.5)
+    step = np.float32(threshold) / np.float32(LEVELS)
     return threshold, float(np.round((kept.high + kept.low) / 2 / step).astype(np.float32) * step)
 
 
-def _pads(node: NodeDef, layer: Layer) -> bool:
-    """Whether a convolution puts zeros around what it reads."""
+def pads(node: NodeDef, layer: Layer) -> bool:
+    """Whether a convolution puts zeros around what it reads by itself, so that this cannot be shifted."""
     return node.attr["padding"].s != b"VALID" and layer.kernel.shape[:2] != (1, 1)
-
-
-def _pad_before(graph_def: GraphDef, node: NodeDef, layer: Layer) -> str:
-    """Puts the zeros around a convolution's input before its quantisation, where they can be shifted; returns the name.
-
-    Raises:
-      ConversionError: If how many zeros there are depends on the size of the input.
-    """
-    attributes = node.attr
-    if node.op != "Conv2D" or attributes["padding"].s != b"SAME" or set(attributes["strides"].list.i) != {1}:
-        raise ConversionError(
-            f"Layer {layer.label} pads what it reads with {attributes['padding'].s.decode()} and strides "
-            f"{list(attributes['strides'].list.i)}, and was trained with a zero point there, which needs padding "
-            "that is the same for every size. Export the checkpoint anew, or train with symmetric ranges."
-        )
-    dilations = list(attributes["dilations"].list.i)[1:3] or [1, 1]
-    totals = [(side - 1) * dilation for side, dilation in zip(layer.kernel.shape[:2], dilations, strict=True)]
-    paddings = [[0, 0], *([total // 2, total - total // 2] for total in totals), [0, 0]]
-    attributes["padding"].s = b"VALID"
-    name = f"{layer.name}/input/padded"
-    constant = graph_def.node.add(name=f"{name}/paddings", op="Const")
-    constant.attr["dtype"].type = tf.int32.as_datatype_enum
-    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(paddings, tf.int32))
-    pad = graph_def.node.add(name=name, op="Pad", input=[layer.source, constant.name])
-    pad.attr["T"].type = tf.float32.as_datatype_enum
-    pad.attr["Tpaddings"].type = tf.int32.as_datatype_enum
-    return name
 
 
 def output_of(layer: Layer, names) -> str:
@@ -310,20 +312,26 @@ def _check_filter(layer: Layer) -> None:
         )
 
 
-def _normalized(op: str, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """A filter whose output channels all fill the range of 1, and the factors that give it back; None without any."""
-    if op not in _CHANNEL_AXIS:
-        return kernel, None
+def channel_thresholds(op: str, kernel: np.ndarray) -> np.ndarray:
+    """`best_threshold` of each output channel of a convolution's filter, (outputs,) float32."""
     channels = np.moveaxis(kernel, _CHANNEL_AXIS[op], 0)
-    factors = np.array([best_threshold(channel) for channel in channels], np.float32)
-    axes = tuple(axis for axis in range(kernel.ndim) if axis != _CHANNEL_AXIS[op])
-    return np.clip(kernel / np.expand_dims(factors, axes), -1, 1).astype(np.float32), factors
+    return np.array([best_threshold(channel) for channel in channels], np.float32)
 
 
-def _trained(kernel: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """A filter whose steps are those of a range of 1, and the factors that give it back."""
-    factors = np.float32(_LEVELS) * grid.filter_steps
-    return np.clip(kernel / factors, -(_LEVELS + 1) / _LEVELS, 1).astype(np.float32), factors
+def _nearest(op: str, kernel: np.ndarray) -> Filter:
+    """A filter whose output channels all fill the range of 1; one whose channels are on two axes as it is."""
+    factors = None
+    if op in _CHANNEL_AXIS:
+        factors = channel_thresholds(op, kernel)
+        axes = tuple(axis for axis in range(kernel.ndim) if axis != _CHANNEL_AXIS[op])
+        kernel = np.clip(kernel / np.expand_dims(factors, axes), -1, 1).astype(np.float32)
+    return Filter(kernel, best_threshold(kernel), factors)
+
+
+def _trained(kernel: np.ndarray, grid: Grid) -> Filter:
+    """A filter whose steps are those of a range of 1, with the factors that give it back."""
+    factors = np.float32(LEVELS) * grid.filter_steps
+    return Filter(np.clip(kernel / factors, -(LEVELS + 1) / LEVELS, 1).astype(np.float32), 1.0, factors)
 
 
 def _correct_output(graph_def: GraphDef, node: NodeDef, factors: np.ndarray, constants: np.ndarray | None) -> None:

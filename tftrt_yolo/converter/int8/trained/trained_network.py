@@ -10,10 +10,12 @@ the graph takes off before and adds again behind. So are the filters, each outpu
 from typing import NamedTuple
 
 import numpy as np
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.comparison import packaged_images
 from tftrt_yolo.converter.int8 import depthwise, quantization
 from tftrt_yolo.converter.int8.calibration_images import Calibration
+from tftrt_yolo.converter.int8.filters import padding
 from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.exporter.ranges import trained_ranges
 from tftrt_yolo.exporter.ranges.trained_ranges import TrainedRanges
@@ -77,10 +79,25 @@ def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwor
     layers = quantization.find_layers(graph_def)
     in_float = choosing.choose(calibration.float_layers, graph_def, layers, outputs, source.metadata)
     kept = tuple(layer for layer in layers if layer.name in in_float)
-    graph_def = depthwise.as_ordinary(frozen, kept=in_float)
+    graph_def = padding.pad_before(depthwise.as_ordinary(frozen, kept=in_float), kept=in_float)
     in_int8 = [layer for layer in quantization.find_layers(graph_def) if layer.name not in in_float]
     images = calibration.images or tuple(packaged_images(source.metadata.task))
-    return TrainedNetwork(graph_def, frames_name, outputs, in_int8, _grids(in_int8, ranges, source), images, kept)
+    grids = _grids(in_int8, ranges, source)
+    _check_padding(graph_def, in_int8, grids)
+    return TrainedNetwork(graph_def, frames_name, outputs, in_int8, grids, images, kept)
+
+
+def _check_padding(graph_def: GraphDef, layers: list, grids: dict[str, quantization.Grid]) -> None:
+    """Refuses a convolution whose own zeros could not be shifted with what it reads."""
+    nodes = {node.name: node for node in graph_def.node}
+    for layer in layers:
+        node = nodes[layer.name]
+        if grids[layer.name].offset and (node.op != "Conv2D" or quantization.pads(node, layer)):
+            raise ConversionError(
+                f"Layer {layer.label} ({node.op}) pads what it reads with {node.attr['padding'].s.decode()} and "
+                f"strides {list(node.attr['strides'].list.i)}, and was trained with a zero point there, which needs "
+                "padding that is the same for every size. Export the checkpoint anew, or train with symmetric ranges."
+            )
 
 
 def _grids(layers: list, ranges: TrainedRanges, source: SavedModelHandle) -> dict[str, quantization.Grid]:
@@ -103,7 +120,7 @@ def _grids(layers: list, ranges: TrainedRanges, source: SavedModelHandle) -> dic
             f"the {counted(len(ranges.layers), 'layer')} that were trained with one ({theirs} output channels, ...): "
             "they were left in float, or the ranges are of another network. TF-TRT builds an INT8 engine only where "
             f"every convolution has one. Name those that stay in float ({argument('float_layers')}; 'head' is what "
-            f"gives the outputs), leave {argument('calibration')} out and give {argument('calibration_data')}, or train "
-            "all of them."
+            f"gives the outputs), leave {argument('calibration')} out and give {argument('calibration_data')}, or "
+            "train all of them."
         )
     return grids

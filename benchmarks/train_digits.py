@@ -1,0 +1,128 @@
+"""Trains YOLOv8 on the digits of digits.py with Ultralytics, for measurements that need a model which has learnt.
+
+    python benchmarks/train_digits.py yolov8s --device=0          # 6,000 pictures, 30 epochs, 640 px; a GPU
+    python benchmarks/train_digits.py yolov8m --device=0
+    python benchmarks/train_digits.py tests/data/yolov8n-tiny-detect.pt --count=32 --epochs=1 --image_size=160
+
+From random weights where the model is a name of Ultralytics' (its YAML is taken), further from a checkpoint's. The task
+is the model's. Everything that decides the result is below or on the command line, and is written into settings.json
+beside best.pt, with the figures of Ultralytics' validator.
+
+Training draws on the scans of split `training` of digits.py, and epochs are compared on those of `calibration`. The
+scans of `evaluation`, other writers', are left for `python benchmarks/digits.py --split=evaluation`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import digits
+
+# What Ultralytics' default is not. Mirrored digits are no digits, nor is a 6 upside down; mosaics off at the end.
+SETTINGS = {
+    "epochs": 30,
+    "batch": 32,
+    "imgsz": 640,
+    "seed": 0,
+    "deterministic": True,
+    "fliplr": 0.0,
+    "close_mosaic": 5,
+    "cos_lr": True,
+    "plots": False,
+}
+COUNT, VALIDATION_SHARE = 6_000, 0.1
+
+
+def lay_out(folder: Path, task: str, *, count: int, seed: int) -> Path:
+    """Writes the pictures of both splits, and what Ultralytics reads of a task.
+
+    Args:
+      folder: Where to write; pictures that are there are taken.
+      task: The task.
+      count: How many pictures to train on.
+      seed: Of the pictures.
+
+    Returns:
+      What Ultralytics takes as data.
+    """
+    for name, split, number in (
+        ("train", "training", count),
+        ("val", "calibration", max(round(VALIDATION_SHARE * count), 8)),
+    ):
+        if not (folder / name).exists():
+            digits.generate(folder / name, count=number, split=split, seed=seed)
+    for name in ("train", "val"):
+        if task == "classify":
+            (folder / "classify").mkdir(exist_ok=True)
+            _link(folder / "classify" / name, Path("..", name, "classify"))
+        else:  # Ultralytics follows links of pictures, and looks for labels beside what they lead to
+            _link(folder / name / "labels", Path(task, "labels"))
+    if task == "classify":
+        return folder / "classify"
+    described = (folder / "train" / task / "data.yaml").read_text(encoding="utf-8")
+    paths = f"path: {folder.resolve()}\ntrain: train/images\nval: val/images\n"
+    data = folder / f"{task}.yaml"
+    data.write_text(paths + described.partition("val: images\n")[2], encoding="utf-8")
+    return data
+
+
+def _link(link: Path, target: Path) -> None:
+    """Makes a link, or has it lead elsewhere."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
+    """Trains a model.
+
+    Args:
+      model: A name of Ultralytics', such as "yolov8s" or "yolov8s-seg", or a checkpoint.
+      folder: Where to write; `runs` holds what Ultralytics writes.
+      count: How many pictures.
+      settings: Keyword arguments of Ultralytics' `train`.
+
+    Returns:
+      What was trained, how, and the figures of Ultralytics' validator.
+    """
+    import ultralytics
+
+    name = model if Path(model).suffix else f"{model}.yaml"
+    network = ultralytics.YOLO(name)
+    data = lay_out(folder, network.task, count=count, seed=settings["seed"])
+    run = f"{Path(model).stem}-digits"
+    network.train(data=str(data), project=str((folder / "runs").resolve()), name=run, exist_ok=True, **settings)
+    best = Path(network.trainer.best)
+    figures = {key: round(float(value), 5) for key, value in network.trainer.metrics.items()}
+    found = {
+        "model": name,
+        "task": network.task,
+        "pictures": count,
+        "ultralytics": ultralytics.__version__,
+        "settings": settings,
+        "figures": figures,
+    }
+    (best.parent / "settings.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"{best}: {figures}")  # noqa: T201 - a script
+    return found
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="yolov8s, yolov8m-seg ..., or a checkpoint to go on from")
+    parser.add_argument("--folder", type=Path, default=Path("runs", "digits"), help="where to write")
+    parser.add_argument("--count", type=int, default=COUNT, help="pictures to train on")
+    parser.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
+    parser.add_argument("--batch", type=int, default=SETTINGS["batch"])
+    parser.add_argument("--image_size", type=int, default=SETTINGS["imgsz"], help="side of the frame in pixels")
+    parser.add_argument("--seed", type=int, default=SETTINGS["seed"])
+    parser.add_argument("--device", default="cpu", help='"cpu", or a GPU\'s number')
+    asked = parser.parse_args()
+    if min(asked.count, asked.epochs, asked.batch, asked.image_size) < 1:
+        parser.error("--count, --epochs, --batch and --image_size must be 1 or more")
+    chosen = {"epochs": asked.epochs, "batch": asked.batch, "imgsz": asked.image_size, "seed": asked.seed}
+    train(asked.model, asked.folder, count=asked.count, settings={**SETTINGS, **chosen, "device": asked.device})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Convolutions as INT8 suits them: zeros before them, and filters fitted to what they read."""
