@@ -65,7 +65,7 @@ def test_parts_compute_what_the_whole_computes(toy_export, asked, kinds):
     divided = parts.divide(calibrated)
     assert [part.precision_mode for part in divided] == kinds
     assert sum(part.convolutions for part in divided) == toy.CONVOLUTIONS
-    whole = quantization.quantize(calibrated.graph_def, calibrated.layers, calibrated.ranges)
+    whole = calibration.quantized(calibrated)
     expected = _run(whole, {parts.FRAMES: calibrated.frames_name}, calibrated.outputs, {parts.FRAMES: FRAMES})
     found = _chained(divided)
     for name, values in expected.items():
