@@ -58,7 +58,8 @@ def test_rooms_keep_their_secrets():
     assert knows == {
         "torch": {
             *(f"exporter/{name}.py" for name in ("onnx_trunk", "pytorch_half", "reference", "surgery")),
-            *(f"exporter/checkpoint/{name}.py" for name in ("contents", "load", "model_yaml", "rebuild", "rewrite")),
+            *(f"exporter/checkpoint/{name}.py" for name in ("contents", "fake_quantization", "load", "model_yaml")),
+            *(f"exporter/checkpoint/{name}.py" for name in ("rebuild", "rewrite")),
             *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics")),
             "predictor/tracking/undisturbed.py",
         },
