@@ -90,8 +90,8 @@ def test_the_integers_are_pytorchs(trained):
         if layer.kernel.shape[-1] != len(one.channels):
             continue
         whole += 1
-        kernel, factors = quantization._trained(layer.kernel, grid)
-        got = np.round(kernel * 127).astype(int)
+        ready_filter = quantization._trained(layer.kernel, grid)
+        got = np.round(ready_filter.kernel * 127).astype(int)
         weights = convolution.weight_fake_quant
         with torch.no_grad():
             integers = torch.round(weights(convolution.weight) / weights.scale.reshape(-1, 1, 1, 1))
@@ -99,8 +99,30 @@ def test_the_integers_are_pytorchs(trained):
         signs = np.ones(len(steps)) if one.name.endswith(".2") else np.sign(_gamma(modules, one.name))
         assert np.mean(got == expected * signs) > 0.999  # a product may be rounded the other way
         assert np.abs(got - expected * signs).max() <= 1
-        np.testing.assert_allclose(factors, 127 * steps, rtol=1e-6)
+        np.testing.assert_allclose(ready_filter.factors, 127 * steps, rtol=1e-6)
     assert whole == 24
+
+
+def test_what_the_training_left_in_float_stays_so(trained, tmp_path):
+    """As Ultralytics' does with the head's last convolutions."""
+    export, *_ = trained
+    other = tmp_path / "a_saved_model"
+    shutil.copytree(export, other)
+    document = json.loads((other / contract.RANGES_FILE).read_text())
+    last = [layer for layer in document["layers"] if layer["name"].endswith(".2")]
+    document["layers"] = [layer for layer in document["layers"] if layer not in last]
+    (other / contract.RANGES_FILE).write_text(json.dumps(document))
+    digests.seal(other, open_saved_model(other).metadata)
+    assert len(last) == 4  # two levels, two branches
+    message = r"4 convolutions of 28 .*stay in float \(float_layers; 'head'"
+    with pytest.raises(tftrt_yolo.ConversionError, match=message):
+        trained_network.prepare(open_saved_model(other), TRAINED)
+    output = tmp_path / "b_saved_model"
+    options = Int8Options(calibration="trained", float_layers=("head",))
+    report = tftrt_yolo.convert(other, output, precision_mode="INT8", int8=options)
+    assert (report.quantization.layers, len(report.quantization.float_layers)) == (24, 4)
+    assert [part.precision_mode for part in report.parts] == ["INT8", "FP16"]
+    assert report.quantization.parity.matched > 0
 
 
 def _gamma(modules, name):
@@ -174,6 +196,7 @@ def test_a_depthwise_filter_has_the_same_hashes_as_an_ordinary_one():
     [
         ({}, {"accelerator": "onednn"}, "calibration is 'trained', whose ranges .* for TensorRT, and accelerator is"),
         ({"calibration_cache_dir": "a"}, {}, "calibration_cache_dir keeps what images measured, and with calibration="),
+        ({"rounding": "nearest"}, {}, "rounding is 'nearest', and with calibration='trained' the training has chosen"),
         ({"evaluation_data": "no.yaml"}, {}, "evaluation_data is no.yaml, which does not exist"),
     ],
 )

@@ -21,9 +21,9 @@ from tftrt_yolo.ground.errors import ConversionError, ImageError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted
 
-DEFAULT_METHOD = "max"  # all three are within 0.010 of FP32; it finds most of the detections (benchmarks/int8.md)
+DEFAULT_METHOD = "max"  # "mse" is as good, "percentile" is not (benchmarks/findings.md)
 CALIBRATED, NEAREST = ROUNDINGS = ("calibrated", "nearest")
-DEFAULT_ROUNDING = CALIBRATED  # it takes a third of what INT8 loses (benchmarks/int8.md)
+DEFAULT_ROUNDING = CALIBRATED  # it moves scores less (benchmarks/findings.md)
 TENSORRT = "tensorrt"  # TF-TRT's own calibrator, which needs no ranges of ours
 TRAINED = "trained"  # the ranges that the network was trained with
 ALL_METHODS = (*METHODS, TRAINED, TENSORRT)
