@@ -55,10 +55,11 @@ of 0.5 at least; "handed on" is what the tensors between the engines take of an 
 """
 
 
-def score_shifts(expected, found) -> np.ndarray:
+def score_shifts(task: str, expected, found) -> np.ndarray:
     """The scores of what both find, found minus expected; of a classifier those of the best class.
 
     Args:
+      task: The models'.
       expected: Results of the export, a result an image.
       found: Those of the conversion.
 
@@ -66,10 +67,12 @@ def score_shifts(expected, found) -> np.ndarray:
       (matches,) float64.
     """
     from tftrt_yolo.converter.comparison import match  # with TensorFlow, which the table needs not wait for
+    from tftrt_yolo.tasks.table import TASKS
 
-    shifts = []
+    shifts, boxes = [], TASKS[task].boxes
     for one, other in zip(expected, found, strict=True):
-        if hasattr(one, "xyxy"):
+        if boxes:
+            one, other = boxes(one), boxes(other)
             pairs = match(one, other, minimum_iou=MINIMUM_IOU)
             shifts += [float(other.confidence[at]) - float(one.confidence[of]) for of, at in pairs]
         else:
@@ -108,7 +111,7 @@ def measure(name: str, pictures: Path, calibration: Path | None, variants: list[
                 int8=tftrt_yolo.Int8Options(calibration_data=images, **options),
             )
             after = tftrt_yolo.evaluate(converted, data)
-            shifts = score_shifts(expected, tftrt_yolo.Predictor(converted).stream(paths))
+            shifts = score_shifts(task, expected, tftrt_yolo.Predictor(converted).stream(paths))
             row = _row(name, variant, report, (before, after), shifts, len(paths))
             print(f"{name}, {variant}: {row['accuracy']}", flush=True)  # noqa: T201 - a script
             yield row
