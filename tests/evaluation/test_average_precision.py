@@ -33,6 +33,7 @@ def _run(kind, images, num_classes=2, **arguments):
         (([0], [0.9], [FAR]), 0.0),
         (([0, 0], [0.9, 0.8], [FAR, BOX]), 0.5),  # a wrong one before the right one
         (([0, 0], [0.9, 0.8], [BOX, FAR]), 1.0),
+        (([0, 0], [0.9, 0.8], [[90, 60, 60, 90], BOX]), 0.5),  # inside out, its area below 0, and wrong all the same
         (([0, 0], [0.9, 0.8], [BOX, BOX]), 1.0),  # a double comes too late to hurt
         (([0], [0.9], [[10, 10, 30, 22.1]]), 0.2 / 2),  # IoU 0.605: right at 0.5, 0.55 and 0.6 of ten
         (([], [], []), 0.0),

@@ -175,6 +175,9 @@ class AveragePrecision:
         records = _records(image_id, detections.classes, detections.boxes_xyxy, first)
         for index, (record, score) in enumerate(zip(records, detections.scores.tolist(), strict=True)):
             record["score"] = score
+            # Heads that regress a side directly (YOLO26) can turn a box inside out. COCO's tools would ignore one that
+            # matches nothing, for its area is below 0; it is a wrong detection, as to Ultralytics.
+            record["area"] = abs(record["area"])
             if self.kind == MASKS:
                 record["segmentation"] = detections.masks[index]
             elif self.kind == KEYPOINTS:
