@@ -158,7 +158,7 @@ def write(rows: list[dict]) -> None:
     lines = [_line(*head), "|---|---|---:|---|---:|---|---:|---:|---:|"]
     for row in rows:
         engines = " > ".join(row["engines"])
-        handed = f"{row['handed_bytes'] / 1e6:.2f} MB" if row["handed_bytes"] else "-"
+        handed = f"{row['handed_bytes'] / 1e6:.3g} MB" if row["handed_bytes"] else "-"
         for figure, (before, after) in row["accuracy"].items():
             facts = (row["model"], row["float_layers"], row["int8_layers"], engines, handed)
             lines.append(_line(*facts, figure, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}"))

@@ -224,7 +224,7 @@ class NetworkPart:
 
     def __str__(self) -> str:
         """One line for a reader."""
-        taken = f"; takes {self.input_bytes / 1e6:.2f} MB an image from before" if self.input_bytes else ""
+        taken = f"; takes {self.input_bytes / 1e6:.3g} MB an image from before" if self.input_bytes else ""
         return (
             f"{self.precision_mode}: {counted(self.convolutions, 'convolution')}, {counted(self.engines, 'engine')}, "
             f"{self.nodes_inside} of {self.nodes_inside + self.nodes_outside} nodes inside{taken}"
