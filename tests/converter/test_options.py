@@ -21,6 +21,7 @@ OTHERS = {  # a value that is not the default
     "minimum_coverage": 0.5,
     "calibration_data": "photos",
     "calibration": "mse",
+    "rounding": "nearest",
     "calibration_cache_dir": "cache",
     "evaluation_data": "data.yaml",
     "maximum_map_drop": 0.01,

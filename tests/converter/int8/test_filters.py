@@ -59,6 +59,16 @@ def test_inputs_that_say_nothing_leave_the_nearest_steps(moments):
     np.testing.assert_array_equal(rounding.round_filter(weights, WIDTHS, moments), np.round(weights / WIDTHS))
 
 
+def test_zeros_stay_zeros():
+    """As a depthwise convolution that was made an ordinary one has them; the others make up for each other."""
+    weights, readings = _layer(np.random.default_rng(2))
+    weights[1::2, 0] = 0
+    moments = readings.T @ readings / len(readings)
+    steps = rounding.round_filter(weights, WIDTHS, moments)
+    assert not steps[1::2, 0].any()
+    assert _error(readings, weights, steps)[0] < 0.5 * _error(readings, weights, np.round(weights / WIDTHS))[0]
+
+
 def test_steps_stay_on_the_grid():
     weights, readings = _layer(np.random.default_rng(1))
     steps = rounding.round_filter(weights * 100, WIDTHS, readings.T @ readings)

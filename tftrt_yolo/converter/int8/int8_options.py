@@ -163,19 +163,17 @@ class Int8Options(Options):
         """Refuses a rounding that is unknown, or that nothing would be rounded by."""
         from tftrt_yolo.converter.int8 import calibration_images
 
-        if self.rounding is None:
-            return
-        if self.rounding not in calibration_images.ROUNDINGS:
+        if self.rounding is not None and self.rounding not in calibration_images.ROUNDINGS:
             raise ValueError(
                 f"{argument('rounding')} is {quoted(self.rounding)}; known are "
                 f"{', '.join(calibration_images.ROUNDINGS)}."
             )
-        if accelerator != "tensorrt":
+        if accelerator != "tensorrt" and "rounding" in self.given:
             raise ValueError(
                 f"{argument('rounding')} is for tensorrt, and {argument('accelerator')} is {accelerator!r}, whose "
                 "filters are rounded to the nearest steps. Leave it out."
             )
-        if self.calibration == calibration_images.TENSORRT:
+        if self.rounding is not None and self.calibration == calibration_images.TENSORRT:
             raise ValueError(
                 f"{argument('rounding')} is how filters in the graph are rounded, and with "
                 f"{setting('calibration', 'tensorrt')} TensorRT quantises them. Leave one of them out."

@@ -20,6 +20,8 @@ in TensorFlow: the graph is the measure of its own accuracy. What shapes it:
   output channel. In between, numbers are two to four times as large at most, and seven times in the root mean square:
   were they kept in FP16, its rounding would be some 50 dB below the signal, and INT8's own noise is at 30. Where a
   convolution pads by itself, it would be another constant at the borders; so a pad is put before it, and shifted too.
+- A filter that was fitted to what its convolution reads (filters) lies on the grid before it is quantised: multiples of
+  1 / 127, in a range of 1. What is added to its outputs shares the constant of the shift.
 - Convolutions only. TF-TRT reshapes a tensor of rank 2 for its quantisation and then goes on with what was before it,
   so the quantisation of a matrix product would be in the graph and not in the engine; a classifier's stays FP16.
 - Every convolution, filter and input: TensorRT refuses one whose filter alone is quantised, and TF-TRT one whose filter

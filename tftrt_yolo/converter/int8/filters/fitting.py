@@ -52,7 +52,7 @@ def fitting(
     whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
     run = whole.prune(frames_name, freeze.tensors(whole.graph, sources))
     count = len(images.paths)
-    places, rng = -(-_PLACES // count), np.random.default_rng(0)
+    places, rng = -(-_PLACES // max(len(images.readable), 1)), np.random.default_rng(0)
     for frames in images.frames():
         activations = dict(zip(sources, (values.numpy() for values in run(tf.constant(frames))), strict=True))
         for sample in samples:

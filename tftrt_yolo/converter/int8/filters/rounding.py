@@ -8,7 +8,8 @@ moments, the mean squared error of an output is (q - w)' H (q - w), which is a s
 lattice. Two steps find a good one: weight by weight, each rounded to the nearest step after what was lost before has
 been spread over those that are left (the elimination of GPTQ), then single weights as long as another step is better.
 
-Both are exact least squares in float64 on second moments of what is really read; nothing is trained.
+Both are exact least squares in float64 on second moments of what is really read; nothing is trained. A weight that is
+0 stays 0, as most of a depthwise convolution's are (depthwise.py).
 
 Source: Frantar, Ashkboos, Hoefler, Alistarh, "GPTQ" (2022), section 3, for the elimination in the order of the
 inverse's Cholesky factor; Nagel et al., "Up or Down? Adaptive Rounding" (2020), for why nearest is not best.
@@ -49,6 +50,11 @@ def round_filter(weights: np.ndarray, widths: np.ndarray, moments: np.ndarray) -
     return _improved(np.where(better, found, nearest), wanted, damped)
 
 
+def _rounded(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Values on the grid; 0 where 0 is wanted."""
+    return np.where(wanted == 0, 0.0, np.clip(np.round(values), -LEVELS, LEVELS))
+
+
 def _errors(differences: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """Mean squared error of each output, (outputs,)."""
     return ((moments @ differences) * differences).sum(axis=0)
@@ -68,7 +74,7 @@ def _eliminated(wanted: np.ndarray, moments: np.ndarray) -> np.ndarray:
         end = min(start + _BLOCK, len(left))
         lost = np.empty((end - start, left.shape[1]))
         for place in range(start, end):
-            steps[order[place]] = np.clip(np.round(left[place]), -LEVELS, LEVELS)
+            steps[order[place]] = _rounded(left[place], wanted[order[place]])
             lost[place - start] = (left[place] - steps[order[place]]) / factor[place, place]
             left[place + 1 : end] -= factor[place, place + 1 : end, np.newaxis] * lost[place - start]
         left[end:] -= factor[start:end, end:].T @ lost
@@ -81,7 +87,7 @@ def _improved(steps: np.ndarray, wanted: np.ndarray, moments: np.ndarray) -> np.
     for _ in range(_SWEEPS):
         changed = 0
         for place, row in enumerate(moments):
-            best = np.clip(np.round(steps[place] - slopes[place] / row[place]), -LEVELS, LEVELS)
+            best = _rounded(steps[place] - slopes[place] / row[place], wanted[place])
             outputs = np.flatnonzero(best != steps[place])
             if len(outputs):
                 slopes[:, outputs] += np.outer(row, best[outputs] - steps[place, outputs])
