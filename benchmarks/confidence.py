@@ -1,14 +1,14 @@
 """Converts the models of digits to INT8 and measures what becomes of their scores; writes confidence.md.
 
-    python benchmarks/confidence.py            # all, about ten minutes on two cores
-    python benchmarks/confidence.py tiny-pose  # only the models whose name begins so; the table keeps its other rows
+    python benchmarks/confidence.py /tmp/digits100 /tmp/digits260                      # all, twenty minutes on two cores
+    python benchmarks/confidence.py /tmp/digits100 /tmp/digits260 --model=tiny-pose    # the table keeps its other rows
 
-Beside int8.py, whose models and pictures these are: calibrated on half of the pictures by the largest value, measured
-on all of them.
+Beside int8.py, whose models, pictures and exports these are: calibrated on the pictures of the first folder, measured
+on those of the second.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,8 +20,8 @@ RESULTS = Path(__file__).with_suffix(".json")
 TABLE = Path(__file__).with_suffix(".md")
 HEADER = """# INT8 and confidence
 
-What `python benchmarks/confidence.py` wrote: models of digits in INT8, ranges by the largest value over half of the
-pictures, measured in TensorFlow on all of them. Intervals are of 95 %, over {resamples:,} draws of the pictures, both
+What `python benchmarks/confidence.py` wrote: models of digits in INT8, calibrated on pictures without their labels and
+measured in TensorFlow on {images} others. Intervals are of 95 %, over {resamples:,} draws of the pictures, both
 models on the same draws: what holds 0 is no difference that so few pictures can show. Scores are of pairs of detections
 of one class with an IoU of 0.5 or more; lost and new are those above 0.25.
 
@@ -34,24 +34,30 @@ SCORES = """| model | pairs | mean shift | 95 % | 5th to 95th percentile | lost 
 """
 
 
-def measure(name: str) -> dict:
-    """Exports a model, converts it and returns what its report says of certainty."""
-    weights, size, calibration_data, evaluation_data = int8.MODELS[name]
+def measure(name: str, *, exports: Path, calibration: Path, evaluation: Path) -> dict:
+    """Converts a model and returns what its report says of certainty.
+
+    Args:
+      name: The model's, of int8.MODELS.
+      exports: A folder with exports.
+      calibration: A folder of pictures from digits.py.
+      evaluation: Another.
+    """
+    source, task = int8.exported(name, exports), int8.MODELS[name][2]
+    options = tftrt_yolo.Int8Options(
+        calibration_data=calibration / ("classify" if task == "classify" else "images"),
+        calibration_cache_dir=exports / "cache",
+        evaluation_data=evaluation / ("classify" if task == "classify" else f"{task}/data.yaml"),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder, "a_saved_model")
-        tftrt_yolo.export(weights, exported, image_size=size)
-        options = tftrt_yolo.Int8Options(
-            calibration_data=calibration_data,
-            calibration_cache_dir=Path(folder, "cache"),
-            evaluation_data=evaluation_data,
-        )
-        report = tftrt_yolo.convert(exported, Path(folder, "b_saved_model"), precision_mode="INT8", int8=options)
+        report = tftrt_yolo.convert(source, Path(folder, "b_saved_model"), precision_mode="INT8", int8=options)
     found = report.quantization
     shift, best = found.score_shift, found.best_f1
     interval = best.interval if best else None
     return {
         "model": name,
         "resamples": found.resamples,
+        "images": found.evaluation_images,
         "figures": [
             [figure, before, after, found.intervals[figure].low, found.intervals[figure].high]
             for figure, (before, after) in found.accuracy.items()
@@ -83,17 +89,25 @@ def write(rows: list[dict]) -> None:
         else:
             cells += ["-", "-", "-"]
         scores.append(f"| {' | '.join(map(str, cells))} |\n")
-    header = HEADER.format(resamples=rows[0]["resamples"])
+    header = HEADER.format(resamples=rows[0]["resamples"], images=rows[0]["images"])
     TABLE.write_text(header + HEAD + "".join(lines) + "\n" + SCORES + "".join(scores), encoding="utf-8")
 
 
-def main(prefix: str = "") -> None:
-    """Measures the models whose name begins with the prefix, of those that have labels."""
-    names = [name for name, (*_, evaluation_data) in int8.MODELS.items() if evaluation_data is not None]
+def main() -> None:
+    """Measures the models whose name begins as asked, of those that were trained."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("calibration", type=Path)
+    parser.add_argument("evaluation", type=Path)
+    parser.add_argument("--exports", type=Path, help="folder in which exports are kept; a temporary one without")
+    parser.add_argument("--model", default="", help="only models whose name begins so")
+    given = parser.parse_args()
+    names = [name for name, (weights, *_) in int8.MODELS.items() if weights is not None]
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    for name in names:
-        if name.startswith(prefix):
-            rows = [row for row in rows if row["model"] != name] + [measure(name)]
+    with tempfile.TemporaryDirectory() as folder:
+        exports = given.exports or Path(folder)
+        for name in filter(lambda name: name.startswith(given.model), names):
+            row = measure(name, exports=exports, calibration=given.calibration, evaluation=given.evaluation)
+            rows = [row, *(other for other in rows if other["model"] != name)]
             rows.sort(key=lambda row: names.index(row["model"]))
             RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
             write(rows)
@@ -101,4 +115,4 @@ def main(prefix: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()
