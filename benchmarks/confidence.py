@@ -1,6 +1,6 @@
 """Converts the models of digits to INT8 and measures what becomes of their scores; writes confidence.md.
 
-    python benchmarks/confidence.py /tmp/digits100 /tmp/digits260                      # all, twenty minutes on two cores
+    python benchmarks/confidence.py /tmp/digits100 /tmp/digits260                    # all, twenty minutes on two cores
     python benchmarks/confidence.py /tmp/digits100 /tmp/digits260 --model=tiny-pose    # the table keeps its other rows
 
 Beside int8.py, whose models, pictures and exports these are: calibrated on the pictures of the first folder, measured

@@ -61,7 +61,8 @@ def work(
     quantized, frames = source, pytorch_parity.reference_frames(source.metadata.image_size_hw)
     if calibration_images:
         quantized_dir = Path("quantized")
-        made = yield from calibration.quantizing(source, calibration_images, quantized_dir)
+        made = yield from calibration.calibrating(source, calibration_images)
+        calibration.write_quantized(source, quantized_dir, made)
         quantized = open_unfinished(quantized_dir)
         pictures = [Path(path) for path in made.readable[:_PICTURES]]
         frames = in_unit_range(np.concatenate(list(frames_ahead(pictures, source.metadata, _PICTURES))))
