@@ -63,7 +63,7 @@ def write_onnx(
       calibration: For INT8, how an activation's range is chosen: "max", "percentile" or "mse", as `convert` takes it.
       options: The file's form.
       overwrite: Replace an ONNX file of ours that is already there.
-      on_progress: Called with the calibration images that are done and their total; each counts twice, for they are
+      on_progress: Called with the calibration images that are done and their total; each counts three times, for they are
         run twice. Other precisions report nothing.
 
     Returns:
