@@ -64,7 +64,7 @@ def write_onnx(
       options: The file's form.
       overwrite: Replace an ONNX file of ours that is already there.
       on_progress: Called with the calibration images that are done and their total; each counts three times, for they are
-        run twice. Other precisions report nothing.
+        run three times. Other precisions report nothing.
 
     Returns:
       What is in the file, and the largest differences to TensorFlow; `faults` is empty if all is well.
