@@ -26,6 +26,9 @@ OTHERS = {  # a value that is not the default
     "evaluation_data": "data.yaml",
     "maximum_map_drop": 0.01,
     "maximum_score_shift": 0.01,
+    "float_layers": ("head",),
+    "sensitivity_report": "runs/sensitivity",
+    "costliest_layers": 5,
     "parity_images": "photos",
 }
 
