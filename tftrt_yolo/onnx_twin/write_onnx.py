@@ -63,8 +63,8 @@ def write_onnx(
       calibration: For INT8, how an activation's range is chosen: "max", "percentile" or "mse", as `convert` takes it.
       options: The file's form.
       overwrite: Replace an ONNX file of ours that is already there.
-      on_progress: Called with the calibration images that are done and their total; each counts three times, for they are
-        run three times. Other precisions report nothing.
+      on_progress: Called with the calibration images that are done and their total; each counts three times, for
+        they are run three times. Other precisions report nothing.
 
     Returns:
       What is in the file, and the largest differences to TensorFlow; `faults` is empty if all is well.
