@@ -130,10 +130,22 @@ def quantize_dequantize(values: np.ndarray, threshold: float) -> np.ndarray:
 
     Source: tensorflow/core/kernels/quantize_and_dequantize_op.h.
     """
+    return integers(values, threshold) * (np.float32(threshold) / np.float32(LEVELS))
+
+
+def integers(values: np.ndarray, threshold: float) -> np.ndarray:
+    """The multiples of the step that QuantizeAndDequantizeV2 gives, bit for bit.
+
+    Args:
+      values: As `quantize_dequantize`.
+      threshold: See there.
+
+    Returns:
+      float32 of the same shape, whole numbers from -128 to 127.
+    """
     threshold, levels = np.float32(threshold), np.float32(LEVELS)
     scale, step = levels / threshold, threshold / levels
-    clipped = np.clip(values, np.float32(-LEVELS - 1) * step, threshold)
-    return np.round(clipped * scale) * step
+    return np.round(np.clip(values, np.float32(-LEVELS - 1) * step, threshold) * scale)
 
 
 def find_layers(graph_def: GraphDef) -> list[Layer]:
@@ -223,8 +235,8 @@ def quantize(
         threshold, offset = (grid.threshold, grid.offset) if grid else shift(node, layer, ranges[layer.source])
         offsets[layer.name] = offset
         # Of layers that read the same tensor, each may have been trained with a range of its own.
-        own = f"{layer.name}/input" if grid else layer.source.replace(":", "_")
-        name = f"{own}/{'shifted/' if offset else ''}quantized"
+        prefix = f"{layer.name}/input" if grid else layer.source.replace(":", "_")
+        name = f"{prefix}/{'shifted/' if offset else ''}quantized"
         if name not in ready:
             ready.add(name)
             source = layer.source
@@ -234,12 +246,11 @@ def quantize(
         node.input[INPUT_INDEX[node.op]] = name
     for layer in layers:
         node, offset = nodes[layer.name], offsets[layer.name]
-        grid = grids.get(layer.name)
-        if grid:
-            own = _trained(layer.kernel, grid)
+        if layer.name in grids:
+            ready_filter = _trained(layer.kernel, grids[layer.name])
         else:
-            own = (filters or {}).get(layer.name) or _nearest(node.op, layer.kernel)
-        kernel, threshold, factors, constants = own
+            ready_filter = (filters or {}).get(layer.name) or _nearest(node.op, layer.kernel)
+        kernel, threshold, factors, constants = ready_filter
         constant = _add_constant(quantized, f"{layer.name}/normalized/filter", kernel)
         node.input[1] = _add_quantization(quantized, f"{constant}/quantized", constant, threshold)
         if offset:

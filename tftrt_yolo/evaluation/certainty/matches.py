@@ -150,5 +150,5 @@ def match(overlaps: np.ndarray | None, labels: Labels, num_found: int) -> tuple[
 
 
 def _outside(areas: np.ndarray) -> np.ndarray:
-    """Whether areas lie outside of COCO's range, as those of boxes that are turned inside out."""
+    """Whether areas lie outside of COCO's range."""
     return (areas < 0) | (areas > _LARGEST_AREA)

@@ -10,11 +10,12 @@ Source: tensorflow/core/kernels/quantize_and_dequantize_op.h; onnx's QuantizeLin
 
 import numpy as np
 
+from tftrt_yolo.converter.int8 import quantization
 from tftrt_yolo.onnx_twin.drafting.convolutions import refused
 from tftrt_yolo.onnx_twin.drafting.draft import Quantized
 from tftrt_yolo.onnx_twin.drafting.tensors import Drawing, Steps, Tensor
 
-_LEVELS = np.float32(127)
+_LEVELS = np.float32(quantization.LEVELS)
 _EXPECTED = {
     "signed_input": True,
     "num_bits": 8,
@@ -40,8 +41,7 @@ def quantisation(op, inputs: list[Tensor], to: Drawing) -> tuple[Tensor, Quantiz
         raise refused(op, f"a range from {low.values} to {high.values}")
     scale, step = _LEVELS / threshold, threshold / _LEVELS
     if given.values is not None:
-        clipped = np.clip(given.values, np.float32(-_LEVELS - 1) * step, threshold)
-        integers = np.round(clipped * scale).astype(np.int8)
+        integers = quantization.integers(given.values, threshold).astype(np.int8)
         return Tensor("", given.dims, given.order, integers * step, Steps(integers, step)), None
     factor = to.draft.constant(np.full((1,) * given.rank, scale), f"{op.name}/scale")
     one, zero, worth = (

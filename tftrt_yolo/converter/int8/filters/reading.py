@@ -53,9 +53,8 @@ class Sample:
           rng: Says which.
         """
         plain = self._read(activations, places, rng)
-        step = np.float32(self._threshold) / np.float32(quantization.LEVELS)
-        quantized = quantization.quantize_dequantize(plain - np.float32(self._offset), self._threshold)
-        self._steps.append(np.round(quantized / step).astype(np.int8))
+        shifted = plain - np.float32(self._offset)
+        self._steps.append(quantization.integers(shifted, self._threshold).astype(np.int8))
         self._sums = self._sums + plain.sum(axis=0, dtype=np.float64)
 
     def weights(self) -> np.ndarray:

@@ -114,7 +114,8 @@ class SensitivityReport:
       layers: The convolutions, in the order of the graph.
       all_layers: Label of each quantity to how far it moves when all are quantised, as `convert` does it.
       seconds: Wall time, calibration included.
-      weights_sha256: X.
+      weights_sha256: Of the checkpoint that was exported, by which `convert` knows whose layers these are; None if the
+        export does not say.
     """
 
     saved_model_dir: str
