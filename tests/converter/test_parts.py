@@ -12,6 +12,7 @@ from tests import toy
 from tests.conftest import IMAGES
 from tftrt_yolo.converter import parts
 from tftrt_yolo.converter.int8 import calibration, quantization
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.converter.int8.in_float.float_layers import FloatLayers
 from tftrt_yolo.converter.int8.quantization import QUANTIZE_OPS
@@ -65,7 +66,7 @@ def test_parts_compute_what_the_whole_computes(toy_export, asked, kinds):
     divided = parts.divide(calibrated)
     assert [part.precision_mode for part in divided] == kinds
     assert sum(part.convolutions for part in divided) == toy.CONVOLUTIONS
-    whole = calibration.quantized(calibrated)
+    whole = calibrated.quantized()
     expected = _run(whole, {parts.FRAMES: calibrated.frames_name}, calibrated.outputs, {parts.FRAMES: FRAMES})
     found = _chained(divided)
     for name, values in expected.items():
@@ -126,7 +127,7 @@ def test_what_is_handed_on(in_float, handed):
     frames = np.random.default_rng(2).random((2, 16, 16, 3), np.float32)
     chosen = [layer for layer in layers if not layer.name.endswith(in_float)]
     ranges = {layer.source: quantization.Range(-4.0, 4.0) for layer in layers}
-    calibrated = calibration.Calibrated(graph_def, "frames:0", {"result": output}, chosen, ranges, [], [])
+    calibrated = Calibrated(graph_def, "frames:0", {"result": output}, chosen, ranges, [], [])
     divided = parts.divide(calibrated)
     taken = {name: shape for part in divided for name, shape in part.shapes.items() if name != parts.FRAMES}
     assert handed in taken.values()

@@ -14,7 +14,7 @@ import pytest
 import tftrt_yolo
 from tests.conftest import CROPS, DATA
 from tftrt_yolo.converter.int8 import calibration, quantization
-from tftrt_yolo.converter.int8.calibration import Calibrated
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.converter.int8.in_float import sensitivity_report
 from tftrt_yolo.ground.files import image_files

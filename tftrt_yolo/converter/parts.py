@@ -23,7 +23,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.int8 import quantization
-from tftrt_yolo.converter.int8.calibration import Calibrated
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.quantization import INPUT_INDEX
 
 FLOAT, INT8 = "FP16", "INT8"  # TF-TRT's precision of the parts

@@ -20,7 +20,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.converter import partition, parts
 from tftrt_yolo.converter.int8 import accuracy, calibration, calibration_images
 from tftrt_yolo.converter.int8.accuracy import Quantization, Ranges
-from tftrt_yolo.converter.int8.calibration import Calibrated
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Images
 from tftrt_yolo.converter.parts import Piece
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.converter.comparison import decibels
-from tftrt_yolo.converter.int8.calibration import Calibrated, calibrating
+from tftrt_yolo.converter.int8.calibrated import Calibrated
+from tftrt_yolo.converter.int8.calibration import calibrating
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.converter.int8.in_float.choosing import short_name
 from tftrt_yolo.converter.int8.in_float.sensitivity_report import Difference, LayerCost

@@ -21,7 +21,7 @@ import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.int8 import quantization
-from tftrt_yolo.converter.int8.calibration import Calibrated
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.quantization import INPUT_INDEX, Layer
 from tftrt_yolo.saved_model import freeze
 

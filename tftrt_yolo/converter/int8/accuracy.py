@@ -12,7 +12,7 @@ from absl import logging
 
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
-from tftrt_yolo.converter.int8.calibration import Calibrated
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration, count_shared
 from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.evaluation import measurement, networks

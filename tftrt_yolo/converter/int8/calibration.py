@@ -10,19 +10,18 @@ counts the magnitudes at every convolution's input, the third fits the filters t
 first two found can be kept (calibration_cache).
 """
 
-import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.int8 import calibration_cache, depthwise, quantization
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.calibration_cache import CacheError, Observations
 from tftrt_yolo.converter.int8.calibration_images import CALIBRATED, TRAINED, Calibration, Images
 from tftrt_yolo.converter.int8.filters import fitting, padding
-from tftrt_yolo.converter.int8.histogram import Histogram, Range
+from tftrt_yolo.converter.int8.histogram import Histogram
 from tftrt_yolo.converter.int8.in_float import choosing
 from tftrt_yolo.converter.int8.trained import trained_network
 from tftrt_yolo.ground.arguments import argument
@@ -35,55 +34,6 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 _Event = Progress | Stage | Remark
 
 
-@dataclasses.dataclass(frozen=True)
-class Calibrated:
-    """A network that is ready to be quantised.
-
-    Attributes:
-      graph_def: Frozen, float32, its channels equalised.
-      frames_name: Name of the tensor that the frames go into.
-      outputs: Name of each output of `network` to its tensor in the graph.
-      layers: Those of its convolutions that are to be quantised, `quantization.Layer`.
-      ranges: What each of them reads to the values that are kept.
-      readable: Paths of the images that could be read.
-      unreadable: Why the others could not.
-      cache: The file that the ranges were read from; None if the images were run.
-      filters: Name of each convolution to its filter, fitted to the images; of those that are not there, weights are
-        rounded to the nearest step.
-      rounding: How filters were rounded, "calibrated" or "nearest"; None where the training has chosen their steps.
-      grids: Name of each convolution to the `quantization.Grid` that its training has chosen, and then no ranges; empty
-        where images were measured.
-      float_layers: The other convolutions, which stay in float.
-    """
-
-    graph_def: object
-    frames_name: str
-    outputs: dict[str, str]
-    layers: list
-    ranges: dict[str, Range]
-    readable: list[str]
-    unreadable: list[str]
-    cache: str | None = None
-    filters: dict[str, quantization.Filter] = dataclasses.field(default_factory=dict)
-    rounding: str | None = None
-    grids: dict[str, quantization.Grid] = dataclasses.field(default_factory=dict)
-    float_layers: tuple = ()
-
-
-def quantized(calibrated: Calibrated) -> GraphDef:
-    """The graph with its quantisations.
-
-    Args:
-      calibrated: A network that is ready to be quantised.
-
-    Returns:
-      A new graph.
-    """
-    return quantization.quantize(
-        calibrated.graph_def, calibrated.layers, calibrated.ranges, calibrated.filters, grids=calibrated.grids
-    )
-
-
 def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Calibrated) -> None:
     """Writes a SavedModel whose `network` is quantised.
 
@@ -92,7 +42,7 @@ def write_quantized(source: SavedModelHandle, output_dir: Path, calibrated: Cali
       output_dir: A directory to make.
       calibrated: Its network, ready to be quantised.
     """
-    graph_def = quantized(calibrated)
+    graph_def = calibrated.quantized()
 
     def network(frames: tf.Tensor) -> dict[str, tf.Tensor]:
         given = {calibrated.frames_name: frames}
@@ -128,18 +78,7 @@ def calibrate(
 def calibrating(source: SavedModelHandle, calibration: Calibration) -> Generator[_Event, None, Calibrated]:
     """As `calibrate`, as a generator that yields events and returns the result."""
     if calibration.method == TRAINED:
-        found = trained_network.prepare(source, calibration)
-        return Calibrated(
-            found.graph_def,
-            found.frames_name,
-            found.outputs,
-            found.layers,
-            ranges={},
-            readable=list(found.images),
-            unreadable=[],
-            grids=found.grids,
-            float_layers=found.float_layers,
-        )
+        return trained_network.prepare(source, calibration)
     yield Stage("measuring the calibration images")
     frozen, frames_name, outputs = freeze.freeze_network(source)
     graph_def = padding.pad_before(depthwise.as_ordinary(frozen))

@@ -65,7 +65,7 @@ def work(
         made = yield from calibration.calibrating(source, calibration_images)
         if made.float_layers:
             divided = parts.divide(made)
-            frozen = freeze.FrozenNetwork(calibration.quantized(made), made.frames_name, made.outputs)
+            frozen = freeze.FrozenNetwork(made.quantized(), made.frames_name, made.outputs)
         else:
             quantized_dir = Path("quantized")
             calibration.write_quantized(source, quantized_dir, made)

@@ -7,13 +7,12 @@ What it reads is rounded as in the training: the multiples of a step, shifted wh
 the graph takes off before and adds again behind. So are the filters, each output channel by its own step.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.converter.comparison import packaged_images
 from tftrt_yolo.converter.int8 import depthwise, quantization
+from tftrt_yolo.converter.int8.calibrated import Calibrated
 from tftrt_yolo.converter.int8.calibration_images import Calibration
 from tftrt_yolo.converter.int8.filters import padding
 from tftrt_yolo.converter.int8.in_float import choosing
@@ -29,29 +28,7 @@ _LAST = 127  # of 8 bits
 _SHOWN = 3
 
 
-class TrainedNetwork(NamedTuple):
-    """A network with the ranges of its training.
-
-    Attributes:
-      graph_def: Frozen, float32.
-      frames_name: Name of the tensor that the frames go into.
-      outputs: Name of each output of `network` to its tensor in the graph.
-      layers: Those of its convolutions that are to be quantised.
-      grids: Name of each to what it is rounded to.
-      images: Paths of the images to compare on.
-      float_layers: The other convolutions, which stay in float.
-    """
-
-    graph_def: object
-    frames_name: str
-    outputs: dict[str, str]
-    layers: list[quantization.Layer]
-    grids: dict[str, quantization.Grid]
-    images: tuple[str, ...]
-    float_layers: tuple[quantization.Layer, ...]
-
-
-def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwork:
+def prepare(source: SavedModelHandle, calibration: Calibration) -> Calibrated:
     """Finds the trained range of every convolution.
 
     Args:
@@ -84,7 +61,17 @@ def prepare(source: SavedModelHandle, calibration: Calibration) -> TrainedNetwor
     images = calibration.images or tuple(packaged_images(source.metadata.task))
     grids = _grids(in_int8, ranges, source)
     _check_padding(graph_def, in_int8, grids)
-    return TrainedNetwork(graph_def, frames_name, outputs, in_int8, grids, images, kept)
+    return Calibrated(
+        graph_def,
+        frames_name,
+        outputs,
+        in_int8,
+        ranges={},
+        readable=list(images),
+        unreadable=[],
+        grids=grids,
+        float_layers=kept,
+    )
 
 
 def _check_padding(graph_def: GraphDef, layers: list, grids: dict[str, quantization.Grid]) -> None:
