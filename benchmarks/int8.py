@@ -42,7 +42,8 @@ HEADER = """# INT8
 What `python benchmarks/int8.py` wrote: models converted to INT8 by explicit quantisation, run in TensorFlow on a CPU.
 Ranges and filters are from pictures of digits (of the classifier crops) without their labels, figures from others, of
 which no scan was in the first: both made by `benchmarks/digits.py`. `digits` is yolov8n at 640 px, `tiny` are narrow
-networks at 320 px (the classifier at 64){others}. *Worst class* is the largest loss of a single class. Every row is one engine with nothing left over.
+networks at 320 px (the classifier at 64){others}.
+*Worst class* is the largest loss of a single class. Every row is one engine with nothing left over.
 
 """
 
