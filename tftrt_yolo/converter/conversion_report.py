@@ -21,6 +21,9 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
 PLUMBING_OPS = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "_Arg", "_Retval"})
+# What Grappler's layout pass calls the transposes that it adds. Source: kOptimizedSuffix of TensorFlow 2.17's
+# grappler/optimizers/generic_layout_optimizer_transposer.cc.
+_LAYOUT_SUFFIX = "LayoutOptimizer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +246,7 @@ class EngineReport(ConversionReport):
         that they meet, and other sizes run in TensorFlow.
       dynamic_shape_profile_strategy: How engines are tuned for these sizes; None in files of older versions.
       engine_bytes: Size of the built engines.
-      nodes_inside: Nodes that went into engines; constants and identities are not counted.
+      nodes_inside: Nodes that went into engines, as `count_inside` counts them.
       nodes_outside: Nodes of `network` that stay in TensorFlow.
       left_to_tensorflow: The same by op type, with TF-TRT's reasons.
       linked_tensorrt: TensorRT that TensorFlow was built against.
@@ -354,6 +357,15 @@ class BakedReport(ConversionReport):
 def count_nodes(nodes) -> Counter:
     """Counts nodes by op type, plumbing left out."""
     return Counter(node.op for node in nodes if node.op not in PLUMBING_OPS)
+
+
+def count_inside(segment) -> int:
+    """Counts the nodes of an engine's segment, plumbing left out.
+
+    Nor do the transposes count that TensorFlow's layout pass adds where there is a GPU, or where the preflight says
+    that there is one: so a network has as many nodes on every machine, and in every report.
+    """
+    return count_nodes(node for node in segment if not node.name.endswith(_LAYOUT_SUFFIX)).total()
 
 
 def left_over(outside: Counter, reasons_csv: Path) -> tuple[LeftOver, ...]:

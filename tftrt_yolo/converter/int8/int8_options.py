@@ -95,7 +95,7 @@ class Int8Options(Options):
         self._check_calibration(accelerator)
         if self.maximum_score_shift is not None:
             check_share("maximum_score_shift", self.maximum_score_shift)
-        self._wanted_float_layers()
+        self._wanted_float_layers()  # `quantization` reads the report again: what is kept of it here might be old then
         drop, data = self.maximum_map_drop, self.evaluation_data
         if drop is not None:
             check_share("maximum_map_drop", drop)
