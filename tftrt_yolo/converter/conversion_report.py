@@ -16,14 +16,14 @@ from tftrt_yolo.converter.parity import DenseDifference, Parity
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change, Interval, ScoreShift
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.ground.text import counted, printable, rounded
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
 PLUMBING_OPS = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "_Arg", "_Retval"})
 # What Grappler's layout pass calls the transposes that it adds. Source: kOptimizedSuffix of TensorFlow 2.17's
 # grappler/optimizers/generic_layout_optimizer_transposer.cc.
-_OF_LAYOUT_PASS = "LayoutOptimizer"
+_LAYOUT_SUFFIX = "LayoutOptimizer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ class QuantizationReport:
         lines += [f"  dense, {label:<11} {difference}" for label, difference in self.dense.items()]
         for name, (before, after) in self.accuracy.items():
             interval = f" (95 %: {self.intervals[name].show('+.4f')})" if name in self.intervals else ""
-            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}"
+            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {rounded(after - before, '+.4f')}"
             lines.append(f"  {name:<18} {figures}{interval}")
         return "\n".join([*lines, *self._confidence()])
 
@@ -362,10 +362,10 @@ def count_nodes(nodes) -> Counter:
 def count_inside(segment) -> int:
     """Counts the nodes of an engine's segment, plumbing left out.
 
-    Nor do the transposes count that TensorFlow's layout pass adds where there is a GPU, or where the preflight says that
-    there is one: so a network has as many nodes on every machine, and in every report.
+    Nor do the transposes count that TensorFlow's layout pass adds where there is a GPU, or where the preflight says
+    that there is one: so a network has as many nodes on every machine, and in every report.
     """
-    return count_nodes(node for node in segment if not node.name.endswith(_OF_LAYOUT_PASS)).total()
+    return count_nodes(node for node in segment if not node.name.endswith(_LAYOUT_SUFFIX)).total()
 
 
 def left_over(outside: Counter, reasons_csv: Path) -> tuple[LeftOver, ...]:
