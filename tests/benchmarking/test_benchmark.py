@@ -127,7 +127,7 @@ def test_nothing_is_written_if_nothing_can_be_measured(tiny_export, tmp_path):
     [
         ({"contestants": ("tensorflow",)}, ValueError, "'tensorflow'; known are tensorflow-fp32, "),
         ({"contestants": ()}, ValueError, "contestants is empty"),
-        ({"batch_sizes": (1, 0)}, ValueError, r"batch_sizes is \(1, 0\); expected one or more whole numbers of at"),
+        ({"batch_sizes": (1, 0)}, ValueError, r"is \(1, 0\); expected one or more whole numbers of at least 1"),
         ({"batch_sizes": (1.5,)}, ValueError, r"batch_sizes is \(1\.5,\); expected whole numbers, such as"),
         ({"batch_sizes": ()}, ValueError, "expected one or more whole numbers"),
         ({"batch_sizes": 8}, ValueError, "batch_sizes is 8; expected whole numbers"),

@@ -197,6 +197,7 @@ BAD = [
     ("preflight", {"calibration_data": "a.jpg"}, "<calibration_data> is for INT8, and <precision_mode> is FP16"),
     ("preflight", {"float_layers": ("head",)}, "<float_layers> is for INT8, and <precision_mode> is FP16"),
     ("preflight", {**INT8, "evaluation_data": "a"}, "<evaluation_data> is for `convert`, which measures the INT8"),
+    ("preflight", {**INT8, "maximum_score_shift": 0.1}, "<maximum_score_shift> is for `convert`, which measures the"),
     ("preflight", {**INT8, "calibration": "tensorrt"}, "<calibration> is 'tensorrt', and TF-TRT's own calibrator runs"),
     ("preflight", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
     ("preflight", {"compute_capability": "9.0"}, "<compute_capability> is '9.0'; TensorRT-RTX"),

@@ -16,7 +16,7 @@ from tftrt_yolo.converter.parity import DenseDifference, Parity
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change, Interval, ScoreShift
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.ground.text import counted, printable, rounded
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
@@ -164,7 +164,7 @@ class QuantizationReport:
         lines += [f"  dense, {label:<11} {difference}" for label, difference in self.dense.items()]
         for name, (before, after) in self.accuracy.items():
             interval = f" (95 %: {self.intervals[name].show('+.4f')})" if name in self.intervals else ""
-            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}"
+            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {rounded(after - before, '+.4f')}"
             lines.append(f"  {name:<18} {figures}{interval}")
         return "\n".join([*lines, *self._confidence()])
 
