@@ -101,6 +101,7 @@ TASK = Task(
     boxes=None,
     differences=differences,
     row_label="classifications",
+    verb="Classified",
     is_cropped=True,
     default_size=224,
 )
