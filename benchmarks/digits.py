@@ -1,4 +1,4 @@
-"""Makes labelled pictures of digits for all five tasks: as many as are wanted, the same ones each time.
+"""Makes labelled pictures of digits for all tasks: as many as are wanted, the same ones each time.
 
     pip install scikit-learn scikit-image                                  # real digits, and photos behind them
     python benchmarks/digits.py /tmp/digits260 --count=260                 # unseen: to evaluate on
@@ -16,6 +16,7 @@ What it writes into the folder:
 
     images/000000.jpg ...                               the pictures
     {detect,segment,pose,obb}/{data.yaml,images,labels} what is on them, in YOLO's format; images is a link
+    semantic/{data.yaml,images,masks}                   the class of each pixel, 10 beside the digits, as PNG
     classify/<digit>/000000_0.jpg ...                   a crop a digit, with a margin
 
 A digit's outline is that of its blurred scan at half height. Key points are its topmost point, its centroid and its
@@ -44,6 +45,7 @@ PHOTOS = (
     *("astronaut", "brick", "camera", "coffee", "coins", "colorwheel", "grass", "gravel", "hubble_deep_field", "moon"),
     *("page", "retina", "rocket", "text"),
 )
+BACKGROUND = 10  # the class of pixels beside the digits
 EXTRA = {"pose": "kpt_shape: [3, 3]\nflip_idx: [0, 1, 2]\n"}
 MARGIN = 0.15  # of a crop, as a share of the longer side
 
@@ -58,6 +60,7 @@ class Digit:
       box: Left, top, right and bottom, the last two exclusive.
       points: (3, 2) float64: topmost point, centroid, lowest point.
       corners: (4, 2) float64 of its oriented box.
+      mask: (height, width) uint8 of the picture, 1 where it is.
     """
 
     digit: int
@@ -65,6 +68,7 @@ class Digit:
     box: tuple[int, int, int, int]
     points: np.ndarray
     corners: np.ndarray
+    mask: np.ndarray
 
     def label(self, task: str, size_wh: np.ndarray) -> str:
         """Its line of a label file.
@@ -160,6 +164,7 @@ def describe(digit: int, outline: np.ndarray, mask: np.ndarray, rotation: np.nda
         tuple(map(int, (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))),
         np.array([top, (xs.mean(), ys.mean()), bottom]),
         np.array([low, (high[0], low[1]), high, (low[0], high[1])]) @ rotation.T,
+        mask,
     )
 
 
@@ -245,6 +250,10 @@ def generate(folder: Path, *, count: int, split: str = "evaluation", seed: int =
         (folder / task / "images").symlink_to(Path("..", "images"))
         description = f"path: .\ntrain: images\nval: images\nnames: [{names}]\n{EXTRA.get(task, '')}"
         (folder / task / "data.yaml").write_text(description, encoding="utf-8")
+    (folder / "semantic" / "masks").mkdir(parents=True)
+    (folder / "semantic" / "images").symlink_to(Path("..", "images"))
+    description = f'path: .\ntrain: images\nval: images\nmasks_dir: masks\nnames: [{names}, "background"]\n'
+    (folder / "semantic" / "data.yaml").write_text(description, encoding="utf-8")
     for digit in range(10):
         (folder / "classify" / str(digit)).mkdir(parents=True)
     photos, (scans, digits) = read_photos(), read_scans(split)
@@ -261,6 +270,10 @@ def _write(folder: Path, name: str, picture: np.ndarray, found: list[Digit]) -> 
     for task in TASKS:
         lines = [f"{digit.label(task, size_wh)}\n" for digit in found]
         (folder / task / "labels" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    classes = np.full(picture.shape[:2], BACKGROUND, np.uint8)
+    for digit in found:
+        classes[digit.mask > 0] = digit.digit
+    _write_picture(folder / "semantic" / "masks" / f"{name}.png", classes, [])
     for index, digit in enumerate(found):
         left, top, right, bottom = digit.box
         margin = int(MARGIN * max(right - left, bottom - top))
@@ -269,7 +282,11 @@ def _write(folder: Path, name: str, picture: np.ndarray, found: list[Digit]) -> 
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
+    _write_picture(path, picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+
+def _write_picture(path: Path, picture: np.ndarray, how: list[int]) -> None:
+    if not cv2.imwrite(str(path), picture, how):
         raise SystemExit(f"{path} cannot be written. Is there room on the disk?")
 
 
