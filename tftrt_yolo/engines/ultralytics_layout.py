@@ -11,6 +11,7 @@ each run. Ultralytics' takes `images` (batch, 3, height, width), in [0, 1] as we
     pose       output0 (batch, 4 + C + K * numbers, A), the key points behind
     obb        output0 (batch, 4 + C + 1, A), the angle in radians behind
     classify   output0 (batch, C), the probabilities
+    semantic   output0 (batch, C, h, w), the logits, which Ultralytics' predictor resizes
 
 and of a head that gives each object once output0 (batch, 300, 6 + n): the box's corners (obb: centre and size), score,
 class, and what is behind. Both ends stay FP32, whatever is between.
@@ -57,6 +58,8 @@ def with_ultralytics_layout(
     task = TASKS[metadata.task]
     if task.classifies:
         results = {OUTPUT: given["probabilities"]}
+    elif metadata.task == contract.SEMANTIC:
+        results = {OUTPUT: drawing.transposed(given["logits"], (0, 3, 1, 2))}
     elif metadata.is_end_to_end:
         results = {OUTPUT: _best_rows(drawing, given, metadata)}
     else:

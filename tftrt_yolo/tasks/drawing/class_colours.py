@@ -38,7 +38,7 @@ def draw(image: np.ndarray, found, names: np.ndarray, options: DrawingOptions, *
 
 
 def _inside(mask: np.ndarray) -> tuple[int, int]:
-    """The pixel of a mask (height, width) uint8 that is farthest from its edge, x and y: there a name is well placed."""
+    """The pixel of a mask (height, width) uint8 that is farthest from its edge, x and y, where a name fits."""
     distances = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)  # the image's edge is one, too
     y, x = np.unravel_index(distances.argmax(), distances.shape)
     return int(x) - 1, int(y) - 1
