@@ -144,11 +144,6 @@ def _check_shift(report: QuantizationReport, limit: float | None) -> None:
     if limit is None:
         return
     shift = report.score_shift
-    if shift is None:
-        raise ConversionError(
-            f"{argument('maximum_score_shift')} is {limit}, and what the model gives has no scores: a map has a value "
-            f"for each pixel. Leave it out; {argument('maximum_map_drop')} limits what its figures lose."
-        )
     where = counted(shift.images, report.image_noun)
     if shift.mean is None:
         raise ConversionError(
