@@ -14,6 +14,7 @@ from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.maps import class_maps
+from tftrt_yolo.tasks.results import pixel_counts
 from tftrt_yolo.tasks.task import Packing, Quantity, Scene, Task
 
 STRIDE = 8  # pixels of the frame for each of the logits
@@ -107,13 +108,11 @@ def encode_map(found) -> bytes:
 
 def encoded_rows(outputs: dict[str, object], names: np.ndarray) -> list[dict]:
     """As `rows`, of an image's `class_maps`, a PNG; none where it is empty."""
-    from tftrt_yolo.tasks.results import semantic_map
-
     if not outputs["class_maps"]:
         return []
     with PIL.PngImagePlugin.PngImageFile(io.BytesIO(outputs["class_maps"])) as image:
         class_map = np.asarray(image)
-    return semantic_map.rows_of(semantic_map.counts_of(class_map, len(names)), class_map.size, names)
+    return pixel_counts.rows_of(pixel_counts.counts_of(class_map, len(names)), class_map.size, names)
 
 
 TASK = Task(
