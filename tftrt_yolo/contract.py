@@ -45,12 +45,9 @@ SIGNATURES = (SERVING, ENCODED, PADDED, NETWORK)  # which every SavedModel has
 ALL_SIGNATURES = (*SIGNATURES[:-1], FRAMED, NETWORK)  # earlier versions' had no `framed`
 STATUS = "status"  # the output of `encoded` that says of each file why it was not read
 
-DETECT = "detect"
-SEGMENT = "segment"
-POSE = "pose"
-OBB = "obb"
+OBJECT_TASKS = DETECT, SEGMENT, POSE, OBB = "detect", "segment", "pose", "obb"  # their heads have branches
 CLASSIFY = "classify"
-TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
+TASK_NAMES = (*OBJECT_TASKS, CLASSIFY)  # Ultralytics' words
 
 ONE_TO_MANY = "one-to-many"  # the branch of a head whose detections are suppressed
 ONE_TO_ONE = "one-to-one"  # the one that gives each object once, of YOLOv10 and YOLO26
@@ -128,8 +125,8 @@ class Metadata:
 
 
 def branch_of(task: str, *, is_end_to_end: bool) -> str:
-    """ONE_TO_MANY or ONE_TO_ONE; empty for a classifier, whose head has no branches."""
-    return "" if task == CLASSIFY else ONE_TO_ONE if is_end_to_end else ONE_TO_MANY
+    """ONE_TO_MANY or ONE_TO_ONE; empty for a task that finds no objects, whose head has no branches."""
+    return (ONE_TO_ONE if is_end_to_end else ONE_TO_MANY) if task in OBJECT_TASKS else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +166,7 @@ class ModelFacts:
       size_note: Why it is not known, half a sentence; empty if it is.
       trained_ranges: Of a network that was trained with fake quantisation its ranges, an
         `exporter.ranges.trained_ranges.TrainedRanges`; None without.
-      branches: Those of the checkpoint's head: ONE_TO_MANY, ONE_TO_ONE or both; empty for a classifier.
+      branches: Those of the checkpoint's head: ONE_TO_MANY, ONE_TO_ONE or both; empty where it finds no objects.
     """
 
     task: str

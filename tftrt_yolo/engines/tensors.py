@@ -83,7 +83,7 @@ def to_dense(outputs: Mapping[str, np.ndarray], metadata: Metadata) -> dict[str,
         keypoint_shape=metadata.keypoint_shape,
         is_end_to_end=metadata.is_end_to_end,
     )
-    if metadata.is_end_to_end and metadata.task != contract.CLASSIFY:
+    if metadata.is_end_to_end and TASKS[metadata.task].finds_objects:
         arrays[0] = _with_scores(arrays[0], head.num_classes)
     return TASKS[metadata.task].reference(arrays, head)
 

@@ -54,7 +54,8 @@ def with_ultralytics_layout(
     _check_input(network, metadata)
     drawing = _Drawing(network)
     given = _outputs(network, needed(metadata))
-    if metadata.task == contract.CLASSIFY:
+    task = TASKS[metadata.task]
+    if task.classifies:
         results = {OUTPUT: given["probabilities"]}
     elif metadata.is_end_to_end:
         results = {OUTPUT: _best_rows(drawing, given, metadata)}

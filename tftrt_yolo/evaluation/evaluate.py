@@ -25,7 +25,6 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import CLASSIFY
 from tftrt_yolo.evaluation import charts
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
@@ -36,6 +35,7 @@ from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import counted, shown, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.tasks.table import TASKS
 
 _CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))
 
@@ -159,7 +159,7 @@ def check_library(task: str) -> None:
     Raises:
       EvaluationError: If it is, and the task needs it.
     """
-    if task != CLASSIFY and importlib.util.find_spec("faster_coco_eval") is None:
+    if TASKS[task].finds_objects and importlib.util.find_spec("faster_coco_eval") is None:
         raise EvaluationError(
             "faster-coco-eval cannot be imported; it computes average precision. Install it with "
             "`pip install tftrt_yolo[evaluate]`."

@@ -31,6 +31,8 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork
 
+_SCORES = {CLASSIFY: ClassificationScores}  # of tasks that find objects, DetectionScores
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
@@ -114,7 +116,7 @@ class _Run:
 
     def __init__(self, network, spec: LabelSpec):
         self.network, self.nms = network, spec.nms
-        self.scores = (ClassificationScores if spec.task == CLASSIFY else DetectionScores)(spec)
+        self.scores = _SCORES.get(spec.task, DetectionScores)(spec)
         self.batches = []  # images and seconds of each batch
 
     def network_ms(self) -> float:

@@ -333,8 +333,8 @@ class Predictor:
         """Signatures that select what is asked for; they are traced at the first call, and never again."""
         from tftrt_yolo.saved_model import image_signatures
 
-        if not self.task.select:
-            asked.refuse("models that find objects", f"{self._given} is a model for {self.task.name}")
+        if not self.task.finds_objects:
+            asked.refuse("models that find objects", f"{self._given} is {self.task.kind}")
         tensors = image_signatures.in_tensors(asked, self.metadata)
         return self._run_time_signatures.by_key(tensors)
 

@@ -146,6 +146,8 @@ def encoded_outputs(
     outputs = encoded_images.without_unread(predict(read.frames, read.sizes_hw), read.status)
     if task.packing and is_packed:
         packed = task.packing.pack(outputs, read.sizes_hw, size_hw)
+        if not task.finds_objects:  # what is packed for each image; of objects there are none where nothing was read
+            packed = encoded_images.without_unread(packed, read.status)
         outputs = {name: outputs[name] for name in outputs if name not in task.packing.replaced} | packed
     return outputs | {contract.STATUS: read.status}
 
@@ -179,7 +181,7 @@ def selected_outputs(
     """
     task = TASKS[metadata.task]
     outputs = {name: dense[name] for name in task.per_image}
-    if task.select:
+    if task.finds_objects:
         selected = task.select(dense, metadata, static_shapes=static_shapes)
         letterbox = framing.letterbox_of(sizes_hw, metadata.image_size_hw)
         placed = task.place({name: selected.take(dense[name]) for name in task.per_anchor}, letterbox)

@@ -75,7 +75,7 @@ def annotate(
     array = image_files.read_image(image, ArrayOptions(channel_order=channel_order, scale=scale))
     if task.name == "segment":
         _check_masks(result.mask, array.shape[:2])
-    drawn = result if task.boxes is None else _within_reach(result, task.boxes(result).xyxy)
+    drawn = _within_reach(result, task.boxes(result).xyxy) if task.finds_objects else result
     return task.draw(array, drawn, names, options).view(Picture)
 
 

@@ -102,6 +102,7 @@ TASK = Task(
     boxes=None,
     differences=differences,
     row_label="classifications",
+    verb="Classified",
     fit=CROP,
     default_size=224,
 )

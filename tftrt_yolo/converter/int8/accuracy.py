@@ -108,7 +108,7 @@ def measure(
     chosen = image_files.spread(paths, _PARITY_IMAGES)
     found = comparison.compare(source, converted, chosen)
     shift = score_shift.gather(source.metadata)
-    dense = comparison.compare_dense(source, converted, chosen, on_batch=shift.add)
+    dense = comparison.compare_dense(source, converted, chosen, on_batch=shift and shift.add)
     report = QuantizationReport(
         method=quantization.calibration.method,
         layers=ranges.layers,
@@ -119,7 +119,7 @@ def measure(
         parity=found,
         dense=dense,
         evaluation_data=quantization.evaluation_data,
-        score_shift=shift.result(),
+        score_shift=shift and shift.result(),
         float_layers=ranges.float_layers,
     )
     if quantization.evaluation_data is not None:
@@ -144,6 +144,11 @@ def _check_shift(report: QuantizationReport, limit: float | None) -> None:
     if limit is None:
         return
     shift = report.score_shift
+    if shift is None:
+        raise ConversionError(
+            f"{argument('maximum_score_shift')} is {limit}, and what the model gives has no scores: a map has a value "
+            f"for each pixel. Leave it out; {argument('maximum_map_drop')} limits what its figures lose."
+        )
     where = counted(shift.images, report.image_noun)
     if shift.mean is None:
         raise ConversionError(

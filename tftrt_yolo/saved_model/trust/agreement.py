@@ -149,7 +149,7 @@ def _expected(metadata: contract.Metadata, key: str, kind: str, found: dict[str,
 
 def _unpacked(metadata: contract.Metadata, task: Task, *, is_network: bool) -> dict[str, Spec]:
     """The outputs of `network`, or of the signatures that take images."""
-    if not task.select:
+    if not task.finds_objects:
         return {name: _WHOLE[name] for name in task.dense}
     axis = "A" if is_network else "N"
     of_objects = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}

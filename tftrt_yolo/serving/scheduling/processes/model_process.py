@@ -29,6 +29,7 @@ from tftrt_yolo.serving.scheduling.processes import strings
 from tftrt_yolo.serving.scheduling.processes.job import Job
 from tftrt_yolo.serving.scheduling.processes.served_signatures import ServedSignatures
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import WarmSizes, warm_sizes
+from tftrt_yolo.tasks.table import TASKS
 
 # What TensorFlow raises of one call, after which the process is as good as before.
 _OF_THE_CALL = (tf.errors.OpError, ValueError, TypeError, MemoryError)
@@ -52,7 +53,7 @@ def work(requests: Iterator) -> Iterator[dict | None]:
         return
     served, known = loaded(job)
     yield known
-    if known["task"] != contract.CLASSIFY:
+    if TASKS[known["task"]].finds_objects:
         threading.Thread(target=served.prepare_selection, daemon=True).start()
     for key, parts, asked in requests:
         start = time.perf_counter()
@@ -80,7 +81,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
         "backend": str(backend),
         "device": backend.device,
         "is_native": backend.reason.startswith("native segments"),
-        "why_slow": "" if handle.metadata.task == contract.CLASSIFY else framing.why_slow(),
+        "why_slow": "" if TASKS[handle.metadata.task].is_cropped else framing.why_slow(),
         "signatures": served.described(),
     }
 
