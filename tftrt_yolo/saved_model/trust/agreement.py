@@ -62,7 +62,11 @@ _INPUTS = {
     contract.NETWORK: {"frames": Spec("float", (None, "H", "W", 3))},
 }
 _ROWS = {"boxes": (4,), "keypoints": ("K", 3), "boxes_xywhr": (5,), "mask_coefficients": ("M",)}  # of each object
-_WHOLE = {"prototypes": Spec("float", (None, "P", "Q", "M")), "probabilities": Spec("float", (None, "C"))}
+_WHOLE = {
+    "prototypes": Spec("float", (None, "P", "Q", "M")),
+    "probabilities": Spec("float", (None, "C")),
+    "depth": Spec("float", (None, "H/4", "W/4")),
+}
 _COUNTS = {
     "num_detections": Spec("int32", (None,)),
     "scores": Spec("float", (None, "N")),
@@ -73,6 +77,8 @@ _PACKED = {"masks": Spec("string", (None, "N")), "mask_corners": Spec("int32", (
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",
+    "H/4": "a quarter of the height in imgsz",
+    "W/4": "a quarter of the width in imgsz",
     "C": "the number of names",
     "N": "max_detections",
     "K": "the number of key points in kpt_shape",
@@ -130,6 +136,7 @@ def _sizes(metadata: contract.Metadata) -> dict[str, int]:
     """What metadata.yaml says of the axes."""
     height, width = metadata.image_size_hw
     sizes = {"H": height, "W": width, "C": len(metadata.names), "N": metadata.selection.max_detections}
+    sizes |= {"H/4": height // 4, "W/4": width // 4}
     return sizes | ({"K": metadata.keypoint_shape[0]} if metadata.keypoint_shape else {})
 
 

@@ -22,6 +22,7 @@ COLUMNS = {
     "obb": (*_OF_BOXES, *_OF_XYWHR, "corners"),
     "pose": (*_OF_BOXES, "keypoints"),
     "classify": ("class", "name", "probability"),
+    "depth": ("minimum", "median", "maximum"),
 }
 _INTEGERS, _TEXTS = ("image", "frame", "class", "track"), ("name", "polygons", "corners", "keypoints")
 
