@@ -42,7 +42,7 @@ _SCALE = re.compile(r"(\d+)([nslmx])(.+)?$")
 _NETWORKS = frozenset(
     (
         *("ClassificationModel", "DepthModel", "DetectionModel", "OBBModel", "PoseModel", "SegmentationModel"),
-        "YOLOv10DetectionModel",
+        *("SemanticSegmentationModel", "YOLOv10DetectionModel"),
     )
 )
 

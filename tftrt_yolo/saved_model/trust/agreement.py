@@ -52,8 +52,8 @@ class Spec(NamedTuple):
         return f"{self.dtype} ({axes})"
 
 
-# Axes: A anchors, N max_detections, C classes, K key points, M coefficients of a mask, P and Q the prototypes' sides,
-# H and W the frame's.
+# Axes: A anchors, N max_detections, C classes, K key points, M coefficients of a mask, P and Q the sides of prototypes
+# or of logits, H and W the frame's.
 _INPUTS = {
     contract.SERVING: {"images": Spec("uint8", (None, None, None, 3))},
     contract.ENCODED: {"image_bytes": Spec("string", (None,))},
@@ -65,6 +65,7 @@ _ROWS = {"boxes": (4,), "keypoints": ("K", 3), "boxes_xywhr": (5,), "mask_coeffi
 _WHOLE = {
     "prototypes": Spec("float", (None, "P", "Q", "M")),
     "probabilities": Spec("float", (None, "C")),
+    "logits": Spec("float", (None, "P", "Q", "C")),
     "depth": Spec("float", (None, "H/4", "W/4")),
 }
 _COUNTS = {
@@ -73,7 +74,11 @@ _COUNTS = {
     "classes": Spec("int32", (None, "N")),
 }
 _STATUS = {contract.STATUS: Spec("string", (None,))}
-_PACKED = {"masks": Spec("string", (None, "N")), "mask_corners": Spec("int32", (None, "N", 2))}  # by `Task.packing`
+_PACKED = {  # by `Task.packing`
+    "masks": Spec("string", (None, "N")),
+    "mask_corners": Spec("int32", (None, "N", 2)),
+    "class_maps": Spec("string", (None,)),
+}
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",

@@ -22,9 +22,10 @@ COLUMNS = {
     "obb": (*_OF_BOXES, *_OF_XYWHR, "corners"),
     "pose": (*_OF_BOXES, "keypoints"),
     "classify": ("class", "name", "probability"),
+    "semantic": ("class", "name", "pixels", "share"),
     "depth": ("minimum", "median", "maximum"),
 }
-_INTEGERS, _TEXTS = ("image", "frame", "class", "track"), ("name", "polygons", "corners", "keypoints")
+_INTEGERS, _TEXTS = ("image", "frame", "class", "track", "pixels"), ("name", "polygons", "corners", "keypoints")
 
 
 def to_dataframe(results):
