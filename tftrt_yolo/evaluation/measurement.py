@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.contract import CLASSIFY, Metadata
+from tftrt_yolo.contract import CLASSIFY, DEPTH, Metadata
 from tftrt_yolo.evaluation import charts, networks
 from tftrt_yolo.evaluation.average_precision import Curves
 from tftrt_yolo.evaluation.certainty import resampling, score_shift
@@ -22,6 +22,7 @@ from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import Dataset, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport, ModelResult, Speed
+from tftrt_yolo.evaluation.maps.depth_scores import DepthScores
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.evaluation.usable_images import UsableImages
 from tftrt_yolo.ground.placement import Placement
@@ -31,7 +32,7 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork
 
-_SCORES = {CLASSIFY: ClassificationScores}  # of tasks that find objects, DetectionScores
+_SCORES = {CLASSIFY: ClassificationScores, DEPTH: DepthScores}  # of tasks that find objects, DetectionScores
 
 
 @dataclasses.dataclass(frozen=True)

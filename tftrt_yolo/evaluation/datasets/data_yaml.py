@@ -8,14 +8,18 @@ Nothing here is ever executed: a data.yaml's `download` is ignored.
 
 from pathlib import Path
 
+from tftrt_yolo.contract import DEPTH
 from tftrt_yolo.evaluation.datasets import class_names, labels, places
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example, Labelled, LabelSpec
+from tftrt_yolo.evaluation.datasets.maps.depth_labels import DepthLabels
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import first_line, quoted, shown
 
+# Tasks whose labels are files with a value for each pixel, and what finds these.
+_MAPS = {DEPTH: DepthLabels}
 VALIDATION = ("val", "validation", "valid")  # one split by its names
 _SPLITS = ("train", *VALIDATION, "test", "minival")  # what may be a split of a data.yaml
 _MOST_BYTES = 4 << 20  # of a data.yaml
@@ -40,7 +44,8 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     """
     document, place = _load(path), shown(path)
     names = class_names.of_yaml(document.get("names"), document.get("nc"), place)
-    note = class_names.check(names, model.names, place)
+    maps = _MAPS[model.task].of_yaml(document, place) if model.task in _MAPS else None
+    note = "" if model.task == DEPTH else class_names.check(names, model.names, place)  # a depth is of no class
     shape = _keypoint_shape(path, document.get("kpt_shape"))
     if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
         found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"
@@ -54,7 +59,8 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     examples, skipped = [], []
     for image in images:
         try:
-            examples.append(Example(image, labels.read(places.label_path(image), label_format)))
+            truth = maps.find(image) if maps else labels.read(places.label_path(image), label_format)
+            examples.append(Example(image, truth))
         except BadLabelError as error:
             if not options.skip_bad_labels:
                 raise

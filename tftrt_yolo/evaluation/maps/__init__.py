@@ -1,0 +1,1 @@
+"""What maps are measured with, a module a task."""
