@@ -1,4 +1,4 @@
-"""Makes labelled pictures of digits for Ultralytics' tasks: as many as are wanted, the same ones each time.
+"""Makes labelled pictures of digits for all tasks: as many as are wanted, the same ones each time.
 
     pip install scikit-learn scikit-image                                  # real digits, and photos behind them
     python benchmarks/digits.py /tmp/digits260 --count=260                 # unseen: to evaluate on
@@ -16,6 +16,7 @@ What it writes into the folder:
 
     images/000000.jpg ...                               the pictures
     {detect,segment,pose,obb}/{data.yaml,images,labels} what is on them, in YOLO's format; images is a link
+    semantic/{data.yaml,images,masks}                   the class of each pixel, 10 beside the digits, as PNG
     classify/<digit>/000000_0.jpg ...                   a crop a digit, with a margin
     depth/{data.yaml,000000.png ...}                    how far each pixel is, in millimetres
 
@@ -23,7 +24,8 @@ A digit's outline is that of its blurred scan at half height. Key points are its
 lowest point; its oriented box is tight in the digit's own upright position and turned with it.
 
 For depth each digit is taken for a card of one and the same height, upright before the camera: what is drawn half as
-high is twice as far. Behind all of them stands a wall that leans back. Nothing else in a picture tells a distance.
+high is twice as far, and what its outline encloses with it. Behind all of them stands a wall that leans back. Nothing
+else in a picture tells a distance.
 """
 
 import argparse
@@ -48,6 +50,7 @@ PHOTOS = (
     *("astronaut", "brick", "camera", "coffee", "coins", "colorwheel", "grass", "gravel", "hubble_deep_field", "moon"),
     *("page", "retina", "rocket", "text"),
 )
+BACKGROUND = 10  # the class of pixels beside the digits
 EXTRA = {"pose": "kpt_shape: [3, 3]\nflip_idx: [0, 1, 2]\n"}
 CARD = 0.2  # metres; a card as high as the picture would be so far away
 WALL = (10.0, 6.0)  # metres, of a picture's first row and of its last one
@@ -66,6 +69,7 @@ class Digit:
       box: Left, top, right and bottom, the last two exclusive.
       points: (3, 2) float64: topmost point, centroid, lowest point.
       corners: (4, 2) float64 of its oriented box.
+      mask: (height, width) uint8 of the picture, 1 where it is.
     """
 
     digit: int
@@ -73,6 +77,7 @@ class Digit:
     box: tuple[int, int, int, int]
     points: np.ndarray
     corners: np.ndarray
+    mask: np.ndarray
 
     def label(self, task: str, size_wh: np.ndarray) -> str:
         """Its line of a label file.
@@ -168,6 +173,7 @@ def describe(digit: int, outline: np.ndarray, mask: np.ndarray, rotation: np.nda
         tuple(map(int, (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))),
         np.array([top, (xs.mean(), ys.mean()), bottom]),
         np.array([low, (high[0], low[1]), high, (low[0], high[1])]) @ rotation.T,
+        mask,
     )
 
 
@@ -270,6 +276,10 @@ def generate(folder: Path, *, count: int, split: str = "evaluation", seed: int =
         (folder / task / "images").symlink_to(Path("..", "images"))
         description = f"path: .\ntrain: images\nval: images\nnames: [{names}]\n{EXTRA.get(task, '')}"
         (folder / task / "data.yaml").write_text(description, encoding="utf-8")
+    (folder / "semantic" / "masks").mkdir(parents=True)
+    (folder / "semantic" / "images").symlink_to(Path("..", "images"))
+    description = f'path: .\ntrain: images\nval: images\nmasks_dir: masks\nnames: [{names}, "background"]\n'
+    (folder / "semantic" / "data.yaml").write_text(description, encoding="utf-8")
     (folder / "depth").mkdir()
     description = f"path: ..\ntrain: images\nval: images\nnames: [depth]\ndepth_scale: {MILLIMETRES}\n"
     (folder / "depth" / "data.yaml").write_text(description, encoding="utf-8")
@@ -291,6 +301,10 @@ def _write_all(folder: Path, name: str, picture: np.ndarray, found: list[Digit])
     for task in TASKS:
         lines = [f"{digit.label(task, size_wh)}\n" for digit in found]
         (folder / task / "labels" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    classes = np.full(picture.shape[:2], BACKGROUND, np.uint8)
+    for digit in found:
+        classes[digit.mask > 0] = digit.digit
+    _write(folder / "semantic" / "masks" / f"{name}.png", classes)
     for index, digit in enumerate(found):
         left, top, right, bottom = digit.box
         margin = int(MARGIN * max(right - left, bottom - top))

@@ -56,7 +56,8 @@ def lay_out(folder: Path, task: str, *, count: int, seed: int) -> Path:
             (folder / "classify").mkdir(exist_ok=True)
             _link(folder / "classify" / name, Path("..", name, "classify"))
         elif task != "depth":  # Ultralytics follows links of pictures, and looks for labels beside what they lead to
-            _link(folder / name / "labels", Path(task, "labels"))
+            labels = "masks" if task == "semantic" else "labels"
+            _link(folder / name / labels, Path(task, labels))
     if task == "classify":
         return folder / "classify"
     described = (folder / "train" / task / "data.yaml").read_text(encoding="utf-8")

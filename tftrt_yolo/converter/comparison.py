@@ -66,6 +66,7 @@ def compare(
         differences=largest,
         device=candidate.backend.device,
         arithmetic=candidate.backend.arithmetic,
+        is_of_maps=task.gives_map,
     )
 
 

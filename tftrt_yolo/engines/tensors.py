@@ -16,6 +16,7 @@ from tftrt_yolo.engines.ultralytics_layout import IMAGES, OUTPUT, PROTOTYPES
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.profiles import Profile
+from tftrt_yolo.tasks.maps.semantic import STRIDE
 from tftrt_yolo.tasks.table import TASKS
 
 _TYPES = ("FLOAT", "HALF")
@@ -107,6 +108,8 @@ def _expected(metadata: Metadata, found: Mapping[str, EngineTensor]) -> dict[str
     expected = {IMAGES: (_ANY, 3, height, width)}
     if metadata.task == contract.CLASSIFY:
         return expected | {OUTPUT: (_ANY, len(metadata.names))}
+    if metadata.task == contract.SEMANTIC:
+        return expected | {OUTPUT: (_ANY, len(metadata.names), height // STRIDE, width // STRIDE)}
     if metadata.task == contract.DEPTH:  # Ultralytics' own are of the frame's size
         return expected | {OUTPUT: (_ANY, 1, _ANY, _ANY)}
     beside = {contract.OBB: 1, contract.SEGMENT: 32}.get(metadata.task, 0)

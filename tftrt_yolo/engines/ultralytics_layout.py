@@ -11,6 +11,7 @@ each run. Ultralytics' takes `images` (batch, 3, height, width), in [0, 1] as we
     pose       output0 (batch, 4 + C + K * numbers, A), the key points behind
     obb        output0 (batch, 4 + C + 1, A), the angle in radians behind
     classify   output0 (batch, C), the probabilities
+    semantic   output0 (batch, C, h, w), the logits, which Ultralytics' predictor resizes
     depth      output0 (batch, 1, h, w), metres, of a quarter of the frame's sides; Ultralytics' predictor and validator
                take it to the frame's
 
@@ -59,6 +60,8 @@ def with_ultralytics_layout(
     task = TASKS[metadata.task]
     if task.classifies:
         results = {OUTPUT: given["probabilities"]}
+    elif metadata.task == contract.SEMANTIC:
+        results = {OUTPUT: drawing.transposed(given["logits"], (0, 3, 1, 2))}
     elif metadata.task == contract.DEPTH:
         batch, height, width = drawing.dims(given["depth"])
         shape = {"reshape": (0, 1, height, width), "zero_is_placeholder": 1}

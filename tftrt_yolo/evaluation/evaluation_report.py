@@ -85,7 +85,7 @@ class ClassCount:
       index: Class index.
       name: Class name.
       num_images: Images with at least one object of it.
-      num_objects: Objects; a crowd is none.
+      num_objects: Objects; a crowd is none; of a map pixels.
     """
 
     index: int
@@ -104,7 +104,7 @@ class EvaluationReport:
       task: Ultralytics' name of the task.
       image_size_hw: Height and width of the network's frames in pixels.
       num_images: Images that were measured on.
-      num_objects: Labelled objects on them, without crowds; for classify, one an image.
+      num_objects: Labelled objects on them, without crowds; for classify, one an image; of a map labelled pixels.
       num_backgrounds: Images without any label; whatever is found on them is wrong.
       missing_images: Paths of the images that were skipped because they are not there, or in a format that is not read.
       classes: The classes that have a label.
@@ -203,10 +203,10 @@ def _heading(report: EvaluationReport) -> list[str]:
     height, width = report.image_size_hw
     split = f" ({report.split})" if report.split else ""
     crowds = f"{counted(report.num_crowds, 'crowd')}, " if report.num_crowds else ""
-    objects = f", {counted(report.num_objects, 'object')}, {crowds}{report.num_backgrounds:,} without any"
-    objects = "" if report.task in TASKS and TASKS[report.task].gives_map else objects
+    what = "labelled pixel" if TASKS[report.task].gives_map else "object"
     lines = [
-        f"Evaluated on {report.data}{split}: {counted(report.num_images, 'image')}{objects}; {report.task}, "
+        f"Evaluated on {report.data}{split}: {counted(report.num_images, 'image')}, "
+        f"{counted(report.num_objects, what)}, {crowds}{report.num_backgrounds:,} without any; {report.task}, "
         f"{width} x {height} px"
     ]
     if report.missing_images:
@@ -290,7 +290,9 @@ def _speeds(report: EvaluationReport):
 def _classes(report: EvaluationReport):
     """The first model's metrics, class by class."""
     metrics = report.models[0].metrics
-    table = _table("class", "images", "objects", *(metric.name for metric in metrics))
+    table = _table(
+        "class", "images", "pixels" if TASKS[report.task].gives_map else "objects", *(metric.name for metric in metrics)
+    )
     for one in report.classes[:_ROWS]:
         values = (_figure(metric.per_class.get(one.index)) for metric in metrics)  # none if no object has a keypoint
         table.add_row(shown(one.name, _MOST_NAME), f"{one.num_images:,}", f"{one.num_objects:,}", *values)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError
-from tftrt_yolo.evaluation.datasets.maps.depth_labels import DepthLabels
+from tftrt_yolo.evaluation.datasets.maps import depth_labels
 from tftrt_yolo.ground.errors import DatasetError
 
 
@@ -19,7 +19,7 @@ def image(tmp_path):
 
 
 def _read(image, **document):
-    return DepthLabels.of_yaml(document, "data.yaml").find(image).in_pixels((30, 40)).values
+    return depth_labels.reader(document, 1, "data.yaml")(image).truth.in_pixels((30, 40)).depth
 
 
 def _npy(image, values):
@@ -111,4 +111,4 @@ def test_no_file(image):
 @pytest.mark.parametrize("key", ["depth_scale", "max_depth"])
 def test_numbers_that_are_none(key, value):
     with pytest.raises(DatasetError, match=rf"data.yaml has {key}: .*Expected a number above 0"):
-        DepthLabels.of_yaml({key: value}, "data.yaml")
+        depth_labels.reader({key: value}, 1, "data.yaml")

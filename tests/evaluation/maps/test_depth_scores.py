@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
-from tftrt_yolo.evaluation.datasets.maps.depth_labels import DepthLabels
+from tftrt_yolo.evaluation.datasets.maps import depth_labels
 from tftrt_yolo.evaluation.maps import depth_scores
 
 torch = pytest.importorskip("torch")
@@ -58,8 +58,8 @@ def test_a_label_lies_in_the_frame_as_ultralytics_lays_it(tmp_path, image_hw):
     dataset = DepthDataset(
         img_path=str(tmp_path / "images"), imgsz=64, data=data, task="depth", augment=False, hyp=get_cfg()
     )
-    truth = DepthLabels.of_yaml(data, "data.yaml").find(tmp_path / "images" / "one.png").in_pixels(image_hw)
-    found = depth_scores.of_frame(truth.values, image_hw, (64, 64))
+    example = depth_labels.reader(data, 1, "data.yaml")(tmp_path / "images" / "one.png")
+    found = depth_scores.of_frame(example.truth.in_pixels(image_hw).depth, image_hw, (64, 64))
     np.testing.assert_array_equal(found, dataset[0]["depth"][0].numpy())
 
 

@@ -1,1 +1,1 @@
-"""What maps are measured with, a module a task."""
+"""What is measured of tasks that give a value for each pixel, a module each."""

@@ -57,7 +57,7 @@ class DepthScores:
         start = time.perf_counter()
         for depth, truth, frame in zip(dense["depth"], truths, frames, strict=False):
             size_hw = tuple(_GRID * length for length in depth.shape)
-            label = of_frame(truth.values, (int(frame.size_hw[0]), int(frame.size_hw[1])), size_hw)
+            label = of_frame(truth.depth, (int(frame.size_hw[0]), int(frame.size_hw[1])), size_hw)
             rows, columns = (corner_weights(*lengths) for lengths in zip(depth.shape, size_hw, strict=True))
             self._figures.append(figures(rows @ depth @ columns.T, label, truth.most_depth))
         self.selection_seconds += time.perf_counter() - start

@@ -31,6 +31,7 @@ _FIELDS = {
     contract.POSE: [*_BOX, ("keypoints", _POINTS)],
     contract.OBB: [*_BOX, ("xywhr", _NUMBERS), ("corners", _POINTS)],
     contract.CLASSIFY: [*_CLASS, ("probability", pa.float64())],
+    contract.SEMANTIC: [*_CLASS, ("pixels", pa.int64()), ("share", pa.float64())],
     contract.DEPTH: [(name, pa.float64()) for name in ("minimum", "median", "maximum")],  # metres
 }
 

@@ -32,13 +32,13 @@ def draw(image: np.ndarray, found, names: np.ndarray, options: DrawingOptions, *
     picture = np.where(are_classes[found.class_map][..., np.newaxis], blended, image)
     if not (options.show_labels and len(present)):
         return picture
-    boxes = [_largest_part((found.class_map == index + first).astype(np.uint8)) for index in present]
-    parts = sv.Detections(xyxy=np.array(boxes, np.float32), class_id=present)
+    points = [_inside((found.class_map == index + first).astype(np.uint8)) for index in present]
+    parts = sv.Detections(xyxy=np.tile(np.array(points, np.float32), 2), class_id=present)
     return annotators.draw_labels(picture, parts, names, options)
 
 
-def _largest_part(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The box of the largest part of a mask (height, width) uint8 that is in one piece, xyxy."""
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    left, top, width, height, _ = statistics[1 + statistics[1:, cv2.CC_STAT_AREA].argmax()]
-    return left, top, left + width, top + height
+def _inside(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel of a mask (height, width) uint8 that is farthest from its edge, x and y, where a name fits."""
+    distances = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)  # the image's edge is one, too
+    y, x = np.unravel_index(distances.argmax(), distances.shape)
+    return int(x) - 1, int(y) - 1

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import PIL.Image
+import PIL.PngImagePlugin
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.ground.errors import CheckpointError
@@ -15,6 +16,7 @@ from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.maps import class_maps
 from tftrt_yolo.tasks.task import Packing, Quantity, Scene, Task
 
+STRIDE = 8  # pixels of the frame for each of the logits
 _OPACITY = 0.5  # ultralytics.engine.results.Results.plot
 
 
@@ -109,7 +111,7 @@ def encoded_rows(outputs: dict[str, object], names: np.ndarray) -> list[dict]:
 
     if not outputs["class_maps"]:
         return []
-    with PIL.Image.open(io.BytesIO(outputs["class_maps"]), formats=["PNG"]) as image:
+    with PIL.PngImagePlugin.PngImageFile(io.BytesIO(outputs["class_maps"])) as image:
         class_map = np.asarray(image)
     return semantic_map.rows_of(semantic_map.counts_of(class_map, len(names)), class_map.size, names)
 

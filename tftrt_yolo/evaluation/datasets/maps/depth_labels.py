@@ -1,8 +1,8 @@
 """Labels of depth: how far each pixel is, in a file beside each image.
 
-    labels = DepthLabels.of_yaml(document, "nyu-depth.yaml")
-    truth = labels.find(Path("images/val/0001.jpg"))              # depth/val/0001.png, or .npy
-    truth.in_pixels((480, 640)).values                            # (h, w) float32, metres; 0 where nobody knows
+    example_of = reader(document, 1, "nyu-depth.yaml")
+    example = example_of(Path("images/val/0001.jpg"))             # depth/val/0001.png, or .npy
+    example.truth.in_pixels((480, 640)).depth                     # (h, w) float32, metres; 0 where nobody knows
 
 A PNG of 16 bits holds metres times `depth_scale` of the data.yaml; a NPY floats, in metres. It may be coarser or finer
 than its image, and must be of its shape.
@@ -12,18 +12,20 @@ Source: ultralytics.data.dataset.DepthDataset; load_depth and verify_image_depth
 
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import PngImagePlugin
 
-from tftrt_yolo.evaluation.datasets.examples import BadLabelError
-from tftrt_yolo.evaluation.datasets.maps.map_truth import MapTruth
+from tftrt_yolo.evaluation.datasets import places
+from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
+from tftrt_yolo.evaluation.datasets.truth import MapTruth
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.files.jpegs import MOST_PIXELS
@@ -35,82 +37,83 @@ _SCALE, _MOST_DEPTH = 1_000.0, 100.0  # where a data.yaml says nothing
 _LARGEST = 1e9  # of either
 _ASPECT = 0.02  # by which the logarithms of two aspect ratios may differ
 _MOST_BYTES = 1 << 30
+_FOLDER, _ENDINGS = "depth", (".png", ".npy")  # in place of the last images of a path
 _EXPECTED = "Expected a PNG of 16 bits, grey, or a two-dimensional NPY of floats."
 _DAMAGES = (OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, MemoryError, struct.error, zlib.error)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DepthTruth(MapTruth):
-    """How far the pixels of an image are.
+    """How far the pixels of an image are: `read` gives (h, w) float32, metres; 0 where nobody knows.
 
     Attributes:
-      scale: What the numbers of a PNG are divided by to be metres.
+      path: The file.
       most_depth: Metres; from there on nothing counts.
+      depth: What `read` gives, once `in_pixels` did; None before.
     """
 
-    scale: float = _SCALE
-    most_depth: float = _MOST_DEPTH
+    path: Path
+    most_depth: float
+    depth: np.ndarray | None = None
 
-    def read(self, size_hw: tuple[int, int]) -> np.ndarray:
-        """As `MapTruth.read`: (h, w) float32, metres; 0 where there is no number above 0."""
-        depth = _decoded(self.path, self.scale)
+    def in_pixels(self, size_hw: tuple[int, int]) -> "DepthTruth":
+        """Reads the depths, so that they are there.
+
+        Args:
+          size_hw: Height and width of the image in pixels.
+
+        Returns:
+          The truth with them.
+
+        Raises:
+          BadLabelError: If they are of an image of another shape, or the file is no longer what it was.
+        """
+        depth = self.read()
         of_label, of_image = depth.shape[1] / depth.shape[0], size_hw[1] / size_hw[0]
         if abs(math.log(of_label / of_image)) > _ASPECT:
             raise BadLabelError(
                 f"{shown(self.path)} is of {list(depth.shape)}, height and width, and its image of {list(size_hw)}, "
                 "another shape. Give the depth of this image."
             )
-        num_valid = np.count_nonzero((depth > LEAST_DEPTH) & (depth < self.most_depth))
-        if num_valid < FEWEST_PIXELS:
-            found = f"{counted(num_valid, 'pixel')} with a depth" if num_valid else "no pixel with a depth"
-            raise BadLabelError(
-                f"{shown(self.path)} has {found} between {LEAST_DEPTH:g} and {self.most_depth:g} metres. Expected "
-                f"{FEWEST_PIXELS} or more; depth_scale and max_depth in the data.yaml say what its numbers are."
-            )
-        return depth
+        return dataclasses.replace(self, depth=depth)
 
 
-@dataclasses.dataclass(frozen=True)
-class DepthLabels:
-    """Where a data set's depths are, and in which numbers.
+def reader(document: dict, num_classes: int, place: str) -> Callable[[Path], Example]:
+    """Prepares to read the depths of a data set.
 
-    Attributes:
-      scale: As `DepthTruth`'s.
-      most_depth: As `DepthTruth`'s.
+    Args:
+      document: Its data.yaml.
+      num_classes: Not used: a depth has no class.
+      place: The file, for messages.
+
+    Returns:
+      What takes an image's path to an Example, and raises a BadLabelError for depths that are not there or are none.
+
+    Raises:
+      DatasetError: If `depth_scale` or `max_depth` is no number that it could be.
     """
+    scale = _number(document, "depth_scale", _SCALE, place)
+    return functools.partial(_example, scale, _number(document, "max_depth", _MOST_DEPTH, place))
 
-    scale: float
-    most_depth: float
 
-    @classmethod
-    def of_yaml(cls, document: dict, place: str) -> "DepthLabels":
-        """Reads what a data.yaml says of its depths.
-
-        Args:
-          document: The data.yaml.
-          place: Its name, for messages.
-
-        Raises:
-          DatasetError: If `depth_scale` or `max_depth` is no number that it could be.
-        """
-        return cls(_number(document, "depth_scale", _SCALE, place), _number(document, "max_depth", _MOST_DEPTH, place))
-
-    def find(self, image: Path) -> DepthTruth:
-        """The label of an image; nothing but the file's first bytes is read.
-
-        Raises:
-          BadLabelError: If there is none, or it is no file of depths.
-        """
-        stem = _beside(image)
-        path = next((path for ending in (".png", ".npy") if (path := stem.with_suffix(ending)).is_file()), None)
-        if path is None:
-            raise BadLabelError(
-                f"{shown(image)} has no depth: neither {shown(stem.with_suffix('.png'))} nor a .npy of that name is "
-                "there. Expected a file for each image, under depth in place of the last images in its path."
-            )
-        with _named(path), reading.opened(path, _MOST_BYTES) as file:
-            _header(path, file)
-        return DepthTruth(path, scale=self.scale, most_depth=self.most_depth)
+def _example(scale: float, most_depth: float, image: Path) -> Example:
+    """An image with its depths, which are read once to see that they are there."""
+    paths = [places.label_path(image, _FOLDER, ending) for ending in _ENDINGS]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise BadLabelError(
+            f"{shown(image)} has no depth: neither {shown(paths[0])} nor a .npy of that name is there. {_EXPECTED}"
+        )
+    read = functools.partial(_read, path, scale)
+    depth = read()
+    num_valid = int(np.count_nonzero((depth > LEAST_DEPTH) & (depth < most_depth)))
+    if num_valid < FEWEST_PIXELS:
+        found = f"{counted(num_valid, 'pixel')} with a depth" if num_valid else "no pixel with a depth"
+        raise BadLabelError(
+            f"{shown(path)} has {found} between {LEAST_DEPTH:g} and {most_depth:g} metres. Expected {FEWEST_PIXELS} or "
+            "more; depth_scale and max_depth in the data.yaml say what its numbers are."
+        )
+    return Example(image, DepthTruth(read=read, num_objects=num_valid, path=path, most_depth=most_depth))
 
 
 def _number(document: dict, key: str, otherwise: float, place: str) -> float:
@@ -126,16 +129,6 @@ def _number(document: dict, key: str, otherwise: float, place: str) -> float:
     return float(value)
 
 
-def _beside(image: Path) -> Path:
-    """An image's path under depth in place of the last images."""
-    parts = list(image.parts)
-    for index in range(len(parts) - 1, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "depth"
-            break
-    return Path(*parts)
-
-
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Turns what reading a label raises into a BadLabelError."""
@@ -148,7 +141,7 @@ def _named(path: Path) -> Iterator[None]:
         raise BadLabelError(f"{shown(path)} cannot be read: {reason}. {_EXPECTED}") from error
 
 
-def _decoded(path: Path, scale: float) -> np.ndarray:
+def _read(path: Path, scale: float) -> np.ndarray:
     """The depths of a file, (h, w) float32, metres; 0 where there is no number above 0."""
     with _named(path):
         file = io.BytesIO(reading.read_bytes(path, _MOST_BYTES))
