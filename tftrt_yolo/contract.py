@@ -46,8 +46,8 @@ ALL_SIGNATURES = (*SIGNATURES[:-1], FRAMED, NETWORK)  # earlier versions' had no
 STATUS = "status"  # the output of `encoded` that says of each file why it was not read
 
 OBJECT_TASKS = DETECT, SEGMENT, POSE, OBB = "detect", "segment", "pose", "obb"  # their heads have branches
-CLASSIFY, SEMANTIC = "classify", "semantic"
-TASK_NAMES = (*OBJECT_TASKS, CLASSIFY, SEMANTIC)  # Ultralytics' words
+CLASSIFY, SEMANTIC, DEPTH = "classify", "semantic", "depth"
+TASK_NAMES = (*OBJECT_TASKS, CLASSIFY, SEMANTIC, DEPTH)  # Ultralytics' words
 
 ONE_TO_MANY = "one-to-many"  # the branch of a head whose detections are suppressed
 ONE_TO_ONE = "one-to-one"  # the one that gives each object once, of YOLOv10 and YOLO26

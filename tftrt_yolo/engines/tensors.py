@@ -110,6 +110,8 @@ def _expected(metadata: Metadata, found: Mapping[str, EngineTensor]) -> dict[str
         return expected | {OUTPUT: (_ANY, len(metadata.names))}
     if metadata.task == contract.SEMANTIC:
         return expected | {OUTPUT: (_ANY, len(metadata.names), height // STRIDE, width // STRIDE)}
+    if metadata.task == contract.DEPTH:  # Ultralytics' own are of the frame's size
+        return expected | {OUTPUT: (_ANY, 1, _ANY, _ANY)}
     beside = {contract.OBB: 1, contract.SEGMENT: 32}.get(metadata.task, 0)
     if metadata.task == contract.POSE:
         beside = metadata.keypoint_shape[0] * metadata.keypoint_shape[1]

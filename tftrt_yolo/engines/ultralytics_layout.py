@@ -12,6 +12,8 @@ each run. Ultralytics' takes `images` (batch, 3, height, width), in [0, 1] as we
     obb        output0 (batch, 4 + C + 1, A), the angle in radians behind
     classify   output0 (batch, C), the probabilities
     semantic   output0 (batch, C, h, w), the logits, which Ultralytics' predictor resizes
+    depth      output0 (batch, 1, h, w), metres, of a quarter of the frame's sides; Ultralytics' predictor and validator
+               take it to the frame's
 
 and of a head that gives each object once output0 (batch, 300, 6 + n): the box's corners (obb: centre and size), score,
 class, and what is behind. Both ends stay FP32, whatever is between.
@@ -60,6 +62,10 @@ def with_ultralytics_layout(
         results = {OUTPUT: given["probabilities"]}
     elif metadata.task == contract.SEMANTIC:
         results = {OUTPUT: drawing.transposed(given["logits"], (0, 3, 1, 2))}
+    elif metadata.task == contract.DEPTH:
+        batch, height, width = drawing.dims(given["depth"])
+        shape = {"reshape": (0, 1, height, width), "zero_is_placeholder": 1}
+        results = {OUTPUT: drawing.one("SHUFFLE", (given["depth"],), (batch, 1, height, width), **shape)}
     elif metadata.is_end_to_end:
         results = {OUTPUT: _best_rows(drawing, given, metadata)}
     else:

@@ -24,9 +24,10 @@ class Metric:
     """One figure of one model.
 
     Attributes:
-      name: "box mAP50-95", "mask mAP50", "keypoint ...", "oriented ...", "top-1" and so on.
+      name: "box mAP50-95", "mask mAP50", "keypoint ...", "oriented ...", "top-1" and so on; for depth Ultralytics' own.
       value: The figure, between 0 and 1: for average precision the mean over the classes that have a label. None where
-        no class has one: then there is nothing to be found, and COCO's tools say -1.
+        no class has one: then there is nothing to be found, and COCO's tools say -1. For depth "rmse" is in metres and
+        "silog" in hundredths.
       per_class: Class index to the class's own figure, of the classes that have a label.
       interval: Where the figure lies with 95 % confidence, had other images been drawn; None of fewer than ten images.
     """
@@ -192,7 +193,8 @@ class EvaluationReport:
         for line in _confidence(self):
             console.print(line, soft_wrap=True)
         console.print(_speeds(self))
-        console.print(_classes(self))
+        if self.classes:
+            console.print(_classes(self))
         return documents.text_of(console)
 
 

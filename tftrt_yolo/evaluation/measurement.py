@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.contract import CLASSIFY, SEMANTIC, Metadata
+from tftrt_yolo.contract import CLASSIFY, DEPTH, SEMANTIC, Metadata
 from tftrt_yolo.evaluation import charts, networks
 from tftrt_yolo.evaluation.average_precision import Curves
 from tftrt_yolo.evaluation.certainty import resampling, score_shift
@@ -23,6 +23,7 @@ from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import Dataset, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport, ModelResult, Speed
+from tftrt_yolo.evaluation.maps.depth_scores import DepthScores
 from tftrt_yolo.evaluation.maps.semantic_scores import SemanticScores
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.evaluation.usable_images import UsableImages
@@ -34,7 +35,8 @@ from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork
 from tftrt_yolo.tasks.table import TASKS
 
-_SCORES = {CLASSIFY: ClassificationScores, SEMANTIC: SemanticScores}  # of tasks that find objects, DetectionScores
+# Of tasks that find objects, DetectionScores.
+_SCORES = {CLASSIFY: ClassificationScores, SEMANTIC: SemanticScores, DEPTH: DepthScores}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,7 +65,7 @@ class PredictionReport:
         found = TASKS[self.task].verb or f"Found {counted(self.num_detections, 'object')} on"
         lines = [
             f"{found} {self._images()} in {self.seconds:.1f} s",
-            f"  classes      {counts}",
+            *([f"  classes      {counts}"] if self.class_counts or not TASKS[self.task].gives_map else []),
             *self._selection_lines(),
             *([f"  tracker      {self.tracker}"] if self.tracker is not None else []),
             f"  backend      {self.backend}",

@@ -112,7 +112,7 @@ class Predictor:
         if contract.FRAMED not in signatures:  # of an earlier version
             signatures = self._run_time_signatures.by_key(self._own_selection())
         memory = frame_memory.FrameMemory(self.metadata.image_size_hw, pins=self.backend.uses_gpu)
-        self._reader = batches.Reader(is_cropped=self.task.is_cropped, memory=memory)
+        self._reader = batches.Reader(fit=self.task.fit, memory=memory)
         self._pipeline = pipeline.Pipeline(
             signatures,
             memory,

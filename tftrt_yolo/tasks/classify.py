@@ -6,6 +6,7 @@ probabilities (batch, C)
 import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
+from tftrt_yolo.ground.placement import CROP
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
@@ -102,6 +103,6 @@ TASK = Task(
     differences=differences,
     row_label="classifications",
     verb="Classified",
-    is_cropped=True,
+    fit=CROP,
     default_size=224,
 )

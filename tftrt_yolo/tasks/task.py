@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tftrt_yolo.contract import STATUS, HeadSpec
+from tftrt_yolo.ground.placement import LETTERBOX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +93,7 @@ class Task:
       select: Takes the dense outputs, a Metadata and `static_shapes` to an `nms.Selected`; None if nothing is selected.
       place: Takes the selected rows of the outputs `per_anchor` and a Letterbox to the same in pixels of the images.
       ultralytics: Takes the dense outputs and a Metadata to what Ultralytics' own loader expects of an export.
-      is_cropped: Whether frames are cropped from the images' centres, as Ultralytics does for this task, and not
-        letterboxed.
+      fit: How images are laid into frames, as Ultralytics does for this task: one of `placement.FITS`.
       default_size: Side of the frames in pixels unless the caller says otherwise; Ultralytics' own.
       to_supervision: Takes one image's outputs and a Scene to supervision's object.
       draw: Takes an image (height, width, 3) uint8 RGB, that object, the names and DrawingOptions to a picture.
@@ -132,7 +132,7 @@ class Task:
     map_ending: str = ".png"
     encoded_rows: Callable[[dict[str, np.ndarray], np.ndarray], list[dict]] | None = None
     verb: str = ""
-    is_cropped: bool = False
+    fit: str = LETTERBOX
     default_size: int = 640
     packing: Packing | None = None
 

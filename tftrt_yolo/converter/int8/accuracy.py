@@ -30,7 +30,7 @@ from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _PARITY_IMAGES = 16
-_METRICS = ("mAP50-95", "top-1", "mIoU")  # how the names of the figures end that count
+_METRICS = ("mAP50-95", "top-1", "mIoU", "delta1")  # how the names of the figures end that count
 _REMEDY = "Calibrate with more images like those that the model is to see, try another {calibration}, or use FP16."
 
 

@@ -9,10 +9,11 @@ Nothing here is ever executed: a data.yaml's `download` is ignored.
 import functools
 from pathlib import Path
 
-from tftrt_yolo.contract import SEMANTIC
+from tftrt_yolo.contract import DEPTH, SEMANTIC
 from tftrt_yolo.evaluation.datasets import class_masks, class_names, labels, places
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example, Labelled, LabelSpec
+from tftrt_yolo.evaluation.datasets.maps import depth_labels
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
@@ -25,7 +26,7 @@ _MOST_NUMBER = 10**80  # longer ones Python does not write as text
 _MOST_KEYPOINTS = 10_000
 # Of tasks whose labels are a file of pixels beside each image: takes the document, the number of classes and the
 # data.yaml's name for messages to what makes an Example of an image.
-_MAPS = {SEMANTIC: class_masks.reader}
+_MAPS = {SEMANTIC: class_masks.reader, DEPTH: depth_labels.reader}
 
 
 def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
@@ -45,7 +46,7 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     """
     document, place = _load(path), shown(path)
     names = class_names.of_yaml(document.get("names"), document.get("nc"), place)
-    note = class_names.check(names, model.names, place)
+    note = "" if model.task == DEPTH else class_names.check(names, model.names, place)  # a depth is of no class
     shape = _keypoint_shape(path, document.get("kpt_shape"))
     if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
         found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"

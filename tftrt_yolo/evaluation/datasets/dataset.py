@@ -90,6 +90,11 @@ def _labelled(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
         raise DatasetError(
             f"{argument('images_dir')} is {options.images_dir}, but {shown(path)} is no COCO JSON. Leave it out."
         )
+    if task.gives_map and is_json:
+        raise DatasetError(
+            f"{shown(path)} is a COCO JSON, which has no value for each pixel of an image, and the model's task is "
+            f"{model.task}. Expected a data.yaml whose images have such files beside them."
+        )
     if task.classifies:
         return class_folders.read(path, model, options.split)
     try:

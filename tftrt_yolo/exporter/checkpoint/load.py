@@ -41,7 +41,7 @@ _SCALE = re.compile(r"(\d+)([nslmx])(.+)?$")
 # Ultralytics' classes of networks that are built by DetectionModel and its sisters.
 _NETWORKS = frozenset(
     (
-        *("ClassificationModel", "DetectionModel", "OBBModel", "PoseModel", "SegmentationModel"),
+        *("ClassificationModel", "DepthModel", "DetectionModel", "OBBModel", "PoseModel", "SegmentationModel"),
         *("SemanticSegmentationModel", "YOLOv10DetectionModel"),
     )
 )

@@ -32,6 +32,7 @@ _FIELDS = {
     contract.OBB: [*_BOX, ("xywhr", _NUMBERS), ("corners", _POINTS)],
     contract.CLASSIFY: [*_CLASS, ("probability", pa.float64())],
     contract.SEMANTIC: [*_CLASS, ("pixels", pa.int64()), ("share", pa.float64())],
+    contract.DEPTH: [(name, pa.float64()) for name in ("minimum", "median", "maximum")],  # metres
 }
 
 
@@ -115,9 +116,10 @@ class Parquet:
 
     def summary(self, path: Path) -> Summary:
         """Sums up a file; raises one of `FAULTS` if it is damaged."""
-        names = f"{self._label}.list.element.name"
+        columns = [name for name, _ in _FIELDS[self._task.name]]
+        name = "name" if "name" in columns else columns[0]  # a depth has none, and is read to show that it is there
         with pq.ParquetFile(path) as file:
-            table = file.read(columns=[IMAGE, ERROR, names])
+            table = file.read(columns=[IMAGE, ERROR, f"{self._label}.list.element.{name}"])
         counts = collections.Counter()
         found = table[self._label].combine_chunks()
         if self._task.finds_objects:

@@ -66,6 +66,7 @@ _WHOLE = {
     "prototypes": Spec("float", (None, "P", "Q", "M")),
     "probabilities": Spec("float", (None, "C")),
     "logits": Spec("float", (None, "P", "Q", "C")),
+    "depth": Spec("float", (None, "H/4", "W/4")),
 }
 _COUNTS = {
     "num_detections": Spec("int32", (None,)),
@@ -81,6 +82,8 @@ _PACKED = {  # by `Task.packing`
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",
+    "H/4": "a quarter of the height in imgsz",
+    "W/4": "a quarter of the width in imgsz",
     "C": "the number of names",
     "N": "max_detections",
     "K": "the number of key points in kpt_shape",
@@ -138,6 +141,7 @@ def _sizes(metadata: contract.Metadata) -> dict[str, int]:
     """What metadata.yaml says of the axes."""
     height, width = metadata.image_size_hw
     sizes = {"H": height, "W": width, "C": len(metadata.names), "N": metadata.selection.max_detections}
+    sizes |= {"H/4": height // 4, "W/4": width // 4}
     return sizes | ({"K": metadata.keypoint_shape[0]} if metadata.keypoint_shape else {})
 
 

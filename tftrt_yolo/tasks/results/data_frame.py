@@ -23,6 +23,7 @@ COLUMNS = {
     "pose": (*_OF_BOXES, "keypoints"),
     "classify": ("class", "name", "probability"),
     "semantic": ("class", "name", "pixels", "share"),
+    "depth": ("minimum", "median", "maximum"),
 }
 _INTEGERS, _TEXTS = ("image", "frame", "class", "track", "pixels"), ("name", "polygons", "corners", "keypoints")
 

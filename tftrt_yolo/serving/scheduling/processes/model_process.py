@@ -21,6 +21,7 @@ from absl import logging as absl_logging
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground import assets
+from tftrt_yolo.ground.placement import CROP
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.predictor import framing
 from tftrt_yolo.saved_model import load
@@ -81,7 +82,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
         "backend": str(backend),
         "device": backend.device,
         "is_native": backend.reason.startswith("native segments"),
-        "why_slow": "" if TASKS[handle.metadata.task].is_cropped else framing.why_slow(),
+        "why_slow": "" if TASKS[handle.metadata.task].fit == CROP else framing.why_slow(),
         "signatures": served.described(),
     }
 

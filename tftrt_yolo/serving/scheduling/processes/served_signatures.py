@@ -53,8 +53,8 @@ class ServedSignatures:
         """
         self._own, self._sizes, self._metadata = signatures, sizes, handle.metadata
         self._task = TASKS[handle.metadata.task]
-        size_hw, is_cropped = handle.metadata.image_size_hw, self._task.is_cropped
-        self._files = ServedFiles(size_hw, is_cropped=is_cropped, max_pixels=max_pixels, pins=backend.uses_gpu)
+        size_hw = handle.metadata.image_size_hw
+        self._files = ServedFiles(size_hw, fit=self._task.fit, max_pixels=max_pixels, pins=backend.uses_gpu)
         network = signatures[contract.NETWORK]
         self._around = image_signatures.ImageSignatures(
             lambda frames: network(frames=frames), handle.metadata, is_traceable=True
@@ -102,7 +102,7 @@ class ServedSignatures:
         else:
             if _IMAGES in inputs:
                 size_hw = inputs[_IMAGES].shape[1:3]
-                most = max(1, min(most, most_images(size_hw, is_cropped=self._task.is_cropped)))
+                most = max(1, min(most, most_images(size_hw, self._task.fit)))
             outputs = self._run_parts(function, inputs, most)
         is_own = function is self._own.get(run_by)
         return outputs if is_own or not self._task.finds_objects else self._padded(outputs, asked or SelectionOptions())
