@@ -10,10 +10,10 @@ import functools
 from pathlib import Path
 
 from tftrt_yolo.contract import DEPTH, SEMANTIC
-from tftrt_yolo.evaluation.datasets import class_masks, class_names, labels, places
+from tftrt_yolo.evaluation.datasets import class_names, labels, places
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example, Labelled, LabelSpec
-from tftrt_yolo.evaluation.datasets.maps import depth_labels
+from tftrt_yolo.evaluation.datasets.maps import class_masks, depth_labels
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading

@@ -15,8 +15,8 @@ import time
 import cv2
 import numpy as np
 
-from tftrt_yolo.evaluation.datasets.class_masks import IGNORED
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
+from tftrt_yolo.evaluation.datasets.maps.class_masks import IGNORED
 from tftrt_yolo.evaluation.datasets.truth import MapTruth
 from tftrt_yolo.evaluation.evaluation_report import Metric
 from tftrt_yolo.ground.placement import Placement, scaled_size

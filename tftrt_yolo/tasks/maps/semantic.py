@@ -83,9 +83,9 @@ def to_supervision(outputs: dict[str, np.ndarray], scene: Scene):
 
 def draw(image: np.ndarray, found, names: np.ndarray, options: DrawingOptions | None = None) -> np.ndarray:
     """Colours a copy of an image by class, and writes each class's name on its largest part."""
-    from tftrt_yolo.tasks.drawing import class_colours
+    from tftrt_yolo.tasks.drawing import class_colors
 
-    return class_colours.draw(image, found, names, options or DrawingOptions(), opacity=_OPACITY)
+    return class_colors.draw(image, found, names, options or DrawingOptions(), opacity=_OPACITY)
 
 
 def rows(found, names: np.ndarray) -> list[dict]:
