@@ -67,6 +67,13 @@ def test_the_result_says_what_it_is():
     assert (len(nothing), nothing.rows(), str(nothing)) == (0, [], "no depth")
 
 
+def test_a_map_of_another_image():
+    image = np.zeros((8, 9, 3), np.uint8)
+    assert tftrt_yolo.annotate(image, DepthMap(_values((8, 9)))).shape == image.shape
+    with pytest.raises(ValueError, match=r"The map of the result is 8 x 9 pixels; expected 9 x 8"):
+        tftrt_yolo.annotate(image, DepthMap(_values((9, 8))))
+
+
 def test_the_file_is_the_map():
     result = DepthMap(_values((7, 5)))
     np.testing.assert_array_equal(np.load(io.BytesIO(depth.encode_map(result))), result.depth)
