@@ -1,4 +1,4 @@
-"""Makes labelled pictures of digits for all five tasks: as many as are wanted, the same ones each time.
+"""Makes labelled pictures of digits for all tasks: as many as are wanted, the same ones each time.
 
     pip install scikit-learn scikit-image                                  # real digits, and photos behind them
     python benchmarks/digits.py /tmp/digits260 --count=260                 # unseen: to evaluate on
@@ -16,10 +16,16 @@ What it writes into the folder:
 
     images/000000.jpg ...                               the pictures
     {detect,segment,pose,obb}/{data.yaml,images,labels} what is on them, in YOLO's format; images is a link
+    semantic/{data.yaml,images,masks}                   the class of each pixel, 10 beside the digits, as PNG
     classify/<digit>/000000_0.jpg ...                   a crop a digit, with a margin
+    depth/{data.yaml,000000.png ...}                    how far each pixel is, in millimetres
 
 A digit's outline is that of its blurred scan at half height. Key points are its topmost point, its centroid and its
 lowest point; its oriented box is tight in the digit's own upright position and turned with it.
+
+For depth each digit is taken for a card of one and the same height, upright before the camera: what is drawn half as
+high is twice as far, and what its outline encloses with it. Behind all of them stands a wall that leans back. Nothing
+else in a picture tells a distance.
 """
 
 import argparse
@@ -44,7 +50,12 @@ PHOTOS = (
     *("astronaut", "brick", "camera", "coffee", "coins", "colorwheel", "grass", "gravel", "hubble_deep_field", "moon"),
     *("page", "retina", "rocket", "text"),
 )
+BACKGROUND = 10  # the class of pixels beside the digits
 EXTRA = {"pose": "kpt_shape: [3, 3]\nflip_idx: [0, 1, 2]\n"}
+CARD = 0.2  # metres; a card as high as the picture would be so far away
+WALL = (10.0, 6.0)  # metres, of a picture's first row and of its last one
+MILLIMETRES = 1_000
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 MARGIN = 0.15  # of a crop, as a share of the longer side
 
 
@@ -58,6 +69,7 @@ class Digit:
       box: Left, top, right and bottom, the last two exclusive.
       points: (3, 2) float64: topmost point, centroid, lowest point.
       corners: (4, 2) float64 of its oriented box.
+      mask: (height, width) uint8 of the picture, 1 where it is.
     """
 
     digit: int
@@ -65,6 +77,7 @@ class Digit:
     box: tuple[int, int, int, int]
     points: np.ndarray
     corners: np.ndarray
+    mask: np.ndarray
 
     def label(self, task: str, size_wh: np.ndarray) -> str:
         """Its line of a label file.
@@ -160,6 +173,7 @@ def describe(digit: int, outline: np.ndarray, mask: np.ndarray, rotation: np.nda
         tuple(map(int, (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))),
         np.array([top, (xs.mean(), ys.mean()), bottom]),
         np.array([low, (high[0], low[1]), high, (low[0], high[1])]) @ rotation.T,
+        mask,
     )
 
 
@@ -201,6 +215,23 @@ def draw(picture: np.ndarray, scan: np.ndarray, digit: int, taken: np.ndarray, r
     alpha = near * np.clip((values - HALF / 2) / HALF, 0, 1)
     picture[:] = np.round(picture + alpha[..., np.newaxis] * (color - picture.astype(np.float64)))
     return drawn
+
+
+def depth_of(size_hw: tuple[int, int], found: list[Digit]) -> np.ndarray:
+    """How far the pixels of a picture are.
+
+    Args:
+      size_hw: Height and width of the picture.
+      found: The digits on it.
+
+    Returns:
+      (height, width) float64, metres.
+    """
+    depth = np.repeat(np.linspace(*WALL, size_hw[0])[:, np.newaxis], size_hw[1], axis=1)
+    for digit in found:
+        height = np.linalg.norm(digit.corners[3] - digit.corners[0]) + 1
+        cv2.fillPoly(depth, [digit.outline.astype(np.int32)], CARD * size_hw[0] / height)
+    return depth
 
 
 def make(photos: list[np.ndarray], scans: np.ndarray, digits: np.ndarray, rng: np.random.Generator):
@@ -245,31 +276,44 @@ def generate(folder: Path, *, count: int, split: str = "evaluation", seed: int =
         (folder / task / "images").symlink_to(Path("..", "images"))
         description = f"path: .\ntrain: images\nval: images\nnames: [{names}]\n{EXTRA.get(task, '')}"
         (folder / task / "data.yaml").write_text(description, encoding="utf-8")
+    (folder / "semantic" / "masks").mkdir(parents=True)
+    (folder / "semantic" / "images").symlink_to(Path("..", "images"))
+    description = f'path: .\ntrain: images\nval: images\nmasks_dir: masks\nnames: [{names}, "background"]\n'
+    (folder / "semantic" / "data.yaml").write_text(description, encoding="utf-8")
+    (folder / "depth").mkdir()
+    description = f"path: ..\ntrain: images\nval: images\nnames: [depth]\ndepth_scale: {MILLIMETRES}\n"
+    (folder / "depth" / "data.yaml").write_text(description, encoding="utf-8")
     for digit in range(10):
         (folder / "classify" / str(digit)).mkdir(parents=True)
     photos, (scans, digits) = read_photos(), read_scans(split)
     for index in range(count):
         rng = np.random.default_rng([seed, list(SPLITS).index(split), index])
         picture, found = make(photos, scans, digits, rng)
-        _write(folder, f"{index:06}", picture, found)
+        _write_all(folder, f"{index:06}", picture, found)
 
 
-def _write(folder: Path, name: str, picture: np.ndarray, found: list[Digit]) -> None:
+def _write_all(folder: Path, name: str, picture: np.ndarray, found: list[Digit]) -> None:
     """Writes a picture, its labels and its crops."""
     size_wh = np.array(picture.shape[1::-1])
-    _write_jpeg(folder / "images" / f"{name}.jpg", picture)
+    _write(folder / "images" / f"{name}.jpg", picture[..., ::-1], *JPEG)
+    depth = np.round(depth_of(picture.shape[:2], found) * MILLIMETRES)
+    _write(folder / "depth" / f"{name}.png", depth.astype(np.uint16))
     for task in TASKS:
         lines = [f"{digit.label(task, size_wh)}\n" for digit in found]
         (folder / task / "labels" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    classes = np.full(picture.shape[:2], BACKGROUND, np.uint8)
+    for digit in found:
+        classes[digit.mask > 0] = digit.digit
+    _write(folder / "semantic" / "masks" / f"{name}.png", classes)
     for index, digit in enumerate(found):
         left, top, right, bottom = digit.box
         margin = int(MARGIN * max(right - left, bottom - top))
         part = picture[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
-        _write_jpeg(folder / "classify" / str(digit.digit) / f"{name}_{index}.jpg", part)
+        _write(folder / "classify" / str(digit.digit) / f"{name}_{index}.jpg", part[..., ::-1], *JPEG)
 
 
-def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92]):
+def _write(path: Path, picture: np.ndarray, *settings: int) -> None:
+    if not cv2.imwrite(str(path), picture, settings):
         raise SystemExit(f"{path} cannot be written. Is there room on the disk?")
 
 

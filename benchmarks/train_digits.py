@@ -1,4 +1,4 @@
-"""Trains YOLOv8 on the digits of digits.py with Ultralytics, for measurements that need a model which has learnt.
+"""Trains YOLO on the digits of digits.py with Ultralytics, for measurements that need a model which has learnt.
 
     python benchmarks/train_digits.py yolov8s --device=0          # 6,000 pictures, 30 epochs, 640 px; a GPU
     python benchmarks/train_digits.py yolov8m --device=0
@@ -58,8 +58,9 @@ def lay_out(folder: Path, task: str, *, count: int, seed: int) -> Path:
         if task == "classify":
             (folder / "classify").mkdir(exist_ok=True)
             _link(folder / "classify" / name, Path("..", name, "classify"))
-        else:  # Ultralytics follows links of pictures, and looks for labels beside what they lead to
-            _link(folder / name / "labels", Path(task, "labels"))
+        elif task != "depth":  # Ultralytics follows links of pictures, and looks for labels beside what they lead to
+            labels = "masks" if task == "semantic" else "labels"
+            _link(folder / name / labels, Path(task, labels))
     if task == "classify":
         return folder / "classify"
     described = (folder / "train" / task / "data.yaml").read_text(encoding="utf-8")

@@ -267,8 +267,8 @@ class EncodedModel:
             return own
         if asked is None:
             asked = SelectionOptions()
-        elif not self._task.select:
-            asked.refuse("models that find objects", f"{self._given} is a model for {self._task.name}")
+        elif not self._task.finds_objects:
+            asked.refuse("models that find objects", f"{self._given} is {self._task.kind}")
         from tftrt_yolo.saved_model import image_signatures
 
         return self._around.by_key(image_signatures.in_tensors(asked, self._metadata))[contract.ENCODED]
@@ -288,7 +288,9 @@ class EncodedModel:
         if "masks" in own:  # one that is empty is no object, for Ultralytics and for Predictor
             has_mask = np.array([bool(file) for file in own["masks"]], bool)
             own = {name: values[has_mask] for name, values in own.items()}
-        if not self._task.select:
+        if self._task.gives_map:
+            return {"status": status, **own}
+        if self._task.classifies:
             probabilities = own["probabilities"]
             best = np.argsort(-probabilities, kind="stable")[: 0 if status else NUM_SHOWN]
             own |= {"scores": probabilities[best], "classes": best.astype(np.int32)}

@@ -7,17 +7,17 @@ Signatures, all with a dynamic batch:
     padded           images as above, padded at the right and the bottom,
                      sizes int32 (batch, 2) as height, width               -> the same
     framed           frames uint8 (batch, S, S, 3) RGB, images that were
-                     letterboxed, and cropped for a classifier,
+                     letterboxed, cropped for a classifier, stretched for depth,
                      sizes int32 (batch, 2) of the images                  -> the same
     network          frames float32 (batch, S, S, 3) RGB in [0, 1]         -> boxes, scores of every anchor
 
 Earlier versions' have no `framed`. All but the last give `num_detections`, `boxes`, `scores` and `classes`, zero-padded
 to `max_detections`, and what the task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`,
 `boxes_xywhr`. In place of the first two `encoded` gives `masks`, PNG files, and `mask_corners`, where they lie in the
-image. A classifier gives `probabilities` instead, in all five. `status` string (batch,) is empty for a file that was
-read, and otherwise says why it was not; all else of that image is zero. `tftrt_yolo.tasks` has the outputs of every
-task. `network` is the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and,
-under `tftrt_yolo`, ours; this module writes and reads it:
+image. A classifier gives `probabilities` instead, in all five, and depth `depth`. `status` string (batch,) is empty
+for a file that was read, and otherwise says why it was not; all else of that image is zero. `tftrt_yolo.tasks` has the
+outputs of every task. `network` is the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds
+Ultralytics' keys and, under `tftrt_yolo`, ours; this module writes and reads it:
 
     metadata = contract.read_metadata("yolov8n_saved_model")
     metadata.names[0], metadata.image_size_hw
@@ -45,12 +45,9 @@ SIGNATURES = (SERVING, ENCODED, PADDED, NETWORK)  # which every SavedModel has
 ALL_SIGNATURES = (*SIGNATURES[:-1], FRAMED, NETWORK)  # earlier versions' had no `framed`
 STATUS = "status"  # the output of `encoded` that says of each file why it was not read
 
-DETECT = "detect"
-SEGMENT = "segment"
-POSE = "pose"
-OBB = "obb"
-CLASSIFY = "classify"
-TASK_NAMES = (DETECT, SEGMENT, POSE, OBB, CLASSIFY)  # Ultralytics' words
+OBJECT_TASKS = DETECT, SEGMENT, POSE, OBB = "detect", "segment", "pose", "obb"  # their heads have branches
+CLASSIFY, SEMANTIC, DEPTH = "classify", "semantic", "depth"
+TASK_NAMES = (*OBJECT_TASKS, CLASSIFY, SEMANTIC, DEPTH)  # Ultralytics' words
 
 ONE_TO_MANY = "one-to-many"  # the branch of a head whose detections are suppressed
 ONE_TO_ONE = "one-to-one"  # the one that gives each object once, of YOLOv10 and YOLO26
@@ -128,8 +125,8 @@ class Metadata:
 
 
 def branch_of(task: str, *, is_end_to_end: bool) -> str:
-    """ONE_TO_MANY or ONE_TO_ONE; empty for a classifier, whose head has no branches."""
-    return "" if task == CLASSIFY else ONE_TO_ONE if is_end_to_end else ONE_TO_MANY
+    """ONE_TO_MANY or ONE_TO_ONE; empty for a task that finds no objects, whose head has no branches."""
+    return (ONE_TO_ONE if is_end_to_end else ONE_TO_MANY) if task in OBJECT_TASKS else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +166,7 @@ class ModelFacts:
       size_note: Why it is not known, half a sentence; empty if it is.
       trained_ranges: Of a network that was trained with fake quantisation its ranges, an
         `exporter.ranges.trained_ranges.TrainedRanges`; None without.
-      branches: Those of the checkpoint's head: ONE_TO_MANY, ONE_TO_ONE or both; empty for a classifier.
+      branches: Those of the checkpoint's head: ONE_TO_MANY, ONE_TO_ONE or both; empty where it finds no objects.
     """
 
     task: str

@@ -23,7 +23,7 @@ SIZES = [
 ]
 
 
-def _assert_opencv(frame, expected):
+def assert_opencv(frame, expected):
     """The same bytes; float32 holds 24 bits of a sum of 27, so one in a hundred thousand may be a level higher."""
     difference = frame.astype(int) - expected
     assert np.abs(difference).max() <= 1
@@ -38,7 +38,7 @@ def test_letterbox_equals_ultralytics(size_hw, image_hw):
     got, _ = letterbox.letterbox_images(tf.constant(images), size_hw)
     for image, frame in zip(images, got.numpy(), strict=True):
         expected = LetterBox(size_hw, auto=False)(image=image)
-        _assert_opencv(frame, expected)
+        assert_opencv(frame, expected)
 
 
 def test_letterbox_of_photos_is_opencv_to_the_bit():
@@ -47,7 +47,7 @@ def test_letterbox_of_photos_is_opencv_to_the_bit():
     for path in IMAGES[:10]:
         image = read_image(path)
         frame, _ = letterbox.letterbox_images(tf.constant(image[None]), (640, 640))
-        _assert_opencv(frame[0].numpy(), LetterBox((640, 640), auto=False)(image=image))
+        assert_opencv(frame[0].numpy(), LetterBox((640, 640), auto=False)(image=image))
 
 
 @pytest.mark.parametrize(("size_hw", "image_hw"), SIZES)

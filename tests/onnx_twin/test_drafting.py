@@ -53,6 +53,7 @@ OPERATIONS = {
     "max pool, SAME": lambda x: tf.nn.max_pool2d(x, (5, 4), (1, 2), "SAME"),
     "average pool, SAME": lambda x: tf.nn.avg_pool2d(x, 3, 2, "SAME"),
     "nearest neighbours": lambda x: tf.raw_ops.ResizeNearestNeighbor(images=x, size=[24, 24], half_pixel_centers=True),
+    "between neighbours": lambda x: tf.raw_ops.ResizeBilinear(images=x, size=[24, 24], align_corners=True),
     "depth to space": lambda x: tf.nn.depth_to_space(x, 2),
     "elements": lambda x: tf.cos(x) + tf.sin(x) * tf.exp(-tf.abs(x)) + tf.nn.relu6(x) - tf.nn.leaky_relu(x, 0.1) / 3.0,
     "extremes": lambda x: tf.maximum(tf.minimum(tf.tanh(x), 0.5), tf.sqrt(tf.nn.relu(x)) - 1.0),
@@ -110,6 +111,7 @@ def test_two_names_for_one_tensor_and_the_frames_themselves():
             r"is a Cumsum, which is not translated; known are Abs, Add, .*Export the checkpoint",
         ),
         (lambda x: x[1:], r"is a StridedSlice with a part of the batch, which is not translated"),
+        (lambda x: tf.raw_ops.ResizeBilinear(images=x, size=[24, 16]), "with corners that move"),
         (lambda x: tf.raw_ops.ResizeNearestNeighbor(images=x, size=[18, 8]), r"with sides from \(12, 8\) to \(18, 8\)"),
         (
             lambda x: tf.raw_ops.QuantizeAndDequantizeV2(input=x, input_min=-1.0, input_max=2.0, range_given=True),

@@ -36,6 +36,16 @@ def test_a_letterbox_is_ultralytics_to_the_bit(size_hw, image_hw):
 
 
 @pytest.mark.parametrize(("size_hw", "image_hw"), SIZES)
+def test_a_stretch_is_ultralytics_to_the_bit(size_hw, image_hw):
+    augment = pytest.importorskip("ultralytics.data.augment")
+    image = np.random.default_rng(0).integers(0, 256, (*image_hw, 3), np.uint8)
+    frames = np.full((3, *size_hw, 3), 7, np.uint8)
+    framing.stretch(image, frames[1])
+    np.testing.assert_array_equal(frames[1], augment.LetterBox(size_hw, scale_fill=True)(image=image))
+    assert (frames[[0, 2]] == 7).all()
+
+
+@pytest.mark.parametrize(("size_hw", "image_hw"), SIZES)
 def test_numpy_resizes_as_opencv_to_the_bit(size_hw, image_hw, monkeypatch, caplog):
     image = np.random.default_rng(0).integers(0, 256, (*image_hw, 3), np.uint8)
     expected, got = np.empty((2, *size_hw, 3), np.uint8)

@@ -93,7 +93,7 @@ def test_a_compiled_models_batches_are_filled_up(warm, num_images, expected):
 
 def _reader(**settings):
     memory = FrameMemory((32, 32), pins=False)
-    return Reader(is_cropped=False, memory=memory, **settings)
+    return Reader(fit="letterbox", memory=memory, **settings)
 
 
 def test_batches_stay_within_memory(monkeypatch):

@@ -134,7 +134,7 @@ def _measure_decoding(plan: Plan, runnable: list[Contestant]) -> float | None:
             worker.start(
                 jpeg_paths=plan.jpeg_paths,
                 size_hw=metadata.image_size_hw,
-                is_cropped=TASKS[metadata.task].is_cropped,
+                fit=TASKS[metadata.task].fit,
                 seconds=min(plan.seconds, _CEILING_SECONDS),
             )
             return worker.receive()

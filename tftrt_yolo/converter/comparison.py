@@ -52,9 +52,9 @@ def compare(
     streams = (model.stream(images, batch_size=batch_size) for model in (reference, candidate))
     for expected, found in zip(*streams, strict=True):
         pairs = _pairs(task, expected, found)
-        detections += len(expected) if task.boxes else 1
+        detections += len(expected) if task.finds_objects else 1
         matched += len(pairs)
-        extra += (len(found) if task.boxes else 1) - len(pairs)
+        extra += (len(found) if task.finds_objects else 1) - len(pairs)
         for one, other in pairs:
             for label, value in task.differences(expected, found, one, other).items():
                 largest[label] = max(largest.get(label, 0.0), float(value))
@@ -66,6 +66,7 @@ def compare(
         differences=largest,
         device=candidate.backend.device,
         arithmetic=candidate.backend.arithmetic,
+        is_of_maps=task.gives_map,
     )
 
 
@@ -126,8 +127,10 @@ def decibels(signal: float, noise: float) -> float | None:
 
 def _pairs(task: Task, expected, found) -> list[tuple[int, int]]:
     """Index in what the export gives and index in what the conversion gives of each pair."""
-    if task.boxes:
+    if task.finds_objects:
         return match(task.boxes(expected), task.boxes(found))
+    if task.gives_map:  # pixel by pixel: `Task.differences` says how far they are
+        return [(0, 0)]
     best, other = int(expected.confidence.argmax()), int(found.confidence.argmax())
     return [(best, other)] if best == other else []
 

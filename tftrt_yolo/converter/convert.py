@@ -27,6 +27,7 @@ from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
+from tftrt_yolo.tasks.table import TASKS
 
 
 def convert(
@@ -101,6 +102,12 @@ def convert(
     arguments = kind.check(accelerator, tensorrt, baked)
     output_saved_model_dir = Path(output_saved_model_dir)
     source = _check_directories(Path(saved_model_dir), output_saved_model_dir, overwrite=overwrite)
+    task = TASKS[source.metadata.task]
+    if int8 and int8.maximum_score_shift is not None and task.gives_map:
+        raise ValueError(
+            f"{argument('maximum_score_shift')} is for models that give scores, and {source.given} is {task.kind}. "
+            f"Leave it out; {argument('maximum_map_drop')} limits what its figures lose."
+        )
     with (
         directories.written_whole(output_saved_model_dir, contract.SAVED_MODEL, overwrite=overwrite) as partial_dir,
         Worker(kind.module, environment=kind.environment) as worker,

@@ -46,6 +46,7 @@ class Parity:
         "scores", and what else the task has.
       device: Where both ran, in TensorFlow's words.
       arithmetic: How the conversion computed, where that is not what it was converted for; see `Backend`.
+      is_of_maps: Whether a value for each pixel was compared, of which each image has one detection, always matched.
     """
 
     images: int
@@ -55,6 +56,7 @@ class Parity:
     differences: dict[str, float]
     device: str
     arithmetic: str = ""
+    is_of_maps: bool = False
 
     def __str__(self) -> str:
         """One line for a reader."""
@@ -62,9 +64,9 @@ class Parity:
         if not self.detections and not self.extra:
             return f"nothing detected on {images}, which shows nothing; give images of your own"
         largest = ", ".join(f"{label} within {value:.2g}" for label, value in self.differences.items())
+        found = f"{self.matched} of {counted(self.detections, 'detection')} matched on {images} ({self.device}), "
         return (
-            f"{self.matched} of {counted(self.detections, 'detection')} matched on {images} ({self.device}), "
-            f"{self.extra} extra"
+            (f"compared on {images} ({self.device})" if self.is_of_maps else f"{found}{self.extra} extra")
             + (f"; {largest}" if largest else "")
             + (f"; {self.arithmetic}" if self.arithmetic else "")
         )

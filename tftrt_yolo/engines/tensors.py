@@ -16,6 +16,7 @@ from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
+from tftrt_yolo.tasks.maps.semantic import STRIDE
 from tftrt_yolo.tasks.table import TASKS
 
 _TYPES = ("FLOAT", "HALF")
@@ -83,7 +84,7 @@ def to_dense(outputs: Mapping[str, np.ndarray], metadata: Metadata) -> dict[str,
         keypoint_shape=metadata.keypoint_shape,
         is_end_to_end=metadata.is_end_to_end,
     )
-    if metadata.is_end_to_end and metadata.task != contract.CLASSIFY:
+    if metadata.is_end_to_end and TASKS[metadata.task].finds_objects:
         arrays[0] = _with_scores(arrays[0], head.num_classes)
     return TASKS[metadata.task].reference(arrays, head)
 
@@ -107,6 +108,10 @@ def _expected(metadata: Metadata, found: Mapping[str, IOTensor]) -> dict[str, tu
     expected = {IMAGES: (_ANY, 3, height, width)}
     if metadata.task == contract.CLASSIFY:
         return expected | {OUTPUT: (_ANY, len(metadata.names))}
+    if metadata.task == contract.SEMANTIC:
+        return expected | {OUTPUT: (_ANY, len(metadata.names), height // STRIDE, width // STRIDE)}
+    if metadata.task == contract.DEPTH:  # Ultralytics' own are of the frame's size
+        return expected | {OUTPUT: (_ANY, 1, _ANY, _ANY)}
     beside = {contract.OBB: 1, contract.SEGMENT: 32}.get(metadata.task, 0)
     if metadata.task == contract.POSE:
         beside = metadata.keypoint_shape[0] * metadata.keypoint_shape[1]

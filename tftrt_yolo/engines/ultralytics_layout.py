@@ -11,6 +11,9 @@ each run. Ultralytics' takes `images` (batch, 3, height, width), in [0, 1] as we
     pose       output0 (batch, 4 + C + K * numbers, A), the key points behind
     obb        output0 (batch, 4 + C + 1, A), the angle in radians behind
     classify   output0 (batch, C), the probabilities
+    semantic   output0 (batch, C, h, w), the logits, which Ultralytics' predictor resizes
+    depth      output0 (batch, 1, h, w), metres, of a quarter of the frame's sides; Ultralytics' predictor and validator
+               take it to the frame's
 
 and of a head that gives each object once output0 (batch, 300, 6 + n): the box's corners (obb: centre and size), score,
 class, and what is behind. Both ends stay FP32, whatever is between.
@@ -54,8 +57,15 @@ def with_ultralytics_layout(
     _check_input(network, metadata)
     drawing = _Drawing(network)
     given = _outputs(network, needed(metadata))
-    if metadata.task == contract.CLASSIFY:
+    task = TASKS[metadata.task]
+    if task.classifies:
         results = {OUTPUT: given["probabilities"]}
+    elif metadata.task == contract.SEMANTIC:
+        results = {OUTPUT: drawing.transposed(given["logits"], (0, 3, 1, 2))}
+    elif metadata.task == contract.DEPTH:
+        batch, height, width = drawing.dims(given["depth"])
+        shape = {"reshape": (0, 1, height, width), "zero_is_placeholder": 1}
+        results = {OUTPUT: drawing.one("SHUFFLE", (given["depth"],), (batch, 1, height, width), **shape)}
     elif metadata.is_end_to_end:
         results = {OUTPUT: _best_rows(drawing, given, metadata)}
     else:

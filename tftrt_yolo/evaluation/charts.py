@@ -49,13 +49,14 @@ def write_precision_recall(curves: dict[str, Curves], names: dict[int, str], pat
     figure.savefig(path, dpi=130)
 
 
-def write_confusion(matrix: np.ndarray, names: dict[int, str], path: Path) -> None:
-    """Draws which class is taken for which: colours are shares of a row, numbers are objects.
+def write_confusion(matrix: np.ndarray, names: dict[int, str], path: Path, *, is_of_pixels: bool = False) -> None:
+    """Draws which class is taken for which: colours are shares of a row, numbers are objects, of pixels shares as well.
 
     Args:
       matrix: (C, C) or, with background as the last class, (C + 1, C + 1): true class by predicted class.
       names: Class index to class name.
       path: A .png file to write.
+      is_of_pixels: Whether it counts pixels, which no threshold has chosen.
     """
     labels = [in_picture(names[index]) for index in sorted(names)]
     labels += [_BACKGROUND] * (len(matrix) - len(labels))
@@ -68,12 +69,12 @@ def write_confusion(matrix: np.ndarray, names: dict[int, str], path: Path) -> No
     axes.set_xticks(range(len(labels)), labels, rotation=90 if max(map(len, labels)) > 2 else 0, fontsize=size)
     axes.set_yticks(range(len(labels)), labels, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
-    if len(labels) > len(names):
+    if len(labels) > len(names) and not is_of_pixels:
         axes.set_title("score above 0.25, IoU above 0.45", loc="left", fontsize=9)
     if len(labels) <= _NUMBERED_CLASSES:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
-            count = str(matrix[row, column])
+            count = f"{shares[row, column]:.1%}" if is_of_pixels else str(matrix[row, column])
             axes.text(column, row, count, ha="center", va="center", fontsize=8, color=colour)
     figure.savefig(path, dpi=130)
 

@@ -14,6 +14,7 @@ How its figures differ from those of Ultralytics' validator, although both selec
 - Masks are compared at the image's resolution and not at a quarter of the frame's, and labelled polygons are drawn by
   COCO's rule and not by OpenCV's, which counts the outline in. For objects of 30 pixels the first is worth 0.04 to 0.06
   more and the second as much less; what is left of both depends on the data (docs/pages/accuracy.md).
+- For depth it resizes images twice, to the size at which data sets are loaded and to the frame: up to 0.001 of delta1.
 - Boxes are clipped to the image. Objects without a visible keypoint are ignored, as COCO does, and not counted as
   missed.
 
@@ -25,7 +26,6 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from tftrt_yolo.contract import CLASSIFY
 from tftrt_yolo.evaluation import charts
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
@@ -36,6 +36,7 @@ from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import counted, shown, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.tasks.table import TASKS
 
 _CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))
 
@@ -159,7 +160,7 @@ def check_library(task: str) -> None:
     Raises:
       EvaluationError: If it is, and the task needs it.
     """
-    if task != CLASSIFY and importlib.util.find_spec("faster_coco_eval") is None:
+    if TASKS[task].finds_objects and importlib.util.find_spec("faster_coco_eval") is None:
         raise EvaluationError(
             "faster-coco-eval cannot be imported; it computes average precision. Install it with "
             "`pip install tftrt_yolo[evaluate]`."

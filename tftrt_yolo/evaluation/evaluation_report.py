@@ -12,6 +12,7 @@ from tftrt_yolo.evaluation.certainty.figures import BestF1, Interval, ScoreShift
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, rounded, shown
+from tftrt_yolo.tasks.table import TASKS
 
 FILE = "evaluation.json"
 _ROWS = 100  # classes that a table shows
@@ -23,9 +24,10 @@ class Metric:
     """One figure of one model.
 
     Attributes:
-      name: "box mAP50-95", "mask mAP50", "keypoint ...", "oriented ...", "top-1" and so on.
+      name: "box mAP50-95", "mask mAP50", "keypoint ...", "oriented ...", "top-1" and so on; for depth Ultralytics' own.
       value: The figure, between 0 and 1: for average precision the mean over the classes that have a label. None where
-        no class has one: then there is nothing to be found, and COCO's tools say -1.
+        no class has one: then there is nothing to be found, and COCO's tools say -1. For depth "rmse" is in metres and
+        "silog" in hundredths.
       per_class: Class index to the class's own figure, of the classes that have a label.
       interval: Where the figure lies with 95 % confidence, had other images been drawn; None of fewer than ten images.
     """
@@ -83,7 +85,7 @@ class ClassCount:
       index: Class index.
       name: Class name.
       num_images: Images with at least one object of it.
-      num_objects: Objects; a crowd is none.
+      num_objects: Objects; a crowd is none; of a map pixels.
     """
 
     index: int
@@ -102,7 +104,7 @@ class EvaluationReport:
       task: Ultralytics' name of the task.
       image_size_hw: Height and width of the network's frames in pixels.
       num_images: Images that were measured on.
-      num_objects: Labelled objects on them, without crowds; for classify, one an image.
+      num_objects: Labelled objects on them, without crowds; for classify, one an image; of a map labelled pixels.
       num_backgrounds: Images without any label; whatever is found on them is wrong.
       missing_images: Paths of the images that were skipped because they are not there, or in a format that is not read.
       classes: The classes that have a label.
@@ -191,7 +193,8 @@ class EvaluationReport:
         for line in _confidence(self):
             console.print(line, soft_wrap=True)
         console.print(_speeds(self))
-        console.print(_classes(self))
+        if self.classes:
+            console.print(_classes(self))
         return documents.text_of(console)
 
 
@@ -200,9 +203,10 @@ def _heading(report: EvaluationReport) -> list[str]:
     height, width = report.image_size_hw
     split = f" ({report.split})" if report.split else ""
     crowds = f"{counted(report.num_crowds, 'crowd')}, " if report.num_crowds else ""
+    what = "labelled pixel" if TASKS[report.task].gives_map else "object"
     lines = [
         f"Evaluated on {report.data}{split}: {counted(report.num_images, 'image')}, "
-        f"{counted(report.num_objects, 'object')}, {crowds}{report.num_backgrounds:,} without any; {report.task}, "
+        f"{counted(report.num_objects, what)}, {crowds}{report.num_backgrounds:,} without any; {report.task}, "
         f"{width} x {height} px"
     ]
     if report.missing_images:
@@ -286,7 +290,9 @@ def _speeds(report: EvaluationReport):
 def _classes(report: EvaluationReport):
     """The first model's metrics, class by class."""
     metrics = report.models[0].metrics
-    table = _table("class", "images", "objects", *(metric.name for metric in metrics))
+    table = _table(
+        "class", "images", "pixels" if TASKS[report.task].gives_map else "objects", *(metric.name for metric in metrics)
+    )
     for one in report.classes[:_ROWS]:
         values = (_figure(metric.per_class.get(one.index)) for metric in metrics)  # none if no object has a keypoint
         table.add_row(shown(one.name, _MOST_NAME), f"{one.num_images:,}", f"{one.num_objects:,}", *values)

@@ -4,6 +4,7 @@ measured = measure(handle, dataset, spec, data_options=DataOptions(), batch_size
 measured.report, measured.write(Path("runs/evaluation"))
 """
 
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tftrt_yolo.contract import CLASSIFY, Metadata
+from tftrt_yolo.contract import CLASSIFY, DEPTH, SEMANTIC, Metadata
 from tftrt_yolo.evaluation import charts, networks
 from tftrt_yolo.evaluation.average_precision import Curves
 from tftrt_yolo.evaluation.certainty import resampling, score_shift
@@ -22,6 +23,8 @@ from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import Dataset, LabelSpec
 from tftrt_yolo.evaluation.datasets.truth import Truth
 from tftrt_yolo.evaluation.evaluation_report import ClassCount, EvaluationReport, ModelResult, Speed
+from tftrt_yolo.evaluation.maps.depth_scores import DepthScores
+from tftrt_yolo.evaluation.maps.semantic_scores import SemanticScores
 from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.evaluation.usable_images import UsableImages
 from tftrt_yolo.ground.placement import Placement
@@ -30,6 +33,10 @@ from tftrt_yolo.saved_model import arithmetic
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.load import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork
+from tftrt_yolo.tasks.table import TASKS
+
+# Of tasks that find objects, DetectionScores.
+_SCORES = {CLASSIFY: ClassificationScores, SEMANTIC: SemanticScores, DEPTH: DepthScores}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +62,9 @@ class Measured:
         if curves:  # without a label there is none
             charts.write_precision_recall(curves, self.names, output_dir / charts.CURVES_FILE)
         if self.confusion.any():
-            charts.write_confusion(self.confusion, self.names, output_dir / charts.CONFUSION_FILE)
+            is_of_pixels = TASKS[self.report.task].gives_map
+            path = output_dir / charts.CONFUSION_FILE
+            charts.write_confusion(self.confusion, self.names, path, is_of_pixels=is_of_pixels)
 
 
 def measure(
@@ -114,7 +123,7 @@ class _Run:
 
     def __init__(self, network, spec: LabelSpec):
         self.network, self.nms = network, spec.nms
-        self.scores = (ClassificationScores if spec.task == CLASSIFY else DetectionScores)(spec)
+        self.scores = _SCORES.get(spec.task, DetectionScores)(spec)
         self.batches = []  # images and seconds of each batch
 
     def network_ms(self) -> float:
@@ -184,7 +193,7 @@ def _report(
         num_images=total,
         num_objects=sum(example.truth.num_objects for example in dataset.examples),
         num_backgrounds=sum(not len(example.truth) for example in dataset.examples),
-        num_crowds=sum(len(example.truth) - example.truth.num_objects for example in dataset.examples),
+        num_crowds=sum(example.truth.num_crowds for example in dataset.examples),
         missing_images=dataset.missing,
         skipped_labels=dataset.skipped_labels,
         notes=(*dataset.notes, *_size_notes(metadata)),
@@ -234,12 +243,9 @@ def _notes(handle: SavedModelHandle, backend: Backend, batch_size: int) -> list[
 
 def _count_classes(dataset: Dataset, spec: LabelSpec) -> tuple[ClassCount, ...]:
     """How often each class is labelled that is labelled at all; a crowd is no object."""
-    images, objects = {}, {}
+    images, objects = collections.Counter(), collections.Counter()
     for example in dataset.examples:
-        truth = example.truth
-        classes = truth.classes if truth.are_crowds is None else truth.classes[~truth.are_crowds]
-        for index in classes.tolist():
-            objects[index] = objects.get(index, 0) + 1
-        for index in set(classes.tolist()):
-            images[index] = images.get(index, 0) + 1
+        counts = example.truth.class_counts()
+        objects.update(counts)
+        images.update(counts.keys())
     return tuple(ClassCount(index, spec.names[index], images[index], objects[index]) for index in sorted(objects))

@@ -56,7 +56,10 @@ def run(yolo: Yolo, frames: np.ndarray) -> dict[str, np.ndarray]:
 
 def _dense_outputs(yolo: Yolo, image: torch.Tensor) -> list[torch.Tensor]:
     """What Ultralytics' network gives for every anchor, before a selection of its own."""
-    predictions, raw = yolo.module(image)
+    found = yolo.module(image)
+    if TASKS[yolo.facts.task].gives_map:  # as it is: nothing is selected, and there is nothing beside it
+        return [found]
+    predictions, raw = found
     outputs = list(predictions) if isinstance(predictions, tuple) else [predictions]
     if yolo.facts.head.is_end_to_end:  # forward() has selected already; this is what it selected from
         outputs[0] = yolo.module.model[-1]._inference(raw["one2one"])

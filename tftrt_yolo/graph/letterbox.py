@@ -8,6 +8,7 @@ It does in TensorFlow ops what Ultralytics does on the host before and after its
 Source: ultralytics.data.augment.LetterBox (auto=False) and ultralytics.utils.ops.scale_boxes: scale, rounding, padding.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -157,6 +158,28 @@ def letterbox_padded_images(
     Returns:
       As `letterbox_images`.
     """
+    frames = resize_padded_images(images, sizes_hw, size_hw, scaled_and_padding)
+    return frames, letterbox_of(sizes_hw, size_hw)
+
+
+def resize_padded_images(
+    images: tf.Tensor,
+    sizes_hw: tf.Tensor,
+    size_hw: tuple[int, int],
+    scaled_and_padding_of: Callable[[tf.Tensor, tuple[int, int]], tuple[tf.Tensor, tf.Tensor]],
+) -> tf.Tensor:
+    """Resizes images that lie in one tensor as OpenCV does, and pads what they leave of their frames.
+
+    Args:
+      images: As `letterbox_padded_images`.
+      sizes_hw: As `letterbox_padded_images`.
+      size_hw: Frame height and width in pixels.
+      scaled_and_padding_of: Says of sizes_hw and size_hw where the images lie, as `scaled_and_padding`; an image of the
+        frame's size fills it.
+
+    Returns:
+      (batch, *size_hw, 3) uint8.
+    """
     shape = tf.shape(images)  # as above
     with tf.device(_HOST):
         fits = shape[tf.newaxis, 1:3] == size_hw
@@ -164,11 +187,11 @@ def letterbox_padded_images(
 
     def resized():
         with tf.device(_HOST):  # a few numbers for each row and column, not worth a GPU's launches
-            rows, columns = _placement(sizes_hw, size_hw)
+            rows, columns = _placement(sizes_hw, size_hw, *scaled_and_padding_of(sizes_hw, size_hw))
         return _resize_as_opencv(images, rows, columns)
 
     frames = tf.cond(are_frames, lambda: tf.identity(images), resized)
-    return tf.ensure_shape(frames, (None, *size_hw, 3)), letterbox_of(sizes_hw, size_hw)
+    return tf.ensure_shape(frames, (None, *size_hw, 3))
 
 
 def scaled_and_padding(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -211,18 +234,21 @@ class _Neighbours(NamedTuple):
     padding: tf.Tensor
 
 
-def _placement(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[_Neighbours, _Neighbours]:
+def _placement(
+    sizes_hw: tf.Tensor, size_hw: tuple[int, int], scaled_hw: tf.Tensor, padding_hw: tf.Tensor
+) -> tuple[_Neighbours, _Neighbours]:
     """From where each row and each column of the frame comes.
 
     Args:
       sizes_hw: (batch, 2) int32.
       size_hw: Frame height and width in pixels.
+      scaled_hw: As of `scaled_and_padding`.
+      padding_hw: As of `scaled_and_padding`.
 
     Returns:
       The source pixels of the rows and of the columns.
     """
     image_hw = tf.cast(sizes_hw, tf.float64)
-    scaled_hw, padding_hw = scaled_and_padding(sizes_hw, size_hw)
     rows, columns = (
         _neighbours(*(sizes[:, axis, tf.newaxis] for sizes in (image_hw, scaled_hw, padding_hw)), length)
         for axis, length in enumerate(size_hw)

@@ -1,4 +1,4 @@
-"""Where an image lies in the network's frame, on the host: the geometry of letterboxing, both ways.
+"""Where an image lies in the network's frame, on the host: how images are fitted, and the geometry of letterboxing.
 
     placement = letterboxed((480, 640), frame_size_hw=(320, 320))
     boxes = placement.boxes_in_image(boxes_in_frame_pixels)
@@ -11,6 +11,11 @@ Source: ultralytics.data.augment.LetterBox (auto=False): scale, rounding, paddin
 from typing import NamedTuple
 
 import numpy as np
+
+LETTERBOX = "letterbox"  # as large as the frame holds, in its middle, with grey around it
+CROP = "crop"  # as large as fills the frame, of which the middle is kept
+STRETCH = "stretch"  # of the frame's own height and width, whatever becomes of its aspect ratio
+FITS = (LETTERBOX, CROP, STRETCH)
 
 PADDING_VALUE = 114  # grey, of 255; ultralytics.data.augment.LetterBox.padding_value
 

@@ -104,13 +104,13 @@ class _Comparison:
 
     Attributes:
       quantities: What is compared.
-      score_threshold: Anchors count whose best score is above this; None for a classifier.
-      places: How many anchors counted; of a classifier, images.
+      score_threshold: Anchors count whose best score is above this; None where no objects are found.
+      places: How many anchors counted; images, where no objects are found.
     """
 
     def __init__(self, task: Task, score_threshold: float, num_trials: int):
         self.quantities, self._per_image = task.quantities, task.per_image
-        self.score_threshold = score_threshold if task.per_anchor else None
+        self.score_threshold = score_threshold if task.finds_objects else None
         self.places = 0
         shape = (num_trials, len(self.quantities))
         self._sums, self._largest = np.zeros(shape), np.zeros(shape)

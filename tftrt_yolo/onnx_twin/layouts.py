@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tftrt_yolo import contract
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.onnx_twin.onnx_options import ULTRALYTICS
 from tftrt_yolo.saved_model.freeze import FrozenNetwork
@@ -29,7 +28,7 @@ def with_ultralytics_outputs(frozen: FrozenNetwork, metadata: Metadata) -> Froze
       metadata: Of the SavedModel; its head gives an object more than once.
 
     Returns:
-      It with the rows behind it, and the prototypes of segment as ONNX has them, channels first.
+      It with the rows behind it, and what has channels, such as the prototypes of segment, with these first as in ONNX.
     """
 
     def rows(frames: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -38,8 +37,9 @@ def with_ultralytics_outputs(frozen: FrozenNetwork, metadata: Metadata) -> Froze
         )
         given = TASKS[metadata.task].ultralytics(dict(zip(frozen.outputs, tensors, strict=True)), metadata)
         results = list(given) if isinstance(given, (list, tuple)) else [given]
-        if metadata.task == contract.SEGMENT:
-            results[1] = tf.transpose(results[1], (0, 3, 1, 2))
+        for place, result in enumerate(results):
+            if result.shape.rank == 4:  # prototypes, and a map of several channels
+                results[place] = tf.transpose(result, (0, 3, 1, 2))
         return dict(zip(_NAMES, results, strict=False))
 
     spec = tf.TensorSpec((None, *metadata.image_size_hw, 3), tf.float32, name="frames")

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.tasks.table import TASKS
 
 _MOST_CLASSES = 20  # in the text
 
@@ -21,8 +22,8 @@ class BatchReport:
       backend: What ran the network and why, each that there was; empty where nothing was left to do.
       num_images: Rows of all shards, those of images that cannot be read among them.
       num_unreadable: Rows of images that cannot be read, each with the reason.
-      num_detections: Detections of all rows; of a classifier each image counts as one.
-      class_counts: Class name to detections; to images, of a classifier.
+      num_detections: Detections of all rows; of a classifier each image counts as one, of a map each class on it.
+      class_counts: Class name to detections; to images, of a classifier or a map.
       num_shards: Files.
       num_shards_before: Those of them that were there when this run began.
       num_computed: Rows that this run added.
@@ -61,9 +62,10 @@ class BatchReport:
         counts = sorted(self.class_counts.items(), key=lambda pair: (-pair[1], pair[0]))
         classes = ", ".join(f"{count:,} x {name}" for name, count in counts[:_MOST_CLASSES]) or "none"
         more = f", ... of {counted(len(counts), 'class', 'classes')}" if counts[_MOST_CLASSES:] else ""
+        is_map = TASKS[self.task].gives_map  # whose classes are counted by images, and have no sum
+        detections = "" if is_map else f", {counted(self.num_detections, 'detection')}"
         lines = [
-            f"{counted(self.num_images, 'image')} in {counted(self.num_shards, 'shard')}, "
-            f"{counted(self.num_detections, 'detection')}",
+            f"{counted(self.num_images, 'image')} in {counted(self.num_shards, 'shard')}{detections}",
             f"  classes      {classes}{more}",
             f"  unreadable   {counted(self.num_unreadable, 'image')}, each a row with the reason",
         ]

@@ -131,8 +131,9 @@ def _asked(selection: SelectionOptions | None, handle: SavedModelHandle) -> dict
     """What is asked for in place of the model's own, classes as indices; refuses what the model does not have."""
     if selection is None:
         return {}
-    if not TASKS[handle.metadata.task].select:
-        selection.refuse("models that find objects", f"{handle.given} is a model for {handle.metadata.task}")
+    task = TASKS[handle.metadata.task]
+    if not task.finds_objects:
+        selection.refuse("models that find objects", f"{handle.given} is {task.kind}")
     asked = selection.asked()
     return asked | ({"classes": selection.class_indices(handle.metadata.names)} if "classes" in asked else {})
 

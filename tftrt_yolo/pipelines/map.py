@@ -173,7 +173,7 @@ def _run_images(model: OpenedModel, images: tuple, batch_size: int) -> dict[str,
         sizes_hw, status = (one.batch(batch_size).get_single_element() for one in (sizes_hw, status))
         count = tf.shape(sizes_hw)[0]
         sides = tf.cast(tf.reduce_max(sizes_hw, axis=0), tf.int64)
-        most = most_images((1, 1), is_cropped=model.task.is_cropped)  # pixels
+        most = most_images((1, 1), model.task.fit)  # pixels
         step = tf.cast(tf.clip_by_value(most // tf.reduce_prod(sides), 1, tf.cast(count, tf.int64)), tf.int32)
         steps = (count + step - 1) // step
     specs = model.specs(contract.PADDED)

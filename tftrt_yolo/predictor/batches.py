@@ -1,6 +1,6 @@
 """Images of any kind into batches of the network's frames, by as many threads as there are cores.
 
-    reader = Reader(is_cropped=False, memory=FrameMemory((640, 640), pins=False))
+    reader = Reader(fit="letterbox", memory=FrameMemory((640, 640), pins=False))
     for batch in reader.batches(paths, Reading(batch_size=8)):
         batch.frames[: len(batch.images)]                   # (n, 640, 640, 3) uint8
 
@@ -106,15 +106,15 @@ class _Open(NamedTuple):
 class Reader:
     """Makes batches; several threads may use one."""
 
-    def __init__(self, *, is_cropped: bool, memory: FrameMemory):
+    def __init__(self, *, fit: str, memory: FrameMemory):
         """Prepares; no thread is started.
 
         Args:
-          is_cropped: Whether images are cropped into them, and not letterboxed.
+          fit: How images are laid into frames: one of `placement.FITS`.
           memory: Where batches lie.
         """
         self._memory = memory
-        self._fit, self._scratch = framing.fit_of(is_cropped=is_cropped), Scratch()
+        self._fit, self._scratch = framing.FITS[fit], Scratch()
         self._num_threads = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._num_threads, thread_name_prefix="read")
 

@@ -1,7 +1,6 @@
 """Images into the network's frames on the host, by the very functions that Ultralytics calls: OpenCV's and Pillow's.
 
-    fit = fit_of(is_cropped=False)
-    fit(image, frame)                   # (height, width, 3) uint8 of any size into memory (S, S, 3)
+    FITS["letterbox"](image, frame)     # (height, width, 3) uint8 of any size into memory (S, S, 3)
 
 A letterbox takes OpenCV a third of a millisecond; in TensorFlow's ops, of which each signature has it as well, it takes
 a CPU ten times as long, and a GPU some forty launches.
@@ -21,7 +20,7 @@ try:
 except ImportError as error:  # not installed, or libGL is missing, which the package with windows needs
     cv2, _why_no_opencv = None, ImportError(str(error))  # without the frames that it holds
 
-Fit = Callable[[np.ndarray, np.ndarray], None]
+Fit = Callable[[np.ndarray, np.ndarray], None]  # of an image (height, width, 3) uint8 and a frame's memory
 
 # Pillow scales the whole image before its middle is taken; of a strip a thousand times as long as it is high, that
 # would be gigabytes, so of such a one it scales the middle alone, which may be a grey level off.
@@ -38,18 +37,6 @@ def why_slow() -> str:
     )
 
 
-def fit_of(*, is_cropped: bool) -> Fit:
-    """What lays an image into a frame.
-
-    Args:
-      is_cropped: As `Task.is_cropped`.
-
-    Returns:
-      A function of an image (height, width, 3) uint8 and the memory of a frame (S, S, 3) uint8, all of which it fills.
-    """
-    return crop if is_cropped else letterbox
-
-
 def letterbox(image: np.ndarray, frame: np.ndarray) -> None:
     """Resizes an image into the middle of a frame, keeping its aspect ratio.
 
@@ -64,14 +51,26 @@ def letterbox(image: np.ndarray, frame: np.ndarray) -> None:
     left, top = (int(side) for side in place.padding_xy)
     for margin in (frame[:top], frame[top + height :], frame[top:, :left], frame[top:, left + width :]):
         margin[...] = placement.PADDING_VALUE
-    inner = frame[top : top + height, left : left + width]
-    if image.shape == inner.shape:
-        inner[...] = image
+    stretch(image, frame[top : top + height, left : left + width])
+
+
+def stretch(image: np.ndarray, frame: np.ndarray) -> None:
+    """Resizes an image to a frame's height and width, whatever becomes of its aspect ratio.
+
+    Args:
+      image: (height, width, 3) uint8.
+      frame: (frame height, frame width, 3) uint8, which is filled.
+
+    Source: ultralytics.data.augment.LetterBox (scale_fill=True).
+    """
+    height, width = frame.shape[:2]
+    if image.shape == frame.shape:
+        frame[...] = image
     elif cv2 is not None:
-        cv2.resize(np.ascontiguousarray(image), (width, height), dst=inner, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(np.ascontiguousarray(image), (width, height), dst=frame, interpolation=cv2.INTER_LINEAR)
     else:
         logging.log_first_n(logging.WARNING, why_slow(), 1)
-        inner[...] = resized(image, (height, width))
+        frame[...] = resized(image, (height, width))
 
 
 def resized(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
@@ -134,3 +133,10 @@ def crop(image: np.ndarray, frame: np.ndarray) -> None:
         frame[...] = picture.resize(frame_wh, bilinear, box=box)
     else:
         frame[...] = picture.resize(scaled_wh, bilinear).crop((left, top, left + side, top + side))
+
+
+FITS: dict[str, Fit] = {  # what lays an image into a frame, all of which it fills
+    placement.LETTERBOX: letterbox,
+    placement.CROP: crop,
+    placement.STRETCH: stretch,
+}

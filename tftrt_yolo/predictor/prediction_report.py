@@ -19,8 +19,9 @@ class PredictionReport:
       task: Ultralytics' name of the task.
       backend: What ran the network and why.
       num_images: Images that were read; frames of videos and streams do not count.
-      num_detections: Detections on all images and frames; of a classifier each of these counts as one.
-      class_counts: Class name to detections; to images and frames, of a classifier.
+      num_detections: Detections on all images and frames; of a classifier each of these counts as one, and of a map
+        each class on each of them.
+      class_counts: Class name to detections; to images and frames, of a classifier or a map.
       unreadable: Images and videos that were skipped, each with the reason.
       seconds: Wall time without loading the model.
       left_out: What of the folder looks like pictures and is not taken from folders, a line for each ending, and why.
@@ -61,10 +62,10 @@ class PredictionReport:
     def __str__(self) -> str:
         """The report for a reader."""
         counts = ", ".join(f"{count} x {name}" for name, count in sorted(self.class_counts.items())) or "none"
-        found = f"Found {counted(self.num_detections, 'object')} on" if TASKS[self.task].select else "Classified"
+        found = TASKS[self.task].verb or f"Found {counted(self.num_detections, 'object')} on"
         lines = [
             f"{found} {self._images()} in {self.seconds:.1f} s",
-            f"  classes      {counts}",
+            *([f"  classes      {counts}"] if self.class_counts or not TASKS[self.task].gives_map else []),
             *self._selection_lines(),
             *([f"  tracker      {self.tracker}"] if self.tracker is not None else []),
             f"  backend      {self.backend}",

@@ -112,7 +112,7 @@ class Predictor:
         if contract.FRAMED not in signatures:  # of an earlier version
             signatures = self._run_time_signatures.by_key(self._own_selection())
         memory = frame_memory.FrameMemory(self.metadata.image_size_hw, pins=self.backend.uses_gpu)
-        self._reader = batches.Reader(is_cropped=self.task.is_cropped, memory=memory)
+        self._reader = batches.Reader(fit=self.task.fit, memory=memory)
         self._pipeline = pipeline.Pipeline(
             signatures,
             memory,
@@ -333,8 +333,8 @@ class Predictor:
         """Signatures that select what is asked for; they are traced at the first call, and never again."""
         from tftrt_yolo.saved_model import image_signatures
 
-        if not self.task.select:
-            asked.refuse("models that find objects", f"{self._given} is a model for {self.task.name}")
+        if not self.task.finds_objects:
+            asked.refuse("models that find objects", f"{self._given} is {self.task.kind}")
         tensors = image_signatures.in_tensors(asked, self.metadata)
         return self._run_time_signatures.by_key(tensors)
 

@@ -13,12 +13,14 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tftrt_yolo.ground.placement import CROP
+
 MOST_SIZE = 1 << 30  # the largest power of two of an int32
 # Of one batch that is padded to one size: the images and what the graph makes of them before they are frames, which was
 # measured for images of 89 megapixels. One image that needs more runs alone: of 179 megapixels, in 3 GB; in 5 GB where
 # it is cropped.
 _MOST_BATCH_BYTES = 1_500_000_000
-_LETTERBOX_BYTES, _CROP_BYTES = 15, 34  # a pixel of the batch
+_RESIZE_BYTES, _CROP_BYTES = 15, 34  # a pixel of the batch
 _HOST = "/CPU:0"
 
 
@@ -147,15 +149,15 @@ def _run_parts(compiled: Callable, arguments, sizes: CompiledSizes) -> dict[str,
     return {name: array.concat() for name, array in zip(names, parts, strict=True)}
 
 
-def most_images(size_hw: tuple[int, int], *, is_cropped: bool) -> int:
+def most_images(size_hw: tuple[int, int], fit: str) -> int:
     """How many images of a size a batch of signature `padded` may have to stay within memory.
 
     Args:
       size_hw: Height and width of the images, or of the largest, in pixels.
-      is_cropped: Whether the graph crops them instead of letterboxing them.
+      fit: How the graph lays them into frames: one of `placement.FITS`.
 
     Returns:
       A number of images; 0 for one that is to run alone.
     """
-    pixel_bytes = _CROP_BYTES if is_cropped else _LETTERBOX_BYTES
+    pixel_bytes = _CROP_BYTES if fit == CROP else _RESIZE_BYTES
     return _MOST_BATCH_BYTES // (pixel_bytes * max(1, size_hw[0] * size_hw[1]))

@@ -106,7 +106,7 @@ class ImageSignatures:
 
     def _fit(self, images, sizes):
         """Frames float32 in [0, 1]."""
-        fit = write.fit_of(is_cropped=TASKS[self._metadata.task].is_cropped)
+        fit = write.fit_of(TASKS[self._metadata.task].fit)
         return self._in_unit_range(fit(images, sizes, self._metadata.image_size_hw)[0])
 
     def _as_they_are(self, frames, _):

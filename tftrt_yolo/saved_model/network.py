@@ -43,7 +43,7 @@ class Framer:
         """
         size_hw = metadata.image_size_hw
         forks.check("A SavedModel's frame")
-        fit = write.fit_of(is_cropped=TASKS[metadata.task].is_cropped)
+        fit = write.fit_of(TASKS[metadata.task].fit)
 
         @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)], autograph=False)
         def fit_one(images):
@@ -53,7 +53,7 @@ class Framer:
         self(np.zeros((8, 8, 3), np.uint8))  # so that no image waits for the tracing
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, Placement]:
-        """Letterboxes one image, or for classify crops its centre.
+        """Lays one image into a frame as its task asks.
 
         Args:
           image: (height, width, 3) uint8, RGB.

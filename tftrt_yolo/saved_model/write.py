@@ -15,9 +15,10 @@ import tensorflow as tf
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.graph import crop, empty_batches, packing
+from tftrt_yolo.graph import crop, empty_batches, packing, stretch
 from tftrt_yolo.graph import letterbox as framing
 from tftrt_yolo.graph.encoded import images as encoded_images
+from tftrt_yolo.ground.placement import CROP, LETTERBOX, STRETCH
 from tftrt_yolo.saved_model import endpoint
 from tftrt_yolo.saved_model.batches import CompiledSizes, fill_batches
 from tftrt_yolo.saved_model.trust import digests
@@ -26,6 +27,12 @@ from tftrt_yolo.tasks.task import Task
 
 # Nothing here is Python control flow over tensors; autograph would only take six seconds to find that out.
 _graph_function = functools.partial(tf.function, autograph=False)
+
+_FITS = {
+    LETTERBOX: framing.letterbox_padded_images,
+    CROP: crop.crop_images,
+    STRETCH: stretch.stretch_images,
+}
 
 Network = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
@@ -97,7 +104,7 @@ def _compiled(network: Callable, framed_specs: tuple, metadata: Metadata) -> Cal
 
 def _image_signatures(predict: Callable, framed_specs: tuple, task: Task) -> dict[str, Callable]:
     """The signatures that take images, around one function of frames and of the images' sizes; its specs are given."""
-    fit, size_hw = fit_of(is_cropped=task.is_cropped), tuple(framed_specs[0].shape[1:3])
+    fit, size_hw = fit_of(task.fit), tuple(framed_specs[0].shape[1:3])
 
     @_graph_function(input_signature=[endpoint.IMAGES_SPEC])
     def serving_default(images):
@@ -135,24 +142,26 @@ def encoded_outputs(
     Returns:
       What the contract says, and the status of each file.
     """
-    read = encoded_images.read_each(image_bytes, size_hw, fit_of(is_cropped=task.is_cropped))
+    read = encoded_images.read_each(image_bytes, size_hw, fit_of(task.fit))
     outputs = encoded_images.without_unread(predict(read.frames, read.sizes_hw), read.status)
     if task.packing and is_packed:
         packed = task.packing.pack(outputs, read.sizes_hw, size_hw)
+        if not task.finds_objects:  # what is packed for each image; of objects there are none where nothing was read
+            packed = encoded_images.without_unread(packed, read.status)
         outputs = {name: outputs[name] for name in outputs if name not in task.packing.replaced} | packed
     return outputs | {contract.STATUS: read.status}
 
 
-def fit_of(*, is_cropped: bool) -> encoded_images.Fit:
+def fit_of(fit: str) -> encoded_images.Fit:
     """What takes images and their sizes to frames, with its checks.
 
     Args:
-      is_cropped: As `Task.is_cropped`.
+      fit: One of `placement.FITS`.
 
     Returns:
       A function of images (batch, height, width, 3) uint8, sizes (batch, 2) int32 and size_hw, in TensorFlow ops.
     """
-    place = crop.crop_images if is_cropped else framing.letterbox_padded_images
+    place = _FITS[fit]
     return lambda images, sizes, size_hw: place(images, framing.checked_sizes(images, sizes), size_hw)
 
 
@@ -172,7 +181,7 @@ def selected_outputs(
     """
     task = TASKS[metadata.task]
     outputs = {name: dense[name] for name in task.per_image}
-    if task.select:
+    if task.finds_objects:
         selected = task.select(dense, metadata, static_shapes=static_shapes)
         letterbox = framing.letterbox_of(sizes_hw, metadata.image_size_hw)
         placed = task.place({name: selected.take(dense[name]) for name in task.per_anchor}, letterbox)

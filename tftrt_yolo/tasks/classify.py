@@ -6,6 +6,7 @@ probabilities (batch, C)
 import numpy as np
 
 from tftrt_yolo.contract import HeadSpec, Metadata
+from tftrt_yolo.ground.placement import CROP
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
@@ -101,6 +102,7 @@ TASK = Task(
     boxes=None,
     differences=differences,
     row_label="classifications",
-    is_cropped=True,
+    verb="Classified",
+    fit=CROP,
     default_size=224,
 )

@@ -9,6 +9,7 @@ TensorFlow and supervision where they use them, for export reads them in a proce
 """
 
 from tftrt_yolo.tasks import classify, detect, obb, pose, segment
+from tftrt_yolo.tasks.maps import depth, semantic
 from tftrt_yolo.tasks.task import Task
 
 TASKS: dict[str, Task] = {
@@ -19,5 +20,7 @@ TASKS: dict[str, Task] = {
         pose,
         obb,
         classify,
+        semantic,
+        depth,
     )
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tftrt_yolo.contract import STATUS, HeadSpec
+from tftrt_yolo.ground.placement import LETTERBOX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +93,7 @@ class Task:
       select: Takes the dense outputs, a Metadata and `static_shapes` to an `nms.Selected`; None if nothing is selected.
       place: Takes the selected rows of the outputs `per_anchor` and a Letterbox to the same in pixels of the images.
       ultralytics: Takes the dense outputs and a Metadata to what Ultralytics' own loader expects of an export.
-      is_cropped: Whether frames are cropped from the images' centres, as Ultralytics does for this task, and not
-        letterboxed.
+      fit: How images are laid into frames, as Ultralytics does for this task: one of `placement.FITS`.
       default_size: Side of the frames in pixels unless the caller says otherwise; Ultralytics' own.
       to_supervision: Takes one image's outputs and a Scene to supervision's object.
       draw: Takes an image (height, width, 3) uint8 RGB, that object, the names and DrawingOptions to a picture.
@@ -101,6 +101,11 @@ class Task:
       boxes: Takes the object to `supervision.Detections`, by which detections are matched; None without boxes.
       differences: Takes two of the objects and the indices of a pair to the largest difference of each quantity.
       row_label: What a file calls the rows.
+      encode_map: Takes the object of a task that gives a value for each pixel to a file of these; None for others.
+      map_ending: Of that file.
+      encoded_rows: Takes what signature `encoded` gives of one image, and the names, to what `rows` gives of the
+        object; None for tasks that give no map.
+      verb: What a report says was done to images where there are no objects to count.
       packing: What `encoded` gives instead of some outputs; None for the same as the other signatures.
     """
 
@@ -123,14 +128,49 @@ class Task:
     boxes: Callable | None
     differences: Callable[[object, object, int, int], dict[str, float]]
     row_label: str = "detections"
-    is_cropped: bool = False
+    encode_map: Callable[[object], bytes] | None = None
+    map_ending: str = ".png"
+    encoded_rows: Callable[[dict[str, np.ndarray], np.ndarray], list[dict]] | None = None
+    verb: str = ""
+    fit: str = LETTERBOX
     default_size: int = 640
     packing: Packing | None = None
 
     @property
+    def finds_objects(self) -> bool:
+        """Whether an image has any number of objects, each with a box: what is selected, tracked, cut out, matched."""
+        return self.select is not None
+
+    @property
+    def gives_map(self) -> bool:
+        """Whether an image has a value for each of its pixels: neither objects nor one class for all of it."""
+        return self.encode_map is not None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether an image as a whole has a probability for each class."""
+        return not (self.finds_objects or self.gives_map)
+
+    @property
+    def kind(self) -> str:
+        """What a model of it is, for a message that refuses what is for objects."""
+        return f"a model for {self.name}" + (", which gives a map of each image and no boxes" if self.gives_map else "")
+
+    def counted_names(self, rows: list[dict]) -> list[str]:
+        """The classes that an image counts for.
+
+        Args:
+          rows: As `rows` gives them.
+
+        Returns:
+          The class of each object; the best one of a classifier; of a map those that it shows, if it has any.
+        """
+        return [row["name"] for row in (rows[:1] if self.classifies else rows) if "name" in row]
+
+    @property
     def dense(self) -> tuple[str, ...]:
         """Names of the outputs of signature `network`."""
-        scores = ("scores",) if self.select else ()
+        scores = ("scores",) if self.finds_objects else ()
         return self.per_anchor + scores + self.per_image
 
     def part_names(self, num_levels: int) -> list[tuple[str, int]]:
@@ -172,4 +212,7 @@ def own_outputs(outputs: dict[str, np.ndarray], index: int, per_image: tuple[str
     """
     count = int(outputs["num_detections"][index]) if "num_detections" in outputs else None
     own = {name: value for name, value in outputs.items() if name not in ("num_detections", STATUS)}
-    return {name: value[index] if name in per_image else value[index, :count] for name, value in own.items()}
+    return {
+        name: value[index] if count is None or name in per_image else value[index, :count]
+        for name, value in own.items()
+    }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tftrt_yolo.benchmarking import machine
-from tftrt_yolo.contract import PRECISION_MODES, SAVED_MODEL, TASK_NAMES
+from tftrt_yolo.contract import PRECISION_MODES, SAVED_MODEL
 from tftrt_yolo.ground.arguments import argument, number
 from tftrt_yolo.ground.environment import Environment
 from tftrt_yolo.ground.files import directories
@@ -71,7 +71,7 @@ def acceptance(
     """
     start = time.perf_counter()
     output_dir = Path(output_dir)
-    tasks = _check_names("tasks", tasks, TASK_NAMES)
+    tasks = _check_names("tasks", tasks, materials.TASK_NAMES)
     precision_modes = _check_names("precision_modes", precision_modes, PRECISION_MODES["tensorrt"])
     seconds = _check_seconds(seconds)
     directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)

@@ -1,7 +1,7 @@
 """Measures how many JPEG files a second all threads decode and letterbox, without any network; in a process of its own.
 
 with Worker("tftrt_yolo.benchmarking.floor.decoding") as worker:
-    worker.start(jpeg_paths=("a.jpg",), size_hw=(640, 640), is_cropped=False, seconds=2.0)
+    worker.start(jpeg_paths=("a.jpg",), size_hw=(640, 640), fit="letterbox", seconds=2.0)
     worker.receive()                 # files a second
 """
 
@@ -19,25 +19,25 @@ from tftrt_yolo.ground.files.jpegs import Scratch
 from tftrt_yolo.predictor import framing
 
 
-def work(*, jpeg_paths: tuple[str, ...], size_hw: tuple[int, int], is_cropped: bool, seconds: float) -> float:
+def work(*, jpeg_paths: tuple[str, ...], size_hw: tuple[int, int], fit: str, seconds: float) -> float:
     """Measures what a stream of files could reach at most, with the decoder that Predictor has here.
 
     Args:
       jpeg_paths: JPEG files, at least one.
       size_hw: Height and width of the frames in pixels.
-      is_cropped: Whether pictures are cropped into them, and not letterboxed.
+      fit: How pictures are laid into them: one of `placement.FITS`.
       seconds: Length of each of three windows.
 
     Returns:
       Files a second, the median of the windows.
     """
     files = [Path(path).read_bytes() for path in jpeg_paths]
-    fit, memory, cores = framing.fit_of(is_cropped=is_cropped), Scratch(), protocol.cores()
+    lay, memory, cores = framing.FITS[fit], Scratch(), protocol.cores()
 
     def count_until(end: float) -> int:
         frame, given, count = np.empty((*size_hw, 3), np.uint8), itertools.cycle(files), 0
         while time.perf_counter() < end:
-            fit(image_files.read_image(next(given), memory=memory), frame)
+            lay(image_files.read_image(next(given), memory=memory), frame)
             count += 1
         return count
 

@@ -49,7 +49,7 @@ def measure(
     file_ms = clock.median_ms(predictor, files)
     array_ms = clock.median_ms(predictor, arrays)
     frame = np.empty((1, *handle.metadata.image_size_hw, 3), np.uint8)
-    fit = framing.fit_of(is_cropped=predictor.task.is_cropped)
+    fit = framing.FITS[predictor.task.fit]
     parts = {
         "decode": clock.median_ms(image_files.read_image, files),
         "letterbox": clock.median_ms(lambda array: fit(array, frame[0]), arrays),

@@ -93,7 +93,8 @@ def _launcher(model, frames, dtype, compile_mode: str | None) -> Callable[[], ob
     import torch
 
     def predict(frames):
-        return model(frames.permute(0, 3, 1, 2).to(dtype) / 255)[0]
+        found = model(frames.permute(0, 3, 1, 2).to(dtype) / 255)
+        return found[0] if isinstance(found, (tuple, list)) else found  # a map comes as it is
 
     def launch() -> object:
         with torch.inference_mode():

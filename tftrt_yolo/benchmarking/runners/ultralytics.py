@@ -11,6 +11,8 @@ import numpy as np
 from tftrt_yolo.benchmarking import protocol
 from tftrt_yolo.benchmarking.protocol import END_TO_END, FROM_JPEG
 
+_PARTS = ("boxes", "obb", "probs", "semantic_mask", "depth")
+
 
 def work(
     *,
@@ -80,9 +82,15 @@ def work(
                 mode,
                 batch_size,
                 lambda batch=batch: [
-                    result.boxes.data.cpu().numpy() for result in model.predict(batch, batch=len(batch), **options)
+                    _found(result).data.cpu().numpy() for result in model.predict(batch, batch=len(batch), **options)
                 ],
                 lambda detections: detections,  # they are on the host already
                 seconds=seconds,
             )
     yield protocol.end()
+
+
+def _found(result):
+    """What a result has of its task; a mask and key points come with boxes."""
+    parts = (getattr(result, name, None) for name in _PARTS)  # older versions have not all
+    return next(part for part in parts if part is not None)

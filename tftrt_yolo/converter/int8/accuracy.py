@@ -30,7 +30,7 @@ from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 
 _PARITY_IMAGES = 16
-_METRICS = ("mAP50-95", "top-1")  # how the names of the figures end that count
+_METRICS = ("mAP50-95", "top-1", "mIoU", "delta1")  # how the names of the figures end that count
 _REMEDY = "Calibrate with more images like those that the model is to see, try another {calibration}, or use FP16."
 
 
@@ -108,7 +108,7 @@ def measure(
     chosen = image_files.spread(paths, _PARITY_IMAGES)
     found = comparison.compare(source, converted, chosen)
     shift = score_shift.gather(source.metadata)
-    dense = comparison.compare_dense(source, converted, chosen, on_batch=shift.add)
+    dense = comparison.compare_dense(source, converted, chosen, on_batch=shift and shift.add)
     report = QuantizationReport(
         method=quantization.calibration.method,
         layers=ranges.layers,
@@ -119,7 +119,7 @@ def measure(
         parity=found,
         dense=dense,
         evaluation_data=quantization.evaluation_data,
-        score_shift=shift.result(),
+        score_shift=shift and shift.result(),
         float_layers=ranges.float_layers,
     )
     if quantization.evaluation_data is not None:

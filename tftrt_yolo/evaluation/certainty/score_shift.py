@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from tftrt_yolo.contract import CLASSIFY, Metadata
+from tftrt_yolo.contract import Metadata
 from tftrt_yolo.evaluation.certainty import resampling
 from tftrt_yolo.evaluation.certainty.figures import Interval, ScoreShift
 from tftrt_yolo.evaluation.oriented import probabilistic_iou
@@ -23,9 +23,12 @@ _FLOOR = 0.1  # of the threshold, down to which a counterpart is looked for
 _PERCENTILES = (5, 95)
 
 
-def gather(metadata: Metadata) -> "ShiftOfDetections | ShiftOfClasses":
-    """What gathers the shift of a model, by its task."""
-    return ShiftOfClasses() if metadata.task == CLASSIFY else ShiftOfDetections(metadata)
+def gather(metadata: Metadata) -> "ShiftOfDetections | ShiftOfClasses | None":
+    """What gathers the shift of a model, by its task; None for a map, which has no scores."""
+    task = TASKS[metadata.task]
+    if task.gives_map:
+        return None
+    return ShiftOfDetections(metadata) if task.finds_objects else ShiftOfClasses()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,14 @@
 Nothing here is ever executed: a data.yaml's `download` is ignored.
 """
 
+import functools
 from pathlib import Path
 
+from tftrt_yolo.contract import DEPTH, SEMANTIC
 from tftrt_yolo.evaluation.datasets import class_names, labels, places
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example, Labelled, LabelSpec
+from tftrt_yolo.evaluation.datasets.maps import class_masks, depth_labels
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
@@ -21,6 +24,9 @@ _SPLITS = ("train", *VALIDATION, "test", "minival")  # what may be a split of a 
 _MOST_BYTES = 4 << 20  # of a data.yaml
 _MOST_NUMBER = 10**80  # longer ones Python does not write as text
 _MOST_KEYPOINTS = 10_000
+# Of tasks whose labels are a file of pixels beside each image: takes the document, the number of classes and the
+# data.yaml's name for messages to what makes an Example of an image.
+_MAPS = {SEMANTIC: class_masks.reader, DEPTH: depth_labels.reader}
 
 
 def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
@@ -40,7 +46,7 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     """
     document, place = _load(path), shown(path)
     names = class_names.of_yaml(document.get("names"), document.get("nc"), place)
-    note = class_names.check(names, model.names, place)
+    note = "" if model.task == DEPTH else class_names.check(names, model.names, place)  # a depth is of no class
     shape = _keypoint_shape(path, document.get("kpt_shape"))
     if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
         found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"
@@ -50,16 +56,25 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
         )
     split = _split(path, document, options.split)
     images, found_elsewhere = _split_images(path, document, split)
-    label_format = labels.LabelFormat(model.task, len(model.names), shape, options.boxes_only)
+    if model.task in _MAPS:
+        example_of = _MAPS[model.task](document, len(model.names), place)
+    else:
+        label_format = labels.LabelFormat(model.task, len(model.names), shape, options.boxes_only)
+        example_of = functools.partial(_with_labels, label_format)
     examples, skipped = [], []
     for image in images:
         try:
-            examples.append(Example(image, labels.read(places.label_path(image), label_format)))
+            examples.append(example_of(image))
         except BadLabelError as error:
             if not options.skip_bad_labels:
                 raise
             skipped.append(str(error))
     return Labelled(split, tuple(examples), tuple(skipped), tuple(filter(None, (note, *found_elsewhere))))
+
+
+def _with_labels(label_format: labels.LabelFormat, image: Path) -> Example:
+    """An image with the labels in the text that belongs to it."""
+    return Example(image, labels.read(places.label_path(image), label_format))
 
 
 def find_images(path: Path, splits: tuple[str, ...]) -> list[Path]:

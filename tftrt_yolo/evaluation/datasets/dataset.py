@@ -19,6 +19,7 @@ from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files.image_files import SUFFIXES
 from tftrt_yolo.ground.text import counted, shown
+from tftrt_yolo.tasks.table import TASKS
 
 _LISTED = 5  # images that a message names
 
@@ -80,15 +81,21 @@ def _labelled(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
             f"{shown(path)} does not exist. Expected a data.yaml, a COCO JSON or a folder of class folders."
         )
     is_json = path.suffix.lower() == ".json"
-    if path.is_dir() != (model.task == "classify"):
+    task = TASKS[model.task]
+    if path.is_dir() != task.classifies:
         kind = "a folder" if path.is_dir() else "a file"
-        expected = "a folder of class folders" if model.task == "classify" else "a data.yaml or a COCO JSON"
+        expected = "a folder of class folders" if task.classifies else "a data.yaml or a COCO JSON"
         raise DatasetError(f"{shown(path)} is {kind}, and the model's task is {model.task}. Expected {expected}.")
     if options.images_dir is not None and not is_json:
         raise DatasetError(
             f"{argument('images_dir')} is {options.images_dir}, but {shown(path)} is no COCO JSON. Leave it out."
         )
-    if model.task == "classify":
+    if task.gives_map and is_json:
+        raise DatasetError(
+            f"{shown(path)} is a COCO JSON, which has no value for each pixel of an image, and the model's task is "
+            f"{model.task}. Expected a data.yaml whose images have such files beside them."
+        )
+    if task.classifies:
         return class_folders.read(path, model, options.split)
     try:
         return (coco_json if is_json else data_yaml).read(path, model, options)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from tftrt_yolo.contract import branch_of
-from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.evaluation.datasets.truth import MapTruth, Truth
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.text import counted
 
@@ -37,13 +37,13 @@ class Example:
 
     Attributes:
       path: The image file.
-      truth: What is on it; for classify, one object without a place.
+      truth: What is on it; for classify, one object without a place; of a map its pixels.
       size_hw: Height and width in pixels that the labels say; None where they do not.
       is_in_pixels: Whether truth is in pixels; otherwise it is in fractions of the image's sides.
     """
 
     path: Path
-    truth: Truth
+    truth: Truth | MapTruth
     size_hw: tuple[int, int] | None = None
     is_in_pixels: bool = False
 

@@ -91,14 +91,14 @@ def walk(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def label_path(image: Path) -> Path:
-    """Where an image's labels are: under labels instead of the last images, with the ending .txt."""
+def label_path(image: Path, folder: str = "labels", ending: str = ".txt") -> Path:
+    """Where an image's labels are: under labels, or another folder, instead of the last images."""
     parts = list(image.parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == "images":
-            parts[index] = "labels"
+            parts[index] = folder
             break
-    return Path(*parts).with_suffix(".txt")
+    return Path(*parts).with_suffix(ending)
 
 
 def _image_name(label: Path, *, is_beside: bool) -> Path:

@@ -6,7 +6,10 @@
 Both are arrays with an object a row, in pixels of the image as it was read.
 """
 
+import collections
 import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,6 +58,16 @@ class Truth:
         """How many of them are single objects, and no crowds."""
         return len(self) if self.are_crowds is None else int(np.count_nonzero(~self.are_crowds))
 
+    @property
+    def num_crowds(self) -> int:
+        """How many of them are crowds."""
+        return len(self) - self.num_objects
+
+    def class_counts(self) -> dict[int, int]:
+        """Class index to how many single objects of it there are, of the classes that are there."""
+        classes = self.classes if self.are_crowds is None else self.classes[~self.are_crowds]
+        return dict(collections.Counter(classes.tolist()))
+
     def in_pixels(self, size_hw: tuple[int, int]) -> "Truth":
         """Scales labels that are fractions of an image's sides to its pixels.
 
@@ -84,6 +97,30 @@ class Truth:
             return self.areas
         width, height = (self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]).T
         return AREA_OF_BOX * width * height
+
+
+@dataclasses.dataclass(frozen=True)
+class MapTruth:
+    """A labelled value for each pixel of one image, which stays in its file until it is compared.
+
+    Attributes:
+      read: Reads it: (height, width), of whatever type the task has.
+      num_objects: How many pixels have one.
+      pixel_counts: Class index to its pixels, of the classes that are there; empty where values are no classes.
+    """
+
+    read: Callable[[], np.ndarray]
+    num_objects: int
+    pixel_counts: dict[int, int] = dataclasses.field(default_factory=dict)
+    num_crowds: ClassVar[int] = 0
+
+    def __len__(self) -> int:
+        """How many pixels have a value."""
+        return self.num_objects
+
+    def class_counts(self) -> dict[int, int]:
+        """As `Truth.class_counts`, of pixels."""
+        return self.pixel_counts
 
 
 @dataclasses.dataclass(frozen=True)

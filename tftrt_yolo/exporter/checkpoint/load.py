@@ -38,9 +38,12 @@ _MOST_HEAD = 40  # characters of a head's name that is shown as it is
 # As ultralytics.nn.tasks.yaml_model_load: yolov8x.yaml is yolov8.yaml, of scale x.
 _FORMER_P6 = re.compile(r"(yolov[58])([nslmx])6(\.ya?ml)$")
 _SCALE = re.compile(r"(\d+)([nslmx])(.+)?$")
-# Ultralytics' classes of networks that are built by DetectionModel and its two sisters.
+# Ultralytics' classes of networks that are built by DetectionModel and its sisters.
 _NETWORKS = frozenset(
-    ("ClassificationModel", "DetectionModel", "OBBModel", "PoseModel", "SegmentationModel", "YOLOv10DetectionModel")
+    (
+        *("ClassificationModel", "DepthModel", "DetectionModel", "OBBModel", "PoseModel", "SegmentationModel"),
+        *("SemanticSegmentationModel", "YOLOv10DetectionModel"),
+    )
 )
 
 

@@ -11,17 +11,24 @@ from collections.abc import Iterator
 
 import torch
 from torch.overrides import TorchFunctionMode
+from ultralytics.nn import tasks
 from ultralytics.nn.modules import SPPF, Conv
 from ultralytics.nn.tasks import ClassificationModel, DetectionModel, PoseModel
 
-from tftrt_yolo.contract import CLASSIFY, POSE
+from tftrt_yolo.contract import CLASSIFY, POSE, SEMANTIC
 from tftrt_yolo.exporter.checkpoint import model_yaml
 from tftrt_yolo.exporter.checkpoint.contents import Contents
 from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, describe
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.text import counted, first_line, printable, quoted
 
-_MODEL_OF_TASK = {POSE: PoseModel, CLASSIFY: ClassificationModel}  # of the others, DetectionModel builds all
+_MODEL_OF_TASK = {  # of the others, DetectionModel builds all
+    POSE: PoseModel,
+    CLASSIFY: ClassificationModel,
+    SEMANTIC: getattr(
+        tasks, "SemanticSegmentationModel", DetectionModel
+    ),  # older versions lack it, and refuse its head
+}
 _MOST_NUMBERS = 500_000_000  # of a network with random weights; yolov8x has 68 million
 _MOST_TENSORS = 100_000
 _SPARE = 4, 2_000_000  # the constructor makes more tensors than it keeps: so many times the file's, and so many numbers

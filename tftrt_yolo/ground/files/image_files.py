@@ -225,7 +225,7 @@ def read_image(
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _decode(bytes(image), name or f"image of {memoryview(image).nbytes:,} bytes", memory, decoded)
     if isinstance(image, PIL.Image.Image):
-        with _damages_named("image"):
+        with damages_named("image"):
             image.load()  # a PNG's EXIF may lie behind its pixels
             return _to_rgb(image, "image")
     return image_arrays.to_rgb(image, arrays)
@@ -260,7 +260,7 @@ def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | N
         raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
     with _refusals_named(name):
         file_format = image_formats.of(data)
-    with _damages_named(name):
+    with damages_named(name):
         try:
             image_structure.check(data, file_format)
         except ValueError as error:
@@ -298,7 +298,7 @@ def _refusals_named(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _damages_named(name: str) -> Iterator[None]:
+def damages_named(name: str) -> Iterator[None]:
     """Turns what Pillow raises into an ImageError."""
     try:
         yield

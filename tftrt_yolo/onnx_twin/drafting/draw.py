@@ -39,6 +39,7 @@ _KINDS: dict[str, Callable] = {
     "LeakyRelu": arithmetic.leaky_relu,
     "MatMul": arithmetic.matrix_product,
     "Relu6": arithmetic.relu6,
+    "ResizeBilinear": shaping.interpolation,
     "ResizeNearestNeighbor": shaping.enlargement,
     "Slice": shaping.cut,
     "Softmax": arithmetic.softmax,

@@ -117,12 +117,27 @@ def pooling(op, inputs: list[Tensor], to: Drawing) -> Tensor:
 
 def enlargement(op, inputs: list[Tensor], to: Drawing) -> Tensor:
     """A ResizeNearestNeighbor to a multiple of the size: each number is repeated, whatever its attributes say."""
-    given, dims = inputs[0], dims_of(op.outputs[0])
+    if op.get_attr("align_corners"):
+        raise refused(op, "align_corners")
+    return _enlarged(
+        op, inputs[0], to, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
+
+
+def interpolation(op, inputs: list[Tensor], to: Drawing) -> Tensor:
+    """A ResizeBilinear to a multiple of the size at which the corners keep their places, as heads for depth have it."""
+    if not op.get_attr("align_corners"):
+        raise refused(op, "corners that move")
+    return _enlarged(op, inputs[0], to, mode="linear", coordinate_transformation_mode="align_corners")
+
+
+def _enlarged(op, given: Tensor, to: Drawing, **attributes) -> Tensor:
+    """A Resize by whole factors."""
+    dims = dims_of(op.outputs[0])
     factors = [1 if after is None else after / before for before, after in zip(given.dims, dims, strict=True)]
-    if any(factor < 1 or factor != int(factor) for factor in factors) or op.get_attr("align_corners"):
+    if any(factor < 1 or factor != int(factor) for factor in factors):
         raise refused(op, f"sides from {given.dims[1:3]} to {dims[1:3]}")
     scales = to.draft.constant(np.array([factors[axis] for axis in NCHW], np.float32), f"{op.name}/scales")
-    attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     return Tensor(to.draft.add("Resize", (to.placed(given, NCHW), "", scales), op.name, **attributes), dims, NCHW)
 
 

@@ -31,6 +31,8 @@ _FIELDS = {
     contract.POSE: [*_BOX, ("keypoints", _POINTS)],
     contract.OBB: [*_BOX, ("xywhr", _NUMBERS), ("corners", _POINTS)],
     contract.CLASSIFY: [*_CLASS, ("probability", pa.float64())],
+    contract.SEMANTIC: [*_CLASS, ("pixels", pa.int64()), ("share", pa.float64())],
+    contract.DEPTH: [(name, pa.float64()) for name in ("minimum", "median", "maximum")],  # metres
 }
 
 
@@ -41,7 +43,7 @@ class Summary:
     Attributes:
       num_images: Rows.
       num_unreadable: Rows of images that could not be read.
-      class_counts: Class name to detections; of a classifier to images, by the best class.
+      class_counts: Class name to detections; to images of a classifier, by the best class, and of a map.
     """
 
     num_images: int = 0
@@ -69,7 +71,7 @@ class Parquet:
           task: The model's task.
           model: The model's digest, which every row has.
         """
-        self._label, self._selects, self._model = task.row_label, task.select is not None, model
+        self._label, self._task, self._model = task.row_label, task, model
         self.schema = pa.schema(
             [
                 pa.field(IMAGE, pa.string(), nullable=False),
@@ -114,16 +116,17 @@ class Parquet:
 
     def summary(self, path: Path) -> Summary:
         """Sums up a file; raises one of `FAULTS` if it is damaged."""
-        names = f"{self._label}.list.element.name"
+        columns = [name for name, _ in _FIELDS[self._task.name]]
+        name = "name" if "name" in columns else columns[0]  # a depth has none, and is read to show that it is there
         with pq.ParquetFile(path) as file:
-            table = file.read(columns=[IMAGE, ERROR, names])
+            table = file.read(columns=[IMAGE, ERROR, f"{self._label}.list.element.{name}"])
         counts = collections.Counter()
         found = table[self._label].combine_chunks()
-        if self._selects:
+        if self._task.finds_objects:
             values = pa.compute.value_counts(pa.compute.list_flatten(found).field("name"))
             counts.update({one["values"]: one["counts"] for one in values.to_pylist()})
         else:
-            counts.update(row[0]["name"] for row in found.to_pylist() if row)
+            counts.update(name for row in found.to_pylist() for name in self._task.counted_names(row or []))
         return Summary(len(table), len(table) - table[ERROR].null_count, counts)
 
 
@@ -134,7 +137,7 @@ class JsonLines:
 
     def __init__(self, task: Task, model: str):
         """As `Parquet`; lines do not have the model, which the manifest has."""
-        self._label, self._selects = task.row_label, task.select is not None
+        self._label, self._task = task.row_label, task
 
     def pack(self, rows: list[dict]) -> bytes:
         """As `Parquet.pack`."""
@@ -157,8 +160,7 @@ class JsonLines:
         for row in self.rows(path):
             num_images += 1
             num_unreadable += ERROR in row
-            found = row.get(self._label, [])
-            counts.update(one["name"] for one in (found if self._selects else found[:1]))
+            counts.update(self._task.counted_names(row.get(self._label, [])))
         return Summary(num_images, num_unreadable, counts)
 
 

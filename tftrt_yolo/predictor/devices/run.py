@@ -36,8 +36,8 @@ class Run:
         Raises:
           ValueError: If one is asked for.
         """
-        if self.asked and not task.select:
-            SelectionOptions(**self.asked).refuse("models that find objects", f"{given} is a model for {task.name}")
+        if self.asked and not task.finds_objects:
+            SelectionOptions(**self.asked).refuse("models that find objects", f"{given} is {task.kind}")
 
     @property
     def retina_masks(self) -> bool:

@@ -8,7 +8,7 @@ from tftrt_yolo.ground.files import directories
 from tftrt_yolo.predictor.output.forms import coco, table
 
 DETECTIONS = "detections.jsonl"
-_NAMED = ("picture", "video", "labels", "crops", "masks")  # what a line names its files by
+_NAMED = ("picture", "video", "labels", "crops", "masks", "maps")  # what a line names its files by
 
 
 def _listed(output_dir: Path) -> list[str]:

@@ -19,7 +19,7 @@ from tftrt_yolo.predictor.output.output_options import OutputOptions
 from tftrt_yolo.predictor.sources.frame import Frame
 from tftrt_yolo.tasks.table import TASKS
 
-_OF_RESULTS = ("txt", "coco", "crops", "masks")  # forms that are written from the task's object; others from rows
+_OF_RESULTS = ("txt", "coco", "crops", "masks", "maps")  # forms that are written from the object, others from rows
 _OF_PIXELS = ("crops",)
 
 

@@ -7,10 +7,17 @@ from pathlib import Path
 from tftrt_yolo.ground.arguments import argument, check_bool, setting
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
+from tftrt_yolo.tasks.table import TASKS
 
-FORMS = ("txt", "csv", "coco", "crops", "masks")
-_WITH_BOXES = ("detect", "segment", "pose", "obb")
-_TASKS_OF = {"coco": _WITH_BOXES, "crops": _WITH_BOXES, "masks": ("segment",)}
+FORMS = ("txt", "csv", "coco", "crops", "masks", "maps")
+_WITH_BOXES = tuple(task.name for task in TASKS.values() if task.finds_objects)
+_TASKS_OF = {
+    "txt": tuple(task.name for task in TASKS.values() if not task.gives_map),  # Ultralytics has none of these either
+    "coco": _WITH_BOXES,
+    "crops": _WITH_BOXES,
+    "masks": ("segment",),
+    "maps": tuple(task.name for task in TASKS.values() if task.gives_map),
+}
 _MEANT_WITH_FORM = {"save_confidence": "txt", "coco_annotations": "coco"}
 _DRAWING = tuple(field.name for field in dataclasses.fields(DrawingOptions))
 
@@ -25,7 +32,8 @@ class OutputOptions(DrawingOptions):
       save: Forms beside these, several with commas. txt: labels/NAME.txt in YOLO's text format, as Ultralytics'
         save_txt; csv: a row for each object in detections.csv; coco: coco_results.json as COCO's evaluation reads it,
         and coco_images.json with the images and categories; crops: crops/CLASS/NAME_N.jpg for each object; masks:
-        masks/NAME_N.png, of segment alone.
+        masks/NAME_N.png, of segment alone; maps: maps/NAME.png, or .npy for depth, the value of
+        each pixel, of tasks that give one.
       save_confidence: Whether the lines of txt end in the score, as with Ultralytics' save_conf.
       pictures: Whether annotated pictures and videos are written.
       coco_annotations: A COCO JSON with images and categories, whose ids coco_results.json has: of images by the names
@@ -73,9 +81,11 @@ class OutputOptions(DrawingOptions):
         """
         for form in self.save:
             if task not in _TASKS_OF.get(form, (task,)):
+                own = TASKS[task]
+                others = "detections.jsonl, csv and maps say" if own.gives_map else "detections.jsonl, txt and csv say"
                 raise ValueError(
                     f"{argument('save')} has {form}, which is for models for {' and '.join(_TASKS_OF[form])}, and "
-                    f"{given} is a model for {task}. Leave it out; detections.jsonl, txt and csv are of every task."
+                    f"{given} is {own.kind}. Leave it out; {others} all that it finds."
                 )
 
     @property

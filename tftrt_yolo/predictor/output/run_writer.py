@@ -23,6 +23,7 @@ from tftrt_yolo.predictor.output.forms.coco import CocoResults
 from tftrt_yolo.predictor.output.forms.crops import Crops
 from tftrt_yolo.predictor.output.forms.form import Form, Scene
 from tftrt_yolo.predictor.output.forms.labels import Labels
+from tftrt_yolo.predictor.output.forms.map_files import MapFiles
 from tftrt_yolo.predictor.output.forms.mask_files import MaskFiles
 from tftrt_yolo.predictor.output.forms.shot import Shot
 from tftrt_yolo.predictor.output.forms.table import Table
@@ -30,7 +31,7 @@ from tftrt_yolo.predictor.output.stage import Stage
 from tftrt_yolo.predictor.output.videos.video_writer import ENDING, VideoWriter
 from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
 
-_FORMS = {"txt": Labels, "csv": Table, "coco": CocoResults, "crops": Crops, "masks": MaskFiles}
+_FORMS = {"txt": Labels, "csv": Table, "coco": CocoResults, "crops": Crops, "masks": MaskFiles, "maps": MapFiles}
 _MICROSECONDS = 6  # digits of seconds
 
 
@@ -42,7 +43,7 @@ class Counts:
       num_images: Images.
       num_frames: Frames of videos.
       num_videos: Videos that these are of.
-      classes: Class name to its objects; of a classifier to images and frames.
+      classes: Class name to its objects; of a classifier or a map to images and frames.
       notes: What a reader must know of what was written.
     """
 
@@ -147,7 +148,7 @@ class RunWriter:
             for form in self._forms:
                 header |= form.add(shot)
             self._lines.write(json.dumps({**header, task.row_label: rows}) + "\n")
-        self.counts.classes.update(row["name"] for row in (rows if task.select else rows[:1]))
+        self.counts.classes.update(task.counted_names(rows))
 
     def _image(self, finding: Finding) -> tuple[Shot, dict]:
         """Writes the picture of an image; gives what forms need, and the beginning of its line."""

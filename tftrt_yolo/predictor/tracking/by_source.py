@@ -92,9 +92,9 @@ def opened(tracker: str | Path | Tracking | None, task: Task) -> Trackers | None
     """
     if tracker is None:
         return None
-    if not task.select:
+    if not task.finds_objects:
         raise ValueError(
-            f"{argument('tracker')} is for models that find objects, and this is one for {task.name}; expected detect, "
+            f"{argument('tracker')} is for models that find objects, and this is {task.kind}; expected detect, "
             "segment, pose or obb. Leave it out."
         )
     return Trackers(tracker)

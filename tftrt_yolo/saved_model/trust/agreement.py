@@ -52,8 +52,8 @@ class Spec(NamedTuple):
         return f"{self.dtype} ({axes})"
 
 
-# Axes: A anchors, N max_detections, C classes, K key points, M coefficients of a mask, P and Q the prototypes' sides,
-# H and W the frame's.
+# Axes: A anchors, N max_detections, C classes, K key points, M coefficients of a mask, P and Q the sides of prototypes
+# or of logits, H and W the frame's.
 _INPUTS = {
     contract.SERVING: {"images": Spec("uint8", (None, None, None, 3))},
     contract.ENCODED: {"image_bytes": Spec("string", (None,))},
@@ -62,17 +62,28 @@ _INPUTS = {
     contract.NETWORK: {"frames": Spec("float", (None, "H", "W", 3))},
 }
 _ROWS = {"boxes": (4,), "keypoints": ("K", 3), "boxes_xywhr": (5,), "mask_coefficients": ("M",)}  # of each object
-_WHOLE = {"prototypes": Spec("float", (None, "P", "Q", "M")), "probabilities": Spec("float", (None, "C"))}
+_WHOLE = {
+    "prototypes": Spec("float", (None, "P", "Q", "M")),
+    "probabilities": Spec("float", (None, "C")),
+    "logits": Spec("float", (None, "P", "Q", "C")),
+    "depth": Spec("float", (None, "H/4", "W/4")),
+}
 _COUNTS = {
     "num_detections": Spec("int32", (None,)),
     "scores": Spec("float", (None, "N")),
     "classes": Spec("int32", (None, "N")),
 }
 _STATUS = {contract.STATUS: Spec("string", (None,))}
-_PACKED = {"masks": Spec("string", (None, "N")), "mask_corners": Spec("int32", (None, "N", 2))}  # by `Task.packing`
+_PACKED = {  # by `Task.packing`
+    "masks": Spec("string", (None, "N")),
+    "mask_corners": Spec("int32", (None, "N", 2)),
+    "class_maps": Spec("string", (None,)),
+}
 _SAID_BY = {
     "H": "the height in imgsz",
     "W": "the width in imgsz",
+    "H/4": "a quarter of the height in imgsz",
+    "W/4": "a quarter of the width in imgsz",
     "C": "the number of names",
     "N": "max_detections",
     "K": "the number of key points in kpt_shape",
@@ -130,6 +141,7 @@ def _sizes(metadata: contract.Metadata) -> dict[str, int]:
     """What metadata.yaml says of the axes."""
     height, width = metadata.image_size_hw
     sizes = {"H": height, "W": width, "C": len(metadata.names), "N": metadata.selection.max_detections}
+    sizes |= {"H/4": height // 4, "W/4": width // 4}
     return sizes | ({"K": metadata.keypoint_shape[0]} if metadata.keypoint_shape else {})
 
 
@@ -149,7 +161,7 @@ def _expected(metadata: contract.Metadata, key: str, kind: str, found: dict[str,
 
 def _unpacked(metadata: contract.Metadata, task: Task, *, is_network: bool) -> dict[str, Spec]:
     """The outputs of `network`, or of the signatures that take images."""
-    if not task.select:
+    if not task.finds_objects:
         return {name: _WHOLE[name] for name in task.dense}
     axis = "A" if is_network else "N"
     of_objects = {name: Spec("float", (None, axis, *_ROWS[name])) for name in task.per_anchor}

@@ -47,8 +47,8 @@ class Model:
         return np.array([name for _, name in sorted(self.metadata.names.items())], dtype=str)
 
     def selection(self, **asked) -> SelectionOptions | None:
-        """What is asked of it beyond what it was exported with; None for nothing, and for a classifier."""
-        if self.task.select is None:
+        """What is asked of it beyond what it was exported with; None for nothing, and where no objects are found."""
+        if not self.task.finds_objects:
             return None
         own = self.metadata.selection
         options = {

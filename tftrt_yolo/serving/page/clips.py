@@ -83,7 +83,7 @@ class Progress:
 
 
 def _names(result) -> list[str]:
-    """The class of each object; of a classifier the best one."""
+    """The class of each object; of a classifier the best one; of a map those that it shows."""
     names = kinds.own_names(result) or []
     return [names[int(result.confidence.argmax())]] if kinds.of(result) == "classify" and names else names
 

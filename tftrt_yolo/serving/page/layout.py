@@ -159,7 +159,7 @@ class _Events:
         choices = [(name, index) for index, name in sorted(model.metadata.names.items())]
         return [
             words.model_line(model),
-            gr.update(visible=model.task.select is not None),
+            gr.update(visible=model.task.finds_objects),
             own.score_threshold,
             gr.update(value=own.iou_threshold, visible=not model.metadata.is_end_to_end),
             gr.update(value=own.max_detections, maximum=max(_MOST_SLIDER, own.max_detections)),

@@ -194,7 +194,7 @@ class Trying:
                     pictures=await asyncio.to_thread(preview.of, progress),
                     figures=_figures_of(progress, model),
                 )
-        unit = "frames" if model.task.select is None else "boxes"
+        unit = "boxes" if model.task.finds_objects else "frames"
         yield Shown(
             notice="".join(map(words.note, progress.notes)),
             video=str(output),

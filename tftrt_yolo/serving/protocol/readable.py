@@ -12,6 +12,7 @@ import numpy as np
 from tftrt_yolo import contract
 from tftrt_yolo.serving.scheduling.inference import ModelState
 from tftrt_yolo.tasks import obb
+from tftrt_yolo.tasks.table import TASKS
 
 NUM_CLASSES = 5  # of a classifier's that are listed, the best
 _DIGITS = {"scores": 5, "boxes": 2, "keypoints": 3}  # in which an output is given
@@ -46,9 +47,12 @@ def objects_of(
       A dictionary an object: "class", "name", "score" and "box", x and y of two corners in pixels; "keypoints", x, y
       and confidence of each; "oriented_box", centre, width, height and angle in radians, with its "corners"; "mask", a
       PNG in base64 and the "corner" at which it lies. Of a classifier a dictionary for each of the five best classes:
-      "class", "name" and "probability".
+      "class", "name" and "probability". Of a map the rows that `predict` writes of it.
     """
-    if state.task == contract.CLASSIFY:
+    task = TASKS[state.task]
+    if task.gives_map:
+        return task.encoded_rows(task.of_image(outputs, index), np.array([state.names[i] for i in sorted(state.names)]))
+    if task.classifies:
         probabilities = outputs["probabilities"][index]
         best = np.argsort(-probabilities, kind="stable")[:NUM_CLASSES]
         return [{**_class(int(i), state), "probability": _rounded(probabilities[i], 5)} for i in best]

@@ -13,6 +13,7 @@ from tftrt_yolo.ground.text import counted, quoted
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, TensorSpec
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
+from tftrt_yolo.tasks.table import TASKS
 
 _IMAGES, _SIZES = "images", "sizes"
 
@@ -111,8 +112,9 @@ def _check_selection(inference: Inference, state: ModelState) -> None:
     if asked is None or not asked.asked():
         return
     SelectionOptions.check_is("selection", asked)
-    if state.task == contract.CLASSIFY:
-        asked.refuse("models that find objects", f"{state.name} is a model for {state.task}")
+    task = TASKS[state.task]
+    if not task.finds_objects:
+        asked.refuse("models that find objects", f"{state.name} is {task.kind}")
     if inference.signature == contract.NETWORK:
         asked.refuse("signatures that select", f"{contract.NETWORK} gives every anchor")
     asked.class_indices(state.names)

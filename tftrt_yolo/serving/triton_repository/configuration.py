@@ -243,7 +243,7 @@ def _signature_tensors(handle: SavedModelHandle, key: str) -> tuple[dict, dict]:
 def _with_any(handle: SavedModelHandle, key: str, name: str, dims: list[int]) -> list[int]:
     """Axes of an output; as many detections as max_detections says may be another number in each request."""
     task = TASKS[handle.metadata.task]
-    is_each = task.select and key != contract.NETWORK and dims and name not in task.per_image
+    is_each = task.finds_objects and key != contract.NETWORK and dims and name not in task.per_image
     return [_ANY, *dims[1:]] if is_each else dims
 
 

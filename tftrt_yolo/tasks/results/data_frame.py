@@ -11,6 +11,7 @@ import supervision as sv
 
 from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.tasks.results import kinds, rows
+from tftrt_yolo.tasks.results.pixel_map import PixelMap
 
 _OF_BOXES = ("class", "name", "score", "x1", "y1", "x2", "y2")
 _OF_XYWHR = ("center_x", "center_y", "width", "height", "angle")
@@ -21,8 +22,10 @@ COLUMNS = {
     "obb": (*_OF_BOXES, *_OF_XYWHR, "corners"),
     "pose": (*_OF_BOXES, "keypoints"),
     "classify": ("class", "name", "probability"),
+    "semantic": ("class", "name", "pixels", "share"),
+    "depth": ("minimum", "median", "maximum"),
 }
-_INTEGERS, _TEXTS = ("image", "frame", "class", "track"), ("name", "polygons", "corners", "keypoints")
+_INTEGERS, _TEXTS = ("image", "frame", "class", "track", "pixels"), ("name", "polygons", "corners", "keypoints")
 
 
 def to_dataframe(results):
@@ -65,7 +68,7 @@ def to_dataframe(results):
 
 def _each(results) -> Iterator[tuple[dict, object]]:
     """Where each result is from, and the result."""
-    if isinstance(results, (sv.Detections, sv.KeyPoints, sv.Classifications)):
+    if isinstance(results, (sv.Detections, sv.KeyPoints, sv.Classifications, PixelMap)):
         results = [results]
     if isinstance(results, (str, bytes, dict)) or not isinstance(results, Iterable):
         raise TypeError(

@@ -9,6 +9,7 @@ import supervision as sv
 from supervision.config import CLASS_NAME_DATA_FIELD, ORIENTED_BOX_COORDINATES
 
 from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.tasks.results.pixel_map import PixelMap
 
 _MOST_CLASSES = 65_536
 
@@ -17,7 +18,7 @@ def of(result: object) -> str:
     """The task that a result is of.
 
     Args:
-      result: `supervision.Detections`, `KeyPoints` or `Classifications`.
+      result: `supervision.Detections`, `KeyPoints` or `Classifications`, or a `PixelMap`.
 
     Returns:
       Ultralytics' name of the task, by what the result holds.
@@ -25,6 +26,8 @@ def of(result: object) -> str:
     Raises:
       TypeError: If it is something else.
     """
+    if isinstance(result, PixelMap):
+        return result.task
     if isinstance(result, sv.Classifications):
         return "classify"
     if isinstance(result, sv.KeyPoints):
@@ -35,7 +38,7 @@ def of(result: object) -> str:
     remedy = " Take one of them, as in [result] = predictor(image)." if isinstance(result, (list, tuple)) else ""
     raise TypeError(
         f"The result is {quoted(result)}; expected one of what a Predictor gives: supervision's Detections, KeyPoints "
-        f"or Classifications.{remedy}"
+        f"or Classifications, or a map of an image.{remedy}"
     )
 
 
@@ -77,6 +80,8 @@ def names_of(result) -> np.ndarray:
     Raises:
       ValueError: If a class index is negative, or beyond all that models have.
     """
+    if isinstance(result, PixelMap):
+        return np.asarray(result.class_name, str)
     classes = np.asarray([] if result.class_id is None else result.class_id).astype(int)
     if classes.size and not 0 <= classes.min() <= classes.max() < _MOST_CLASSES:
         raise ValueError(
@@ -91,6 +96,8 @@ def names_of(result) -> np.ndarray:
 
 def own_names(result) -> list | None:
     """The class name of each of a result's parts, as the result has it; None if it has none."""
+    if isinstance(result, PixelMap):
+        return [row["name"] for row in result.rows() if "name" in row] or None
     names = getattr(result, "class_name", None)  # of our Classifications
     names = result.data.get(CLASS_NAME_DATA_FIELD) if hasattr(result, "data") else names
     return None if names is None else list(names)

@@ -16,7 +16,7 @@ import supervision as sv
 from tftrt_yolo.tasks.results import data_frame, tables
 
 
-class _Readable:
+class Readable:
     """What a result says of itself."""
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class _Readable:
         return data_frame.to_dataframe(self)
 
 
-class _Sliced(_Readable):
+class _Sliced(Readable):
     """A result whose slices are of its own kind, as is what several are merged to."""
 
     def select(self, index):
@@ -62,7 +62,7 @@ class KeyPoints(_Sliced, sv.KeyPoints):
     """`supervision.KeyPoints` that print themselves."""
 
 
-class Classifications(_Readable, sv.Classifications):
+class Classifications(Readable, sv.Classifications):
     """`supervision.Classifications` that print themselves, and know the names of their classes.
 
     Attributes:

@@ -11,6 +11,7 @@ import supervision as sv
 from supervision.config import ORIENTED_BOX_COORDINATES
 
 from tftrt_yolo.tasks.results import kinds
+from tftrt_yolo.tasks.results.pixel_map import PixelMap
 
 NUM_SHOWN = 5  # of a classifier's classes
 
@@ -27,7 +28,8 @@ def of(result) -> list[dict]:
     Raises:
       TypeError: If it is something else.
     """
-    return _ROWS_OF[kinds.of(result)](result, None)
+    kind = kinds.of(result)
+    return result.rows() if isinstance(result, PixelMap) else _ROWS_OF[kind](result, None)
 
 
 def boxes(detections: sv.Detections, names: np.ndarray | None) -> list[dict]:

@@ -8,10 +8,12 @@ from collections import Counter
 
 from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.tasks.results import kinds, rows
+from tftrt_yolo.tasks.results.pixel_map import PixelMap
 
 _MOST_ROWS = {"text": 20, "html": 100}
 _MOST_CLASSES = 10  # in the summary
 _MOST_LETTERS = 40  # of a name
+_COLUMNS = ("score", "probability", "angle")
 _SIDES = ("x1", "y1", "x2", "y2")
 
 
@@ -22,8 +24,10 @@ def summary(result) -> str:
       result: What a Predictor gives, or supervision's own objects.
 
     Returns:
-      "3 objects: 2 person, 1 dog"; of a classifier "person 0.91, dog 0.05, ...".
+      "3 objects: 2 person, 1 dog"; of a classifier "person 0.91, dog 0.05, ..."; of a map what it says itself.
     """
+    if isinstance(result, PixelMap):
+        return result.summary()
     if kinds.of(result) == "classify":
         best = [
             f"{_name(row)} {row['probability']:.2f}" if "probability" in row else _name(row) for row in rows.of(result)
@@ -64,11 +68,13 @@ def page(result) -> str:
 
 def _table(result, medium: str) -> tuple[list[str], list[list[str]], int]:
     """Header, cells, and how many rows are left out."""
-    found = rows.of(result) if kinds.of(result) == "classify" else _brief(result)
+    is_map = isinstance(result, PixelMap)
+    found = rows.of(result) if is_map or kinds.of(result) == "classify" else _brief(result)
     taken = found[: _MOST_ROWS[medium]]
     first = taken[0] if taken else {}
     label = "name" if "name" in first else "class"
-    header = [name for name in ("track", label, "score", "probability", "angle") if name in first]
+    columns = [name for name in first if name not in ("class", "name")] if is_map else _COLUMNS
+    header = [name for name in ("track", label, *columns) if name in first]
     header += _SIDES if "xyxy" in first else ()
     return header, [[_cell(row, name) for name in header] for row in taken], len(found) - len(taken)
 

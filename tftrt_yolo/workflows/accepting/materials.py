@@ -10,8 +10,10 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from tftrt_yolo.contract import CLASSIFY
+from tftrt_yolo.contract import CLASSIFY, OBJECT_TASKS
 from tftrt_yolo.ground.assets import ACCEPTANCE
+
+TASK_NAMES = (*OBJECT_TASKS, CLASSIFY)  # that the package has a small model and labelled pictures of
 
 
 @dataclasses.dataclass(frozen=True)

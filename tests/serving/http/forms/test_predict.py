@@ -119,7 +119,7 @@ def test_masks_where_they_are_asked_for(url):
         ("model=digits&class_agnostic=maybe", 400, "class_agnostic is 'maybe'; it must be True or False"),
         ("model=digits&classes=cat", 400, "classes has 'cat'; expected indices or names of"),
         ("model=digits&classes=99", 400, "classes has 99; expected"),
-        ("model=digits&masks=true", 400, "masks are for models for segment; model 'digits' is for detect"),
+        ("model=digits&masks=true", 400, "masks are for models for segment and semantic; model 'digits' is for detect"),
         ("model=masks&masks=yes", 400, "masks is 'yes'; expected true or false"),
         ("model=digits&timeout=a", 400, "timeout is 'a'; expected microseconds"),
     ],

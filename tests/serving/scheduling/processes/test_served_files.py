@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import IMAGES
 from tftrt_yolo.ground.files.image_files import read_image
+from tftrt_yolo.ground.placement import FITS
 from tftrt_yolo.predictor import framing
 from tftrt_yolo.serving.scheduling.processes import served_files
 from tftrt_yolo.serving.scheduling.processes.served_files import ServedFiles
@@ -49,11 +50,11 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("is_cropped", [False, True])
+@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("most_at_once", [64 << 20, 100_000])
-def test_each_file_is_alone(monkeypatch, is_cropped, most_at_once):
+def test_each_file_is_alone(monkeypatch, fit, most_at_once):
     monkeypatch.setattr(served_files, "_MOST_PIXELS_AT_ONCE", most_at_once)
-    reader = ServedFiles((64, 96), is_cropped=is_cropped, max_pixels=2_000_000, pins=False)
+    reader = ServedFiles((64, 96), fit=fit, max_pixels=2_000_000, pins=False)
     good, strange = of_every_kind(), [*STRANGE]
     files = [file for pair in zip(good.values(), [*strange, *strange], strict=False) for file in pair]
     read = reader.read(files, num_rows=len(files) + 1)
@@ -61,7 +62,7 @@ def test_each_file_is_alone(monkeypatch, is_cropped, most_at_once):
     assert read.were_read.tolist() == [True, False] * len(good) + [False]
     for row, (kind, file) in enumerate(good.items()):
         image, frame = read_image(file), np.empty((64, 96, 3), np.uint8)
-        framing.fit_of(is_cropped=is_cropped)(image, frame)
+        framing.FITS[fit](image, frame)
         np.testing.assert_array_equal(read.frames[2 * row], frame, kind)
         assert read.sizes_hw[2 * row].tolist() == [*image.shape[:2]], kind
         said = read.statuses[2 * row + 1].decode()

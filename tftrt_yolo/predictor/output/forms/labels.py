@@ -65,7 +65,7 @@ def lines_of(shot: Shot, scene: Scene) -> list[str]:
 
     Source: ultralytics.engine.results.Results.save_txt.
     """
-    if scene.task.name == "classify":
+    if scene.task.classifies:
         return [f"{row['probability']:.2f} {shown(row['name'])}" for row in shot.rows]
     height, width = shot.size_hw
     values_of, sides, lines = _VALUES[scene.task.name], np.array([width, height], np.float64), []

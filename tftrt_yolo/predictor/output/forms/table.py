@@ -25,7 +25,7 @@ class Table:
         from tftrt_yolo.tasks.results import data_frame  # with supervision, which a command's help need not wait for
 
         self._flat = data_frame.flat
-        tracks = ("track",) if scene.task.select else ()
+        tracks = ("track",) if scene.task.finds_objects else ()
         self._columns = (*_WHERE, *data_frame.COLUMNS[scene.task.name], *tracks)
         self._file = open(scene.folder / FILE, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
         self._writer = csv.writer(self._file, lineterminator="\n")

@@ -4,6 +4,7 @@ curl --data-binary @bus.jpg "http://127.0.0.1:8000/predict?score_threshold=0.5&c
 curl -F file=@bus.jpg -F file=@zidane.jpg http://127.0.0.1:8000/predict
 """
 
+import base64
 import dataclasses
 import time
 
@@ -24,6 +25,7 @@ from tftrt_yolo.serving.protocol.readable import objects_of, status_of
 from tftrt_yolo.serving.protocol.requests import Asked, version_of
 from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
+from tftrt_yolo.tasks.table import TASKS
 
 _FORM = "multipart/form-data"
 # curl says this of --data-binary where nobody says anything else.
@@ -138,8 +140,9 @@ def _wants_masks(text: str | None, state: ModelState) -> bool:
     wants = _TRUTHS.get(text.lower())
     if wants is None:
         raise invalid(f"masks is {quoted(text)}; expected true or false.")
-    if wants and state.task != contract.SEGMENT:
-        raise invalid(f"masks are for models for {contract.SEGMENT}; model {quoted(state.name)} is for {state.task}.")
+    if wants and not TASKS[state.task].packing:
+        those = " and ".join(task.name for task in TASKS.values() if task.packing)
+        raise invalid(f"masks are for models for {those}; model {quoted(state.name)} is for {state.task}.")
     return wants
 
 
@@ -152,4 +155,8 @@ def _entry(file: File, index: int, outcome: Outcome, state: ModelState, *, with_
     size = upright_size(file.data)
     entry |= {"image": {"width": size[0], "height": size[1]}} if size else {}
     rows = objects_of(outcome.outputs, index, state, with_masks=with_masks)
-    return {**entry, "classes" if state.task == contract.CLASSIFY else "objects": rows}
+    task = TASKS[state.task]
+    entry |= {"objects" if task.finds_objects else "classes" if task.classifies else task.row_label: rows}
+    if with_masks and task.gives_map:
+        entry["map"] = {"png": base64.b64encode(outcome.outputs[task.packing.given[0]][index]).decode()}
+    return entry

@@ -21,6 +21,7 @@ from absl import logging as absl_logging
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground import assets
+from tftrt_yolo.ground.placement import CROP
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.predictor import framing
 from tftrt_yolo.saved_model import load
@@ -29,6 +30,7 @@ from tftrt_yolo.serving.scheduling.processes import strings
 from tftrt_yolo.serving.scheduling.processes.job import Job
 from tftrt_yolo.serving.scheduling.processes.served_signatures import ServedSignatures
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import WarmSizes, warm_sizes
+from tftrt_yolo.tasks.table import TASKS
 
 # What TensorFlow raises of one call, after which the process is as good as before.
 _OF_THE_CALL = (tf.errors.OpError, ValueError, TypeError, MemoryError)
@@ -52,7 +54,7 @@ def work(requests: Iterator) -> Iterator[dict | None]:
         return
     served, known = loaded(job)
     yield known
-    if known["task"] != contract.CLASSIFY:
+    if TASKS[known["task"]].finds_objects:
         threading.Thread(target=served.prepare_selection, daemon=True).start()
     for key, parts, asked in requests:
         start = time.perf_counter()
@@ -80,7 +82,7 @@ def loaded(job: Job) -> tuple[ServedSignatures, dict]:
         "backend": str(backend),
         "device": backend.device,
         "is_native": backend.reason.startswith("native segments"),
-        "why_slow": "" if handle.metadata.task == contract.CLASSIFY else framing.why_slow(),
+        "why_slow": "" if TASKS[handle.metadata.task].fit == CROP else framing.why_slow(),
         "signatures": served.described(),
     }
 

@@ -1,6 +1,6 @@
 """Image files in the network's frames, decoded and fitted on the host as `Predictor` does it, each beside the others.
 
-    files = ServedFiles((640, 640), is_cropped=False, max_pixels=50_000_000, pins=False)
+    files = ServedFiles((640, 640), fit="letterbox", max_pixels=50_000_000, pins=False)
     read = files.read([jpeg, b"no image"], num_rows=4)
     read.frames.shape, read.statuses                # (4, 640, 640, 3), [b"", b"it is no image: ..."]
     files.give_back(read)
@@ -52,16 +52,16 @@ class Read(NamedTuple):
 class ServedFiles:
     """Reads files; several threads may use it."""
 
-    def __init__(self, frame_size_hw: tuple[int, int], *, is_cropped: bool, max_pixels: int, pins: bool):
+    def __init__(self, frame_size_hw: tuple[int, int], *, fit: str, max_pixels: int, pins: bool):
         """Prepares; no thread is started.
 
         Args:
           frame_size_hw: Height and width of the network's frames in pixels.
-          is_cropped: Whether images are cropped into them, and not letterboxed.
+          fit: How images are laid into frames: one of `placement.FITS`.
           max_pixels: The largest picture that is decoded, width times height.
           pins: Whether a GPU is to read the frames.
         """
-        self._fit, self._max_pixels = framing.fit_of(is_cropped=is_cropped), max_pixels
+        self._fit, self._max_pixels = framing.FITS[fit], max_pixels
         self._scratch = Scratch()
         self._memory = FrameMemory(frame_size_hw, pins=pins)
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="read")

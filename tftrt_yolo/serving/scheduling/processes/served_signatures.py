@@ -53,8 +53,8 @@ class ServedSignatures:
         """
         self._own, self._sizes, self._metadata = signatures, sizes, handle.metadata
         self._task = TASKS[handle.metadata.task]
-        size_hw, is_cropped = handle.metadata.image_size_hw, self._task.is_cropped
-        self._files = ServedFiles(size_hw, is_cropped=is_cropped, max_pixels=max_pixels, pins=backend.uses_gpu)
+        size_hw = handle.metadata.image_size_hw
+        self._files = ServedFiles(size_hw, fit=self._task.fit, max_pixels=max_pixels, pins=backend.uses_gpu)
         network = signatures[contract.NETWORK]
         self._around = image_signatures.ImageSignatures(
             lambda frames: network(frames=frames), handle.metadata, is_traceable=True
@@ -66,7 +66,7 @@ class ServedSignatures:
         self._compiled = None
         if backend.compiled_sizes and contract.FRAMED in signatures and not self._pack:
             self._compiled = Compiled.of(signatures[contract.FRAMED], self._task.per_image)
-        self._num_anchors = network.structured_outputs[self._task.dense[0]].shape[1] if self._task.select else 0
+        self._num_anchors = network.structured_outputs[self._task.dense[0]].shape[1] if self._task.finds_objects else 0
 
     def prepare_selection(self) -> None:
         """Runs a selection once, which makes its graph: that takes seconds, and whoever asks meanwhile waits for it."""
@@ -102,10 +102,10 @@ class ServedSignatures:
         else:
             if _IMAGES in inputs:
                 size_hw = inputs[_IMAGES].shape[1:3]
-                most = max(1, min(most, most_images(size_hw, is_cropped=self._task.is_cropped)))
+                most = max(1, min(most, most_images(size_hw, self._task.fit)))
             outputs = self._run_parts(function, inputs, most)
         is_own = function is self._own.get(run_by)
-        return outputs if is_own or not self._task.select else self._padded(outputs, asked or SelectionOptions())
+        return outputs if is_own or not self._task.finds_objects else self._padded(outputs, asked or SelectionOptions())
 
     def _function(self, key: str, asked: SelectionOptions | None) -> Callable:
         """What runs a signature."""
@@ -201,8 +201,9 @@ def _packer(task: Task, given: dict[str, tf.TensorSpec], size_hw: tuple[int, int
         input_signature=(specs, tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((None,), tf.bool)),
     )
     def pack(outputs, sizes, were_read):
-        counts = tf.where(were_read, outputs["num_detections"], 0)
-        return task.packing.pack(outputs | {"num_detections": counts}, sizes, size_hw)
+        if task.finds_objects:  # of a file that was not read there is none to be packed
+            outputs = outputs | {"num_detections": tf.where(were_read, outputs["num_detections"], 0)}
+        return task.packing.pack(outputs, sizes, size_hw)
 
     return pack
 

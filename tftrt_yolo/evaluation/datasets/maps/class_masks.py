@@ -1,0 +1,165 @@
+"""Masks with a class for each pixel, as Ultralytics' data sets for semantic segmentation have them.
+
+    example_of = reader(document, 19, "cityscapes8.yaml")
+    example = example_of(Path("images/val/a.png"))      # masks/val/a.png, its classes counted
+    example.truth.read()                                # (height, width) uint8: class indices, and 255 for no label
+
+`masks_dir` names the folder that stands in place of the last `images`, and `label_mapping` the class of each value of a
+mask where these are others, with "ignore_label" for none.
+
+Source: ultralytics.data.dataset.SemanticDataset, ultralytics.data.utils.verify_image_mask and read_mask.
+"""
+
+import functools
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from tftrt_yolo.evaluation.datasets import class_names, places
+from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
+from tftrt_yolo.evaluation.datasets.truth import MapTruth
+from tftrt_yolo.ground.errors import DatasetError, ImageError
+from tftrt_yolo.ground.files import image_files, image_formats, image_structure, reading
+from tftrt_yolo.ground.text import first_line, quoted, shown
+
+IGNORED = 255  # a pixel without a label
+_WORD = "ignore_label"
+_NUM_VALUES = 256
+_NO_CLASS = -1
+_MOST_BYTES = 512 << 20  # of a file
+_MOST_MAPPED = 100_000
+_ENDINGS = (".png", ".bmp", ".tif", ".tiff")  # in this order; those of formats that lose nothing
+_FORMATS = ("PNG", "BMP", "TIFF")
+_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's, of a single number a pixel
+_WHOLE = re.compile(r"\s*[+-]?\d{1,9}\s*", re.ASCII)
+_EXPECTED = "Expected a grey PNG of the image's size with a class index for each pixel, 255 where there is none."
+
+
+def reader(document: dict, num_classes: int, place: str) -> Callable[[Path], Example]:
+    """Prepares to read the masks of a data set.
+
+    Args:
+      document: Its data.yaml.
+      num_classes: The model's; of one class masks have 1 where it is and 0 elsewhere.
+      place: The file, for messages.
+
+    Returns:
+      What takes an image's path to an Example, and raises a BadLabelError for a mask that is not there or does not fit.
+
+    Raises:
+      DatasetError: If the data set has no masks, or a mapping that does not fit.
+    """
+    folder = document.get("masks_dir")
+    if folder is None:
+        raise DatasetError(
+            f"{place} has no masks_dir, so its labels are polygons, of which no class map is drawn here. Give a data "
+            "set with masks_dir, a folder of PNG files beside the images."
+        )
+    folder = class_names.text(folder, "masks_dir", place).replace("\\", "/").strip("/")
+    if not folder or "\0" in folder or {"", ".", ".."} & set(folder.split("/")):
+        raise DatasetError(
+            f"{place} has masks_dir {quoted(folder)}. Expected the name of the folder that stands in place of images."
+        )
+    return functools.partial(_example, folder, num_classes, _table(document.get("label_mapping"), num_classes, place))
+
+
+def _example(folder: str, num_classes: int, table: np.ndarray, image: Path) -> Example:
+    """An image with the classes of its pixels."""
+    paths = [places.label_path(image, folder, ending) for ending in _ENDINGS]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        raise BadLabelError(f"{shown(image)} has no mask: {shown(paths[0])} is not there. {_EXPECTED}")
+    mask = _read(path, table)
+    counts = np.bincount(mask.ravel(), minlength=_NUM_VALUES)[:IGNORED]
+    of_classes = counts[1:2] if num_classes == 1 else counts
+    pixels = {int(index): int(of_classes[index]) for index in np.flatnonzero(of_classes)}
+    truth = MapTruth(functools.partial(_read, path, table), int(counts.sum()), pixels)
+    return Example(image, truth, mask.shape, is_in_pixels=True)
+
+
+def _table(mapping: object, num_classes: int, place: str) -> np.ndarray:
+    """(256,) int16, the class of each value of a mask, 255 for no label and `_NO_CLASS` where there is none."""
+    table = np.arange(_NUM_VALUES, dtype=np.int16)
+    if mapping is not None and (not isinstance(mapping, dict) or len(mapping) > _MOST_MAPPED):
+        raise DatasetError(f"{place} has label_mapping {quoted(mapping)}. Expected the values of a mask to classes.")
+    for value, index in (mapping or {}).items():
+        source, target = _whole(value), IGNORED if index is None or _is_word(index) else _whole(index)
+        if source is None or target is None:
+            raise DatasetError(
+                f"{place}: label_mapping takes {quoted(value)} to {quoted(index)}. Expected a whole number to a whole "
+                f"number, or to {_WORD}."
+            )
+        if 0 <= source < _NUM_VALUES:  # Cityscapes maps -1, which no picture holds
+            table[source] = target if 0 <= target < _NUM_VALUES else _NO_CLASS
+    last = max(num_classes - 1, 1)  # of one class a mask has 0 and 1
+    return np.where((table > last) & (table != IGNORED), np.int16(_NO_CLASS), table)
+
+
+def _is_word(value: object) -> bool:
+    """Whether a mapping's target says that there is no label."""
+    return isinstance(value, str) and value.strip() == _WORD
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, also as text; None for anything else."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and abs(value) <= _MOST_MAPPED else None
+
+
+def _read(path: Path, table: np.ndarray) -> np.ndarray:
+    """A mask's classes, (height, width) uint8."""
+    values = _values(path)
+    strange = values[(values < 0) | (values >= _NUM_VALUES)]
+    if not strange.size:
+        classes = table[values]
+        strange = values[classes == _NO_CLASS]
+    if strange.size:
+        known = ", ".join(map(str, np.flatnonzero(table != _NO_CLASS)[:12]))
+        raise BadLabelError(
+            f"{shown(path)} has the value {int(strange[0])} at {strange.size:,} of {values.size:,} pixels, which is no "
+            f"class. Expected {known} and so on, as the data set's names and label_mapping say, and {IGNORED} where "
+            "there is no label."
+        )
+    return classes.astype(np.uint8)
+
+
+def _values(path: Path) -> np.ndarray:
+    """A mask's numbers, (height, width), of any integer type."""
+    name = shown(path)
+    try:
+        data = reading.read_bytes(path, _MOST_BYTES)
+        with image_files.damages_named(name):
+            return _decoded(data, name)
+    except OSError as error:
+        raise BadLabelError(f"{name} cannot be read: {error.strerror or first_line(error)}. {_EXPECTED}") from error
+    except reading.UnreadableError as error:
+        raise BadLabelError(f"{name} cannot be read: it {error}. {_EXPECTED}") from error
+    except ImageError as error:
+        raise BadLabelError(str(error)) from error
+
+
+def _decoded(data: bytes, name: str) -> np.ndarray:
+    """The numbers of a file's bytes."""
+    file_format = image_formats.of(data)
+    if file_format not in _FORMATS:
+        raise reading.UnreadableError(f"is a {file_format}, whose values are not those that were written")
+    image_structure.check(data, file_format)
+    with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:  # as image_files
+        width, height = image.size
+        if width * height > image_files.MOST_PIXELS:
+            raise reading.UnreadableError(f"has {width:,} x {height:,} pixels, too many to be safe")
+        if image.mode not in _MODES:
+            raise reading.UnreadableError(f"is a picture of {image.mode}, and no class for each pixel")
+        image.load()
+        if image.mode == "P":  # indices, unless the colours are greys: then those are what is meant
+            palette = np.array(image.getpalette(), np.int64).reshape(-1, 3)
+            is_grey = (palette == palette[:, :1]).all()
+            return np.asarray(image.convert("L") if is_grey else image)
+        values = np.asarray(image)
+    return values.astype(np.uint8) if values.dtype == bool else values
