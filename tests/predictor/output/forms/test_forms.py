@@ -266,8 +266,8 @@ def test_masks(models, tmp_path):
         ("pose", "masks", "segment"),
         ("obb", "masks", "segment"),
         ("classify", "masks", "segment"),
-        ("classify", "crops", "detect and segment and pose and obb"),
-        ("classify", "coco", "detect and segment and pose and obb"),
+        ("classify", "crops", "detect, segment, pose and obb"),
+        ("classify", "coco", "detect, segment, pose and obb"),
     ],
 )
 def test_forms_that_a_task_does_not_have(models, tmp_path, task, form, expected):
@@ -281,7 +281,7 @@ def test_forms_that_a_task_does_not_have(models, tmp_path, task, form, expected)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"save": ("foo",)}, r"save has 'foo'; expected any of txt, csv, coco, crops, masks\. Annotated pictures"),
+        ({"save": ("foo",)}, r"save has 'foo'; expected any of txt, csv, coco, crops, masks, maps\. Annotated pictures"),
         ({"save": ("TXT",)}, r"written without it\. Did you mean txt\?"),
         ({"save": ("txt,csv",)}, r"save has 'txt,csv'; expected any of"),
         ({"save": (1,)}, r"save has 1; expected any of"),
