@@ -100,7 +100,10 @@ def main() -> None:
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("--exports", type=Path, help="folder in which exports are kept; a temporary one without")
     parser.add_argument("--model", default="", help="only models whose name begins so")
+    parser.add_argument("--trained", type=Path, help="the folder of train_digits.py, for yolov8s and yolov8m")
     given = parser.parse_args()
+    if given.trained:
+        int8.take_trained(given.trained)
     names = [name for name, (weights, *_) in int8.MODELS.items() if weights is not None]
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     with tempfile.TemporaryDirectory() as folder:

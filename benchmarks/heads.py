@@ -18,12 +18,10 @@ import itertools
 import json
 import multiprocessing
 import shutil
-import subprocess
-import sys
-import types
 from pathlib import Path
 
 import yaml
+from train_digits import provide_operators
 
 import tftrt_yolo
 from tftrt_yolo.contract import ONE_TO_MANY, ONE_TO_ONE
@@ -87,7 +85,7 @@ def train(name: str, data: Path, folder: Path) -> Path:
         from ultralytics import YOLO
         from ultralytics.nn.tasks import yaml_model_load
 
-        _provide_operators()
+        provide_operators()
         document = yaml_model_load(f"{name}.yaml") | {"nc": NUM_CLASSES, "scales": {"n": MODELS[name]}}
         model_yaml = folder / f"{name}.yaml"
         model_yaml.write_text(yaml.safe_dump(document))
@@ -103,7 +101,7 @@ def validate(model: Path, data: Path, folder: Path, nms: bool | None) -> list[fl
     from ultralytics import YOLO
     from ultralytics.utils import nms as suppression
 
-    _provide_operators()
+    provide_operators()
     patient = functools.partial(
         suppression.non_max_suppression, max_time_img=60
     )  # or images are left out on slow cores
@@ -111,16 +109,6 @@ def validate(model: Path, data: Path, folder: Path, nms: bool | None) -> list[fl
     options = QUIET | {"imgsz": SIZE, "rect": False, "nms": nms, "project": str(folder), "name": "val"}
     box = YOLO(str(model), task="detect").val(data=str(data), batch=16, **options).box
     return [float(box.map), float(box.map50)]
-
-
-def _provide_operators() -> None:
-    """Puts Ultralytics' own suppression in the place of torchvision's, where that is of another build than torch."""
-    if subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, check=False).returncode:
-        from ultralytics.utils.nms import TorchNMS
-
-        torchvision = types.ModuleType("torchvision")
-        torchvision.ops = types.SimpleNamespace(nms=TorchNMS.nms)  # all that detection takes of it
-        sys.modules["torchvision"] = torchvision
 
 
 def measure(name: str, data: Path, folder: Path, *, with_conversions: bool) -> list[dict]:

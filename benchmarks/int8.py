@@ -4,10 +4,12 @@
     python benchmarks/digits.py /tmp/digits260 --count=260
     python benchmarks/int8.py /tmp/digits100 /tmp/digits260 --exports=/tmp/exports  # all, two hours on two cores
     python benchmarks/int8.py /tmp/digits100 /tmp/digits260 --model=tiny-pose       # the tables keep their other rows
+    python benchmarks/int8.py /tmp/digits100 /tmp/digits260 --model=yolov8s --trained=runs/digits   # of train_digits.py
 
 The models of digits are calibrated on the pictures of the first folder, without their labels, and evaluated on those of
-the second, of which no picture and no scan was in the first. yolov8s and yolov8m have random weights (as engines.py
-makes them), so of these the dense outputs are compared.
+the second, of which no picture and no scan was in the first. yolov8s and yolov8m are what train_digits.py made of them,
+at the size that they were trained at; without that they have random weights (as engines.py makes them), of which the
+dense outputs are compared.
 """
 
 import argparse
@@ -40,10 +42,38 @@ HEADER = """# INT8
 What `python benchmarks/int8.py` wrote: models converted to INT8 by explicit quantisation, run in TensorFlow on a CPU.
 Ranges and filters are from pictures of digits (of the classifier crops) without their labels, figures from others, of
 which no scan was in the first: both made by `benchmarks/digits.py`. `digits` is yolov8n at 640 px, `tiny` are narrow
-networks at 320 px (the classifier at 64); yolov8s and yolov8m have random weights, and of them only the dense outputs
-say something. *Worst class* is the largest loss of a single class. Every row is one engine with nothing left over.
+networks at 320 px (the classifier at 64){others}.
+*Worst class* is the largest loss of a single class. Every row is one engine with nothing left over.
 
 """
+
+
+def take_trained(folder: Path) -> None:
+    """Takes the checkpoints that train_digits.py left in its folder for the models of these names."""
+    for name, (weights, _, task) in MODELS.items():
+        best = folder / "runs" / f"{name}-digits" / "weights" / "best.pt"
+        if weights is None and best.exists():
+            MODELS[name] = best, _settings(best)["settings"]["imgsz"], task
+
+
+def _settings(weights: Path) -> dict:
+    """What train_digits.py wrote beside a checkpoint."""
+    return json.loads((weights.parent / "settings.json").read_text(encoding="utf-8"))
+
+
+def _origin(name: str) -> str:
+    """Where a model's weights are from, if not from this repository."""
+    weights = MODELS[name][0]
+    if weights is None:
+        return "random weights, of which only the dense outputs say something"
+    if not (weights.parent / "settings.json").exists():
+        return ""
+    found = _settings(weights)
+    settings = found["settings"]
+    return (
+        f"trained by `train_digits.py` on {found['pictures']:,} pictures for {settings['epochs']} epochs at "
+        f"{settings['imgsz']} px"
+    )
 
 
 def exported(name: str, folder: Path) -> Path:
@@ -101,6 +131,7 @@ def measure(name: str, way: tuple[str, str], *, exports: Path, calibration: Path
     losses = [value - before[figure][1][index] for figure, (_, each) in after.items() for index, value in each.items()]
     return {
         "model": name,
+        "origin": _origin(name),
         "method": way[0],
         "rounding": way[1],
         "layers": found.layers,
@@ -162,7 +193,11 @@ def write(rows: list[dict]) -> None:
         dense = "; ".join(f"{label} {text}" for label, text in row["dense"].items())
         cells = (row[key] for key in ("model", "method", "rounding", "layers", "images", "matched"))
         lines.append(_line(*cells, dense))
-    TABLE.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+    origins = {row["model"]: row["origin"] for row in rows if row.get("origin")}
+    others = "".join(
+        f"; {name} has {text}" if "random" in text else f"; {name} was {text}" for name, text in origins.items()
+    )
+    TABLE.write_text(HEADER.format(others=others) + "\n".join(lines) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
     if any(text.count(marker) != 1 for marker in MARKERS):
         raise SystemExit(f"{PAGE} must have the lines {' and '.join(MARKERS)} once each. Put them back.")
@@ -185,7 +220,10 @@ def main() -> None:
     parser.add_argument("evaluation", type=Path, help="pictures from digits.py to evaluate on")
     parser.add_argument("--exports", type=Path, help="a folder where exports are kept, and taken from the next time")
     parser.add_argument("--model", default="", help="only the models whose name begins so")
+    parser.add_argument("--trained", type=Path, help="the folder of train_digits.py, for yolov8s and yolov8m")
     asked = parser.parse_args()
+    if asked.trained:
+        take_trained(asked.trained)
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     with tempfile.TemporaryDirectory() as temporary:
         exports, known = asked.exports or Path(temporary), {}

@@ -14,6 +14,9 @@ scans of `evaluation`, other writers', are left for `python benchmarks/digits.py
 
 import argparse
 import json
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import digits
@@ -73,6 +76,16 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(target)
 
 
+def provide_operators() -> None:
+    """Puts Ultralytics' own suppression in the place of torchvision's, where that is of another build than torch."""
+    if subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, check=False).returncode:
+        from ultralytics.utils.nms import TorchNMS
+
+        torchvision = types.ModuleType("torchvision")
+        torchvision.ops = types.SimpleNamespace(nms=TorchNMS.nms)  # all that detection takes of it
+        sys.modules["torchvision"] = torchvision
+
+
 def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
     """Trains a model.
 
@@ -85,6 +98,7 @@ def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
     Returns:
       What was trained, how, and the figures of Ultralytics' validator.
     """
+    provide_operators()
     import ultralytics
 
     name = model if Path(model).suffix else f"{model}.yaml"

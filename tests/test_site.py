@@ -201,6 +201,19 @@ def test_the_repositorys_links_hold_on_the_site():
     assert "yolov8n-digits" in rewritten("<!-- benchmark table -->", SITE / "pages" / "speed.md", "speed.md")
 
 
+def test_the_pages_link_to_what_is_on_the_site():
+    """mkdocs is strict about it, and runs where its environment is: `make docs`."""
+    known = {*_load(SITE / "site_files.py").repository_files(), *PAGES}
+    targets = {
+        (page, name)
+        for page in PAGES
+        for name, _ in links(page)
+        if name and not (page.parent / name).resolve().is_relative_to(SITE / "pages" / "assets")
+    }
+    assert len(targets) > 50
+    assert [pair for pair in sorted(targets) if (pair[0].parent / pair[1]).resolve() not in known] == []
+
+
 def test_a_broken_site_is_found_out(tmp_path):
     check_links = _load(SITE / "check_links.py")
     (tmp_path / "a.html").write_text('<h1 id="top">A</h1><a href="b.html#here">b</a><a href="https://a.b">far</a>')

@@ -7,17 +7,17 @@ Signatures, all with a dynamic batch:
     padded           images as above, padded at the right and the bottom,
                      sizes int32 (batch, 2) as height, width               -> the same
     framed           frames uint8 (batch, S, S, 3) RGB, images that were
-                     letterboxed, and cropped for a classifier,
+                     letterboxed, cropped for a classifier, stretched for depth,
                      sizes int32 (batch, 2) of the images                  -> the same
     network          frames float32 (batch, S, S, 3) RGB in [0, 1]         -> boxes, scores of every anchor
 
 Earlier versions' have no `framed`. All but the last give `num_detections`, `boxes`, `scores` and `classes`, zero-padded
 to `max_detections`, and what the task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`,
 `boxes_xywhr`. In place of the first two `encoded` gives `masks`, PNG files, and `mask_corners`, where they lie in the
-image. A classifier gives `probabilities` instead, in all five. `status` string (batch,) is empty for a file that was
-read, and otherwise says why it was not; all else of that image is zero. `tftrt_yolo.tasks` has the outputs of every
-task. `network` is the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and,
-under `tftrt_yolo`, ours; this module writes and reads it:
+image. A classifier gives `probabilities` instead, in all five, and depth `depth`. `status` string (batch,) is empty
+for a file that was read, and otherwise says why it was not; all else of that image is zero. `tftrt_yolo.tasks` has the
+outputs of every task. `network` is the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds
+Ultralytics' keys and, under `tftrt_yolo`, ours; this module writes and reads it:
 
     metadata = contract.read_metadata("yolov8n_saved_model")
     metadata.names[0], metadata.image_size_hw

@@ -67,6 +67,7 @@ NEEDED = {
 INT8 = {"precision_mode": "INT8", "calibration_data": str(DATA / "images")}
 TAKEN = "<overwrite=True> to replace it"
 FOREIGN = "so <overwrite=True> does not delete it"
+FOREIGN_FILE = "so <overwrite=True> does not replace it"
 
 # Command, arguments, and part of the message with the arguments' names in <>.
 BAD = [
@@ -76,6 +77,7 @@ BAD = [
     ("export", {"image_size": 0}, "<image_size> is 0; expected"),
     ("export", {"nms": "True"}, "<nms> is 'True'; expected auto, one-to-many or one-to-one. Ultralytics' False is"),
     ("export", {"saved_model_dir": "taken"}, TAKEN),
+    ("export", {"saved_model_dir": "foreign"}, FOREIGN),  # nobody is advised what would be refused
     ("export", {"saved_model_dir": "foreign", "overwrite": True}, FOREIGN),
     ("convert", {"accelerator": "cuda"}, "<accelerator> is 'cuda'; known are"),
     ("convert", {"precision_mode": "FP8"}, "<precision_mode> is 'FP8'; with tensorrt known are"),
@@ -158,7 +160,7 @@ BAD = [
     ("inspect", {}, "nowhere is no directory"),
     ("check", {"fix": True}, "then run `tftrt-yolo check --fix`; or"),  # a command stays one
     ("benchmark", {"contestants": ("pytorch",)}, "<contestants> has 'pytorch'; known are"),
-    ("benchmark", {"batch_sizes": (0,)}, "<batch_sizes> is 0; it must be"),
+    ("benchmark", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
     ("benchmark", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),
     ("benchmark", {"peer_python": "no-python"}, "<peer_python> is no-python, which is no program"),
     ("benchmark", {"output_dir": "taken"}, TAKEN),
@@ -177,7 +179,7 @@ BAD = [
         {"header": False, "engine_path": "new.plan", "overwrite": True},
         "<overwrite> is given, and with <header=False> there is nothing in a file that says whose it is",
     ),
-    ("build_engine", {"engine_path": "foreign.engine"}, TAKEN),
+    ("build_engine", {"engine_path": "foreign.engine"}, FOREIGN_FILE),
     (
         "build_engine",
         {"engine_path": "foreign.engine", "overwrite": True},
@@ -195,6 +197,7 @@ BAD = [
     ("preflight", {"calibration_data": "a.jpg"}, "<calibration_data> is for INT8, and <precision_mode> is FP16"),
     ("preflight", {"float_layers": ("head",)}, "<float_layers> is for INT8, and <precision_mode> is FP16"),
     ("preflight", {**INT8, "evaluation_data": "a"}, "<evaluation_data> is for `convert`, which measures the INT8"),
+    ("preflight", {**INT8, "maximum_score_shift": 0.1}, "<maximum_score_shift> is for `convert`, which measures the"),
     ("preflight", {**INT8, "calibration": "tensorrt"}, "<calibration> is 'tensorrt', and TF-TRT's own calibrator runs"),
     ("preflight", {"batch_sizes": (0,)}, "<batch_sizes> is (0,); expected"),
     ("preflight", {"compute_capability": "9.0"}, "<compute_capability> is '9.0'; TensorRT-RTX"),
@@ -223,7 +226,11 @@ BAD = [
     ("write_onnx", {"float_type": "FP16"}, "<float_type> is FP16, and <precision_mode> is FP32, which says it"),
     ("write_onnx", {"layout": "yolo"}, "<layout> is 'yolo'; known are network, ultralytics"),
     ("write_onnx", {"compute_capability": "8.6"}, "<compute_capability> is for <build=True>, which is not given"),
-    ("write_onnx", {"onnx_path": "foreign.onnx"}, TAKEN),
+    ("write_onnx", {"float_layers": ("head",)}, "<float_layers> is for INT8, and <precision_mode> is FP32"),
+    ("write_onnx", {"costliest_layers": 0}, "<costliest_layers> is for INT8, and <precision_mode> is FP32"),
+    ("write_onnx", {**INT8, "costliest_layers": 3}, "<costliest_layers> needs <sensitivity_report>"),
+    ("write_onnx", {**INT8, "sensitivity_report": "nowhere"}, "nowhere cannot be read: No such file"),
+    ("write_onnx", {"onnx_path": "foreign.onnx"}, FOREIGN_FILE),
     ("write_onnx", {"onnx_path": "foreign.onnx", "overwrite": True}, "so <overwrite=True> does not replace it"),
     ("tf_serving", {}, "nowhere is no directory"),
     ("tf_serving", {"version": 0}, "<version> is 0; it must be a whole number from 1 to"),
@@ -280,7 +287,7 @@ BAD = [
         {"engine_path": "a.engine", "signature": "network"},
         "<signature> is for SavedModels, and <engine_path> is given",
     ),
-    ("demo", {"output_dir": "taken"}, TAKEN),
+    ("demo", {"output_dir": "demo"}, TAKEN),
     ("acceptance", {"tasks": ("detection",)}, "<tasks> has 'detection'; expected one or more of detect,"),
     ("acceptance", {"precision_modes": ("BF16",)}, "<precision_modes> has 'BF16'; expected one or more of FP32,"),
     ("acceptance", {"seconds": 0.0}, "<seconds> is 0.0; it must be"),
@@ -316,9 +323,9 @@ BAD_IDS = [f"{command}-{'-'.join(arguments) or 'nothing'}" for command, argument
 def folder(tmp_path, monkeypatch):
     """A working directory with what is in the way."""
     monkeypatch.chdir(tmp_path)
-    for name in ("taken", "foreign", "taken/yolov8n-digits_saved_model"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "notes.txt").touch()
+    for name in ("taken", "foreign", "demo/yolov8n-digits_saved_model"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "foreign" / "notes.txt").touch()
     for name in ("foreign.engine", "foreign.onnx"):
         (tmp_path / name).write_text("notes")
     return tmp_path

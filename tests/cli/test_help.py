@@ -23,6 +23,15 @@ def test_help_loads_nothing_heavy(command_line):
     assert result.stdout
 
 
+def test_the_list_of_commands(capfd):
+    assert cli.main(["--help"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    starts = {len(line) - len(line.split(maxsplit=1)[1]) for line in lines if line.startswith("  ")}
+    assert len(starts) == 1, lines  # the descriptions stand below each other, behind the longest name too
+    assert "engine is short for build_engine, onnx is short for write_onnx." in lines
+    assert max(map(len, lines)) <= 120
+
+
 def test_version(capfd):
     import tensorflow as tf
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from tests.preflighting.sketches import Sketch
 from tftrt_yolo.contract import Metadata
-from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
+from tftrt_yolo.engines.engine_file import EngineFacts
 from tftrt_yolo.preflighting.executor.execute import execute
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.selection import Selection
 
@@ -28,7 +29,7 @@ class ExecutorRuntime:
         self._network, self.profiles, self.batches = network, profiles or {}, []
         rows = [(index, True) for index in network.inputs] + [(index, False) for index in network.outputs]
         named = ((network.tensors[index], is_input) for index, is_input in rows)
-        self.tensors = tuple(EngineTensor(one.name, one.type, one.dims, is_input) for one, is_input in named)
+        self.tensors = tuple(IOTensor(one.name, one.type, one.dims, is_input) for one, is_input in named)
 
     def run(self, images):
         self.batches.append(len(images))

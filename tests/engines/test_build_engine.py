@@ -19,11 +19,11 @@ from tests.engines.rehearsal import ExecutorRuntime, SettledRuntime
 from tests.preflighting.test_preflight import _small_disk as small_disk
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.engines import engine_file
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.files.image_files import read_image
 from tftrt_yolo.preflighting import recorded_network
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder import builders
 from tftrt_yolo.preflighting.recorder import recording
@@ -60,8 +60,8 @@ def test_the_report(tiny, tiny_export):
     frame = tftrt_yolo.Predictor(tiny_export).metadata.image_size_hw
     assert report.faults == report.unread == report.disagreements == ()
     assert report.tensors == (
-        EngineTensor("images", "FLOAT", (-1, 3, *frame), is_input=True),
-        EngineTensor("output0", "FLOAT", (-1, 14, 2100), is_input=False),
+        IOTensor("images", "FLOAT", (-1, 3, *frame), is_input=True),
+        IOTensor("output0", "FLOAT", (-1, 14, 2100), is_input=False),
     )
     assert report.plan.tensors == report.tensors  # read from the plan's bytes
     assert report.plan.profiles == (Profile((1, 3, *frame), (4, 3, *frame), (4, 3, *frame)),)

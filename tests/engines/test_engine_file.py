@@ -9,14 +9,14 @@ import pytest
 
 from tests.engines.rehearsal import SIDE, facts, metadata, profile, rewritten
 from tftrt_yolo.engines import engine_file
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.ground.errors import EngineError
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.selection import Selection
 
 PLAN = b"what TensorRT built" * 100
 TENSORS = (
-    EngineTensor("images", "FLOAT", (-1, 3, SIDE, SIDE), is_input=True),
-    EngineTensor("output0", "FLOAT", (-1, 7, 40), is_input=False),
+    IOTensor("images", "FLOAT", (-1, 3, SIDE, SIDE), is_input=True),
+    IOTensor("output0", "FLOAT", (-1, 7, 40), is_input=False),
 )
 FACTS = facts(TENSORS, PLAN, batch_sizes=(1, 8), profiles={"images": (profile(1, 8),)})
 MODEL = metadata("detect", weights_sha256="a" * 64)

@@ -13,8 +13,8 @@ import tftrt_yolo
 from tests.preflighting.test_preflight import _small_disk as small_disk
 from tftrt_yolo import contract
 from tftrt_yolo.engines import engine_file, extract_engines
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.ground.errors import EngineError
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.rehearsal import engine_bytes
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.trust import digests
@@ -73,7 +73,7 @@ def test_plans_are_taken_out(built, tmp_path):
     assert file.metadata == dataclasses.replace(metadata, trained_size_hw=None)  # which its header does not have
     assert (file.facts.builder, file.facts.builder_version) == ("TensorRT", "8.6.1")
     assert file.facts.compute_capability == "of the GPU that it was built on"  # this machine may be another
-    assert file.facts.tensors[0] == EngineTensor("TensorRTInputPH_0", "FLOAT", (-1, *frame, 3), is_input=True)
+    assert file.facts.tensors[0] == IOTensor("TensorRTInputPH_0", "FLOAT", (-1, *frame, 3), is_input=True)
     assert {tensor.name for tensor in file.facts.tensors[1:]} == {"TensorRTOutputPH_0", "TensorRTOutputPH_1"}
     alone = tftrt_yolo.extract_engines(path, tmp_path / "plans", header=False)
     assert alone.engines == {f"{name}.plan": len(PLAN), f"{name}_2.plan": 7}

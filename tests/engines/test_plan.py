@@ -9,9 +9,9 @@ from tests.engines.rehearsal import facts
 from tests.preflighting.sketches import Sketch, write
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.engines import engine_file, plan
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.plan import PlanFacts
 from tftrt_yolo.ground.workers.worker import Worker
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder import builders
 from tftrt_yolo.preflighting.real_builder.engine import Order
@@ -58,8 +58,8 @@ def test_a_plan_says_what_it_was_built_for(batch_sizes, capability, batch, profi
         version=builders.find().version,
         compute_capability=capability,
         tensors=(
-            EngineTensor("images", "FLOAT", (batch, 3, H, W), is_input=True),
-            EngineTensor("output0", "FLOAT", (batch, 5, 30), is_input=False),
+            IOTensor("images", "FLOAT", (batch, 3, H, W), is_input=True),
+            IOTensor("output0", "FLOAT", (batch, 5, 30), is_input=False),
         ),
         profiles=tuple(Profile(*((size, 3, H, W) for size in sizes)) for sizes in profiles),
     )

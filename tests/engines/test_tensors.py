@@ -9,14 +9,14 @@ import pytest
 from tests.engines.rehearsal import CLASSES, SIDE, ExecutorRuntime, metadata, profile, recorded
 from tests.engines.test_ultralytics_layout import MODELS
 from tftrt_yolo.engines import tensors
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.preflighting.executor.execute import execute
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 
 
 def _tensors(**dims):
-    return tuple(EngineTensor(name, "FLOAT", shape, name == "images") for name, shape in dims.items())
+    return tuple(IOTensor(name, "FLOAT", shape, name == "images") for name, shape in dims.items())
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -43,8 +43,8 @@ STRANGE = {
     "another rank": _tensors(images=IMAGES, output0=ROWS[1:]),
     "another number of classes": _tensors(images=IMAGES, output0=(1, 84, 40)),
     "TF-TRT's": _tensors(TensorRTInputPH_0=(1, SIDE, SIDE, 3), TensorRTOutputPH_0=(1, 40, 4)),
-    "integers": (*_tensors(images=IMAGES), EngineTensor("output0", "INT32", ROWS, is_input=False)),
-    "an output that goes in": (*_tensors(images=IMAGES), EngineTensor("output0", "FLOAT", ROWS, is_input=True)),
+    "integers": (*_tensors(images=IMAGES), IOTensor("output0", "INT32", ROWS, is_input=False)),
+    "an output that goes in": (*_tensors(images=IMAGES), IOTensor("output0", "FLOAT", ROWS, is_input=True)),
 }
 
 
@@ -57,9 +57,7 @@ def test_strange_tensors_are_refused(found):
 
 def test_what_an_engine_of_ultralytics_leaves_open():
     tensors.check(_tensors(images=(-1, 3, -1, -1), output0=(-1, 4 + CLASSES, -1)), metadata("detect"), "a.engine")
-    half = tuple(
-        EngineTensor(one.name, "HALF", one.dims, one.is_input) for one in _tensors(images=IMAGES, output0=ROWS)
-    )
+    half = tuple(IOTensor(one.name, "HALF", one.dims, one.is_input) for one in _tensors(images=IMAGES, output0=ROWS))
     tensors.check(half, metadata("detect"), "a.engine")
 
 

@@ -260,10 +260,9 @@ def test_an_existing_directory_is_not_touched(tmp_path):
     target = tmp_path / "mine"
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="exists already"):
-        tftrt_yolo.export(TINY_WEIGHTS, target)
-    with pytest.raises(FileExistsError, match="is not what this writes"):
-        tftrt_yolo.export(TINY_WEIGHTS, target, overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="is not what this writes"):
+            tftrt_yolo.export(TINY_WEIGHTS, target, overwrite=overwrite)
     assert (target / "thesis.txt").read_text() == "years of work"
 
 

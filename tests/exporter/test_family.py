@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 
 import tftrt_yolo
 from tests import toy
 from tests.conftest import IMAGES
 from tests.exporter.grouped import grouped_in
+from tftrt_yolo import contract
 from tftrt_yolo.exporter import pytorch_parity
 from tftrt_yolo.graph import letterbox
 from tftrt_yolo.ground.files.image_files import read_image
@@ -102,6 +104,11 @@ def test_end_to_end(narrow, tmp_path, name):
     assert tftrt_yolo.inspect(tmp_path / "b_saved_model").metadata == metadata
 
 
+def _first(found):
+    """The first tensor of what a network gives, however deep its tuples are."""
+    return _first(found[0]) if isinstance(found, (list, tuple)) else found
+
+
 @pytest.mark.parametrize("name", [TOY, *_slow("yolo26n-seg", "yolo26n", "yolo26n-obb", "yolov10n")])
 def test_one_to_many(narrow, tmp_path, name):
     """The other branch of the same heads is the default, and what it gives is Ultralytics', suppressed as there."""
@@ -114,20 +121,23 @@ def test_one_to_many(narrow, tmp_path, name):
     assert not metadata.is_end_to_end
     ours, theirs = AutoBackend(str(saved_model_dir)), AutoBackend(str(weights), end2end=False)
     assert not ours.end2end
-    predictor, image = tftrt_yolo.Predictor(saved_model_dir), read_image(IMAGES[0])[None]
+    image = read_image(IMAGES[0])[None]
     frame, _ = letterbox.letterbox_images(image, (160, 160))
     with torch.inference_mode():
         frames = torch.from_numpy(frame.numpy()).permute(0, 3, 1, 2) / 255
         found = [network(frames) for network in (ours, theirs)]
-        got, expected = (rows[0] if isinstance(rows, (list, tuple)) else rows for rows in found)  # prototypes, raw
+        got, expected = map(_first, found)  # beside it prototypes and raw outputs
         chosen = non_max_suppression(expected, 0.25, 0.7, nc=5, rotated=name.endswith("obb"), max_time_img=60)[0]
     assert got.shape == expected.shape
-    np.testing.assert_allclose(got[:, :4], expected[:, :4], atol=0.1)
+    sides = expected[:, :4].abs().amax(1, keepdim=True).clamp(min=160)  # px; random weights give boxes of thousands
+    assert ((got[:, :4] - expected[:, :4]).abs() / sides).max() < 1e-3
     np.testing.assert_allclose(got[:, 4:9], expected[:, 4:9], atol=1e-3)
 
-    [result] = predictor(IMAGES[0])
-    scores = predictor.task.boxes(result).confidence
-    assert abs(len(scores) - len(chosen)) <= len(chosen) / 100  # of boxes whose overlap is nearly the threshold
+    # The signature, and not Predictor: that leaves out objects whose masks are empty, as random ones are.
+    given = tf.saved_model.load(str(saved_model_dir)).signatures[contract.SERVING](images=tf.constant(image))
+    scores = given["scores"][0, : int(given["num_detections"][0])].numpy()
+    # Scores of random weights saturate: which of two equal ones suppresses the other is chance, here and there.
+    assert abs(len(scores) - len(chosen)) <= len(chosen) / 20
     np.testing.assert_allclose(scores[:10], chosen[:10, 4], atol=1e-3)
 
     report = tftrt_yolo.convert(saved_model_dir, tmp_path / "b_saved_model")

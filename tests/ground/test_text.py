@@ -8,7 +8,7 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.ground.streams import UntilFailure
-from tftrt_yolo.ground.text import counted, first_line, printable, quoted, shown
+from tftrt_yolo.ground.text import counted, first_line, printable, quoted, rounded, shown
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,21 @@ from tftrt_yolo.ground.text import counted, first_line, printable, quoted, shown
 )
 def test_printable(text, expected):
     assert printable(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "expected"),
+    [
+        (-0.00004, "+.4f", "+0.0000"),
+        (0.00004, "+.4f", "+0.0000"),
+        (-0.0, ".3f", "0.000"),
+        (-0.00005001, "+.4f", "-0.0001"),
+        (0.5, ".4f", "0.5000"),
+        (float("nan"), "+.4f", "+nan"),
+    ],
+)
+def test_what_rounds_to_nothing_has_no_minus(value, form, expected):
+    assert rounded(value, form) == expected
 
 
 @pytest.mark.parametrize(

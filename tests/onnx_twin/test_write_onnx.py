@@ -14,13 +14,15 @@ import pytest
 import tensorflow as tf
 
 import tftrt_yolo
+from tests import toy
 from tests.conftest import CROPS, DATA, IMAGES
 from tests.engines import postprocessing
+from tests.exporter.checkpoint import qat
 from tftrt_yolo import contract
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.files.image_files import read_image
 from tftrt_yolo.onnx_twin import onnx_file
-from tftrt_yolo.saved_model.network import Framer, in_unit_range
+from tftrt_yolo.saved_model.network import Framer, SavedModelNetwork, in_unit_range
 
 CALIBRATION = str(DATA / "images" / "*[05].jpg")  # enough to have ranges
 TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in ("segment", "pose", "obb", "classify"))]
@@ -115,6 +117,51 @@ def _loaded_by_ultralytics(path):
     from ultralytics.nn.backends.onnx import ONNXBackend
 
     return ONNXBackend(str(path), torch.device("cpu"))
+
+
+def test_layers_in_float_have_no_quantisation(int8, tiny_export, folder):
+    """One file for what TF-TRT takes two engines: the six convolutions that give outputs read floats."""
+    path = folder / "head.onnx"
+    options = OPTIONS(float_layers=("head",), build=True)
+    report = tftrt_yolo.write_onnx(
+        tiny_export, path, precision_mode="INT8", calibration_data=CALIBRATION, options=options
+    )
+    graph = onnx.load(path).graph
+    dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    in_float = [node for node in convolutions if not set(node.input[:2]) & dequantised]
+    assert (len(in_float), report.integers.filters) == (6, len(convolutions) - 6)
+    assert len(convolutions) == int8[1].operators["Conv"]
+    assert (report.faults, report.integers.different) == ((), 0)
+    found, expected = _beside(path, tiny_export, IMAGES[:2])
+    quantised, _ = _beside(int8[0], tiny_export, IMAGES[:2])
+    error, before = (np.square(one["scores"] - expected["scores"]).mean() for one in (found, quantised))
+    assert error < before
+
+
+def test_a_layer_that_is_not_there(tiny_export, folder):
+    path, options = folder / "none.onnx", OPTIONS(float_layers=("boxes", "convolution_900"))
+    int8 = {"precision_mode": "INT8", "calibration_data": CALIBRATION}
+    with pytest.raises(tftrt_yolo.ConversionError, match="'convolution_900', which is no convolution of the network"):
+        tftrt_yolo.write_onnx(tiny_export, path, options=options, **int8)
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_ranges_of_the_training(folder):
+    """Its grids have zero points, which are taken off before a convolution and added again behind."""
+    weights, export, path = folder / "qat.pt", folder / "qat_saved_model", folder / "qat.onnx"
+    qat.train(weights)
+    tftrt_yolo.export(weights, export, image_size=toy.SIZE)
+    report = tftrt_yolo.write_onnx(export, path, precision_mode="INT8", calibration="trained")
+    assert (report.faults, report.integers.different, report.integers.filters) == ((), 0, toy.CONVOLUTIONS)
+    int8 = tftrt_yolo.Int8Options(calibration="trained")
+    converted = folder / "qat_int8_saved_model"
+    tftrt_yolo.convert(export, converted, precision_mode="INT8", int8=int8)
+    found, _ = _beside(path, export, IMAGES[:2])
+    network = SavedModelNetwork(converted, strict=False)  # what TensorRT is to take runs in TensorFlow here
+    for name, values in network._network(frames=tf.constant(_frames(export, IMAGES[:2]))).items():
+        assert np.abs(found[name] - values.numpy()).mean() < 0.01 * np.abs(values.numpy()).mean(), name
 
 
 def test_its_metadata_is_ultralytics_and_ours(tiny, tiny_export):

@@ -37,11 +37,15 @@ def written(tiny_export, tmp_path_factory):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_in_fp16(models, task):
-    """One engine; its numbers are TensorFlow's; the real builder sees every tensor as TF-TRT was told."""
+    """One engine; its numbers are TensorFlow's; the real builder sees every tensor as TF-TRT was told.
+
+    It has as many nodes as the conversion counts, though here TF-TRT took it with channels first.
+    """
     report = tftrt_yolo.preflight(models.exported(task), images=(CROPS if task == "classify" else IMAGES)[0])
     [engine] = report.engines
     assert report.faults == (), report
     assert (report.nodes_outside, engine.summary.layers) == (0, LAYERS[task])
+    assert [report.nodes_inside] == list(tftrt_yolo.inspect(models.converted(task)).engines.values())
     assert engine.summary.builder_flags == ("FP16", "TF32", "SPARSE_WEIGHTS")
     assert all(one.bound is not None for one in report.numbers.outputs)
     assert len(report.numbers.convolutions) == engine.summary.layers_by_kind["CONVOLUTION"]

@@ -12,14 +12,14 @@ import pytest
 import tftrt_yolo
 from tests.engines.rehearsal import SIDE, facts, metadata, profile
 from tftrt_yolo.engines import engine_file
-from tftrt_yolo.engines.engine_file import EngineTensor
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.serving.triton_repository import configuration
 
 pytest.importorskip("tritonclient.grpc", reason="the extra triton is not installed")
 
 PLAN = b"what TensorRT built" * 100
-IMAGES = EngineTensor("images", "FLOAT", (-1, 3, SIDE, SIDE), is_input=True)
-OUTPUT = EngineTensor("output0", "HALF", (-1, 7, 40), is_input=False)
+IMAGES = IOTensor("images", "FLOAT", (-1, 3, SIDE, SIDE), is_input=True)
+OUTPUT = IOTensor("output0", "HALF", (-1, 7, 40), is_input=False)
 
 
 def _tensors(tensors):

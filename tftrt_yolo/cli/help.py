@@ -6,13 +6,15 @@ import platform
 import textwrap
 from collections.abc import Callable
 
-from tftrt_yolo.cli.commands import COMMANDS
+from tftrt_yolo.cli.commands import ALIASES, COMMANDS
 from tftrt_yolo.cli.signatures import REQUIRED, Argument
 from tftrt_yolo.ground.version import __version__
 
+_WIDTH = max(map(len, COMMANDS)) + 2
 USAGE = (
     "Usage: tftrt-yolo COMMAND [--flag=value ...]\n\n"
-    + "\n".join(f"  {name:<13}{command.summary}" for name, command in COMMANDS.items())
+    + "\n".join(f"  {name:<{_WIDTH}}{command.summary}" for name, command in COMMANDS.items())
+    + f"\n\n{', '.join(f'{short} is short for {name}' for short, name in ALIASES.items())}."
     + "\n\n`tftrt-yolo COMMAND --help`, or `tftrt-yolo help COMMAND`, lists a command's flags. --config=FILE.py gives "
     "them\nfrom a file's section, and --json prints the report as JSON. `tftrt-yolo --version` shows the versions."
 )

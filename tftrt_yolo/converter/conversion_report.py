@@ -16,11 +16,14 @@ from tftrt_yolo.converter.parity import DenseDifference, Parity
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change, Interval, ScoreShift
 from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.ground.text import counted, printable, rounded
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 
 # Nodes that compute nothing: values, and the edges by which they enter and leave. They count on neither side.
 PLUMBING_OPS = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "_Arg", "_Retval"})
+# What Grappler's layout pass calls the transposes that it adds. Source: kOptimizedSuffix of TensorFlow 2.17's
+# grappler/optimizers/generic_layout_optimizer_transposer.cc.
+_LAYOUT_SUFFIX = "LayoutOptimizer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +164,7 @@ class QuantizationReport:
         lines += [f"  dense, {label:<11} {difference}" for label, difference in self.dense.items()]
         for name, (before, after) in self.accuracy.items():
             interval = f" (95 %: {self.intervals[name].show('+.4f')})" if name in self.intervals else ""
-            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {after - before:+.4f}"
+            figures = f"FP32 {before:.4f}, INT8 {after:.4f}, difference {rounded(after - before, '+.4f')}"
             lines.append(f"  {name:<18} {figures}{interval}")
         return "\n".join([*lines, *self._confidence()])
 
@@ -243,7 +246,7 @@ class EngineReport(ConversionReport):
         that they meet, and other sizes run in TensorFlow.
       dynamic_shape_profile_strategy: How engines are tuned for these sizes; None in files of older versions.
       engine_bytes: Size of the built engines.
-      nodes_inside: Nodes that went into engines; constants and identities are not counted.
+      nodes_inside: Nodes that went into engines, as `count_inside` counts them.
       nodes_outside: Nodes of `network` that stay in TensorFlow.
       left_to_tensorflow: The same by op type, with TF-TRT's reasons.
       linked_tensorrt: TensorRT that TensorFlow was built against.
@@ -354,6 +357,15 @@ class BakedReport(ConversionReport):
 def count_nodes(nodes) -> Counter:
     """Counts nodes by op type, plumbing left out."""
     return Counter(node.op for node in nodes if node.op not in PLUMBING_OPS)
+
+
+def count_inside(segment) -> int:
+    """Counts the nodes of an engine's segment, plumbing left out.
+
+    Nor do the transposes count that TensorFlow's layout pass adds where there is a GPU, or where the preflight says
+    that there is one: so a network has as many nodes on every machine, and in every report.
+    """
+    return count_nodes(node for node in segment if not node.name.endswith(_LAYOUT_SUFFIX)).total()
 
 
 def left_over(outside: Counter, reasons_csv: Path) -> tuple[LeftOver, ...]:

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tftrt_yolo import contract
-from tftrt_yolo.converter.conversion_report import ConversionReport, count_nodes
+from tftrt_yolo.converter.conversion_report import ConversionReport, count_inside, count_nodes
 from tftrt_yolo.exporter import export_report
 from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.ground.files import directories
@@ -146,7 +146,7 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
 def _count_inside(engine, functions: dict) -> int:
     """Nodes of an engine's native segment, without plumbing; 0 if it was removed."""
     segment = engine.attr["segment_func"].func.name
-    return count_nodes(functions[segment].node_def).total() if segment in functions else 0
+    return count_inside(functions[segment].node_def) if segment in functions else 0
 
 
 def _specs(tensors) -> dict[str, str]:

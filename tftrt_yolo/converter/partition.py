@@ -162,7 +162,7 @@ def count(graph_def) -> dict:
     engines = saved_model_pb.engine_nodes(graph_def)
     segments = {node.attr["segment_func"].func.name for node in engines.values()}
     inside = sum(
-        conversion_report.count_nodes(function.node_def).total()
+        conversion_report.count_inside(function.node_def)
         for function in graph_def.library.function
         if function.signature.name in segments
     )

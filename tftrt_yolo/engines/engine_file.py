@@ -22,6 +22,7 @@ from tftrt_yolo.contract import Metadata
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.files import documents, fields, reading
 from tftrt_yolo.ground.text import printable, quoted, shown
+from tftrt_yolo.preflighting.io_tensor import MOST_TEXT, IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.selection import Selection
 
@@ -31,31 +32,9 @@ UNTOLD_GPU = "of the GPU that it was built on"
 BUILDERS = ("TensorRT-RTX", "TensorRT")
 _LENGTH_BYTES = 4
 _MOST_HEADER_BYTES = 4 << 20
-_MOST_TEXT = 80  # characters of a name, a version or the like
 _MOST_TENSORS = 64
 _MOST_BYTES = 16 << 30
 _REMEDY = "Copy the file again, or build the engine again with `tftrt-yolo engine`."
-
-
-@dataclasses.dataclass(frozen=True)
-class EngineTensor:
-    """An input or output of an engine.
-
-    Attributes:
-      name: Its name.
-      type: TensorRT's DataType, such as "FLOAT".
-      dims: Its shape; -1 where the batch decides.
-      is_input: Whether it goes in.
-    """
-
-    name: str
-    type: str
-    dims: tuple[int, ...]
-    is_input: bool
-
-    def __str__(self) -> str:
-        """Name, type and shape."""
-        return f"{shown(self.name, _MOST_TEXT)} {shown(self.type, _MOST_TEXT)} {shown(self.dims, _MOST_TEXT)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +64,7 @@ class EngineFacts:
     compute_capability: str
     precision_mode: str
     batch_sizes: tuple[int, ...]
-    tensors: tuple[EngineTensor, ...]
+    tensors: tuple[IOTensor, ...]
     profiles: dict[str, tuple[Profile, ...]]
     plan_bytes: int
     plan_sha256: str
@@ -276,7 +255,7 @@ def _check_facts(facts: EngineFacts) -> None:
             )
     for name in ("builder_version", "compute_capability"):
         text = getattr(facts, name)
-        if not text or shown(text, _MOST_TEXT) != text:
+        if not text or shown(text, MOST_TEXT) != text:
             raise reading.UnreadableError(f"has the {name} {quoted(text)}; expected a few printable characters")
     if min(facts.batch_sizes, default=1) < 1:
         raise reading.UnreadableError(f"has the batch size {min(facts.batch_sizes)}; expected 1 or more")

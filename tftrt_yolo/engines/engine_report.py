@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from tftrt_yolo.converter.conversion_report import LeftOver
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.plan import PlanFacts
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
 
 EXTRACTION_FILE = "engines.json"
@@ -39,7 +39,7 @@ class EngineFileReport:
     task: str
     precision_mode: str
     batch_sizes: tuple[int, ...]
-    tensors: tuple[EngineTensor, ...]
+    tensors: tuple[IOTensor, ...]
     builder: BuilderReport
     plan: PlanFacts
     disagreements: tuple[str, ...]

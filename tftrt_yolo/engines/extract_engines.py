@@ -20,12 +20,13 @@ from pathlib import Path
 from tftrt_yolo import contract
 from tftrt_yolo.converter.conversion_report import ConversionReport, EngineReport
 from tftrt_yolo.engines import engine_file
-from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
+from tftrt_yolo.engines.engine_file import EngineFacts
 from tftrt_yolo.engines.engine_report import EXTRACTION_FILE, ExtractionReport
 from tftrt_yolo.ground.arguments import check_bool
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.files import directories, reading
 from tftrt_yolo.ground.text import first_line, printable
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.rehearsal import engine_bytes
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
@@ -129,7 +130,7 @@ def _facts(
     source: SavedModelHandle,
     built: EngineReport,
     plan: bytes,
-    tensors: tuple[EngineTensor, ...],
+    tensors: tuple[IOTensor, ...],
     *,
     precision_mode: str,
 ) -> EngineFacts:
@@ -150,7 +151,7 @@ def _facts(
     )
 
 
-def _tensors(source: SavedModelHandle) -> dict[str, tuple[EngineTensor, ...]]:
+def _tensors(source: SavedModelHandle) -> dict[str, tuple[IOTensor, ...]]:
     """Name of each engine to its inputs and outputs, as TF-TRT names them."""
     from tftrt_yolo.saved_model import saved_model_pb  # with TensorFlow
 
@@ -162,7 +163,7 @@ def _tensors(source: SavedModelHandle) -> dict[str, tuple[EngineTensor, ...]]:
             pairs = zip(node.attr[kinds].list.type, node.attr[shapes].list.shape, strict=False)
             for number, (kind, shape) in enumerate(pairs):
                 dims = tuple(dim.size for dim in shape.dim)
-                rows.append(EngineTensor(f"TensorRT{word}PH_{number}", _TYPES.get(kind, "?"), dims, word == "Input"))
+                rows.append(IOTensor(f"TensorRT{word}PH_{number}", _TYPES.get(kind, "?"), dims, word == "Input"))
         found[name] = tuple(rows)
     return found
 

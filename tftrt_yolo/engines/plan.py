@@ -15,8 +15,9 @@ import re
 import struct
 from collections.abc import Iterator
 
-from tftrt_yolo.engines.engine_file import UNTOLD_GPU, EngineFacts, EngineTensor
+from tftrt_yolo.engines.engine_file import UNTOLD_GPU, EngineFacts
 from tftrt_yolo.ground.text import printable
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 
 # The file's mark, which stands twice: at the beginning, and behind the four parts of the version.
@@ -48,7 +49,7 @@ class PlanFacts:
 
     version: str | None
     compute_capability: str | None
-    tensors: tuple[EngineTensor, ...] | None
+    tensors: tuple[IOTensor, ...] | None
     profiles: tuple[Profile, ...] | None
 
     @property
@@ -119,7 +120,7 @@ def _version(plan: bytes) -> str | None:
     return ".".join(map(str, found[1])) if found else None
 
 
-def _tensor(plan: bytes, name: str) -> EngineTensor | None:
+def _tensor(plan: bytes, name: str) -> IOTensor | None:
     """An input or output by its name; None if what stands behind no such name is one's record."""
     for start in _ends_of_name(plan, name.encode()):
         record = plan[start : start + _RECORD_BYTES]
@@ -128,7 +129,7 @@ def _tensor(plan: bytes, name: str) -> EngineTensor | None:
         if kind is None or direction is None or shape is None or _int(direction[1]) not in (0, 1):
             continue
         if 0 <= _int(kind[1]) < len(_TYPES):
-            return EngineTensor(name, _TYPES[_int(kind[1])], shape, _int(direction[1]) == 0)
+            return IOTensor(name, _TYPES[_int(kind[1])], shape, _int(direction[1]) == 0)
     return None
 
 
@@ -155,7 +156,7 @@ def _shapes(data: bytes) -> Iterator[tuple[int, ...]]:
                 yield tuple(max(size, -1) for size in dims)
 
 
-def _profiles(plan: bytes, inputs: list[EngineTensor]) -> tuple[Profile, ...] | None:
+def _profiles(plan: bytes, inputs: list[IOTensor]) -> tuple[Profile, ...] | None:
     """The optimisation profiles of one open input; none where its shape is fixed."""
     if not any(-1 in tensor.dims for tensor in inputs):
         return ()

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.engines import engine_file
-from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
+from tftrt_yolo.engines.engine_file import EngineFacts
 from tftrt_yolo.engines.running import device_memory
 from tftrt_yolo.engines.ultralytics_layout import with_ultralytics_layout
 from tftrt_yolo.ground.errors import EngineError, PreflightError, TensorRTUnavailableError
 from tftrt_yolo.preflighting import recorded_network
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.real_builder import engine, target
 from tftrt_yolo.preflighting.real_builder.builder_report import BuilderReport
 from tftrt_yolo.preflighting.real_builder.engine import Order
@@ -80,8 +81,8 @@ def _compute_capability(built_for: str) -> str:
         return engine_file.UNTOLD_GPU
 
 
-def _tensors(network: RecordedNetwork) -> tuple[EngineTensor, ...]:
+def _tensors(network: RecordedNetwork) -> tuple[IOTensor, ...]:
     """Inputs and outputs."""
     rows = [(index, True) for index in network.inputs] + [(index, False) for index in network.outputs]
     named = ((network.tensors[index], is_input) for index, is_input in rows)
-    return tuple(EngineTensor(tensor.name, tensor.type, tensor.dims, is_input) for tensor, is_input in named)
+    return tuple(IOTensor(tensor.name, tensor.type, tensor.dims, is_input) for tensor, is_input in named)

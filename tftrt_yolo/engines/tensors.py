@@ -11,10 +11,10 @@ import numpy as np
 
 from tftrt_yolo import contract
 from tftrt_yolo.contract import HeadSpec, Metadata
-from tftrt_yolo.engines.engine_file import EngineTensor
 from tftrt_yolo.engines.ultralytics_layout import IMAGES, OUTPUT, PROTOTYPES
 from tftrt_yolo.ground.errors import EngineError
 from tftrt_yolo.ground.text import counted
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.tasks.maps.semantic import STRIDE
 from tftrt_yolo.tasks.table import TASKS
@@ -24,7 +24,7 @@ _BOX, _SCORE_AND_CLASS = 4, 2
 _ANY = -1
 
 
-def check(found: Iterable[EngineTensor], metadata: Metadata, given: str) -> None:
+def check(found: Iterable[IOTensor], metadata: Metadata, given: str) -> None:
     """Refuses an engine whose tensors are not those of its metadata.
 
     Args:
@@ -55,7 +55,7 @@ def check(found: Iterable[EngineTensor], metadata: Metadata, given: str) -> None
         )
 
 
-def batch_ranges(tensors: Iterable[EngineTensor], profiles: Mapping[str, tuple[Profile, ...]]) -> tuple:
+def batch_ranges(tensors: Iterable[IOTensor], profiles: Mapping[str, tuple[Profile, ...]]) -> tuple:
     """The batch sizes that an engine takes: the least and the largest of each profile, or of its fixed shape."""
     [images] = [tensor for tensor in tensors if tensor.is_input]
     if images.dims[0] != _ANY:
@@ -102,7 +102,7 @@ def _with_scores(rows: np.ndarray, num_classes: int) -> np.ndarray:
     return np.concatenate([boxes, scores, rows[..., _BOX + 2 :]], axis=-1).transpose(0, 2, 1)
 
 
-def _expected(metadata: Metadata, found: Mapping[str, EngineTensor]) -> dict[str, tuple[int, ...]]:
+def _expected(metadata: Metadata, found: Mapping[str, IOTensor]) -> dict[str, tuple[int, ...]]:
     """Name of each tensor to its shape; -1 for any size. How many mask coefficients there are, the prototypes say."""
     height, width = metadata.image_size_hw
     expected = {IMAGES: (_ANY, 3, height, width)}

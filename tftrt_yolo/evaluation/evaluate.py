@@ -14,6 +14,7 @@ How its figures differ from those of Ultralytics' validator, although both selec
 - Masks are compared at the image's resolution and not at a quarter of the frame's, and labelled polygons are drawn by
   COCO's rule and not by OpenCV's, which counts the outline in. For objects of 30 pixels the first is worth 0.04 to 0.06
   more and the second as much less; what is left of both depends on the data (docs/pages/accuracy.md).
+- For depth it resizes images twice, to the size at which data sets are loaded and to the frame: up to 0.001 of delta1.
 - Boxes are clipped to the image. Objects without a visible keypoint are ignored, as COCO does, and not counted as
   missed.
 

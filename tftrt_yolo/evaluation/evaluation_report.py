@@ -11,7 +11,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.evaluation.certainty.figures import BestF1, Interval, ScoreShift
 from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted, shown
+from tftrt_yolo.ground.text import counted, rounded, shown
 from tftrt_yolo.tasks.table import TASKS
 
 FILE = "evaluation.json"
@@ -225,7 +225,7 @@ def _heading(report: EvaluationReport) -> list[str]:
 
 def _figure(value: float | None, form: str = ".4f") -> str:
     """A figure for a table; none where there is none."""
-    return "-" if value is None else f"{value:{form}}"
+    return "-" if value is None else rounded(value, form)
 
 
 def _table(*headers: str):

@@ -83,6 +83,17 @@ def counted(count: int, one: str, several: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
+def rounded(value: float, form: str) -> str:
+    """A number for a reader: "+0.0000" of what rounds to nothing, and not "-0.0000".
+
+    Args:
+      value: The number.
+      form: Its format, with a fixed number of places, such as "+.4f".
+    """
+    text = f"{value:{form}}"
+    return f"{0.0:{form}}" if float(text) == 0 else text
+
+
 def shown(path: object, most: int = 300) -> str:
     """A path or a name as a message may show it: on one line, escaped, without quotation marks, its middle cut."""
     line = printable(path).replace("\n", "\\n").replace("\t", "\\t")

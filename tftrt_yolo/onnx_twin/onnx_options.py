@@ -5,6 +5,7 @@ options.floats("INT8")  # "FP32"; what cannot be is refused, and nothing is chan
 """
 
 import dataclasses
+from pathlib import Path
 
 from tftrt_yolo.ground.arguments import Options, argument, check_bool, setting, whole_number
 from tftrt_yolo.ground.errors import OnnxError
@@ -13,6 +14,7 @@ from tftrt_yolo.ground.text import quoted
 OPSETS = range(13, 22)
 HALF_STEPS_OPSET = 19  # since then QuantizeLinear and DequantizeLinear take FP16
 FLOAT_TYPES = ("FP32", "FP16")
+IN_FLOAT = ("float_layers", "sensitivity_report", "costliest_layers")
 NETWORK, ULTRALYTICS = LAYOUTS = ("network", "ultralytics")
 
 
@@ -32,6 +34,9 @@ class OnnxOptions(Options):
         thrown away; TensorRT-RTX (extra `preflight`) needs no GPU for it.
       compute_capability: Of the GPU to build for, such as "8.6"; None for "8.9" with TensorRT-RTX, and with TensorRT
         for the GPU that is here.
+      float_layers: Of INT8, convolutions without quantisations, named as `convert` takes them.
+      sensitivity_report: Of INT8, what `sensitivity` wrote of this model: its costliest layers have none besides.
+      costliest_layers: Of INT8, how many of them; None for 3.
     """
 
     opset: int = 19
@@ -39,6 +44,9 @@ class OnnxOptions(Options):
     layout: str = NETWORK
     build: bool = False
     compute_capability: str | None = None
+    float_layers: tuple[str, ...] = ()
+    sensitivity_report: str | Path | None = None
+    costliest_layers: int | None = None
 
     def __post_init__(self):
         """Raises ValueError for what no file can have."""
@@ -61,6 +69,11 @@ class OnnxOptions(Options):
                 f"{argument('compute_capability')} is for {setting('build')}, which is not given. Leave it out, or "
                 f"give {setting('build')}."
             )
+
+    @property
+    def in_float(self) -> dict[str, object]:
+        """What of INT8 stays in float, as fields of `Int8Options`."""
+        return {name: getattr(self, name) for name in IN_FLOAT}
 
     def floats(self, precision_mode: str) -> str:
         """In which type a network is computed where it is not quantised.

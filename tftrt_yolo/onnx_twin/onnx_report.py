@@ -5,28 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.tasks.table import TASKS
-
-
-@dataclasses.dataclass(frozen=True)
-class OnnxTensor:
-    """An input or output of a file.
-
-    Attributes:
-      name: Its name.
-      type: ONNX's name of its type, such as "FLOAT".
-      dims: Its shape; -1 for the batch.
-      is_input: Whether it goes in.
-    """
-
-    name: str
-    type: str
-    dims: tuple[int, ...]
-    is_input: bool
-
-    def __str__(self) -> str:
-        """Name, type and shape."""
-        return f"{self.name} {self.type} {self.dims}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +111,7 @@ class OnnxReport:
     float_type: str
     opset: int
     layout: str
-    tensors: tuple[OnnxTensor, ...]
+    tensors: tuple[IOTensor, ...]
     operators: dict[str, int]
     inner_transposes: int
     integers: Integers | None

@@ -17,7 +17,8 @@ from tftrt_yolo.onnx_twin import folding, halves, layouts, onnx_file, twin_parit
 from tftrt_yolo.onnx_twin.drafting.draft import Drawn
 from tftrt_yolo.onnx_twin.drafting.draw import draw
 from tftrt_yolo.onnx_twin.onnx_options import ULTRALYTICS, OnnxOptions
-from tftrt_yolo.onnx_twin.onnx_report import Integers, OnnxTensor
+from tftrt_yolo.onnx_twin.onnx_report import Integers
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.freeze import FrozenNetwork
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_unfinished
@@ -102,11 +103,11 @@ def drawn_as(frozen: FrozenNetwork, opset: int, floats: str) -> Drawn:
     return drawn
 
 
-def _tensors(drawn: Drawn) -> tuple[OnnxTensor, ...]:
+def _tensors(drawn: Drawn) -> tuple[IOTensor, ...]:
     """Inputs and outputs."""
     rows = [(port, True) for port in drawn.inputs] + [(port, False) for port in drawn.outputs]
     return tuple(
-        OnnxTensor(port.name, "FLOAT", tuple(-1 if size is None else size for size in port.dims), is_input)
+        IOTensor(port.name, "FLOAT", tuple(-1 if size is None else size for size in port.dims), is_input)
         for port, is_input in rows
     )
 

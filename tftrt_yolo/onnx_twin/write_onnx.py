@@ -60,7 +60,8 @@ def write_onnx(
       precision_mode: "FP32"; "FP16", strongly typed: all but the decode, whose pixels FP16 would round; or "INT8",
         with QuantizeLinear and DequantizeLinear at every convolution, as the SavedModel of `convert` has it.
       calibration_data: For INT8, as `convert` takes it.
-      calibration: For INT8, how an activation's range is chosen: "max", "percentile" or "mse", as `convert` takes it.
+      calibration: For INT8, how an activation's range is chosen: "max", "percentile" or "mse", or by the training with
+        "trained", as `convert` takes it.
       options: The file's form.
       overwrite: Replace an ONNX file of ours that is already there.
       on_progress: Called with the calibration images that are done and their total; each counts three times, for
@@ -77,7 +78,9 @@ def write_onnx(
       NotAnExportError: If it was converted.
       ImageError: If no calibration image can be read.
       DatasetError: If a data.yaml to calibrate with cannot be used.
-      ConversionError: If the network cannot be quantised, or the calibration images say nothing about its ranges.
+      ConversionError: If the network cannot be quantised, the calibration images say nothing about its ranges, or
+        layers that are to stay in float are unknown or leave nothing to quantise.
+      SensitivityError: If options.sensitivity_report cannot be read.
       ParityError: If FP32 differs from TensorFlow by more than float32 explains. Nothing is left behind then.
       TensorRTUnavailableError: If options.build is given, and no TensorRT is installed that builds.
       PreflightError: If it does not build for options.compute_capability.
@@ -87,7 +90,7 @@ def write_onnx(
     start, path = time.perf_counter(), Path(onnx_path)
     OnnxOptions.check_is("options", options)
     options = options or OnnxOptions()
-    precision_mode, int8 = _checked(precision_mode, calibration_data, calibration)
+    precision_mode, int8 = _checked(precision_mode, calibration_data, calibration, options)
     options.floats(precision_mode)
     _check_suffix(path)
     single_files.check_free(path, onnx_file.is_ours, overwrite=overwrite)
@@ -123,22 +126,24 @@ def write_onnx(
         )
 
 
-def _checked(precision_mode: str, calibration_data: object, calibration: str | None) -> tuple[str, Int8Options | None]:
-    """The precision, and for INT8 how to calibrate."""
+def _checked(
+    precision_mode: str, calibration_data: object, calibration: str | None, options: OnnxOptions
+) -> tuple[str, Int8Options | None]:
+    """The precision, and for INT8 how to calibrate, and what not to quantise."""
     mode, known = str(precision_mode).upper(), PRECISION_MODES["tensorrt"]
     if mode not in known:
         raise ValueError(f"{argument('precision_mode')} is {precision_mode!r}; known are {', '.join(known)}.")
     if calibration == _TENSORRT:
         raise ValueError(
             f"{argument('calibration')} is {_TENSORRT!r}, which is TF-TRT's own calibrator and puts no ranges into the "
-            "graph. Leave it out, or choose max, percentile or mse."
+            "graph. Leave it out, or choose max, percentile, mse or trained."
         )
     if mode == "INT8":
-        int8 = Int8Options(calibration_data=calibration_data, calibration=calibration)
+        int8 = Int8Options(calibration_data=calibration_data, calibration=calibration, **options.in_float)
         int8.check("tensorrt")
         return mode, int8
-    given = {"calibration_data": calibration_data, "calibration": calibration}
-    for name, value in given.items():
+    given = {"calibration_data": calibration_data, "calibration": calibration, **options.in_float}
+    for name, value in (given | {"float_layers": options.float_layers or None}).items():
         if value is not None:
             raise ValueError(
                 f"{argument(name)} is for INT8, and {argument('precision_mode')} is {mode}. Leave one of them out."

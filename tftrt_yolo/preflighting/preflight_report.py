@@ -91,7 +91,7 @@ class PreflightReport:
       precision_mode: "FP32", "FP16" or "INT8".
       batch_sizes: Batch sizes that engines would be built for.
       tensorflow_version: Version of TensorFlow.
-      nodes_inside: Nodes of `network` that go into engines; constants and identities are not counted.
+      nodes_inside: Nodes of `network` that go into engines, as the conversion's report counts them.
       nodes_outside: Nodes of `network` that stay in TensorFlow.
       left_to_tensorflow: The same by op type, with TF-TRT's reasons.
       engines: What was found of each engine.

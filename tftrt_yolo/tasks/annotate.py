@@ -64,7 +64,7 @@ def annotate(
     Raises:
       ImageError: If the image cannot be read.
       TypeError: If the result is no result of one image.
-      ValueError: If an option is out of its range, or the masks are of an image of another size.
+      ValueError: If an option is out of its range, or masks or map are of an image of another size.
     """
     from tftrt_yolo.tasks.results import kinds  # with supervision
 
@@ -74,18 +74,19 @@ def annotate(
     task, names = TASKS[kinds.of(result)], kinds.names_of(result)
     array = image_files.read_image(image, ArrayOptions(channel_order=channel_order, scale=scale))
     if task.name == "segment":
-        _check_masks(result.mask, array.shape[:2])
+        _check_size("masks of the result are", result.mask.shape[1:], array.shape[:2])
+    elif task.gives_map:
+        _check_size("map of the result is", result.size_hw, array.shape[:2])
     drawn = _within_reach(result, task.boxes(result).xyxy) if task.finds_objects else result
     return task.draw(array, drawn, names, options).view(Picture)
 
 
-def _check_masks(masks, size_hw: tuple[int, int]) -> None:
-    """Refuses masks of an image of another size."""
-    if tuple(masks.shape[1:]) != size_hw:
-        found, expected = (f"{width:,} x {height:,}" for height, width in (masks.shape[1:], size_hw))
+def _check_size(what: str, found_hw: tuple[int, int], size_hw: tuple[int, int]) -> None:
+    """Refuses what is of an image of another size."""
+    if tuple(found_hw) != size_hw:
+        found, expected = (f"{width:,} x {height:,}" for height, width in (found_hw, size_hw))
         raise ValueError(
-            f"The masks of the result are {found} pixels; expected {expected}, the image's size. Give the image that "
-            "the result is of."
+            f"The {what} {found} pixels; expected {expected}, the image's size. Give the image that the result is of."
         )
 
 

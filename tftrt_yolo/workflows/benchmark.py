@@ -9,7 +9,7 @@ It converts the export and has `benchmarking` measure what comes of it, which it
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import logging
@@ -26,7 +26,7 @@ from tftrt_yolo.converter.int8.int8_options import Int8Options
 from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.exporter.official import YAML_SUFFIXES
 from tftrt_yolo.ground import assets
-from tftrt_yolo.ground.arguments import argument, check_at_least_one, number
+from tftrt_yolo.ground.arguments import argument, check_batch_sizes, number
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
 from tftrt_yolo.saved_model.trust import digests
@@ -57,7 +57,7 @@ def benchmark(
       weights: The checkpoint or model YAML that was exported, for the peers: PyTorch, Ultralytics, ONNX Runtime and
         OpenVINO. Without it they are absent.
       contestants: Names of those to measure, such as xla-fp16,pytorch-compile-fp16; none for all.
-      batch_sizes: Images a call.
+      batch_sizes: Images a call; one that comes again is measured once.
       seconds: Length of each measurement: once for single calls, three times for calls without waiting.
       options: What is seldom given: other pictures, the peers' interpreter, where conversions are kept.
       overwrite: Replace the output of an earlier benchmark.
@@ -79,7 +79,7 @@ def benchmark(
     options = options or BenchmarkOptions()
     saved_model_dir, output_dir = Path(saved_model_dir), Path(output_dir)
     chosen = choose(contestants)
-    batch_sizes, seconds = _check_batch_sizes(batch_sizes), _check_seconds(seconds)
+    batch_sizes, seconds = tuple(dict.fromkeys(check_batch_sizes(batch_sizes))), _check_seconds(seconds)
     peer_python = _check_interpreter(options.peer_python)
     directories.check_free(output_dir, _CONTENTS, overwrite=overwrite)
     source = open_saved_model(saved_model_dir).require_export("benchmark")
@@ -143,16 +143,6 @@ def _describe(contestant: Contestant, batch_sizes: tuple[int, ...]) -> str:
     """The same in words, with what is left to TF-TRT's options to choose."""
     wanted = _wanted(contestant, batch_sizes)
     return f"{wanted} {wanted['tensorrt'].strategy if 'tensorrt' in wanted else ''}"
-
-
-def _check_batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
-    """Batch sizes as a tuple, each once; refuses those that cannot be measured."""
-    sizes = tuple(batch_sizes) if isinstance(batch_sizes, Iterable) and not isinstance(batch_sizes, str) else ()
-    if not sizes:
-        raise ValueError(
-            f"{argument('batch_sizes')} is {batch_sizes!r}; expected one or more whole numbers, such as (1, 8)."
-        )
-    return tuple(dict.fromkeys(check_at_least_one("batch_sizes", size) for size in sizes))
 
 
 def _check_seconds(seconds: float) -> float:

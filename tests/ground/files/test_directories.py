@@ -262,8 +262,8 @@ def test_links_are_not_ours(tmp_path):
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere"), os.mkfifo])
 def test_what_is_no_directory_stays(tmp_path, make):
     make(tmp_path / "result")
-    for overwrite, message in ((False, "exists already"), (True, r"has no marker\.txt")):
-        with pytest.raises(FileExistsError, match=message):
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match=r"has no marker\.txt"):
             directories.check_free(tmp_path / "result", PAIR, overwrite=overwrite)
     assert os.path.lexists(tmp_path / "result")
 

@@ -150,13 +150,14 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tftrt_yolo import TensorRTOptions
 from tftrt_yolo.preflighting.recorder import record
+from tftrt_yolo.preflighting.recorder.graph import Frozen, Graph
 
 filters = tf.random.stateless_normal((3, 3, 3, 4), (0, 0))
 network = tf.function(lambda x: tf.nn.relu(tf.nn.relu(tf.nn.conv2d(x, filters, 1, "SAME")) + 1.0))
 frozen = convert_variables_to_constants_v2(network.get_concrete_function(tf.TensorSpec((None, 16, 16, 3))))
 Path("graph.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString())
-counts = record.work(given="a graph", graph_file=Path("graph.pb"), frames_name=frozen.inputs[0].name,
-                     outputs={"y": frozen.outputs[0].name}, precision_mode="FP32",
+graph = Graph(Path("graph.pb"), "FP32", {"frames": frozen.inputs[0].name}, {"y": frozen.outputs[0].name})
+counts = record.work(given="a graph", frozen=Frozen((graph,), ("y",)),
                      options=TensorRTOptions(minimum_coverage=0.0, minimum_segment_size=1))
 print(counts["nodes_inside"], sorted(path.name for path in Path(".").glob("*.json")))
 """

@@ -1,5 +1,6 @@
 """Depth at the pixels of the image and in colours, against PyTorch's interpolation and Ultralytics' drawing."""
 
+import importlib
 import io
 
 import numpy as np
@@ -67,6 +68,13 @@ def test_the_result_says_what_it_is():
     assert (len(nothing), nothing.rows(), str(nothing)) == (0, [], "no depth")
 
 
+def test_a_map_of_another_image():
+    image = np.zeros((8, 9, 3), np.uint8)
+    assert tftrt_yolo.annotate(image, DepthMap(_values((8, 9)))).shape == image.shape
+    with pytest.raises(ValueError, match=r"The map of the result is 8 x 9 pixels; expected 9 x 8"):
+        tftrt_yolo.annotate(image, DepthMap(_values((9, 8))))
+
+
 def test_the_file_is_the_map():
     result = DepthMap(_values((7, 5)))
     np.testing.assert_array_equal(np.load(io.BytesIO(depth.encode_map(result))), result.depth)
@@ -79,6 +87,7 @@ def test_a_calibration_that_no_camera_sees(scale, offset):
     if not hasattr(modules, "Depth"):
         pytest.skip("this Ultralytics has no depth")
     head = modules.Depth(8, (8, 8, 8)).eval()
+    importlib.import_module("tftrt_yolo.exporter.surgery").replace_blocks(head)
     head.cal_a.fill_(scale)
     head.cal_b.fill_(offset)
     features = [torch.randn(1, 8, side, side, generator=torch.manual_seed(side)) for side in (8, 4, 2)]

@@ -42,7 +42,8 @@ class Int8Options(Options):
       calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
         images' contents, so that converting again needs no calibration, with another method too; None for
         $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
-      evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on.
+      evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on. This and the
+        next two are for `convert` alone.
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
       maximum_score_shift: For INT8, the most by which the scores of matched detections (of a classifier the best
         probability) may shift on average, up or down, between 0 and 1: on the images of evaluation_data, or without on
@@ -95,7 +96,7 @@ class Int8Options(Options):
         self._check_calibration(accelerator)
         if self.maximum_score_shift is not None:
             check_share("maximum_score_shift", self.maximum_score_shift)
-        self._wanted_float_layers()
+        self._wanted_float_layers()  # `quantization` reads the report again: what is kept of it here might be old then
         drop, data = self.maximum_map_drop, self.evaluation_data
         if drop is not None:
             check_share("maximum_map_drop", drop)

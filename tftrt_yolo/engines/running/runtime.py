@@ -14,11 +14,12 @@ from typing import Protocol
 
 import numpy as np
 
-from tftrt_yolo.engines.engine_file import UNTOLD_GPU, EngineFile, EngineTensor
+from tftrt_yolo.engines.engine_file import UNTOLD_GPU, EngineFile
 from tftrt_yolo.engines.running import device_memory
 from tftrt_yolo.engines.tensors import batch_ranges
 from tftrt_yolo.ground.errors import EngineError, PreflightError, TensorRTUnavailableError
 from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.preflighting.real_builder import builders, target
 from tftrt_yolo.preflighting.real_builder.builders import Builder
@@ -40,7 +41,7 @@ class EngineRuntime(Protocol):
 
     name: str
     device: str
-    tensors: tuple[EngineTensor, ...]
+    tensors: tuple[IOTensor, ...]
     profiles: dict[str, tuple[Profile, ...]]
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -199,11 +200,11 @@ class _TensorRTRuntime:
             )
         return found
 
-    def _tensor(self, name: str) -> EngineTensor:
+    def _tensor(self, name: str) -> IOTensor:
         """An input or output."""
         kind, dims = self._engine.get_tensor_dtype(name).name, tuple(self._engine.get_tensor_shape(name))
         is_input = self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
-        return EngineTensor(name, kind, dims, is_input)
+        return IOTensor(name, kind, dims, is_input)
 
     def _profiles(self, name: str) -> tuple[Profile, ...]:
         """The profiles of an input."""

@@ -7,7 +7,7 @@ Frozen and without NumPy, so that reports are read fast; `resampling` and `score
 
 import dataclasses
 
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, rounded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Interval:
         Args:
           form: Format of a number.
         """
-        return f"{self.low:{form}} to {self.high:{form}}"
+        return f"{rounded(self.low, form)} to {rounded(self.high, form)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class BestF1Change:
         before, after = self.before, self.after
         return (
             f"at score {before.score_threshold:.3f} before ({before.f1:.4f}), {after.score_threshold:.3f} after "
-            f"({after.f1:.4f}), moved by {after.score_threshold - before.score_threshold:+.3f}"
+            f"({after.f1:.4f}), moved by {rounded(after.score_threshold - before.score_threshold, '+.3f')}"
             + (f" (95 %: {self.interval.show('+.3f')})" if self.interval else "")
         )
 
@@ -139,6 +139,6 @@ class ScoreShift:
             return f"no pair ({condition})"
         interval = f" (95 %: {self.interval.show('+.4f')})" if self.interval else ""
         return (
-            f"{self.mean:+.4f} on average{interval}, 5th and 95th percentile {self.p5:+.3f} and {self.p95:+.3f}; "
-            f"{counted(self.pairs, 'pair')} ({condition})"
+            f"{rounded(self.mean, '+.4f')} on average{interval}, 5th and 95th percentile {rounded(self.p5, '+.3f')} "
+            f"and {rounded(self.p95, '+.3f')}; {counted(self.pairs, 'pair')} ({condition})"
         )

@@ -98,10 +98,6 @@ def check_free(path: Path, contents: Contents, *, overwrite: bool) -> None:
     check_parents(path)
     if not path.exists() and not path.is_symlink():
         return
-    if not overwrite:
-        raise FileExistsError(
-            f"{path} exists already. Choose another directory, or pass {setting('overwrite')} to replace it."
-        )
     kept = f"so {setting('overwrite')} does not delete it"
     if path.is_symlink() or not path.is_dir() or (any(path.iterdir()) and not (path / contents.marker).is_file()):
         raise FileExistsError(
@@ -120,6 +116,10 @@ def check_free(path: Path, contents: Contents, *, overwrite: bool) -> None:
         raise FileExistsError(
             f"{path} holds what this did not write ({', '.join(foreign[:_NAMED])}{more}), {kept}. Move that "
             "elsewhere, or choose another directory."
+        )
+    if not overwrite:  # last, so that nobody is advised what would be refused
+        raise FileExistsError(
+            f"{path} exists already. Choose another directory, or pass {setting('overwrite')} to replace it."
         )
 
 

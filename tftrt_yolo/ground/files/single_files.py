@@ -33,14 +33,14 @@ def check_free(path: Path, is_ours: Callable[[Path], bool], *, overwrite: bool) 
     directories.check_parents(path)
     if not os.path.lexists(path):
         return
-    if not overwrite:
-        raise FileExistsError(
-            f"{path} exists already. Choose another file, or pass {setting('overwrite')} to replace it."
-        )
     if path.is_symlink() or not path.is_file() or not is_ours(path):
         raise FileExistsError(
             f"{path} exists and is not what this writes, so {setting('overwrite')} does not replace it. Choose another "
             "file."
+        )
+    if not overwrite:  # last, so that nobody is advised what would be refused
+        raise FileExistsError(
+            f"{path} exists already. Choose another file, or pass {setting('overwrite')} to replace it."
         )
 
 

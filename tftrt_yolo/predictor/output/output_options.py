@@ -32,7 +32,8 @@ class OutputOptions(DrawingOptions):
       save: Forms beside these, several with commas. txt: labels/NAME.txt in YOLO's text format, as Ultralytics'
         save_txt; csv: a row for each object in detections.csv; coco: coco_results.json as COCO's evaluation reads it,
         and coco_images.json with the images and categories; crops: crops/CLASS/NAME_N.jpg for each object; masks:
-        masks/NAME_N.png, of segment alone; maps: maps/NAME.png, the value of each pixel, of tasks that give one.
+        masks/NAME_N.png, of segment alone; maps: maps/NAME.png, or .npy for depth, the value of
+        each pixel, of tasks that give one.
       save_confidence: Whether the lines of txt end in the score, as with Ultralytics' save_conf.
       pictures: Whether annotated pictures and videos are written.
       coco_annotations: A COCO JSON with images and categories, whose ids coco_results.json has: of images by the names

@@ -31,7 +31,8 @@ from tftrt_yolo.saved_model.handle import SavedModelHandle
 _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TOP_PAD_": str(64 << 20)}
 
 
-_OF_CONVERT = ("evaluation_data", "maximum_map_drop")  # of INT8's options, those that only a conversion can use
+# Of INT8's options, those that only a conversion can use.
+_OF_CONVERT = ("evaluation_data", "maximum_map_drop", "maximum_score_shift")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,7 +61,8 @@ def run(command: Sequence[str]) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="tftrt_yolo_") as folder:
         environment = os.environ | environment_for(Path(folder).resolve())
-        with _started(command, environment) as process, _signals_passed_on(process):
+        with _Signals() as signals, _started(command, environment) as process:
+            signals.pass_on_to(process)
             status = process.wait()
     return status if status >= 0 else _SIGNALLED - status
 
@@ -80,13 +81,36 @@ def _started(command: Sequence[str], environment: dict[str, str]) -> Iterator[su
         yield process
 
 
-@contextlib.contextmanager
-def _signals_passed_on(process: subprocess.Popen) -> Iterator[None]:
-    """Leaves interrupts to the program, to which a terminal sends them too, and passes on what comes to us alone."""
-    handlers = {name: signal.signal(name, lambda number, _: process.send_signal(number)) for name in _PASSED_ON}
-    handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for name, handler in handlers.items():
+class _Signals:
+    """Leaves interrupts to the program, to which a terminal sends them too, and passes on what comes to us alone.
+
+    It listens before the program starts, and keeps what came until then: else such a signal would end us, and leave the
+    folder behind. What is ignored here, as below nohup, stays so in both.
+    """
+
+    def __init__(self):
+        self._process = None
+        self._came = []
+
+    def __enter__(self) -> "_Signals":
+        heeded = [name for name in (signal.SIGINT, *_PASSED_ON) if signal.getsignal(name) is not signal.SIG_IGN]
+        self._handlers = {name: signal.signal(name, self._take) for name in heeded}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for name, handler in self._handlers.items():
             signal.signal(name, handler)
+
+    def pass_on_to(self, process: subprocess.Popen) -> None:
+        """Sends a program what came, and what will come."""
+        self._process = process
+        while self._came:
+            process.send_signal(self._came.pop(0))
+
+    def _take(self, number: int, _) -> None:
+        if number == signal.SIGINT:
+            return
+        if self._process is None:
+            self._came.append(number)
+        else:
+            self._process.send_signal(number)

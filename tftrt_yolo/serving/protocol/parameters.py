@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from tftrt_yolo.ground.arguments import number
 from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.predictor.spelling import meant
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.serving.protocol.datatypes import invalid
 
@@ -58,7 +59,9 @@ def check_known(parameters: Mapping[str, object], also: tuple[str, ...] = ()) ->
     known = (*SELECTION, TIMEOUT, *_OF_CLIENTS, *also)
     unknown = [name for name in parameters if name not in known and not name.startswith("triton_")]
     if unknown:
-        raise invalid(f"The parameter {quoted(unknown[0])} is unknown; known are {', '.join(known)}.")
+        raise invalid(
+            f"The parameter {quoted(unknown[0])} is unknown; known are {', '.join(known)}.{meant(unknown[0], known)}"
+        )
 
 
 def deadline_of(parameters: Mapping[str, object], default_seconds: float) -> float:

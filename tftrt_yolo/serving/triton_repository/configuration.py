@@ -13,10 +13,11 @@ import dataclasses
 from pathlib import Path
 
 from tftrt_yolo import contract
-from tftrt_yolo.engines.engine_file import EngineFacts, EngineTensor
+from tftrt_yolo.engines.engine_file import EngineFacts
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.serving.serving_options import BatchingOptions
 from tftrt_yolo.tasks.table import TASKS
@@ -251,7 +252,7 @@ def described(one) -> str:
     return f"{shown(one.name, 80)} {messages().DataType.Name(one.data_type)} {list(one.dims)}"
 
 
-def _type_of(tensor: EngineTensor) -> str:
+def _type_of(tensor: IOTensor) -> str:
     """Triton's type of an engine's tensor.
 
     Raises:

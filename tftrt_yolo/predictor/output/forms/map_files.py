@@ -1,4 +1,4 @@
-"""maps/NAME.png: the value of each pixel of an image, as the task encodes it."""
+"""maps/NAME.png or .npy: the value of each pixel of an image, as the task encodes it."""
 
 from tftrt_yolo.predictor.output.forms.form import Scene
 from tftrt_yolo.predictor.output.forms.shot import Shot

@@ -6,6 +6,8 @@
     files.give_back(read)
 
 A picture that has too many pixels is answered for before it is decoded, and of large ones few are decoded at once.
+`predictor.batches.Reader` is for streams: it reads ahead of the network and closes up the rows of what cannot be read.
+Here every file keeps its row and has a status, for each is a request of its own, and nothing is read ahead.
 """
 
 import os
