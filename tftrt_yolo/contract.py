@@ -16,8 +16,9 @@ to `max_detections`, and what the task has beside: `mask_coefficients` and the i
 `boxes_xywhr`. In place of the first two `encoded` gives `masks`, PNG files, and `mask_corners`, where they lie in the
 image. A classifier gives `probabilities` instead, in all five, depth `depth`, and semantic segmentation `logits`, in
 `encoded` PNG files `class_maps`. `status` string (batch,) is empty for a file that was read, and otherwise says why it
-was not; all else of that image is zero or empty. `tftrt_yolo.tasks` has the outputs of every task. `network` is the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds
-Ultralytics' keys and, under `tftrt_yolo`, ours; this module writes and reads it:
+was not; all else of that image is zero or empty. `tftrt_yolo.tasks` has the outputs of every task. `network` is the
+part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and, under `tftrt_yolo`, ours;
+this module writes and reads it:
 
     metadata = contract.read_metadata("yolov8n_saved_model")
     metadata.names[0], metadata.image_size_hw
