@@ -16,10 +16,15 @@ from tftrt_yolo.ground.errors import ExportError
 def replace_blocks(module: torch.nn.Module) -> None:
     """Replaces the forward passes of blocks, in place.
 
+    A head for depth gets what it enlarges its levels by as a module, `enlarge`: its own pass calls a function of
+    PyTorch's, which the tasks, that know the head and not PyTorch, cannot.
+
     Args:
       module: A fused network of Ultralytics.
     """
-    for block in module.modules():
+    for block in list(module.modules()):
+        if type(block).__name__ == "Depth":  # by its name, for older versions of Ultralytics have none
+            block.enlarge = torch.nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         if isinstance(block, C2f) and type(block).forward is C2f.forward:
             block.forward = functools.partial(_c2f_without_split, block)
         if isinstance(block, torch.nn.ConvTranspose2d):

@@ -25,7 +25,7 @@ def raw_outputs(head, features: list) -> dict[str, list]:
     exponential.
 
     Args:
-      head: The head, in PyTorch.
+      head: The head, in PyTorch, with `enlarge` of `exporter.surgery`.
       features: Its inputs, (batch, channels, h, w), level by level.
 
     Raises:
@@ -33,8 +33,6 @@ def raw_outputs(head, features: list) -> dict[str, list]:
 
     Source: ultralytics.nn.modules.head.Depth.
     """
-    import torch
-
     scale, offset = (float(buffer) for buffer in (head.cal_a, head.cal_b))
     ends = [scale * end + offset for end in (_LEAST_LOG, _MOST_LOG)]
     if not scale or not all(abs(end) <= _MOST_CALIBRATED for end in ends):
@@ -46,8 +44,7 @@ def raw_outputs(head, features: list) -> dict[str, list]:
     levels = [project(feature) for project, feature in zip(head.proj, features, strict=True)]
     merged = levels[-1]
     for level, refine in reversed(list(zip(levels, head.refine, strict=False))):
-        wider = torch.nn.functional.interpolate(merged, scale_factor=2, mode="bilinear", align_corners=True)
-        merged = refine(wider + level)
+        merged = refine(head.enlarge(merged) + level)
     log_depth = head.head(merged).clamp(_LEAST_LOG, _MOST_LOG)
     is_plain = (scale, offset) == (1.0, 0.0)
     return {"log_depth": [log_depth if is_plain else scale * log_depth + offset]}

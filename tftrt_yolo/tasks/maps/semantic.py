@@ -6,8 +6,6 @@ logits (batch, S/8, S/8, C)
 import io
 
 import numpy as np
-import PIL.Image
-import PIL.PngImagePlugin
 
 from tftrt_yolo.contract import HeadSpec, Metadata
 from tftrt_yolo.ground.errors import CheckpointError
@@ -100,6 +98,8 @@ def differences(expected, found, one: int, other: int) -> dict[str, float]:
 
 def encode_map(found) -> bytes:
     """A grey PNG whose values are class indices, of 8 bits, of more than 256 classes of 16."""
+    import PIL.Image  # late, as in the tasks' other modules: the table is imported without it
+
     file, class_map = io.BytesIO(), found.class_map
     image = PIL.Image.fromarray(class_map if class_map.dtype == np.uint8 else class_map.astype(np.uint16))
     image.save(file, "PNG", compress_level=6)
@@ -108,9 +108,11 @@ def encode_map(found) -> bytes:
 
 def encoded_rows(outputs: dict[str, object], names: np.ndarray) -> list[dict]:
     """As `rows`, of an image's `class_maps`, a PNG; none where it is empty."""
+    from PIL import PngImagePlugin
+
     if not outputs["class_maps"]:
         return []
-    with PIL.PngImagePlugin.PngImageFile(io.BytesIO(outputs["class_maps"])) as image:
+    with PngImagePlugin.PngImageFile(io.BytesIO(outputs["class_maps"])) as image:
         class_map = np.asarray(image)
     return pixel_counts.rows_of(pixel_counts.counts_of(class_map, len(names)), class_map.size, names)
 
