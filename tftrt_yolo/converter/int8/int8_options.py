@@ -42,8 +42,8 @@ class Int8Options(Options):
       calibration_cache_dir: For INT8, a folder that keeps what the images measured, under a key of the model's and the
         images' contents, so that converting again needs no calibration, with another method too; None for
         $XDG_CACHE_HOME/tftrt_yolo, or ~/.cache/tftrt_yolo. For tensorrt; onednn keeps nothing.
-      evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on. This and the next
-        two are for `convert` alone.
+      evaluation_data: For INT8, labelled images as `evaluate` takes them, to measure FP32 and INT8 on. This and the
+        next two are for `convert` alone.
       maximum_map_drop: For INT8, the most by which mAP50-95 (of a classifier top-1) may fall, between 0 and 1.
       maximum_score_shift: For INT8, the most by which the scores of matched detections (of a classifier the best
         probability) may shift on average, up or down, between 0 and 1: on the images of evaluation_data, or without on
