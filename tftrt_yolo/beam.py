@@ -63,6 +63,7 @@ class ModelHandler(base.ModelHandler[bytes, base.PredictionResult, "EncodedModel
     segment: "masks" (n,) bytes, a grey PNG for each object, and "mask_corners" (n, 2) int32, x and y of where its upper
     left pixel lies; pose: "keypoints" (n, K, 3), x, y and confidence; obb: "boxes_xywhr" (n, 5), angle in radians;
     classify: "probabilities" (C,), and "scores", "classes" and "names" of the five best, without "boxes";
+    semantic: "class_maps", bytes, a grey PNG with the class index of each pixel, and "status" alone;
     depth: "depth" (S/4, S/4) float32, metres, of the frame to which the picture was stretched, and "status" alone.
 
     A pickle of it holds the path and these arguments alone: the model is loaded by each worker.

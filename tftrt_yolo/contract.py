@@ -14,10 +14,11 @@ Signatures, all with a dynamic batch:
 Earlier versions' have no `framed`. All but the last give `num_detections`, `boxes`, `scores` and `classes`, zero-padded
 to `max_detections`, and what the task has beside: `mask_coefficients` and the image's `prototypes`, `keypoints`,
 `boxes_xywhr`. In place of the first two `encoded` gives `masks`, PNG files, and `mask_corners`, where they lie in the
-image. A classifier gives `probabilities` instead, in all five, and depth `depth`. `status` string (batch,) is empty
-for a file that was read, and otherwise says why it was not; all else of that image is zero. `tftrt_yolo.tasks` has the
-outputs of every task. `network` is the part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds
-Ultralytics' keys and, under `tftrt_yolo`, ours; this module writes and reads it:
+image. A classifier gives `probabilities` instead, in all five, depth `depth`, and semantic segmentation `logits`, in
+`encoded` PNG files `class_maps`. `status` string (batch,) is empty for a file that was read, and otherwise says why it
+was not; all else of that image is zero or empty. `tftrt_yolo.tasks` has the outputs of every task. `network` is the
+part that TF-TRT converts. `metadata.yaml` beside saved_model.pb holds Ultralytics' keys and, under `tftrt_yolo`, ours;
+this module writes and reads it:
 
     metadata = contract.read_metadata("yolov8n_saved_model")
     metadata.names[0], metadata.image_size_hw
@@ -94,7 +95,7 @@ class Metadata:
     """What a SavedModel knows about itself.
 
     Attributes:
-      task: Ultralytics' name of the task: "detect", "segment", "pose", "obb" or "classify".
+      task: Ultralytics' name of the task: "detect", "segment", "pose", "obb", "classify", "semantic" or "depth".
       names: Class index to class name.
       image_size_hw: Height and width of the frames that the network takes, in pixels.
       stride: Ultralytics' largest stride in pixels; the frame's sides are multiples of it.

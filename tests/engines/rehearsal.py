@@ -63,6 +63,8 @@ def recorded(model):
 def _shapes(model):
     if model.task == "classify":
         return {"probabilities": (CLASSES,)}
+    if model.task == "semantic":
+        return {"logits": (SIDE // 8, SIDE // 8, CLASSES)}
     shapes = {"boxes": (ANCHORS, 4), "scores": (ANCHORS, CLASSES)}
     if model.task == "segment":
         shapes |= {"mask_coefficients": (ANCHORS, 8), "prototypes": (4, 4, 8)}

@@ -23,6 +23,7 @@ MODELS = {
     "pose-without-confidence": metadata("pose", keypoint_shape=(4, 2)),
     "obb": metadata("obb"),
     "classify": metadata("classify"),
+    "semantic": metadata("semantic"),
     "detect-once": metadata("detect", is_end_to_end=True),
     "segment-once": metadata("segment", is_end_to_end=True),
     "pose-once": metadata("pose", is_end_to_end=True),
@@ -42,7 +43,8 @@ def _oracle(model, images):
     dense = {output: tf.constant(values[name]) for name, output in network.signature_outputs.items()}
     found = TASKS[model.task].ultralytics(dense, model)
     rows, *prototypes = found if isinstance(found, list) else [found]
-    return [rows.numpy(), *(one.numpy().transpose(0, 3, 1, 2) for one in prototypes)]
+    rows = rows.numpy().transpose(0, 3, 1, 2) if model.task == "semantic" else rows.numpy()
+    return [rows, *(one.numpy().transpose(0, 3, 1, 2) for one in prototypes)]
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

@@ -194,12 +194,13 @@ class Predictor:
 
         Returns:
           One object of supervision's for each image that could be read, in order, all in that image's pixels and best
-          first; it prints itself, in a notebook as a table, and has `to_dataframe()`:
+          first, or a map of its pixels; it prints itself, in a notebook as a table, and has `to_dataframe()`:
           detect: `Detections` with `xyxy`, `confidence`, `class_id`, and the class names in `data["class_name"]`;
           segment: the same with `mask` at the image's resolution;
           obb: the same with the corners in `data["xyxyxyxy"]` and centre, size and angle in `data["xywhr"]`;
           pose: `KeyPoints`, with the boxes in `data["xyxy"]`;
-          classify: `Classifications` of all classes in their order, with their names in `class_name`.
+          classify: `Classifications` of all classes in their order, with their names in `class_name`;
+          semantic: `SemanticMap` with `class_map`, the class of each pixel; depth: `DepthMap` with `depth` in metres.
 
         Raises:
           ImageError: If an image cannot be read or is none, and on_unreadable is "raise".
