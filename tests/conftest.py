@@ -122,6 +122,7 @@ def _export(name, path):
         "tiny": (TINY_WEIGHTS, 320),
         **{task: (ACCEPTANCE / f"yolov8n-tiny-{task}.pt", 320) for task in OTHER_TASKS},
         "classify": (ACCEPTANCE / "yolov8n-tiny-classify.pt", 64),
+        "semantic": (DATA / "yolo26n-tiny-semantic.pt", 160),
         "depth": (DATA / "yolo26n-tiny-depth.pt", 160),
         "digits": (WEIGHTS, 640),
         "yaml": ("yolov8n.yaml", 320),
