@@ -65,6 +65,8 @@ def _shapes(model):
         return {"probabilities": (CLASSES,)}
     if model.task == "semantic":
         return {"logits": (SIDE // 8, SIDE // 8, CLASSES)}
+    if model.task == "depth":
+        return {"depth": (SIDE // 4, SIDE // 4)}
     shapes = {"boxes": (ANCHORS, 4), "scores": (ANCHORS, CLASSES)}
     if model.task == "segment":
         shapes |= {"mask_coefficients": (ANCHORS, 8), "prototypes": (4, 4, 8)}

@@ -107,7 +107,7 @@ def test_names_that_a_terminal_obeys(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("task", "depth", "its task is 'depth'; known are detect"),
+        ("task", "flow", "its task is 'flow'; known are detect"),
         ("task", None, "lacks 'task'; expected one of"),
         ("names", None, "has 'names': None; expected 1 to"),
         ("names", {"0": "a", "2": "b"}, "has 'names' with the class 2 among 2"),

@@ -47,7 +47,7 @@ def test_its_interface_is_predictors():
     assert isinstance(tftrt_yolo.EnginePredictor.compiled_batch_sizes, property)
 
 
-@pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb", "classify", "semantic"])
+@pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb", "classify", "semantic", "depth"])
 @pytest.mark.parametrize("once", [False, True])
 def test_every_task_gives_its_object_of_supervision(engine, task, once):
     model = metadata(task, is_end_to_end=once)
@@ -57,7 +57,9 @@ def test_every_task_gives_its_object_of_supervision(engine, task, once):
     assert sorted(runtime.batches) == [2, 4]
     assert len(results) == 6
     assert {type(result).__name__ for result in results} == {
-        {"pose": "KeyPoints", "classify": "Classifications", "semantic": "SemanticMap"}.get(task, "Detections")
+        {"pose": "KeyPoints", "classify": "Classifications", "semantic": "SemanticMap", "depth": "DepthMap"}.get(
+            task, "Detections"
+        )
     }
     assert predictor.backend.name == "the preflight's executor"
     assert str(predictor.backend) == f"the preflight's executor on CPU: the engine {path.name}, FP16"

@@ -24,6 +24,7 @@ MODELS = {
     "obb": metadata("obb"),
     "classify": metadata("classify"),
     "semantic": metadata("semantic"),
+    "depth": metadata("depth"),
     "detect-once": metadata("detect", is_end_to_end=True),
     "segment-once": metadata("segment", is_end_to_end=True),
     "pose-once": metadata("pose", is_end_to_end=True),
@@ -43,7 +44,7 @@ def _oracle(model, images):
     dense = {output: tf.constant(values[name]) for name, output in network.signature_outputs.items()}
     found = TASKS[model.task].ultralytics(dense, model)
     rows, *prototypes = found if isinstance(found, list) else [found]
-    rows = rows.numpy().transpose(0, 3, 1, 2) if model.task == "semantic" else rows.numpy()
+    rows = rows.numpy().transpose(0, 3, 1, 2) if TASKS[model.task].gives_map else rows.numpy()
     return [rows, *(one.numpy().transpose(0, 3, 1, 2) for one in prototypes)]
 
 

@@ -53,6 +53,22 @@ def test_depths_are_ultralytics(export, found, of):
         assert result.maximum > 1.2 * result.minimum
 
 
+def test_a_word_of_first_checkpoints_is_left_out():
+    """As Ultralytics leaves it out; elsewhere a word that is not known is refused."""
+    from ultralytics.nn.tasks import yaml_model_load
+
+    from tftrt_yolo.exporter.checkpoint import model_yaml
+
+    document = yaml_model_load("yolo26n-depth.yaml")
+    document["head"][-1][3] = [256, "log"]
+    checked = model_yaml.check(document, "old.pt", frozenset({"Depth"}))
+    assert checked["head"][-1][2:] == ["Depth", [256]]
+    assert checked["head"][:-1] == document["head"][:-1]
+    document["head"][0][3] = ["log"]
+    with pytest.raises(tftrt_yolo.CheckpointError, match="has the argument 'log'"):
+        model_yaml.check(document, "old.pt", frozenset({"Depth"}))
+
+
 def test_signatures_agree(export, found):
     images, files = [read_image(path) for path in IMAGES[:3]], [path.read_bytes() for path in IMAGES[:3]]
     signatures = tf.saved_model.load(str(export)).signatures

@@ -13,7 +13,6 @@ import pytest
 import tftrt_yolo
 from tests.cli.test_signals import _Command
 from tests.workflows.accepting import hidden
-from tftrt_yolo.contract import TASK_NAMES
 from tftrt_yolo.workflows.accepting import materials
 from tftrt_yolo.workflows.accepting.acceptance_report import (
     ENGINE_FILE,
@@ -26,6 +25,7 @@ from tftrt_yolo.workflows.accepting.acceptance_report import (
     PAGE_FILE,
     PASSED,
 )
+from tftrt_yolo.workflows.accepting.materials import TASK_NAMES
 from tftrt_yolo.workflows.accepting.plan import Places, plan
 from tftrt_yolo.workflows.accepting.run import Runner
 

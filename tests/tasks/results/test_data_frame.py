@@ -21,7 +21,7 @@ _BESIDE = {
 }
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", objects.NAMED)
 def test_columns_and_values_are_those_of_the_rows(task):
     pytest.importorskip("pandas")
     result = objects.result(task)
@@ -39,7 +39,7 @@ def test_columns_and_values_are_those_of_the_rows(task):
     assert result.to_dataframe().equals(frame)
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "classify"])
+@pytest.mark.parametrize("task", [task for task in objects.NAMED if task != "classify"])
 def test_a_table_without_rows_has_columns_and_types_of_one_with(task):
     pandas = pytest.importorskip("pandas")
     result = objects.result(task)

@@ -13,7 +13,7 @@ from tftrt_yolo.tasks.results import readable, rows, tables
 from tftrt_yolo.tasks.table import TASKS
 
 _PLAIN = {"classify": sv.Classifications, "pose": sv.KeyPoints}
-_WITH_BOXES = [task for task in TASKS if task != "classify"]
+_WITH_BOXES = [task for task in objects.NAMED if task != "classify"]
 
 
 def _detections(classes, names):
@@ -26,7 +26,7 @@ def _detections(classes, names):
     )
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", objects.NAMED)
 def test_every_task_prints_itself(task):
     result = objects.result(task)
     text = str(result)
@@ -45,7 +45,7 @@ def test_every_task_prints_itself(task):
     assert header == ["name", "score", *(["angle"] if task == "obb" else []), "x1", "y1", "x2", "y2"]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", objects.NAMED)
 def test_they_are_supervisions(task):
     result = objects.result(task)
     kind = _PLAIN.get(task, sv.Detections)

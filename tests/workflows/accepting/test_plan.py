@@ -8,13 +8,13 @@ import pytest
 from tftrt_yolo import contract
 from tftrt_yolo.benchmarking.contestants import CONTESTANTS
 from tftrt_yolo.workflows.accepting import plan, steps
-from tftrt_yolo.workflows.accepting.materials import lay_out
+from tftrt_yolo.workflows.accepting.materials import TASK_NAMES, lay_out
 from tftrt_yolo.workflows.accepting.plan import Places
 
 MODES = contract.PRECISION_MODES["tensorrt"]
 
 
-def _plan(tmp_path, *, has_gpu=False, has_engines=False, are_given=False, tasks=contract.TASK_NAMES, modes=MODES):
+def _plan(tmp_path, *, has_gpu=False, has_engines=False, are_given=False, tasks=TASK_NAMES, modes=MODES):
     materials = {task: lay_out(task, tmp_path / "data", most=4) for task in tasks}
     places = Places(tmp_path / "exports", tmp_path, are_given)
     return plan.plan(materials, modes, places, has_gpu=has_gpu, has_engines=has_engines)
@@ -33,7 +33,7 @@ def test_every_step_can_be_called_and_what_it_needs_comes_first(tmp_path, has_gp
 
 def test_every_task_has_every_precision(tmp_path):
     planned = {(step.title, step.task, step.precision_mode) for step in _plan(tmp_path)}
-    for task in contract.TASK_NAMES:
+    for task in TASK_NAMES:
         for mode in MODES:
             for title in (
                 "preflight",
@@ -82,7 +82,7 @@ def test_two_in_one_process_takes_the_first_and_the_last_precision(tmp_path):
         assert [path.name.split("_")[1] for path in both.arguments["conversions"]] == expected
 
 
-@pytest.mark.parametrize("task", contract.TASK_NAMES)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_the_materials_are_labelled(tmp_path, task):
     material = lay_out(task, tmp_path, most=6)
     pictures = [Path(path) for path in steps._pictures(material)]

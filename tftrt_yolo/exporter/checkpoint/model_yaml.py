@@ -103,6 +103,7 @@ def activation(document: dict) -> torch.nn.Module | None:
 def _checked(document: object, heads: frozenset[str]) -> dict:
     if not isinstance(document, dict):
         raise YamlError(f"it holds {quoted(document)} in place of its keys")
+    document = {**document, "head": _without_former_words(_rows(document, "head"))}
     rows = [row for part in ("backbone", "head") for row in _rows(document, part)]
     if not document["head"]:
         raise YamlError("it has no head")
@@ -125,6 +126,17 @@ def _fresh(value: object) -> object:
     if isinstance(value, dict):
         return {key: _fresh(item) for key, item in value.items()}
     return [_fresh(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _without_former_words(rows: list) -> list:
+    """The layers of a head; of one for depth without what first checkpoints have behind its channels.
+
+    Source: parse_model in ultralytics.nn.tasks, which drops it too.
+    """
+    *others, last = rows or [None]
+    if isinstance(last, (list, tuple)) and len(last) == 4 and last[2] == "Depth" and isinstance(last[3], (list, tuple)):
+        return [*others, [*last[:3], last[3][:1]]]
+    return rows
 
 
 def _rows(document: dict, part: str) -> list:
