@@ -136,7 +136,7 @@ BAD = [
     ("predict", {"iou_threshold": float("nan")}, "<iou_threshold> is nan; it must be"),
     ("predict", {"max_detections": 100_001}, "<max_detections> is 100,001; it must be at most"),
     ("predict", {"classes": ()}, "<classes> is empty; expected"),
-    ("predict", {"save": ("foo",)}, "<save> has 'foo'; expected any of txt, csv, coco, crops, masks."),
+    ("predict", {"save": ("foo",)}, "<save> has 'foo'; expected any of txt, csv, coco, crops, masks, maps."),
     (
         "predict",
         {"save_confidence": True},

@@ -102,6 +102,15 @@ def test_a_npy_that_promises_more_than_it_has(image):
         _read(image)
 
 
+@pytest.mark.parametrize("header", [b"{'descr': '<f4',\n", b"}" * 40, b"{'shape': (" + b"(" * 900, b"\xff\0\x1b"])
+def test_a_npy_whose_header_is_damaged(image, header):
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4_800)
+    (image.parents[2] / "depth" / "val" / "one.npy").write_bytes(data)
+    with pytest.raises(BadLabelError, match="cannot be read: ") as caught:
+        _read(image)
+    assert str(caught.value).isprintable()
+
+
 def test_no_file(image):
     with pytest.raises(BadLabelError, match=r"has no depth: neither .*one.png nor a .npy of that name is there"):
         _read(image)

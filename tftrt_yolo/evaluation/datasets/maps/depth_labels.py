@@ -16,6 +16,7 @@ import functools
 import io
 import math
 import struct
+import tokenize
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ from tftrt_yolo.evaluation.datasets import places
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
 from tftrt_yolo.evaluation.datasets.truth import MapTruth
 from tftrt_yolo.ground.errors import DatasetError
-from tftrt_yolo.ground.files import reading
+from tftrt_yolo.ground.files import image_structure, reading
 from tftrt_yolo.ground.files.jpegs import MOST_PIXELS
 from tftrt_yolo.ground.text import counted, first_line, quoted, shown
 
@@ -39,7 +40,11 @@ _ASPECT = 0.02  # by which the logarithms of two aspect ratios may differ
 _MOST_BYTES = 1 << 30
 _FOLDER, _ENDINGS = "depth", (".png", ".npy")  # in place of the last images of a path
 _EXPECTED = "Expected a PNG of 16 bits, grey, or a two-dimensional NPY of floats."
-_DAMAGES = (OSError, EOFError, ValueError, TypeError, SyntaxError, LookupError, MemoryError, struct.error, zlib.error)
+# How Pillow and NumPy say that a file is damaged.
+_DAMAGES = (
+    *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, tokenize.TokenError, zlib.error),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,7 +149,10 @@ def _named(path: Path) -> Iterator[None]:
 def _read(path: Path, scale: float) -> np.ndarray:
     """The depths of a file, (h, w) float32, metres; 0 where there is no number above 0."""
     with _named(path):
-        file = io.BytesIO(reading.read_bytes(path, _MOST_BYTES))
+        data = reading.read_bytes(path, _MOST_BYTES)
+        if path.suffix == ".png":
+            image_structure.check(data, "PNG")
+        file = io.BytesIO(data)
         if isinstance(header := _header(path, file), PngImagePlugin.PngImageFile):
             with header as image:
                 depth = np.asarray(image).astype(np.float32) / np.float32(scale)
