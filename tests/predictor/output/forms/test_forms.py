@@ -281,7 +281,7 @@ def test_forms_that_a_task_does_not_have(models, tmp_path, task, form, expected)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"save": ("foo",)}, r"save has 'foo'; expected any of txt, csv, coco, crops, masks, maps\. Annotated pictures"),
+        ({"save": ("foo",)}, r"save has 'foo'; expected any of txt, csv, coco, crops, masks, maps\. Annotated"),
         ({"save": ("TXT",)}, r"written without it\. Did you mean txt\?"),
         ({"save": ("txt,csv",)}, r"save has 'txt,csv'; expected any of"),
         ({"save": (1,)}, r"save has 1; expected any of"),
