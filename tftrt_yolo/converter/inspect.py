@@ -53,14 +53,15 @@ class SavedModelReport:
 
     def __str__(self) -> str:
         """The report for a reader."""
-        metadata, selection = self.metadata, self.metadata.selection
+        metadata = self.metadata
         height, width = metadata.image_size_hw
         lines = [
             f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
             f"  model       {metadata.weights}, {metadata.task}, "
             f"{counted(len(metadata.names), 'class', 'classes')}, {width} x {height} px{self._trained}",
-            f"  selection   score above {selection.score_threshold}, {self._suppression}",
         ]
+        if metadata.task in contract.OBJECT_TASKS:
+            lines.append(f"  selection   score above {metadata.selection.score_threshold}, {self._suppression}")
         if self.export:
             tools = ", ".join(f"{tool} {version}" for tool, version in self.export.versions.items())
             lines += [f"  export      parity with PyTorch: {self.export.parity_line}", f"    by        {tools}"]
