@@ -19,7 +19,6 @@ import tensorflow as tf
 import tftrt_yolo
 from tftrt_yolo.converter.int8 import calibration
 from tftrt_yolo.converter.int8.calibration_images import Calibration, find_images
-from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.onnx_twin import onnx_file, twin_worker
 from tftrt_yolo.saved_model import freeze
 from tftrt_yolo.saved_model.freeze import FrozenNetwork
@@ -60,7 +59,7 @@ def main(saved_model_dir: str, data: str, calibration_data: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         quantized_dir = Path(folder, "quantized")
         images = Calibration(find_images(calibration_data), "max", None)
-        progress.finish(calibration.quantizing(source, images, quantized_dir), None)
+        calibration.write_quantized(source, quantized_dir, calibration.calibrate(source, images))
         plain, quantized = freeze.freeze_network(source), freeze.freeze_network(open_unfinished(quantized_dir))
     rows = {
         "TensorFlow, FP32": in_tensorflow(plain),

@@ -50,7 +50,8 @@ and built by TensorRT-RTX {version} for compute capability 8.9 with one profile 
 **TensorRT 8.6.1 itself was not asked**, and nothing was run on a GPU. `yolo...` have random weights, at 640 px
 (classifiers 224), whose activations fade, so that their outputs say little and their convolutions alone say all,
 yolov10n and yolo26n with their one-to-one branches; `digits` is yolov8n at 640 px, trained; `tiny` are narrow trained
-networks at 320 px (the classifier at 64).
+networks at 320 px (the classifier at 64). INT8's rows of `yolo...` are older than those of `digits` and `tiny`: of
+graphs before filters were fitted to the images and convolutions read a Pad, which is 4 to 6 % more layers.
 
 - *layers*: of the engine, and of these the convolutions and the shuffles that must copy.
 - *equal alone*: convolutions whose filter and, fed TensorFlow's input, output are TensorFlow's.

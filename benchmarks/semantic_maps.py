@@ -60,11 +60,11 @@ def _graph(logits: np.ndarray, image_hw: tuple[int, int]):
     """What signature `encoded` does."""
     import tensorflow as tf
 
-    from tftrt_yolo.graph.encoded import class_maps
+    from tftrt_yolo.graph.encoded import class_maps as encoded_class_maps  # another than `_host`'s
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    pack = tf.function(lambda *arguments: class_maps.pack(*arguments, FRAME_HW), autograph=False)
+    pack = tf.function(lambda *arguments: encoded_class_maps.pack(*arguments, FRAME_HW), autograph=False)
     batch, sizes = tf.constant(logits[np.newaxis]), tf.constant([image_hw])
     return lambda: tf.io.decode_png(pack(batch, sizes)[0]).numpy()[..., 0]
 

@@ -105,7 +105,7 @@ def test_a_plan_alone(tiny_export, tmp_path):
     assert "the plan alone, without a header" in str(report)
     with pytest.raises(tftrt_yolo.EngineError, match=r"a\.plan has no header: .* a plan alone, as trtexec writes it"):
         tftrt_yolo.EnginePredictor(path)
-    with pytest.raises(FileExistsError, match=r"a\.plan exists already"):
+    with pytest.raises(FileExistsError, match=r"a\.plan exists and does not say that this wrote it, so"):
         tftrt_yolo.build_engine(tiny_export, path, header=False)
     assert os.listdir(tmp_path) == ["a.plan"]
 
@@ -200,7 +200,7 @@ def test_an_earlier_engine_is_replaced_only_if_asked(tiny, tiny_export, tmp_path
         tftrt_yolo.build_engine(tiny_export, path)
     assert path.read_bytes() == before
     (tmp_path / "b.engine").write_text("notes")
-    with pytest.raises(FileExistsError, match=r"b\.engine exists and is not what this writes"):
+    with pytest.raises(FileExistsError, match=r"b\.engine exists and does not say that this wrote it"):
         tftrt_yolo.build_engine(tiny_export, tmp_path / "b.engine", overwrite=True)
     report = tftrt_yolo.build_engine(tiny_export, path, precision_mode="FP32", overwrite=True)
     assert engine_file.read(path).facts.precision_mode == report.precision_mode == "FP32"

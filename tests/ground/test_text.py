@@ -8,7 +8,7 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.ground.streams import UntilFailure
-from tftrt_yolo.ground.text import counted, first_line, printable, quoted, rounded, shown
+from tftrt_yolo.ground.text import counted, first_line, listed, printable, quoted, rounded, shown
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,14 @@ from tftrt_yolo.ground.text import counted, first_line, printable, quoted, round
 )
 def test_printable(text, expected):
     assert printable(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c"), (iter("abcd"), "a, b, c and d")],
+)
+def test_listed(names, expected):
+    assert listed(names) == expected
 
 
 @pytest.mark.parametrize(

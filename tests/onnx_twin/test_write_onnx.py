@@ -279,10 +279,10 @@ def test_an_earlier_file_is_replaced_only_if_asked(tiny, tiny_export, tmp_path):
         tftrt_yolo.write_onnx(tiny_export, path)
     foreign = tmp_path / "b.onnx"
     foreign.write_bytes(onnx.helper.make_model(onnx.GraphProto(), producer_name="pytorch").SerializeToString())
-    with pytest.raises(FileExistsError, match=r"b\.onnx exists and is not what this writes"):
+    with pytest.raises(FileExistsError, match=r"b\.onnx exists and does not say that this wrote it"):
         tftrt_yolo.write_onnx(tiny_export, foreign, overwrite=True)
     (tmp_path / "c.onnx").mkdir()
-    with pytest.raises(FileExistsError, match=r"c\.onnx exists and is not what this writes"):
+    with pytest.raises(FileExistsError, match=r"c\.onnx exists and does not say that this wrote it"):
         tftrt_yolo.write_onnx(tiny_export, tmp_path / "c.onnx", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["a.onnx", "b.onnx", "c.onnx"]
 

@@ -21,6 +21,7 @@ from tftrt_yolo.converter.tensorrt_options import TensorRTOptions
 from tftrt_yolo.ground import environment
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ConversionError
+from tftrt_yolo.ground.text import listed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def check_precision(accelerator: str, precision_mode: str | None) -> str:
         why = kind.why_not.get(mode)
         raise ValueError(
             f"{argument('precision_mode')} is {precision_mode!r}; with {accelerator} known are "
-            f"{' and '.join(kind.precision_modes)}" + (f": {why}." if why else ".")
+            f"{listed(kind.precision_modes)}" + (f": {why}." if why else ".")
         )
     needed = environment.CPU_FLAGS.get(mode, ()) if accelerator == "onednn" else ()
     if needed and not environment.cpu_flags(mode):

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from tftrt_yolo.ground.text import quoted, unwrapped
+from tftrt_yolo.ground.text import listed, quoted, unwrapped
 
 MOST_IN_A_BATCH = 65_536  # images; of a size that is built or compiled
 _AS_FLAGS = "TFTRT_YOLO_ARGUMENTS_AS_FLAGS"  # in the environment, so that workers' messages agree
@@ -252,4 +252,4 @@ class Options:
         """
         names = [argument(name) for name in self.given] or [f"{type(self).__name__}()"]
         verb, it = ("are", "them") if len(names) > 1 else ("is", "it")
-        raise ValueError(f"{' and '.join(names)} {verb} for {owner}, and {found}. Leave {it} out.")
+        raise ValueError(f"{listed(names)} {verb} for {owner}, and {found}. Leave {it} out.")

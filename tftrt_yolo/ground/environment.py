@@ -18,6 +18,7 @@ from typing import ClassVar
 from tftrt_yolo.ground import chatter
 from tftrt_yolo.ground.errors import TensorRTUnavailableError
 from tftrt_yolo.ground.tensorrt import libraries, versions
+from tftrt_yolo.ground.text import listed
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -88,7 +89,7 @@ class Environment:
         reasons = [] if self.gpus else ["no GPU"]
         missing = [library for library, problem in self.library_problems.items() if problem]
         if missing:
-            reasons.append(f"{' and '.join(missing)} cannot be opened")
+            reasons.append(f"{listed(missing)} cannot be opened")
         elif not self._fits:
             reasons.append(f"TensorRT {self.loaded_tensorrt} does not fit the {self.linked_tensorrt} that was linked")
         elif self._is_misread:
@@ -128,7 +129,7 @@ class Environment:
         if linked is None:  # of a report that was edited
             return ""
         if versions.NOT_OPENED in self.library_problems.values():
-            return f"{' and '.join(self.library_problems)}: {versions.NOT_OPENED}"
+            return f"{listed(self.library_problems)}: {versions.NOT_OPENED}"
         if any(self.library_problems.values()):
             return (
                 f"{versions.how_to_install(linked)}. A TensorRT of another major version than {linked.major}, linked "

@@ -6,7 +6,7 @@ print(printable(report))                                                 # escap
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 _MOST = 80  # characters of a quotation
 _UNCOMMON = re.compile(r"[^ -~\n]")  # what must be looked at
@@ -81,6 +81,12 @@ def counted(count: int, one: str, several: str | None = None) -> str:
       "1 image", "0 images", "1,024 images".
     """
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Several names in a sentence: "a", "a and b", "a, b and c"; empty for none."""
+    names = list(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def rounded(value: float, form: str) -> str:

@@ -18,7 +18,7 @@ from tftrt_yolo.ground import stages
 from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import OnnxError, TensorRTUnavailableError
 from tftrt_yolo.ground.files import single_files
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import listed, shown
 from tftrt_yolo.ground.workers import progress
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.onnx_twin import onnx_file
@@ -165,7 +165,7 @@ def _check_tools() -> None:
     missing = [name for name in _TOOLS if importlib.util.find_spec(name) is None]
     if missing:
         raise OnnxError(
-            f"{' and '.join(missing)} cannot be imported; an ONNX file is written with onnx and run with onnxruntime. "
+            f"{listed(missing)} cannot be imported; an ONNX file is written with onnx and run with onnxruntime. "
             "Install them with `pip install tftrt_yolo[export]`, or by their names."
         )
 

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.ground.text import counted, listed, printable
 from tftrt_yolo.predictor.output.contents import DETECTIONS
 from tftrt_yolo.tasks.table import TASKS
 
@@ -85,14 +85,14 @@ class PredictionReport:
         parts = [counted(self.num_images, "image")] if self.num_images or not self.num_frames else []
         if self.num_frames:
             parts.append(f"{counted(self.num_frames, 'frame')} of {counted(self.num_videos, 'video')}")
-        return " and ".join(parts)
+        return listed(parts)
 
     def _files(self) -> str:
         """What was written."""
         pictures = ["pictures"] if self.num_images or not self.num_frames else []
         pictures += ["videos"] if self.num_frames else []
         kinds = [*(pictures if self.pictures else ()), DETECTIONS, *self.forms]
-        return " and ".join([", ".join(kinds[:-1])] * (len(kinds) > 1) + kinds[-1:])
+        return listed(kinds)
 
     def _selection_lines(self) -> list[str]:
         """What was asked for, in a line; none where nothing was."""

@@ -61,7 +61,7 @@ def _foreign(tmp_path):
 def test_what_others_wrote_is_never_replaced(tmp_path):
     for name in _foreign(tmp_path):
         with pytest.raises(
-            FileExistsError, match=f"{name} exists and is not what this writes, so overwrite=True does not"
+            FileExistsError, match=f"{name} exists and does not say that this wrote it, so overwrite=True does not"
         ):
             _write(tmp_path / name, overwrite=True)
     assert (tmp_path / "notes").read_bytes() == b"notes"

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import threading
+import time
 
 import numpy as np
 import PIL.Image
@@ -9,6 +11,8 @@ import pytest
 
 import tftrt_yolo
 from tests.conftest import IMAGES
+from tftrt_yolo.predictor.output.videos.video_writer import VideoWriter
+from tftrt_yolo.serving.page import clips
 from tftrt_yolo.serving.page.asking import Asker
 from tftrt_yolo.serving.page.trying import Choice, Limits, Trying
 from tftrt_yolo.serving.page.uploads import Uploads
@@ -112,6 +116,51 @@ def test_a_video(desk, predictor, tmp_path):
     for name in set(names):
         count = int((names == name).sum())
         assert f"<td>{name}</td><td>{count}</td><td>{count / 12:.2f}</td>" in last.table
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(clips._Batches, "next"), (VideoWriter, "add"), (VideoWriter, "close")],
+    ids=["reading", "drawing", "completing"],
+)
+def test_a_video_that_is_stopped_is_closed_behind_its_threads(desk, tmp_path, monkeypatch, owner, name):
+    """A thread goes on when nobody waits for it any more; what it works on was closed under it, and FFmpeg fell."""
+    pytest.importorskip("av")
+    clip, at_work, begun, closed = _video(tmp_path / "clip.mp4"), [], threading.Event(), []
+
+    def slowly(*arguments):
+        at_work.append(name)
+        begun.set()
+        time.sleep(0.3)
+        try:
+            return work(*arguments)
+        finally:
+            at_work.remove(name)
+
+    def seen(method):
+        def close(*arguments):
+            closed.append(list(at_work))
+            return method(*arguments)
+
+        return close
+
+    work = getattr(owner, name)
+    monkeypatch.setattr(owner, name, slowly)
+    monkeypatch.setattr(clips._Batches, "close", seen(clips._Batches.close))
+    monkeypatch.setattr(VideoWriter, "abandon", seen(VideoWriter.abandon))
+
+    async def all_of_it():
+        return [shown async for shown in desk.trying.run([clip], Choice("tiny", None, {}))]
+
+    async def stopped():
+        task = asyncio.ensure_future(all_of_it())
+        assert await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    desk._loop.run_until_complete(stopped())
+    assert closed == [[]] * (1 if name == "next" else 2)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def check_free(path: Path, is_ours: Callable[[Path], bool], *, overwrite: bool) 
         return
     if path.is_symlink() or not path.is_file() or not is_ours(path):
         raise FileExistsError(
-            f"{path} exists and is not what this writes, so {setting('overwrite')} does not replace it. Choose another "
-            "file."
+            f"{path} exists and does not say that this wrote it, so {setting('overwrite')} does not replace it. Choose "
+            "another file."
         )
     if not overwrite:  # last, so that nobody is advised what would be refused
         raise FileExistsError(

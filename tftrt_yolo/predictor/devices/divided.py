@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tftrt_yolo.ground import stages
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, listed
 from tftrt_yolo.predictor.devices.device_worker import Job
 from tftrt_yolo.predictor.devices.places import Place, places
 from tftrt_yolo.predictor.devices.run import Run
@@ -127,8 +127,7 @@ class Divided:
 def label_of(used: list[Place]) -> str:
     """All devices in a few words: "GPU:0 and GPU:1", "2 x CPU"."""
     counts = collections.Counter(place.name for place in used)
-    named = [name if count == 1 else f"{count} x {name}" for name, count in counts.items()]
-    return " and ".join([", ".join(named[:-1])] * (len(named) > 1) + named[-1:])
+    return listed(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
 
 
 def _blocks(paths: tuple[Path, ...], size: int) -> Iterator[list[tuple[int, Path]]]:

@@ -5,7 +5,7 @@ import difflib
 from pathlib import Path
 
 from tftrt_yolo.ground.arguments import argument, check_bool, setting
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import listed, quoted
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.table import TASKS
 
@@ -84,7 +84,7 @@ class OutputOptions(DrawingOptions):
                 own = TASKS[task]
                 others = "detections.jsonl, csv and maps say" if own.gives_map else "detections.jsonl, txt and csv say"
                 raise ValueError(
-                    f"{argument('save')} has {form}, which is for models for {' and '.join(_TASKS_OF[form])}, and "
+                    f"{argument('save')} has {form}, which is for models for {listed(_TASKS_OF[form])}, and "
                     f"{given} is {own.kind}. Leave it out; {others} all that it finds."
                 )
 

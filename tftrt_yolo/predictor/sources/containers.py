@@ -15,7 +15,7 @@ import numpy as np
 
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files
-from tftrt_yolo.ground.text import first_line, with_article
+from tftrt_yolo.ground.text import first_line, listed, with_article
 
 # FFmpeg's names of the formats that hold frames themselves; those of sound alone are there to be named in a message.
 FORMATS = (
@@ -126,7 +126,7 @@ def video_of(container, name: str):
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise ImageError(
             f"{name} has no video track: it is {with_article(container.format.name.partition(',')[0])} file with "
-            f"{' and '.join(kinds)}. {_EXPECTED}."
+            f"{listed(kinds)}. {_EXPECTED}."
         )
     best = container.streams.best("video")
     stream = best if best in videos else videos[0]

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import TrackingError
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import first_line, listed
 
 NAMES = ("bytetrack", "botsort")
 # What they are made of. The version is the first whose trackers count their ids each for itself.
@@ -79,7 +79,7 @@ def _check() -> None:
     """Refuses what cannot track, before Ultralytics would install it by itself."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise TrackingError(f"{' and '.join(missing)} cannot be imported; trackers are Ultralytics'. {_INSTALL}")
+        raise TrackingError(f"{listed(missing)} cannot be imported; trackers are Ultralytics'. {_INSTALL}")
     version = importlib.metadata.version("ultralytics")
     if _numbers(version) < _numbers(_LOWEST):
         raise TrackingError(

@@ -8,7 +8,7 @@ its layers.
 
 from collections.abc import Iterable, Sequence
 
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, listed
 from tftrt_yolo.preflighting import shuffles
 from tftrt_yolo.preflighting.drawing import blocks, svg
 from tftrt_yolo.preflighting.drawing.blocks import Block
@@ -146,7 +146,7 @@ def _block(anchor: str, block: Block, network: RecordedNetwork) -> str:
     facts = [counted(len(block.layers), "layer"), svg.times(blocks.shapes_text(block.shapes)), block.type]
     if block.flops:
         facts += [counted(block.convolutions, "convolution"), svg.flops_text(block.flops)]
-    facts += [f"computes in {' and '.join(block.types)}"] if block.types else []
+    facts += [f"computes in {listed(block.types)}"] if block.types else []
     facts += [svg.copies_text(block)] if block.copies else []
     header = ("kind", "name", "inputs", "outputs", "parameters", "precision")
     table = _table(header, (_layer(layer, network) for layer in block.layers))

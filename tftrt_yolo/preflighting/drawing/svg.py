@@ -11,7 +11,7 @@ import re
 import textwrap
 import unicodedata
 
-from tftrt_yolo.ground.text import counted, shown
+from tftrt_yolo.ground.text import counted, listed, shown
 from tftrt_yolo.preflighting.drawing import blocks, fold
 from tftrt_yolo.preflighting.drawing.blocks import Block, Diagram
 from tftrt_yolo.preflighting.drawing.layout import STUB, Box, Layout, arrange
@@ -125,7 +125,7 @@ def _lines(block: Block) -> list[tuple[str, str, int]]:
     if block.copies:
         rows.append(("copies", copies_text(block), _SIZE))
     if len(block.types) > 1:
-        rows.append(("types", f"mixed: computes in {' and '.join(block.types)}", _SIZE))
+        rows.append(("types", f"mixed: computes in {listed(block.types)}", _SIZE))
     elif block.types and block.types != ("FLOAT",):
         rows.append(("types", f"computes in {block.types[0]}", _SIZE))
     return [(name, _cut(shown(text), size), size) for name, text, size in rows if text]

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.errors import SavedModelError
-from tftrt_yolo.ground.text import counted, printable, quoted, shown
+from tftrt_yolo.ground.text import counted, listed, printable, quoted, shown
 from tftrt_yolo.saved_model import saved_model_pb
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.tasks.table import TASKS
@@ -272,7 +272,7 @@ def _check_conversion(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> Non
         _refuse(
             handle,
             f"has convolutions and products in {', '.join(sorted(found)) or 'no type'}",
-            f"Its conversion.json says {precision}, which is {' and '.join(sorted(_TYPES[precision][0]))}",
+            f"Its conversion.json says {precision}, which is {listed(sorted(_TYPES[precision][0]))}",
         )
 
 

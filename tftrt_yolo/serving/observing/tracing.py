@@ -18,7 +18,7 @@ from absl import logging
 
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ServingError
-from tftrt_yolo.ground.text import shown
+from tftrt_yolo.ground.text import listed, shown
 from tftrt_yolo.ground.version import __version__
 from tftrt_yolo.serving.observing.request import OK, AskedRequest
 from tftrt_yolo.serving.scheduling.inference import Inference, Outcome
@@ -61,7 +61,7 @@ def open_tracing(endpoint: str | None) -> "Tracing | None":
     except ModuleNotFoundError as error:
         message = f"Traces need OpenTelemetry, which is not installed ({error.name}). Install it with {EXTRA}"
         if endpoint is None:
-            logging.warning("%s, or unset %s.", message, " and ".join(filter(os.environ.get, _ENDPOINTS)))
+            logging.warning("%s, or unset %s.", message, listed(filter(os.environ.get, _ENDPOINTS)))
             return None
         raise ServingError(f"{message}, or leave {argument('trace_endpoint')} out.") from error
     return Tracing(BatchSpanProcessor(exporter))

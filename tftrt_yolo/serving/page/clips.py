@@ -8,7 +8,7 @@ import asyncio
 import collections
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,34 +110,61 @@ async def annotate_clip(
     """
     tally, start, progress = Tally(), time.monotonic(), Progress()
     batches = _Batches(clip, tally, max(1, min(_MOST_AT_ONCE, model.state.max_batch_size)))
-    following = asyncio.ensure_future(asyncio.to_thread(batches.next))
-    writer = None
+    threads, writer = _Threads(), None
+    following = threads.start(batches.next)
     try:
-        while frames := await following:
-            following = asyncio.ensure_future(asyncio.to_thread(batches.next))
+        while frames := await asyncio.shield(following):
+            following = threads.start(batches.next)
             answers = await asker.ask(model, [frame.image for frame in frames], selection)
             writer = writer or VideoWriter(output, frames[0].video, vid_stride=1)
-            picture = await asyncio.to_thread(_draw, writer, frames, answers)
+            picture = await asyncio.shield(threads.start(_draw, writer, frames, answers))
             progress.add(answers, picture)
             progress.expected = _expected(frames[0], clip.most_frames)
             progress.seconds = time.monotonic() - start
             yield progress
-        await asyncio.to_thread(writer.close)
+        await asyncio.shield(threads.start(writer.close))
         progress.notes = [*tally.notes, *writer.notes, *batches.notes]
         writer = None
         yield progress
     finally:
-        await asyncio.shield(_end(following, batches, writer))
+        await asyncio.shield(_end(threads, batches, writer))
 
 
-async def _end(following: asyncio.Future, batches: "_Batches", writer: VideoWriter | None) -> None:
+async def _end(threads: "_Threads", batches: "_Batches", writer: VideoWriter | None) -> None:
     """Closes what is open, after whatever runs in a thread."""
-    await asyncio.wait((following,))
-    if not following.cancelled():
-        following.exception()  # it is told, or of no interest any more
+    await threads.ended()
     await asyncio.to_thread(batches.close)
     if writer is not None:
         await asyncio.to_thread(writer.abandon)
+
+
+class _Threads:
+    """Calls in threads that can be waited for when nobody waits for their results any more.
+
+    A try that is stopped is cancelled where it awaits one, and the thread goes on: what it works on is FFmpeg's, which
+    falls with the whole server if it is closed meanwhile. So calls are awaited behind `asyncio.shield`. They are no
+    tasks, for a loop that ends cancels those.
+    """
+
+    def __init__(self):
+        self._running: set[asyncio.Future] = set()
+
+    def start(self, call: Callable, *arguments) -> asyncio.Future:
+        """Begins a call; whoever awaits it is told what it raises."""
+        future = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+        self._running.add(future)
+        future.add_done_callback(self._is_done)
+        return future
+
+    async def ended(self) -> None:
+        """Waits until none runs."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _is_done(self, future: asyncio.Future) -> None:
+        self._running.discard(future)
+        if not future.cancelled():
+            future.exception()  # of no interest where nobody awaits it; otherwise the loop would log it
 
 
 class _Batches:

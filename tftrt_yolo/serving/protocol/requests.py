@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import listed, quoted
 from tftrt_yolo.serving.protocol.datatypes import invalid
 from tftrt_yolo.serving.protocol.parameters import selection_of
 from tftrt_yolo.serving.scheduling.inference import Inference, ModelState, Signature
@@ -82,9 +82,7 @@ def signature_of(state: ModelState, names: Iterable[str]) -> str:
     for key, signature in state.signatures.items():
         if set(names) == set(signature.inputs):
             return key
-    takes = "; ".join(
-        f"{' and '.join(sorted(state.signatures[key].inputs))} for {key}" for key in _ordered(state.signatures)
-    )
+    takes = "; ".join(f"{listed(sorted(state.signatures[key].inputs))} for {key}" for key in _ordered(state.signatures))
     found = ", ".join(quoted(name, 40) for name in names[:8]) or "none"
     raise invalid(f"The inputs are {found}; model {quoted(state.name)} takes {takes}.")
 

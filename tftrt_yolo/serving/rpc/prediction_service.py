@@ -9,7 +9,7 @@ Its messages are imported when they are needed: see `protos`.
 import grpc
 from google.protobuf.message import Message
 
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import listed, quoted
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.protocol import requests
 from tftrt_yolo.serving.protocol.datatypes import invalid
@@ -97,7 +97,7 @@ class PredictionService:
         """The inputs of a prediction, by what its signature takes."""
         if set(signature.inputs) != set(request.inputs):
             found = ", ".join(quoted(name, 40) for name in list(request.inputs)[:8]) or "none"
-            raise invalid(f"The inputs are {found}; signature {key} takes {' and '.join(sorted(signature.inputs))}.")
+            raise invalid(f"The inputs are {found}; signature {key} takes {listed(sorted(signature.inputs))}.")
         most = self.calls.max_body_bytes
         return {name: from_proto(name, proto, most_bytes=most) for name, proto in request.inputs.items()}
 

@@ -13,7 +13,7 @@ from tftrt_yolo.benchmarking.machine import Machine
 from tftrt_yolo.ground.environment import Environment
 from tftrt_yolo.ground.errors import AcceptanceError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import counted, printable
+from tftrt_yolo.ground.text import counted, listed, printable
 
 FILE, PAGE_FILE, EXPORTS_DIR = "report.json", "report.html", "exports"
 PASSED, FAILED, IMPOSSIBLE, NOT_RUN = "passed", "failed", "not possible here", "not run"
@@ -142,7 +142,7 @@ class AcceptanceReport:
                 f"No TensorRT engine was built or run on this machine ({why}); the rows that passed show {shown}, and "
                 "nothing of TensorRT."
             )
-        builders = " and ".join(sorted({str(row.finding.figures.get("built by", "a TensorRT")) for row in files}))
+        builders = listed(sorted({str(row.finding.figures.get("built by", "a TensorRT")) for row in files}))
         built = counted(len(files), "standalone engine file, which was", "standalone engine files, which were")
         return (
             f"No TensorRT engine was run on this machine, and TF-TRT built none ({why}); {builders} built "

@@ -266,8 +266,8 @@ def test_masks(models, tmp_path):
         ("pose", "masks", "segment"),
         ("obb", "masks", "segment"),
         ("classify", "masks", "segment"),
-        ("classify", "crops", "detect and segment and pose and obb"),
-        ("classify", "coco", "detect and segment and pose and obb"),
+        ("classify", "crops", "detect, segment, pose and obb"),
+        ("classify", "coco", "detect, segment, pose and obb"),
     ],
 )
 def test_forms_that_a_task_does_not_have(models, tmp_path, task, form, expected):

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.files.image_files import upright_size
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import listed, quoted
 from tftrt_yolo.serving.http.forms.inference_protocol import json_response
 from tftrt_yolo.serving.http.forms.multipart import File, read_form
 from tftrt_yolo.serving.http.service import Service
@@ -141,7 +141,7 @@ def _wants_masks(text: str | None, state: ModelState) -> bool:
     if wants is None:
         raise invalid(f"masks is {quoted(text)}; expected true or false.")
     if wants and not TASKS[state.task].packing:
-        those = " and ".join(task.name for task in TASKS.values() if task.packing)
+        those = listed(task.name for task in TASKS.values() if task.packing)
         raise invalid(f"masks are for models for {those}; model {quoted(state.name)} is for {state.task}.")
     return wants
 

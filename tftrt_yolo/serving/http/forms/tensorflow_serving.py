@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tftrt_yolo import contract
-from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.ground.text import listed, quoted
 from tftrt_yolo.serving.http import errors
 from tftrt_yolo.serving.http.forms.inference_protocol import json_response
 from tftrt_yolo.serving.http.service import Service, amount_of, check_names, in_thread, mapping_of, parse_object
@@ -145,13 +145,13 @@ def _check_inputs(place: str, given: Mapping[str, object], signature: Signature)
     """Refuses other inputs than the signature's."""
     if set(given) != set(signature.inputs):
         found = ", ".join(quoted(name, 40) for name in [*given][:8]) or "no input"
-        raise invalid(f"{place} has {found}; expected {' and '.join(sorted(signature.inputs))}.")
+        raise invalid(f"{place} has {found}; expected {listed(sorted(signature.inputs))}.")
 
 
 def _only_input(signature: Signature, place: str) -> str:
     """The name of the one input."""
     if len(signature.inputs) != 1:
-        raise invalid(f"{place!r} has plain values; expected objects with {' and '.join(sorted(signature.inputs))}.")
+        raise invalid(f"{place!r} has plain values; expected objects with {listed(sorted(signature.inputs))}.")
     return next(iter(signature.inputs))
 
 
