@@ -183,8 +183,6 @@ def _bad_weights(folder, kind):
             return "rtdetr-l.yaml"
         case "world.yaml":
             return "yolov8s-world.yaml"
-        case "depth.yaml":
-            return "yolo26n-depth.yaml"
         case "evil.yaml":
             path = folder / "evil.yaml"
             path.write_text(
@@ -227,7 +225,6 @@ BAD_WEIGHTS = {
     "evil": r"holds the name '(posix|nt)\.mkdir', which is none of PyTorch's or Ultralytics' classes",
     "rtdetr.yaml": "ends in the head RTDETRDecoder, which is not supported. Supported are Detect",
     "world.yaml": "ends in the head WorldDetect, which is not supported",
-    "depth.yaml": "ends in the head Depth, which is not supported",
     "grey.yaml": "takes images of 1 channel. Only RGB",
     "evil.yaml": "its activation is .*, which is not a torch.nn layer",
     "layer.yaml": "'torch_safe_load', is not a layer",

@@ -31,7 +31,7 @@ def _damaged(source, folder, kind):
             (target / "metadata.yaml").write_text(text.replace("names:", "nomes:"))
         case "metadata_other_task":
             text = (target / "metadata.yaml").read_text()
-            (target / "metadata.yaml").write_text(text.replace("task: detect", "task: depth"))
+            (target / "metadata.yaml").write_text(text.replace("task: detect", "task: flow"))
         case "variables_cut_short":
             [data] = target.glob("variables/*.data*")
             data.write_bytes(data.read_bytes()[:1_000])
@@ -59,7 +59,7 @@ CASES = [
     ("metadata_of_ultralytics", "a SavedModel that Ultralytics wrote itself lacks it"),
     ("metadata_no_yaml", "cannot be used"),
     ("metadata_no_names", "cannot be used.*names"),
-    ("metadata_other_task", "its task is 'depth'; known are detect, segment, pose, obb, classify"),
+    ("metadata_other_task", "its task is 'flow'; known are detect, segment, pose, obb, classify, semantic, depth"),
     ("other_signatures", "lacks variables/variables|is not as it was written"),
 ]
 # The same without digests, as versions before them wrote it.

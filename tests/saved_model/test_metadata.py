@@ -58,7 +58,7 @@ def _without(*path):
 _WHOLE = "expected a whole number from 1 to 16,384"
 FAULTS = [
     (_without("task"), "it lacks 'task'; expected one of detect, segment, pose, obb, classify"),
-    (_top(task="depth"), "its task is 'depth'; known are detect, segment, pose, obb, classify"),
+    (_top(task="flow"), "its task is 'flow'; known are detect, segment, pose, obb, classify, semantic, depth"),
     (_top(task=["detect"]), "its task is a list of 1; known are"),
     (_top(task="\x1b[31m"), r"its task is '\x1b[31m'; known are"),
     (_top(stride=float("inf")), f"it has 'stride': inf; {_WHOLE}"),
