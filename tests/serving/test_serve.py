@@ -136,7 +136,9 @@ def test_a_second_signal_ends_it_at_once(tiny_export):
         asker = threading.Thread(target=_asked_in_vain, args=(url,))
         asker.start()
         time.sleep(0.5)
-        process.send_signal(signal.SIGHUP)
+        for _ in range(2):  # as `timeout` sends its signal, to the process and to its group
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
         time.sleep(1)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)

@@ -3,12 +3,17 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Coroutine
 
 from tftrt_yolo.ground.arguments import named_plainly
 from tftrt_yolo.serving.server import Server, Settings
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
 from tftrt_yolo.serving.signals import taken
+
+# A signal that comes again within so many seconds is the same one: `timeout`, say, sends its own to a program and to the
+# program's group.
+_AGAIN_SECONDS = 0.5
 
 
 class _EndedEarlyError(Exception):
@@ -67,7 +72,7 @@ class _Signals:
     """
 
     def __init__(self):
-        self.last, self._count, self._loop = signal.SIGTERM, 0, None
+        self.last, self._count, self._loop, self._came_at = signal.SIGTERM, 0, None, float("-inf")
 
     def begin(self) -> None:
         """Works with the running loop from here on."""
@@ -100,7 +105,9 @@ class _Signals:
 
     def came(self, number: int, _) -> None:
         """Handles one."""
-        self.last, self._count = number, self._count + 1
+        now = time.monotonic()
+        is_again = number == self.last and now - self._came_at < _AGAIN_SECONDS
+        self.last, self._came_at, self._count = number, now, self._count + (not is_again)
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it ended
                 self._loop.call_soon_threadsafe(self._tell)
