@@ -11,8 +11,8 @@ from tftrt_yolo.serving.server import Server, Settings
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
 from tftrt_yolo.serving.signals import taken
 
-# A signal that comes again within so many seconds is the same one: `timeout`, say, sends its own to a program and to the
-# program's group.
+# A signal that comes again within so many seconds is the same one: `timeout`, say, sends its own to a program and then
+# to its group.
 _AGAIN_SECONDS = 0.5
 
 
