@@ -192,7 +192,9 @@ def test_an_engine(tmp_path, task):
     predictor = tftrt_yolo.EnginePredictor(path, runtime=runtime)
     image = np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)
     if task == "classify":
-        with pytest.raises(ValueError, match="tracker is for models that find objects, and this is one for classify"):
+        with pytest.raises(
+            ValueError, match="tracker is for models that find objects, and this is a model for classify"
+        ):
             predictor(image, tracker="bytetrack")
         return
     results = predictor([image] * 3, tracker="bytetrack")
@@ -204,7 +206,7 @@ def test_an_engine(tmp_path, task):
 def test_a_classifier_has_no_objects(models, tmp_path, images):
     export = models.exported("classify")
     message = (
-        "tracker is for models that find objects, and this is one for classify; expected detect, segment, pose or obb. "
+        "tracker is for models that find objects, and this is a model for classify; expected detect, segment, pose or obb. "
         "Leave it out."
     )
     predictor = tftrt_yolo.Predictor(export)

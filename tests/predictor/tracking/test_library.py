@@ -121,7 +121,7 @@ except PIL.UnidentifiedImageError as error:
         (("lap",), "lap cannot be imported"),
         (("ultralytics",), "ultralytics cannot be imported"),
         (("torch",), "torch cannot be imported"),
-        (("torch", "ultralytics", "lap"), "torch and ultralytics and lap cannot be imported"),
+        (("torch", "ultralytics", "lap"), "torch, ultralytics and lap cannot be imported"),
     ],
 )
 def test_what_is_not_installed_is_named(missing, found, monkeypatch):
