@@ -206,8 +206,8 @@ def test_an_engine(tmp_path, task):
 def test_a_classifier_has_no_objects(models, tmp_path, images):
     export = models.exported("classify")
     message = (
-        "tracker is for models that find objects, and this is a model for classify; expected detect, segment, pose or obb. "
-        "Leave it out."
+        "tracker is for models that find objects, and this is a model for classify; expected detect, segment, pose or "
+        "obb. Leave it out."
     )
     predictor = tftrt_yolo.Predictor(export)
     for call in (predictor, predictor.stream, predictor.with_images):
