@@ -113,8 +113,8 @@ def test_a_conversion_is_not_converted_again(tiny_conversion, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"precision_mode": "FP8"}, "precision_mode is 'FP8'; with tensorrt known are FP32 and FP16 and INT8"),
-        ({"precision_mode": "BF16"}, "known are FP32 and FP16 and INT8: TF-TRT has no BF16, whatever"),
+        ({"precision_mode": "FP8"}, "precision_mode is 'FP8'; with tensorrt known are FP32, FP16 and INT8"),
+        ({"precision_mode": "BF16"}, "known are FP32, FP16 and INT8: TF-TRT has no BF16, whatever"),
         ({"baked": tftrt_yolo.BakedOptions(parity_images="a.jpg")}, "parity_images is for xla and onednn"),
         ({"accelerator": "cuda"}, "accelerator is 'cuda'; known are tensorrt, xla, onednn"),
     ],

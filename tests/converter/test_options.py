@@ -106,7 +106,7 @@ def test_copies_are_refused_alike(kind):
 def test_a_replaced_one_is_refused_by_all_its_names():
     options = dataclasses.replace(TensorRTOptions(batch_sizes=(1, 8)), minimum_coverage=0.5)
     assert options == TensorRTOptions(batch_sizes=(1, 8), minimum_coverage=0.5)
-    with pytest.raises(ValueError, match=r"^minimum_coverage and .* and allow_build_at_runtime are for tensorrt"):
+    with pytest.raises(ValueError, match=r"^minimum_coverage, .* and allow_build_at_runtime are for tensorrt"):
         _convert(accelerator="xla", tensorrt=options)
 
 

@@ -212,11 +212,11 @@ def test_only_a_new_batch_size_compiles(toy_xla):
     [
         (
             {"accelerator": "onednn", "precision_mode": "FP16"},
-            "FP32 and BF16 and INT8: TensorFlow has no fast FP16 kernels",
+            "FP32, BF16 and INT8: TensorFlow has no fast FP16 kernels",
         ),
         (
             {"accelerator": "xla", "precision_mode": "INT8"},
-            "with xla known are FP32 and FP16 and BF16: XLA has no INT8 convolutions",
+            "with xla known are FP32, FP16 and BF16: XLA has no INT8 convolutions",
         ),
         (
             {"accelerator": "xla", "tensorrt": TensorRTOptions(batch_sizes=(1, 8))},

@@ -454,7 +454,7 @@ def test_a_model_that_is_quantised_already(toy_export, tmp_path):
         ({"maximum_map_drop": 5}, {}, "maximum_map_drop is 5; it must be a number between 0 and 1"),
         ({"evaluation_data": "nowhere.yaml"}, {}, "evaluation_data is nowhere.yaml, which does not exist"),
         ({}, {"precision_mode": "FP16"}, "calibration_data is for INT8, and precision_mode is FP16. Leave it out."),
-        ({}, {"accelerator": "xla"}, "with xla known are FP32 and FP16 and BF16: XLA has no INT8 convolutions"),
+        ({}, {"accelerator": "xla"}, "with xla known are FP32, FP16 and BF16: XLA has no INT8 convolutions"),
     ],
 )
 def test_arguments_out_of_range(tiny_export, tmp_path, options, arguments, message):
