@@ -19,6 +19,8 @@ from tftrt_yolo.ground.placement import PADDING_VALUE
 _HOST = "/CPU:0"
 _CHANNELS = 3
 
+ScaledAndPadding = Callable[[tf.Tensor, tuple[int, int]], tuple[tf.Tensor, tf.Tensor]]
+
 
 class Letterbox(NamedTuple):
     """Where images lie in their frames.
@@ -63,19 +65,24 @@ class Letterbox(NamedTuple):
         return tf.clip_by_value((points - padding) / gain, 0.0, limit)
 
 
-def letterbox_of(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> Letterbox:
+def letterbox_of(
+    sizes_hw: tf.Tensor,
+    size_hw: tuple[int, int],
+    scaled_and_padding_of: ScaledAndPadding | None = None,
+) -> Letterbox:
     """Where images of some sizes lie in their frames.
 
     Args:
       sizes_hw: (batch, 2) int32, height and width of the images in pixels.
       size_hw: Frame height and width in pixels.
+      scaled_and_padding_of: As of `resize_padded_images`; None for `scaled_and_padding`.
 
     Returns:
       The transform back.
     """
     with tf.device(_HOST):  # a few numbers for each image, not worth a GPU's launches; XLA makes them its own
         image_hw = tf.cast(sizes_hw, tf.float64)
-        scaled_hw, padding_hw = scaled_and_padding(sizes_hw, size_hw)
+        scaled_hw, padding_hw = (scaled_and_padding_of or scaled_and_padding)(sizes_hw, size_hw)
         return Letterbox(
             gain_xy=tf.cast(scaled_hw / image_hw, tf.float32)[:, ::-1],
             padding_xy=tf.cast(padding_hw, tf.float32)[:, ::-1],
@@ -166,7 +173,7 @@ def resize_padded_images(
     images: tf.Tensor,
     sizes_hw: tf.Tensor,
     size_hw: tuple[int, int],
-    scaled_and_padding_of: Callable[[tf.Tensor, tuple[int, int]], tuple[tf.Tensor, tf.Tensor]],
+    scaled_and_padding_of: ScaledAndPadding,
 ) -> tf.Tensor:
     """Resizes images that lie in one tensor as OpenCV does, and pads what they leave of their frames.
 

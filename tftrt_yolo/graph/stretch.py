@@ -10,9 +10,7 @@ Source: ultralytics.data.augment.LetterBox (scale_fill=True).
 
 import tensorflow as tf
 
-from tftrt_yolo.graph.letterbox import Letterbox, resize_padded_images
-
-_HOST = "/CPU:0"
+from tftrt_yolo.graph.letterbox import Letterbox, letterbox_of, resize_padded_images
 
 
 def stretch_images(images: tf.Tensor, sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, Letterbox]:
@@ -27,13 +25,7 @@ def stretch_images(images: tf.Tensor, sizes_hw: tf.Tensor, size_hw: tuple[int, i
       Frames (batch, *size_hw, 3) uint8, and where the images lie in them.
     """
     frames = resize_padded_images(images, sizes_hw, size_hw, _whole_frames)
-    with tf.device(_HOST):  # a few numbers for each image, not worth a GPU's launches
-        scaled_hw, padding_hw = _whole_frames(sizes_hw, size_hw)
-        return frames, Letterbox(
-            gain_xy=tf.cast(scaled_hw / tf.cast(sizes_hw, tf.float64), tf.float32)[:, ::-1],
-            padding_xy=tf.cast(padding_hw, tf.float32)[:, ::-1],
-            image_sizes_hw=sizes_hw,
-        )
+    return frames, letterbox_of(sizes_hw, size_hw, _whole_frames)
 
 
 def _whole_frames(sizes_hw: tf.Tensor, size_hw: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -74,7 +74,7 @@ class Packing:
     pack: Callable[[dict, object, tuple[int, int]], dict]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
     """One task of Ultralytics. Functions import TensorFlow, PyTorch and supervision where they use them.
 
@@ -111,21 +111,21 @@ class Task:
 
     name: str
     heads: tuple[str, ...]
-    level_parts: tuple[str, ...]
+    level_parts: tuple[str, ...] = ()
     whole_parts: tuple[str, ...]
     raw_outputs: Callable[[object, object], dict[str, list]]
     reference: Callable[[list[np.ndarray], HeadSpec], dict[str, np.ndarray]]
     quantities: tuple[Quantity, ...]
     decode: Callable[[dict[str, list], HeadSpec], dict]
-    per_anchor: tuple[str, ...]
+    per_anchor: tuple[str, ...] = ()
     per_image: tuple[str, ...]
-    select: Callable | None
-    place: Callable[[dict, object], dict] | None
+    select: Callable | None = None
+    place: Callable[[dict, object], dict] | None = None
     ultralytics: Callable
     to_supervision: Callable[[dict[str, np.ndarray], Scene], object]
     draw: Callable[..., np.ndarray]
     rows: Callable[[object, np.ndarray], list[dict]]
-    boxes: Callable | None
+    boxes: Callable | None = None
     differences: Callable[[object, object, int, int], dict[str, float]]
     row_label: str = "detections"
     encode_map: Callable[[object], bytes] | None = None
