@@ -55,10 +55,11 @@ class DepthScores:
           frames: Where each image lies in its frame.
         """
         start = time.perf_counter()
+        grid_hw = dense["depth"].shape[1:]
+        size_hw = tuple(_GRID * length for length in grid_hw)
+        rows, columns = (corner_weights(*lengths) for lengths in zip(grid_hw, size_hw, strict=True))
         for depth, truth, frame in zip(dense["depth"], truths, frames, strict=False):
-            size_hw = tuple(_GRID * length for length in depth.shape)
             label = of_frame(truth.depth, (int(frame.size_hw[0]), int(frame.size_hw[1])), size_hw)
-            rows, columns = (corner_weights(*lengths) for lengths in zip(depth.shape, size_hw, strict=True))
             self._figures.append(figures(rows @ depth @ columns.T, label, truth.most_depth))
         self.selection_seconds += time.perf_counter() - start
 
