@@ -29,7 +29,9 @@ else in a picture tells a distance.
 """
 
 import argparse
+import concurrent.futures
 import dataclasses
+import os
 from pathlib import Path
 
 import cv2
@@ -57,6 +59,7 @@ WALL = (10.0, 6.0)  # metres, of a picture's first row and of its last one
 MILLIMETRES = 1_000
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 MARGIN = 0.15  # of a crop, as a share of the longer side
+LEAST_SHARE = 100  # pictures that a process more is worth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,8 +288,19 @@ def generate(folder: Path, *, count: int, split: str = "evaluation", seed: int =
     (folder / "depth" / "data.yaml").write_text(description, encoding="utf-8")
     for digit in range(10):
         (folder / "classify" / str(digit)).mkdir(parents=True)
+    workers = min(len(os.sched_getaffinity(0)), -(-count // LEAST_SHARE))
+    if workers == 1:
+        _generate(folder, range(count), split, seed)
+        return
+    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+        shares = [range(first, count, workers) for first in range(workers)]
+        list(pool.map(_generate, *zip(*((folder, share, split, seed) for share in shares), strict=True)))
+
+
+def _generate(folder: Path, indices: range, split: str, seed: int) -> None:
+    """Writes some of the pictures; each has random numbers of its own."""
     photos, (scans, digits) = read_photos(), read_scans(split)
-    for index in range(count):
+    for index in indices:
         rng = np.random.default_rng([seed, list(SPLITS).index(split), index])
         picture, found = make(photos, scans, digits, rng)
         _write_all(folder, f"{index:06}", picture, found)

@@ -30,12 +30,12 @@ SIZE_WH, QUALITY = (1_280, 960), 90
 
 
 def write_files(folder: Path, count: int) -> list[str]:
-    """So many JPEG files; their paths."""
+    """Writes each picture as a JPEG file; so many paths, which repeat if that is more."""
     paths = []
-    for index, path in zip(range(count), itertools.cycle(PICTURES), strict=False):
-        paths.append(str(folder / f"{index:06}.jpg"))
+    for path in PICTURES[:count]:
+        paths.append(str(folder / f"{path.stem}.jpg"))
         PIL.Image.open(path).convert("RGB").resize(SIZE_WH).save(paths[-1], "JPEG", quality=QUALITY)
-    return paths
+    return list(itertools.islice(itertools.cycle(paths), count))
 
 
 def contestants(saved_model_dir: str, batch_size: int, calls: int) -> dict[str, Callable[[list[str]], Iterator]]:
@@ -44,7 +44,7 @@ def contestants(saved_model_dir: str, batch_size: int, calls: int) -> dict[str, 
 
     @functools.cache
     def mapped(*paths):
-        files = tf.data.Dataset.from_tensor_slices(list(paths)).map(tf.io.read_file, num_parallel_calls=2)
+        files = tf.data.Dataset.from_tensor_slices(list(paths)).map(tf.io.read_file, num_parallel_calls=calls)
         return tftrt_yolo.map(files, saved_model_dir, batch_size=batch_size, num_parallel_calls=calls)
 
     return {

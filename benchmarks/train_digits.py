@@ -2,6 +2,8 @@
 
     python benchmarks/train_digits.py yolov8s --device=0          # 6,000 pictures, 30 epochs, 640 px; a GPU
     python benchmarks/train_digits.py yolov8m --device=0
+    python benchmarks/train_digits.py runs/digits/runs/yolov8s-digits/weights/best.pt --qat --name=yolov8s-qat-digits \
+        --epochs=5 --device=0                                     # goes on with fake quantisation: nvidia-modelopt
     python benchmarks/train_digits.py tests/data/yolov8n-tiny-detect.pt --count=32 --epochs=1 --image_size=160
 
 From random weights where the model is a name of Ultralytics' (its YAML is taken), further from a checkpoint's. The task
@@ -27,12 +29,14 @@ SETTINGS = {
     "batch": 32,
     "imgsz": 640,
     "seed": 0,
-    "deterministic": True,
+    "deterministic": False,  # which a GPU would not be from one machine to another
     "fliplr": 0.0,
     "close_mosaic": 5,
     "cos_lr": True,
     "plots": False,
 }
+# Beside these, of training with fake quantisation, whose ranges are found once and then stay: small steps, whole pictures.
+QAT_SETTINGS = {"quantize": 8, "optimizer": "SGD", "lr0": 1e-3, "warmup_epochs": 0.0, "mosaic": 0.0}
 COUNT, VALIDATION_SHARE = 6_000, 0.1
 
 
@@ -86,12 +90,13 @@ def provide_operators() -> None:
         sys.modules["torchvision"] = torchvision
 
 
-def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
+def train(model: str, folder: Path, *, name: str, count: int, settings: dict) -> dict:
     """Trains a model.
 
     Args:
       model: A name of Ultralytics', such as "yolov8s" or "yolov8s-seg", or a checkpoint.
       folder: Where to write; `runs` holds what Ultralytics writes.
+      name: Of the run.
       count: How many pictures.
       settings: Keyword arguments of Ultralytics' `train`.
 
@@ -101,15 +106,14 @@ def train(model: str, folder: Path, *, count: int, settings: dict) -> dict:
     provide_operators()
     import ultralytics
 
-    name = model if Path(model).suffix else f"{model}.yaml"
-    network = ultralytics.YOLO(name)
+    weights = model if Path(model).suffix else f"{model}.yaml"
+    network = ultralytics.YOLO(weights)
     data = lay_out(folder, network.task, count=count, seed=settings["seed"])
-    run = f"{Path(model).stem}-digits"
-    network.train(data=str(data), project=str((folder / "runs").resolve()), name=run, exist_ok=True, **settings)
+    network.train(data=str(data), project=str((folder / "runs").resolve()), name=name, exist_ok=True, **settings)
     best = Path(network.trainer.best)
     figures = {key: round(float(value), 5) for key, value in network.trainer.metrics.items()}
     found = {
-        "model": name,
+        "model": Path(weights).name,
         "task": network.task,
         "pictures": count,
         "ultralytics": ultralytics.__version__,
@@ -132,11 +136,21 @@ def main() -> None:
     parser.add_argument("--image_size", type=int, default=SETTINGS["imgsz"], help="side of the frame in pixels")
     parser.add_argument("--seed", type=int, default=SETTINGS["seed"])
     parser.add_argument("--device", default="cpu", help='"cpu", or a GPU\'s number')
+    parser.add_argument("--workers", type=int, default=8, help="processes that read pictures")
+    parser.add_argument("--name", help="of the run; the model's with -digits behind, if it is not given")
+    parser.add_argument("--qat", action="store_true", help="with fake quantisation of 8 bits")
     asked = parser.parse_args()
     if min(asked.count, asked.epochs, asked.batch, asked.image_size) < 1:
         parser.error("--count, --epochs, --batch and --image_size must be 1 or more")
     chosen = {"epochs": asked.epochs, "batch": asked.batch, "imgsz": asked.image_size, "seed": asked.seed}
-    train(asked.model, asked.folder, count=asked.count, settings={**SETTINGS, **chosen, "device": asked.device})
+    settings = {**SETTINGS, **(QAT_SETTINGS if asked.qat else {}), **chosen}
+    train(
+        asked.model,
+        asked.folder,
+        name=asked.name or f"{Path(asked.model).stem}-digits",
+        count=asked.count,
+        settings=settings | {"device": asked.device, "workers": asked.workers},
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Contestant:
     @property
     def is_in_peer_python(self) -> bool:
         """Whether it runs in the interpreter of the peers and not in TensorFlow's."""
-        return self.runner in ("pytorch", "ultralytics", "onnxruntime", "openvino")
+        return self.runner in ("pytorch", "torchvision", "ultralytics", "onnxruntime", "openvino")
 
     @property
     def is_in_tensorflow(self) -> bool:
@@ -103,6 +103,11 @@ def _pytorch(name: str, precision: str, device: str, compile_mode: str | None) -
     return Contestant(name, "pytorch", precision, device, (DENSE,), {"compile_mode": compile_mode})
 
 
+def _torchvision(name: str, precision: str, device: str, compile_mode: str | None) -> Contestant:
+    """Ultralytics' network in PyTorch, with torchvision's decoder before it and torchvision's suppression behind."""
+    return Contestant(name, "torchvision", precision, device, (FROM_JPEG,), {"compile_mode": compile_mode})
+
+
 CONTESTANTS = {
     contestant.name: contestant
     for contestant in (
@@ -117,6 +122,8 @@ CONTESTANTS = {
         _pytorch("pytorch-compile-fp16", "FP16", "GPU", "reduce-overhead"),
         _pytorch("pytorch-compile-autotune-fp16", "FP16", "GPU", "max-autotune"),
         _pytorch("pytorch-eager-fp32", "FP32", "CPU", None),
+        _torchvision("pytorch-torchvision-fp16", "FP16", "GPU", "reduce-overhead"),
+        _torchvision("pytorch-torchvision-fp32", "FP32", "CPU", None),
         Contestant("ultralytics-predict-fp16", "ultralytics", "FP16", "GPU", (END_TO_END, FROM_JPEG)),
         Contestant("ultralytics-predict-fp32", "ultralytics", "FP32", "CPU", (END_TO_END, FROM_JPEG)),
         Contestant("ultralytics-savedmodel", "ultralytics_saved_model", "FP32", "", (DENSE,)),
