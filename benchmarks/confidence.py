@@ -44,9 +44,10 @@ def measure(name: str, *, exports: Path, calibration: Path, evaluation: Path) ->
       evaluation: Another.
     """
     source, task = int8.exported(name, exports), int8.MODELS[name][2]
-    options = tftrt_yolo.Int8Options(
-        calibration_data=calibration / ("classify" if task == "classify" else "images"),
-        calibration_cache_dir=exports / "cache",
+    options = int8.options(
+        int8.ways_of(name)[0],
+        calibration / ("classify" if task == "classify" else "images"),
+        exports / "cache",
         evaluation_data=evaluation / ("classify" if task == "classify" else f"{task}/data.yaml"),
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +112,7 @@ def main() -> None:
         for name in filter(lambda name: name.startswith(given.model), names):
             row = measure(name, exports=exports, calibration=given.calibration, evaluation=given.evaluation)
             rows = [row, *(other for other in rows if other["model"] != name)]
-            rows.sort(key=lambda row: names.index(row["model"]))
+            rows.sort(key=lambda row: list(int8.MODELS).index(row["model"]))
             RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
             write(rows)
             print(f"{name} is measured", flush=True)  # noqa: T201 - a script

@@ -9,7 +9,8 @@
 The models of digits are calibrated on the pictures of the first folder, without their labels, and evaluated on those of
 the second, of which no picture and no scan was in the first. yolov8s and yolov8m are what train_digits.py made of them,
 at the size that they were trained at; without that they have random weights (as engines.py makes them), of which the
-dense outputs are compared.
+dense outputs are compared. Those whose names end in -qat were trained with fake quantisation: they have ranges of their
+own, the head's last convolutions stay in float as in the training, and FP32 is what the training began with.
 """
 
 import argparse
@@ -29,6 +30,8 @@ PAGE = ROOT / "docs" / "pages" / "int8.md"
 MARKERS = "<!-- INT8 table: begin -->", "<!-- INT8 table: end -->"
 # How ranges are chosen, and how filters are rounded; the default first.
 WAYS = (("max", "calibrated"), ("max", "nearest"), ("mse", "calibrated"), ("percentile", "calibrated"))
+OF_TRAINING = ("trained", "trained")  # ranges and filters of a checkpoint whose name ends in QAT
+QAT = "-qat"
 # Name to weights (None for random ones), side of the frame, and task.
 MODELS = {
     **{f"tiny-{task}": (DATA / f"yolov8n-tiny-{task}.pt", 320, task) for task in ("detect", "segment", "pose", "obb")},
@@ -36,6 +39,7 @@ MODELS = {
     "digits": (ROOT / "tftrt_yolo" / "assets" / "yolov8n-digits.pt", 640, "detect"),
     "yolov8s": (None, 640, "detect"),
     "yolov8m": (None, 640, "detect"),
+    **{f"{name}{QAT}": (None, 640, "detect") for name in ("yolov8s", "yolov8m")},
 }
 HEADER = """# INT8
 
@@ -43,7 +47,7 @@ What `python benchmarks/int8.py` wrote: models converted to INT8 by explicit qua
 Ranges and filters are from pictures of digits (of the classifier crops) without their labels, figures from others, of
 which no scan was in the first: both made by `benchmarks/digits.py`. `digits` is yolov8n at 640 px, `tiny` are narrow
 networks at 320 px (the classifier at 64){others}.
-*Worst class* is the largest loss of a single class. Every row is one engine with nothing left over.
+*Worst class* is the largest loss of a single class. Every row is one engine with nothing left over{two}.
 
 """
 
@@ -70,10 +74,16 @@ def _origin(name: str) -> str:
         return ""
     found = _settings(weights)
     settings = found["settings"]
+    epochs = f"{settings['epochs']} epochs{' more with fake quantisation' if name.endswith(QAT) else ''}"
     return (
-        f"trained by `train_digits.py` on {found['pictures']:,} pictures for {settings['epochs']} epochs at "
-        f"{settings['imgsz']} px"
+        f"trained by `train_digits.py` on {found['pictures']:,} pictures for {epochs} at {settings['imgsz']} px, its "
+        f"mAP50-95 there {found['figures']['metrics/mAP50-95(B)']:.4f}"
     )
+
+
+def ways_of(name: str) -> tuple[tuple[str, str], ...]:
+    """How a model's ranges and filters are found."""
+    return (OF_TRAINING,) if name.endswith(QAT) else WAYS
 
 
 def exported(name: str, folder: Path) -> Path:
@@ -117,14 +127,9 @@ def measure(name: str, way: tuple[str, str], *, exports: Path, calibration: Path
             source,
             converted,
             precision_mode="INT8",
-            int8=tftrt_yolo.Int8Options(
-                calibration_data=calibration / ("classify" if task == "classify" else "images"),
-                calibration=way[0],
-                rounding=way[1],
-                calibration_cache_dir=exports / "cache",
-            ),
+            int8=options(way, calibration / ("classify" if task == "classify" else "images"), exports / "cache"),
         )
-        if (report.engines, report.nodes_outside) != (1, 0):
+        if (report.engines, report.nodes_outside) != (1, 0) and way != OF_TRAINING:
             raise SystemExit(f"Expected one engine and nothing left over, got\n{report}")
         after = figures(converted, evaluation, task) if before else {}
     found = report.quantization
@@ -141,6 +146,23 @@ def measure(name: str, way: tuple[str, str], *, exports: Path, calibration: Path
         "matched": f"{found.parity.matched} of {found.parity.detections}, {found.parity.extra} extra",
         "dense": {label: str(difference) for label, difference in found.dense.items()},
     }
+
+
+def options(way: tuple[str, str], images: Path, cache: Path, **others) -> tftrt_yolo.Int8Options:
+    """What `convert` is told of a way.
+
+    Args:
+      way: One of a model's.
+      images: To calibrate on.
+      cache: A folder for what is calibrated.
+      **others: More that it is told.
+    """
+    if way == OF_TRAINING:
+        return tftrt_yolo.Int8Options(calibration="trained", float_layers="head", **others)
+    ranges, rounding = way
+    return tftrt_yolo.Int8Options(
+        calibration_data=images, calibration=ranges, rounding=rounding, calibration_cache_dir=cache, **others
+    )
 
 
 def _line(*cells) -> str:
@@ -197,20 +219,22 @@ def write(rows: list[dict]) -> None:
     others = "".join(
         f"; {name} has {text}" if "random" in text else f"; {name} was {text}" for name, text in origins.items()
     )
-    TABLE.write_text(HEADER.format(others=others) + "\n".join(lines) + "\n", encoding="utf-8")
+    has_two = any(row["method"] == OF_TRAINING[0] for row in rows)
+    two = ", but where the training left the head's last convolutions in float: two engines" if has_two else ""
+    TABLE.write_text(HEADER.format(others=others, two=two) + "\n".join(lines) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
     if any(text.count(marker) != 1 for marker in MARKERS):
         raise SystemExit(f"{PAGE} must have the lines {' and '.join(MARKERS)} once each. Put them back.")
     before, _, rest = text.partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
-    chosen = [row for row in rows if (row["method"], row["rounding"]) == WAYS[0]]
+    chosen = [row for row in rows if (row["method"], row["rounding"]) in (WAYS[0], OF_TRAINING)]
     table = "\n".join([*head, *_accuracy_lines(chosen)])
     PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 
 def _place(row: dict) -> tuple[int, int]:
     """Where a row stands in the tables."""
-    return list(MODELS).index(row["model"]), WAYS.index((row["method"], row["rounding"]))
+    return list(MODELS).index(row["model"]), ways_of(row["model"]).index((row["method"], row["rounding"]))
 
 
 def main() -> None:
@@ -220,6 +244,7 @@ def main() -> None:
     parser.add_argument("evaluation", type=Path, help="pictures from digits.py to evaluate on")
     parser.add_argument("--exports", type=Path, help="a folder where exports are kept, and taken from the next time")
     parser.add_argument("--model", default="", help="only the models whose name begins so")
+    parser.add_argument("--ranges", default="", help="only ranges of this kind, such as max")
     parser.add_argument("--trained", type=Path, help="the folder of train_digits.py, for yolov8s and yolov8m")
     asked = parser.parse_args()
     if asked.trained:
@@ -228,18 +253,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         exports, known = asked.exports or Path(temporary), {}
         exports.mkdir(parents=True, exist_ok=True)
-        for way in WAYS:
-            for name in (name for name in MODELS if name.startswith(asked.model)):
-                weights, _, task = MODELS[name]
-                if name not in known:
-                    known[name] = weights and figures(exported(name, exports), asked.evaluation, task)
+        for way in (OF_TRAINING, *WAYS):
+            for name in (name for name in MODELS if name.startswith(asked.model) and way in ways_of(name)):
+                if asked.ranges not in ("", way[0]):
+                    continue
+                if MODELS[name][0] is None and name.endswith(QAT):
+                    continue  # random weights have no ranges
+                base = name.removesuffix(QAT)
+                weights, _, task = MODELS[base]
+                if base not in known:
+                    known[base] = weights and figures(exported(base, exports), asked.evaluation, task)
                 row = measure(
                     name,
                     way,
                     exports=exports,
                     calibration=asked.calibration,
                     evaluation=asked.evaluation,
-                    before=known[name],
+                    before=known[base],
                 )
                 rows = [other for other in rows if _place(other) != _place(row)] + [row]
                 rows.sort(key=_place)

@@ -35,7 +35,7 @@ SETTINGS = {
     "cos_lr": True,
     "plots": False,
 }
-# Beside these, of training with fake quantisation, whose ranges are found once and then stay: small steps, whole pictures.
+# Beside these, of training with fake quantisation, whose ranges are found once and then stay: small steps, no mosaics.
 QAT_SETTINGS = {"quantize": 8, "optimizer": "SGD", "lr0": 1e-3, "warmup_epochs": 0.0, "mosaic": 0.0}
 COUNT, VALIDATION_SHARE = 6_000, 0.1
 

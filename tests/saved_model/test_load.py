@@ -14,6 +14,7 @@ from tests.saved_model.edits import copied, edit_graph, edit_metadata, forget_di
 from tftrt_yolo import contract
 from tftrt_yolo.saved_model import load, saved_model_pb
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.saved_model.loaded.backend import Backend
 from tftrt_yolo.saved_model.trust import believed
 
 
@@ -53,9 +54,9 @@ def test_engines_of_the_same_builder_are_not(handle):
 
 
 def test_what_a_backend_is_called():
-    assert load.Backend("TensorRT stand-in", "GPU", "engines built ahead").is_stand_in
-    assert not load.Backend("TensorRT", "GPU", "engines built ahead").is_stand_in
-    assert not load.Backend("TensorFlow", "CPU", "the model was not converted").is_stand_in
+    assert Backend("TensorRT stand-in", "GPU", "engines built ahead").is_stand_in
+    assert not Backend("TensorRT", "GPU", "engines built ahead").is_stand_in
+    assert not Backend("TensorFlow", "CPU", "the model was not converted").is_stand_in
 
 
 @pytest.mark.parametrize(("built_by", "loaded"), [("8.6.1", "10.8.0"), ("10.8.0", "8.6.1"), ("8.6.1", "8.6.2")])

@@ -64,7 +64,7 @@ class EnginePredictor(Predictor):
         """Puts letterboxing and selection around what runs the plan."""
         from tftrt_yolo.engines.running.signatures import engine_signatures  # with TensorFlow
         from tftrt_yolo.ground import environment, forks
-        from tftrt_yolo.saved_model.load import Backend
+        from tftrt_yolo.saved_model.loaded.backend import Backend
 
         forks.check(f"The engine {file.given}")
         environment.grow_gpu_memory()  # else TensorFlow takes all that the engine has not taken yet

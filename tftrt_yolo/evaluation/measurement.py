@@ -29,9 +29,9 @@ from tftrt_yolo.evaluation.scoring import ClassificationScores, DetectionScores
 from tftrt_yolo.evaluation.usable_images import UsableImages
 from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.ground.text import shown, sides
-from tftrt_yolo.saved_model import arithmetic
 from tftrt_yolo.saved_model.handle import SavedModelHandle
-from tftrt_yolo.saved_model.load import Backend
+from tftrt_yolo.saved_model.loaded import arithmetic
+from tftrt_yolo.saved_model.loaded.backend import Backend
 from tftrt_yolo.saved_model.network import SavedModelNetwork
 from tftrt_yolo.tasks.table import TASKS
 

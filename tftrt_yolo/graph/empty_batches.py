@@ -14,8 +14,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
-_HOST = "/CPU:0"
-_SCOPE, _FRAMES, _RESULTS = "not_empty_batch", "frames", "results"
+SCOPE, _FRAMES, _RESULTS = "not_empty_batch", "frames", "results"
 
 Network = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
@@ -31,16 +30,16 @@ def guarded(network: Network) -> Network:
     """
 
     def run(frames: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.name_scope(f"{_SCOPE}/"):  # that very name, wherever it is called
-            shape = tf.shape(frames)  # not on the host, or the frames would go there to be measured
-            with tf.device(_HOST):
-                count = shape[0]
-                one_frame = tf.concat([[1], shape[1:]], axis=0)
-                is_empty = tf.equal(count, 0)
+        with tf.name_scope(f"{SCOPE}/"):  # that very name, wherever it is called
+            # Numbers of int32, which a GPU's kernels have on the host; named to be there, they would cut the graph.
+            shape = tf.shape(frames)
+            count = shape[0]
+            one_frame = tf.concat([[1], shape[1:]], axis=0)
+            is_empty = tf.equal(count, 0)
             some = tf.cond(is_empty, lambda: tf.zeros(one_frame, frames.dtype), lambda: tf.identity(frames))
             some = tf.identity(tf.ensure_shape(some, frames.shape), name=_FRAMES)
         results = network(some)
-        with tf.name_scope(f"{_SCOPE}/{_RESULTS}/"):
+        with tf.name_scope(f"{SCOPE}/{_RESULTS}/"):
             return {name: tf.strided_slice(values, [0], [count], name=name) for name, values in results.items()}
 
     return run
@@ -53,10 +52,10 @@ def without_guard(graph_def: GraphDef, frames_name: str) -> None:
       graph_def: The network's graph.
       frames_name: Name of its input, a tensor or a node.
     """
-    guards = [node for node in graph_def.node if f"/{_SCOPE}/" in f"/{node.name}"]
+    guards = [node for node in graph_def.node if f"/{SCOPE}/" in f"/{node.name}"]
     kept = set()
     for node in guards:
-        path = f"/{node.name}".rpartition(f"/{_SCOPE}/")[2]
+        path = f"/{node.name}".rpartition(f"/{SCOPE}/")[2]
         # Identities are what an earlier guard left: a quantised network is written with a guard of its own.
         is_result = node.op in ("StridedSlice", "Identity") and path.startswith(f"{_RESULTS}/")
         if is_result or path == _FRAMES:

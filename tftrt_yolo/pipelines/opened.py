@@ -16,6 +16,7 @@ import tensorflow as tf
 from tftrt_yolo import contract
 from tftrt_yolo.saved_model import devices, load
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
+from tftrt_yolo.saved_model.loaded.backend import Backend
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
 
@@ -60,7 +61,7 @@ class OpenedModel:
 
     handle: SavedModelHandle
     signatures: dict[str, Callable]
-    backend: load.Backend
+    backend: Backend
     device: str | None
 
     @property

@@ -5,10 +5,13 @@
     predict = fill_batches(compiled, CompiledSizes((1, 8)))        # in the graph
 
 What is done here is not compiled itself, so a stream of odd batches compiles these sizes and nothing more, whoever
-runs the SavedModel.
+runs the SavedModel. It counts with those ops of int32 whose kernels for GPUs compute on the host. Were any of it put
+onto the host by name, TensorFlow would cut the function into one for each device and have them wait for each other in
+every call, which takes longer than a small batch's network.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -21,7 +24,6 @@ MOST_SIZE = 1 << 30  # the largest power of two of an int32
 # it is cropped.
 _MOST_BATCH_BYTES = 1_500_000_000
 _RESIZE_BYTES, _CROP_BYTES = 15, 34  # a pixel of the batch
-_HOST = "/CPU:0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,82 +67,65 @@ def fill_batches(compiled: Callable, sizes: CompiledSizes) -> Callable:
       A function of the same arguments. Rows of ones are added and their results cut off; a batch above the largest size
       is cut into several. A batch of one of the sizes goes through as it is.
     """
-    largest = sizes.sizes[-1] if sizes.sizes else None
+    known = sizes.sizes or tuple(1 << exponent for exponent in range(MOST_SIZE.bit_length()))
+    run_filled = functools.partial(_run_filled, compiled, known=known)
+
+    def as_it_is(arguments):  # nothing is cut off either, for each output's slice is a launch of its own
+        return {name: tf.identity(values) for name, values in compiled(*arguments).items()}
+
+    def otherwise(arguments, count):
+        if not sizes.sizes:
+            return run_filled(arguments)
+        return tf.cond(
+            count <= known[-1],
+            lambda: run_filled(arguments),
+            lambda: _run_parts(run_filled, arguments, known[-1], compiled.structured_outputs),
+        )
 
     def run(*arguments):
         count = _count(arguments)
-        if largest is None:
-            return _run_filled(compiled, arguments, _power_of_two(count))
-        with tf.device(_HOST):
-            fits = count <= largest
-        return tf.cond(
-            fits,
-            lambda: _run_filled(compiled, arguments, _next_size(count, sizes)),
-            lambda: _run_parts(compiled, arguments, sizes),
-        )
+        is_whole = tf.equal(tf.reduce_min(tf.abs(count - tf.constant(known))), 0)
+        return tf.cond(is_whole, lambda: as_it_is(arguments), lambda: otherwise(arguments, count))
 
     return run
 
 
 def _count(arguments) -> tf.Tensor:
     """The batch: a number, int32."""
-    shape = tf.shape(tf.nest.flatten(arguments)[0])  # not on the host, or the tensor would go there to be measured
-    with tf.device(_HOST):
-        return shape[0]
+    return tf.shape(tf.nest.flatten(arguments)[0])[0]
 
 
-def _power_of_two(count: tf.Tensor) -> tf.Tensor:
-    """As `CompiledSizes().filled`."""
-    with tf.device(_HOST):
-        powers = tf.constant([1 << exponent for exponent in range(MOST_SIZE.bit_length())], tf.int32)
-        return powers[tf.reduce_sum(tf.cast(powers < count, tf.int32))]
+def _next_size(count: tf.Tensor, known: tuple[int, ...]) -> tf.Tensor:
+    """The least of the sizes that holds so many rows, for a batch that fits into one of them."""
+    is_less = tf.minimum(tf.maximum(count - tf.constant(known), 0), 1)  # a cast of a comparison is the GPU's own
+    return tf.constant(known)[tf.reduce_sum(is_less)]
 
 
-def _next_size(count: tf.Tensor, sizes: CompiledSizes) -> tf.Tensor:
-    """As `CompiledSizes.filled` of given sizes, for a batch that fits into one of them."""
-    with tf.device(_HOST):
-        known = tf.constant(sizes.sizes, tf.int32)
-        return known[tf.reduce_sum(tf.cast(known < count, tf.int32))]
-
-
-def _run_filled(compiled: Callable, arguments, size: tf.Tensor) -> dict[str, tf.Tensor]:
+def _run_filled(compiled: Callable, arguments, *, known: tuple[int, ...]) -> dict[str, tf.Tensor]:
     """Runs a batch that is filled up to a size; gives the results of its own rows."""
     count = _count(arguments)
-    with tf.device(_HOST):
-        missing = size - count
+    missing = _next_size(count, known) - count
 
     def fill(tensor):
         margins = [(0, missing)] + [(0, 0)] * (tensor.shape.rank - 1)
         filled = tf.pad(tensor, margins, constant_values=tf.ones((), tensor.dtype))  # a gain of 0 would be divided by
         return tf.ensure_shape(filled, tensor.shape)
 
-    def as_it_is():  # nothing is cut off either, for each output's slice is a launch of its own
-        return {name: tf.identity(values) for name, values in compiled(*arguments).items()}
-
-    def filled():
-        found = compiled(*tf.nest.map_structure(fill, arguments))
-        return {name: values[:count] for name, values in found.items()}
-
-    with tf.device(_HOST):
-        is_whole = tf.equal(missing, 0)
-    return tf.cond(is_whole, as_it_is, filled)
+    found = compiled(*tf.nest.map_structure(fill, arguments))
+    return {name: values[:count] for name, values in found.items()}
 
 
-def _run_parts(compiled: Callable, arguments, sizes: CompiledSizes) -> dict[str, tf.Tensor]:
+def _run_parts(run_filled: Callable, arguments, largest: int, given: dict) -> dict[str, tf.Tensor]:
     """Runs a batch in parts of the largest size, of which the last is what remains, and puts their results together."""
-    count, largest = _count(arguments), sizes.sizes[-1]
-    given = compiled.structured_outputs
-    names = sorted(given)
+    count, names = _count(arguments), sorted(given)
 
     def run_part(first, parts):
         rows = slice(first, first + largest)
-        part = tf.nest.map_structure(lambda tensor: tensor[rows], arguments)
-        found = _run_filled(compiled, part, _next_size(_count(part), sizes))
+        found = run_filled(tf.nest.map_structure(lambda tensor: tensor[rows], arguments))
         index = first // largest
         return first + largest, [array.write(index, found[name]) for array, name in zip(parts, names, strict=True)]
 
-    with tf.device(_HOST):
-        num_parts = (count + largest - 1) // largest
+    num_parts = (count + largest - 1) // largest
     parts = [
         tf.TensorArray(given[name].dtype, num_parts, element_shape=given[name].shape, infer_shape=False)
         for name in names

@@ -8,7 +8,6 @@ first, and where TensorRT cannot run, the engines' native segments take their pl
 """
 
 import contextlib
-import dataclasses
 import gc
 import hashlib
 import itertools
@@ -23,12 +22,12 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground import chatter, environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
-from tftrt_yolo.ground.files import fields
-from tftrt_yolo.ground.text import counted, first_line, quoted, shown
-from tftrt_yolo.saved_model import arithmetic, devices, saved_model_pb
-from tftrt_yolo.saved_model.batches import MOST_SIZE, CompiledSizes
+from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.saved_model import devices, saved_model_pb
 from tftrt_yolo.saved_model.devices import Device
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.saved_model.loaded import arithmetic, signatures
+from tftrt_yolo.saved_model.loaded.backend import STAND_IN, TENSORRT, Backend, without_engines
 from tftrt_yolo.saved_model.trust import agreement, believed
 
 _load_count = itertools.count()
@@ -36,41 +35,6 @@ _load_count = itertools.count()
 # a process's engines by their names, and cannot load one that is there already.
 _with_engines: dict[str, tuple[weakref.ref, bytes]] = {}
 _loading_engines = threading.Lock()
-_TENSORRT, _STAND_IN = "TensorRT", "TensorRT stand-in"
-
-
-@dataclasses.dataclass(frozen=True)
-class Backend:
-    """What runs the network, and why.
-
-    Attributes:
-      name: "TensorRT", "TensorRT stand-in" (a rehearsal: it computes on the host), "XLA" or "TensorFlow".
-      device: The device in TensorFlow's words: "GPU", or "GPU:1" where that was asked for.
-      reason: Why it is this one.
-      arithmetic: How it computes, where that is not what the model was converted for, and its figures are others than
-        those of the accelerator; empty elsewhere.
-      compiled_sizes: The batch sizes to which the SavedModel itself fills batches up for XLA; None where it does not.
-    """
-
-    name: str
-    device: str
-    reason: str
-    arithmetic: str = ""
-    compiled_sizes: CompiledSizes | None = None
-
-    @property
-    def uses_gpu(self) -> bool:
-        """Whether the device is a GPU."""
-        return self.device.startswith("GPU")
-
-    @property
-    def is_stand_in(self) -> bool:
-        """Whether it is a rehearsal, whose numbers say nothing of TensorRT."""
-        return self.name == _STAND_IN
-
-    def __str__(self) -> str:
-        """One line for a reader."""
-        return f"{self.name} on {self.device}: {self.reason}" + (f"; {self.arithmetic}" if self.arithmetic else "")
 
 
 def load(
@@ -100,31 +64,10 @@ def load(
         meta_graph = believed.read(handle, allow_side_effects=allow_side_effects)
         has_gpu = environment.grow_gpu_memory()  # before anything is placed
         with devices.scope(device):
-            signatures, backend = _load(handle, meta_graph, device or Device("GPU" if has_gpu else "CPU"), strict)
+            functions, backend = _load(handle, meta_graph, device or Device("GPU" if has_gpu else "CPU"), strict)
     if backend.uses_gpu or backend.name == "XLA":
-        signatures = {key: _QuietAtFirst(function) for key, function in signatures.items()}
-    return signatures, backend
-
-
-class _QuietAtFirst:
-    """A signature whose first run of each batch is quiet: that compiles it, or starts a GPU's libraries."""
-
-    def __init__(self, function: Callable):
-        self._function, self._batches = function, set()
-        if hasattr(function, "compiled"):
-            self.compiled = _QuietAtFirst(function.compiled)
-
-    def __call__(self, **tensors):
-        batches = tuple(tensor.shape[0] for tensor in tensors.values())
-        if batches in self._batches:
-            return self._function(**tensors)
-        with chatter.kept_off():
-            outputs = self._function(**tensors)
-        self._batches.add(batches)
-        return outputs
-
-    def __getattr__(self, name: str):
-        return getattr(self._function, name)
+        functions = {key: signatures.QuietAtFirst(function) for key, function in functions.items()}
+    return functions, backend
 
 
 def _load(
@@ -133,7 +76,8 @@ def _load(
     """As `load`, whatever the loading says, within the device's scope."""
     engines, name = saved_model_pb.engine_nodes(meta_graph.graph_def), str(device)
     if not engines:
-        return load_whole(handle, meta_graph), _backend_without_engines(handle, device)
+        functions, backend = load_whole(handle, meta_graph), without_engines(handle, device)
+        return signatures.with_direct_network(functions, backend.compiled_sizes), backend
 
     machine = environment.look()
     why_not = machine.why_no_engines or ("" if device.kind == "GPU" else f"{name} was asked for, and they need a GPU")
@@ -144,10 +88,10 @@ def _load(
             _check_version(handle, machine.loaded_tensorrt)
         is_whole = set(built) >= set(engines)
         reason = "engines built ahead" if is_whole else "engines are built at first use, which takes minutes"
-        signatures = _load_with_engines(handle, meta_graph, built, name) if built else load_whole(handle, meta_graph)
+        functions = _load_with_engines(handle, meta_graph, built, name) if built else load_whole(handle, meta_graph)
         if machine.has_stand_in:
-            return signatures, Backend(_STAND_IN, name, reason, arithmetic.OF_STAND_IN)
-        return signatures, Backend(_TENSORRT, name, reason)
+            return functions, Backend(STAND_IN, name, reason, arithmetic.OF_STAND_IN)
+        return functions, Backend(TENSORRT, name, reason)
     if strict:
         raise TensorRTUnavailableError(
             f"{handle.given} holds {counted(len(engines), 'TensorRT engine')}, which cannot run here: "
@@ -196,39 +140,6 @@ def _check_version(handle: SavedModelHandle, loaded_tensorrt: str) -> None:
         )
 
 
-def _backend_without_engines(handle: SavedModelHandle, device: Device) -> Backend:
-    """What runs a model without engines: XLA, or TensorFlow's own kernels."""
-    if handle.conversion is None:
-        return Backend("TensorFlow", str(device), "the model was not converted")
-    accelerator, precision_mode = handle.conversion["accelerator"], handle.conversion["precision_mode"]
-    computed = arithmetic.of_baked(handle.conversion, device.kind)
-    if accelerator != "xla":
-        return Backend("TensorFlow", str(device), f"converted for {accelerator}, {precision_mode}", computed)
-    sizes = _compiled_sizes(handle)
-    reason = f"{precision_mode}, compiled for {sizes or 'each batch size'}"
-    if device.kind == "CPU":
-        reason += "; on a CPU an export, or one converted for onednn, is faster"
-    return Backend("XLA", str(device), reason, computed, sizes)
-
-
-def _compiled_sizes(handle: SavedModelHandle) -> CompiledSizes | None:
-    """The batch sizes that the graph is compiled for, by conversion.json; None where an older version wrote it.
-
-    Raises:
-      SavedModelError: If it says something else than batch sizes.
-    """
-    sizes = handle.conversion.get("batch_sizes")
-    if sizes is None:
-        return None
-    is_fine = isinstance(sizes, list) and all(fields.is_whole(size, 1, MOST_SIZE) for size in sizes)
-    if not is_fine or sizes != sorted(set(sizes)):
-        raise SavedModelError(
-            f"{handle.given}/{contract.CONVERSION_FILE} has 'batch_sizes': {quoted(sizes)}; expected whole numbers "
-            "of at least 1 in rising order. Convert the export again."
-        )
-    return CompiledSizes(tuple(sizes))
-
-
 def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]:
     """Loads a SavedModel with TensorFlow's own loader.
 
@@ -243,9 +154,9 @@ def load_whole(handle: SavedModelHandle, _: MetaGraphDef) -> dict[str, Callable]
       SavedModelError: If TensorFlow cannot load it, or loads something else than its metadata say.
     """
     with _refused(handle):
-        signatures = _kept_alive(tf.saved_model.load(str(handle.directory)))
-    agreement.check_functions(handle, signatures)
-    return signatures
+        functions = signatures.of(tf.saved_model.load(str(handle.directory)))
+    agreement.check_functions(handle, functions)
+    return functions
 
 
 def _load_with_engines(
@@ -271,13 +182,13 @@ def _load_with_engines(
                 "convert the export again, which gives new names."
             )
         if not held:
-            signatures = load_whole(handle, meta_graph)
-            found = weakref.ref(signatures[contract.NETWORK].loaded), graph
+            functions = load_whole(handle, meta_graph)
+            found = weakref.ref(functions[contract.NETWORK].loaded), graph
             _with_engines.update(dict.fromkeys(built, found))
-            return signatures
-        signatures = _kept_alive(held[0][0])
-    agreement.check_functions(handle, signatures)
-    return signatures
+            return functions
+        functions = signatures.of(held[0][0])
+    agreement.check_functions(handle, functions)
+    return functions
 
 
 def _held(engines: Iterable[str]) -> list[tuple[object, bytes]]:
@@ -299,84 +210,19 @@ def _refused(handle: SavedModelHandle) -> Iterator[None]:
         ) from error
 
 
-class _Signature:
-    """A signature of a loaded SavedModel, which it keeps: variables and engines go with the loaded object.
-
-    The function itself must not keep it: it is the loaded object's, and both would stay, with the GPU's memory, until
-    Python next looks for such circles.
-    """
-
-    def __init__(self, function: Callable, loaded):
-        self._function, self.loaded = function, loaded
-
-    def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Runs it on tensors by the names of its inputs."""
-        return self._function(**tensors)
-
-    def __getattr__(self, name: str):
-        return getattr(self._function, name)
-
-
-class _Framed(_Signature):
-    """Signature `framed`, which knows what runs the same in one call where XLA compiled it.
-
-    Attributes:
-      compiled: The attribute of that name: takes frames and sizes of a compiled batch to what `packing.unpack` takes.
-    """
-
-    def __init__(self, function: Callable, loaded, compiled: Callable):
-        super().__init__(function, loaded)
-        self.compiled = compiled
-
-
-def _kept_alive(loaded) -> dict[str, Callable]:
-    """The signatures of a loaded SavedModel, each of which keeps it."""
-    signatures = {key: _Signature(loaded.signatures[key], loaded) for key in _present(loaded.signatures)}
-    traces = getattr(getattr(loaded, "compiled", None), "concrete_functions", ())
-    if len(traces) == 1 and contract.FRAMED in signatures:
-        signatures[contract.FRAMED] = _Framed(loaded.signatures[contract.FRAMED], loaded, traces[0])
-    return signatures
-
-
-def _present(signatures: Iterable[str]) -> list[str]:
-    """Those of the contract that there are: earlier versions' SavedModels have one less."""
-    return [key for key in contract.ALL_SIGNATURES if key in signatures]
-
-
 def _load_native(handle: SavedModelHandle, meta_graph: MetaGraphDef) -> dict[str, Callable]:
     """Loads a converted SavedModel with native segments in place of its engines; it has no variables."""
     saved_model_pb.replace_engines(meta_graph.graph_def)
     saved_model_pb.rename_functions(meta_graph.graph_def, f"_native_{next(_load_count)}")
     with _refused(handle):
         whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), [])
-        keys = _present(meta_graph.signature_def)
+        keys = signatures.present(meta_graph.signature_def)
         functions = {key: _pruned(whole, meta_graph.signature_def[key]) for key in keys}
     agreement.check_functions(handle, functions)
-    return {key: _ByName(function, meta_graph.signature_def[key]) for key, function in functions.items()}
+    return {key: signatures.ByName(function, meta_graph.signature_def[key]) for key, function in functions.items()}
 
 
 def _pruned(whole, signature):
     """What a signature needs of an imported graph; it takes its inputs in their order."""
     inputs = [tensor.name for tensor in signature.inputs.values()]
     return whole.prune(inputs, {name: tensor.name for name, tensor in signature.outputs.items()})
-
-
-def _specs(tensors) -> dict[str, tf.TensorSpec]:
-    """A signature's tensors as its definition has them."""
-    return {
-        name: tf.TensorSpec(tf.TensorShape(tensor.tensor_shape), tf.dtypes.as_dtype(tensor.dtype), name)
-        for name, tensor in tensors.items()
-    }
-
-
-class _ByName:
-    """A pruned function that takes its inputs by their names, and says so as a SavedModel's signature does."""
-
-    def __init__(self, function, signature):
-        names = list(signature.inputs)
-        self._function, self._names = function, names
-        self.structured_input_signature = ((), _specs(signature.inputs))
-        self.structured_outputs = _specs(signature.outputs)
-
-    def __call__(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._function(*(tensors[name] for name in self._names))

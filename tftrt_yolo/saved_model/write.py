@@ -78,6 +78,7 @@ def save(
     predict, root = predict_signature.get_concrete_function(), tf.Module()
     if compiled_sizes:
         root.compiled = _compiled(network_function, framed_specs, metadata)
+        root.compiled_network = network_signature
         predict, network_function = (fill_batches(function, compiled_sizes) for function in (predict, network_function))
         network_function = _graph_function(network_function, input_signature=[frames_spec]).get_concrete_function()
     signatures = _image_signatures(predict, framed_specs, task)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from tftrt_yolo.converter.conversion_report import BakedReport, ConversionReport
 from tftrt_yolo.ground import environment
 from tftrt_yolo.predictor.pipeline import Compiled
 from tftrt_yolo.saved_model import load
+from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.saved_model.loaded import signatures
 
 SCORE_TOLERANCE = {"FP32": 1e-5, "FP16": 0.01, "BF16": 0.06}
 BOX_TOLERANCE_PX = {"FP32": 1e-3, "FP16": 0.6, "BF16": 4.0}
@@ -159,16 +162,43 @@ def test_detections_are_ultralytics_own(convert):
     assert matched >= 0.97 * total
 
 
+def test_the_network_is_called_without_what_fills_batches_up(toy_xla, monkeypatch):
+    """Where the batch is of a compiled size; of others, and of a SavedModel without that attribute, as ever."""
+    path, _ = toy_xla
+    plain = tf.saved_model.load(str(path)).signatures["network"]
+    network = load.load(open_saved_model(path), strict=False)[0]["network"]
+    asked = []
+    direct = network._function
+
+    def note(**tensors):
+        asked.append(len(tensors["frames"]))
+        return plain(**tensors)
+
+    monkeypatch.setattr(direct, "_function", note)
+    height, width = network.structured_input_signature[1]["frames"].shape[1:3]
+    frames = np.random.default_rng(0).random((5, height, width, 3), np.float32)
+    for count in (1, 2, 3, 4, 5):
+        batch = tf.constant(frames[:count])
+        found, expected = network(frames=batch), plain(frames=batch)
+        assert set(found) == set(expected)
+        for name in expected:
+            np.testing.assert_array_equal(found[name], expected[name])
+    assert asked == [3, 5]
+    for loaded, sizes in ((direct.loaded, None), (tf.Module(), CompiledSizes())):
+        given = {"network": types.SimpleNamespace(loaded=loaded)}
+        assert signatures.with_direct_network(given, sizes) == given
+
+
 def test_a_compiled_batch_in_one_call_is_the_signatures(toy_xla):
     """What a Predictor runs for XLA, with its outputs in one tensor, gives what signature `framed` gives."""
     path, _ = toy_xla
-    signatures, backend = load.load(open_saved_model(path), strict=False)
-    compiled = Compiled.of(signatures["framed"], ())
+    functions, backend = load.load(open_saved_model(path), strict=False)
+    compiled = Compiled.of(functions["framed"], ())
     assert compiled is not None
-    height, width = signatures["framed"].structured_input_signature[1]["frames"].shape[1:3]
+    height, width = functions["framed"].structured_input_signature[1]["frames"].shape[1:3]
     frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
     tensors = {"frames": tf.constant(frames), "sizes": tf.constant([[30, 70], [400, 20]])}
-    found, expected = compiled(**tensors), signatures["framed"](**tensors)
+    found, expected = compiled(**tensors), functions["framed"](**tensors)
     assert backend.compiled_sizes.filled(2) == 2
     assert found.keys() == expected.keys()
     for name, values in found.items():

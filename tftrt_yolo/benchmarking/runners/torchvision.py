@@ -3,7 +3,7 @@
     with Worker("tftrt_yolo.benchmarking.runners.torchvision", python=peer_python) as worker:
         worker.start(weights="yolov8n.pt", precision="FP16", compile_mode="reduce-overhead", ...)
 
-torchvision decodes (with nvJPEG on a GPU) and suppresses, torch.compile has the network. Ultralytics' own pipeline, which
+torchvision decodes (with nvJPEG on a GPU) and suppresses, torch.compile has the network. Ultralytics' own way, which
 decodes on the host, is the runner `ultralytics`.
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import open_saved_model
-from tftrt_yolo.saved_model.load import Backend
+from tftrt_yolo.saved_model.loaded.backend import Backend
 from tftrt_yolo.serving.scheduling.processes.warm_sizes import warm_sizes
 
 CASES = [

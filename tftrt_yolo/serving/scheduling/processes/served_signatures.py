@@ -19,7 +19,7 @@ from tftrt_yolo.predictor.pipeline import Compiled
 from tftrt_yolo.saved_model import image_signatures
 from tftrt_yolo.saved_model.batches import most_images
 from tftrt_yolo.saved_model.handle import SavedModelHandle
-from tftrt_yolo.saved_model.load import Backend
+from tftrt_yolo.saved_model.loaded.backend import Backend
 from tftrt_yolo.selection import SelectionOptions
 from tftrt_yolo.serving.scheduling.inference import Signature, TensorSpec
 from tftrt_yolo.serving.scheduling.processes.served_files import Read, ServedFiles

@@ -8,7 +8,7 @@ import dataclasses
 
 from tftrt_yolo.saved_model.batches import CompiledSizes
 from tftrt_yolo.saved_model.handle import SavedModelHandle
-from tftrt_yolo.saved_model.load import Backend
+from tftrt_yolo.saved_model.loaded.backend import Backend
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,8 @@ import pytest
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from tftrt_yolo.ground import environment
-from tftrt_yolo.saved_model import arithmetic, saved_model_pb
+from tftrt_yolo.saved_model import saved_model_pb
+from tftrt_yolo.saved_model.loaded import arithmetic
 
 
 @pytest.mark.parametrize(
