@@ -174,9 +174,9 @@ def test_the_network_is_called_without_what_fills_batches_up(toy_xla, monkeypatc
         asked.append(len(tensors["frames"]))
         return plain(**tensors)
 
-    monkeypatch.setattr(direct, "_function", note)
     height, width = network.structured_input_signature[1]["frames"].shape[1:3]
     frames = np.random.default_rng(0).random((5, height, width, 3), np.float32)
+    monkeypatch.setattr(direct, "_function", note)
     for count in (1, 2, 3, 4, 5):
         batch = tf.constant(frames[:count])
         found, expected = network(frames=batch), plain(frames=batch)
