@@ -2,21 +2,29 @@
 
 python benchmarks/decoders.py                          # pictures of the tests; prints a table in Markdown
 python benchmarks/decoders.py ~/photos --threads=16    # JPEG files of a folder, by so many threads
+python benchmarks/decoders.py --scaling                # decoded and letterboxed, by 1, 2, 4 ... threads, and processes
 
 Those that are not installed are left out: torchvision, TurboJPEG (with its library), simplejpeg. Each runs five times
 in turn with the others; the medians count. One thread is measured in processor time, which other programs on the
 machine change little; all cores by the clock.
+
+With --scaling it is what Predictor does with each file: by threads, which take turns with Python's lock a few times for
+each picture, and by processes, which do not. How often a thread waited, mostly for the lock, is beside it: on a virtual
+machine that is far from free, for a core that has gone to sleep is woken by the host.
 """
 
 import argparse
 import importlib
 import io
+import itertools
+import multiprocessing
 import os
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +32,12 @@ import PIL.Image
 
 from tftrt_yolo.ground.files import jpegs
 from tftrt_yolo.ground.files.image_files import Scratch, read_image
+from tftrt_yolo.predictor import framing
 
 BY_PILLOW = "read_image without simplejpeg"
 PICTURES = Path(__file__).parents[1] / "tests" / "data" / "images"
 TURNS, LEAST_SECONDS = 5, 0.5  # how often each is measured, and how long at least
+FRAME_HW = (640, 640)
 
 
 def decoders() -> dict[str, Callable[[bytes], np.ndarray]]:
@@ -112,6 +122,45 @@ def difference(decode: Callable, files: list[bytes]) -> str:
     return "equal" if most == 0 else f"up to {most}"
 
 
+def decode_and_letterbox(files: list, seconds: float) -> tuple[int, float, int]:
+    """Goes through files, paths or bytes, for so long: how many, in what time, and how often the thread waited."""
+    memory, frame, count = Scratch(), np.empty((*FRAME_HW, 3), np.uint8), 0
+    given = itertools.cycle(files)
+    for _ in range(len(files) // 4 + 1):  # the memory is there, then
+        framing.letterbox(read_image(next(given), memory=memory), frame)
+    before, start = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        framing.letterbox(read_image(next(given), memory=memory), frame)
+        count += 1
+    elapsed = time.perf_counter() - start
+    return count, elapsed, resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+
+def scaling(files: dict[str, list], most: int) -> list[str]:
+    """Lines of Markdown: pictures a second by 1, 2, 4 ... threads and processes, the median of the turns."""
+    lines = [
+        "| from | workers | threads, pictures/s | waits a picture | processes, pictures/s |",
+        "|---|---|---|---|---|",
+    ]
+    numbers = [*itertools.takewhile(lambda number: number < most, (1 << power for power in range(16))), most]
+    for (name, given), number in itertools.product(files.items(), numbers):
+        arguments = [given] * number, [LEAST_SECONDS] * number
+        found = {ThreadPoolExecutor: [], ProcessPoolExecutor: []}
+        for executor, rates in found.items():
+            context = {"mp_context": multiprocessing.get_context("spawn")} if executor is ProcessPoolExecutor else {}
+            with executor(number, **context) as pool:
+                list(pool.map(decode_and_letterbox, *arguments))  # processes have started, then
+                for _ in range(TURNS):
+                    rows = [*pool.map(decode_and_letterbox, *arguments)]
+                    waits = sum(row[2] for row in rows) / sum(row[0] for row in rows)
+                    rates.append((sum(count / elapsed for count, elapsed, _ in rows), waits))
+        (threads, waits), (processes, _) = (
+            (statistics.median(column) for column in zip(*rates, strict=True)) for rates in found.values()
+        )
+        lines.append(f"| {name} | {number} | {threads:,.0f} | {waits:.1f} | {processes:,.0f} |")
+    return lines
+
+
 def table(files: list[bytes], threads: int) -> list[str]:
     """Lines of Markdown."""
     functions = decoders()
@@ -132,10 +181,16 @@ def table(files: list[bytes], threads: int) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", nargs="?", type=Path, default=PICTURES)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--scaling", action="store_true")
     arguments = parser.parse_args()
-    pictures = [path.read_bytes() for path in sorted(arguments.folder.glob("*.jpg"))[:64]]
+    paths = sorted(arguments.folder.glob("*.jpg"))[:64]
+    pictures = [path.read_bytes() for path in paths]
     sizes = [PIL.Image.open(io.BytesIO(data)).size for data in pictures]
     pixels, length = np.prod(sizes, axis=1).mean(), np.mean([len(data) for data in pictures])
     sys.stdout.write(f"{len(pictures)} files of {length / 1e3:.0f} kB and {pixels / 1e6:.2f} megapixels on average\n\n")
-    sys.stdout.write("\n".join(table(pictures, arguments.threads)) + "\n")
+    if arguments.scaling:
+        rows = scaling({"bytes": pictures, "files": paths}, arguments.threads)
+    else:
+        rows = table(pictures, arguments.threads)
+    sys.stdout.write("\n".join(rows) + "\n")

@@ -60,7 +60,7 @@ def test_rooms_keep_their_secrets():
             *(f"exporter/{name}.py" for name in ("onnx_trunk", "pytorch_half", "reference", "surgery")),
             *(f"exporter/checkpoint/{name}.py" for name in ("contents", "fake_quantization", "load", "model_yaml")),
             *(f"exporter/checkpoint/{name}.py" for name in ("rebuild", "rewrite")),
-            *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics")),
+            *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "torchvision", "ultralytics")),
             "predictor/tracking/undisturbed.py",
         },
         "ultralytics": {
@@ -68,11 +68,12 @@ def test_rooms_keep_their_secrets():
             "exporter/checkpoint/rebuild.py",
             "exporter/official.py",
             "exporter/surgery.py",
-            *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "ultralytics", "ultralytics_export")),
+            *(f"benchmarking/runners/{name}.py" for name in ("pytorch", "torchvision")),
+            *(f"benchmarking/runners/{name}.py" for name in ("ultralytics", "ultralytics_export")),
             "predictor/tracking/library.py",
         },
         "onnx2tf": {"exporter/trunk.py"},
-        "torchvision": {"benchmarking/runners/ultralytics.py"},
+        "torchvision": {f"benchmarking/runners/{name}.py" for name in ("torchvision", "ultralytics")},
     }
 
 
