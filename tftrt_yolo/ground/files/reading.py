@@ -47,10 +47,16 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
       OSError: If it is missing or cannot be opened.
       UnreadableError: If it is a folder, a fifo or a device, or larger.
     """
-    with opened(path, most_bytes) as file:
+    # Few calls of the system: at each of them a thread gives Python's lock away, and with many threads waits for it.
+    descriptor = _open(path)
+    try:
         # Memory for what is there and not for the most that may be; but files of /proc say that they are empty.
-        expected = os.fstat(file.fileno()).st_size or min(most_bytes, _MOST_UNTOLD)
-        data = file.read(expected + 1)
+        expected = _checked_size(descriptor, most_bytes) or min(most_bytes, _MOST_UNTOLD)
+        data = os.read(descriptor, expected + 1)
+        while 0 < len(data) < expected and (more := os.read(descriptor, expected + 1 - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
     if len(data) > expected:  # it grew meanwhile, or its size was not told
         raise UnreadableError(f"has more than {expected:,} bytes; at most {most_bytes:,} are read")
     return data
@@ -58,17 +64,30 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
 
 def opened(path: str | Path, most_bytes: int) -> BinaryIO:
     """Opens a regular file, if it is not too large; arguments and errors are those of `read_bytes`."""
-    if os.path.isdir(path):
+    descriptor = _open(path)
+    try:
+        _checked_size(descriptor, most_bytes)
+    except UnreadableError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _open(path: str | Path) -> int:
+    """A descriptor; not to wait for the writer of a fifo, which changes nothing for files."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _checked_size(descriptor: int, most_bytes: int) -> int:
+    """A file's bytes as it tells them."""
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
         raise UnreadableError("is a folder")
-    # Not to wait for the writer of a fifo; for files it changes nothing.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    status = os.fstat(file.fileno())
-    if stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes:
-        return file
-    file.close()
-    if stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError("is a device, a pipe or a socket and no file")
+    if status.st_size > most_bytes:
         raise UnreadableError(f"has {status.st_size:,} bytes; at most {most_bytes:,} are read")
-    raise UnreadableError("is a device, a pipe or a socket and no file")
+    return status.st_size
 
 
 def sha256(path: str | Path, most_bytes: int) -> str:
