@@ -10,7 +10,7 @@ from tftrt_yolo.ground.placement import letterboxed
 
 pytestmark = pytest.mark.torchvision
 SIZE = (320, 320)
-OPTIONS = {"precision": "FP32", "compile_mode": None, "score_threshold": 0.25, "iou_threshold": 0.7}
+OPTIONS = {"precision": "FP32", "score_threshold": 0.25, "iou_threshold": 0.7}
 
 
 def _work(tmp_path, task, **given):

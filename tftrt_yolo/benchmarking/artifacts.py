@@ -117,7 +117,7 @@ class Artifacts:
         if contestant.runner == "pytorch":
             return job | contestant.options, None
         selection = plan.source.metadata.selection
-        return job | contestant.options | {
+        return job | {
             "jpeg_paths": plan.jpeg_paths,
             "score_threshold": selection.score_threshold,
             "iou_threshold": selection.iou_threshold,

@@ -103,9 +103,9 @@ def _pytorch(name: str, precision: str, device: str, compile_mode: str | None) -
     return Contestant(name, "pytorch", precision, device, (DENSE,), {"compile_mode": compile_mode})
 
 
-def _torchvision(name: str, precision: str, device: str, compile_mode: str | None) -> Contestant:
+def _torchvision(name: str, precision: str, device: str) -> Contestant:
     """Ultralytics' network in PyTorch, with torchvision's decoder before it and torchvision's suppression behind."""
-    return Contestant(name, "torchvision", precision, device, (FROM_JPEG,), {"compile_mode": compile_mode})
+    return Contestant(name, "torchvision", precision, device, (FROM_JPEG,))
 
 
 CONTESTANTS = {
@@ -122,8 +122,8 @@ CONTESTANTS = {
         _pytorch("pytorch-compile-fp16", "FP16", "GPU", "reduce-overhead"),
         _pytorch("pytorch-compile-autotune-fp16", "FP16", "GPU", "max-autotune"),
         _pytorch("pytorch-eager-fp32", "FP32", "CPU", None),
-        _torchvision("pytorch-torchvision-fp16", "FP16", "GPU", "reduce-overhead"),
-        _torchvision("pytorch-torchvision-fp32", "FP32", "CPU", None),
+        _torchvision("pytorch-torchvision-fp16", "FP16", "GPU"),
+        _torchvision("pytorch-torchvision-fp32", "FP32", "CPU"),
         Contestant("ultralytics-predict-fp16", "ultralytics", "FP16", "GPU", (END_TO_END, FROM_JPEG)),
         Contestant("ultralytics-predict-fp32", "ultralytics", "FP32", "CPU", (END_TO_END, FROM_JPEG)),
         Contestant("ultralytics-savedmodel", "ultralytics_saved_model", "FP32", "", (DENSE,)),

@@ -1,7 +1,7 @@
 """A detector as PyTorch's own libraries run it: JPEG files in, detections on the host out, all between on the device.
 
     with Worker("tftrt_yolo.benchmarking.runners.torchvision", python=peer_python) as worker:
-        worker.start(weights="yolov8n.pt", precision="FP16", compile_mode="reduce-overhead", ...)
+        worker.start(weights="yolov8n.pt", precision="FP16", ...)
 
 torchvision decodes (with nvJPEG on a GPU) and suppresses, torch.compile has the network. Ultralytics' own way, which
 decodes on the host, is the runner `ultralytics`.
@@ -15,12 +15,13 @@ from tftrt_yolo.benchmarking import protocol
 from tftrt_yolo.benchmarking.protocol import FROM_JPEG
 from tftrt_yolo.ground.placement import PADDING_VALUE, letterboxed, scaled_size
 
+_MODE = "reduce-overhead"  # of torch.compile
+
 
 def work(
     *,
     weights: str,
     precision: str,
-    compile_mode: str | None,
     score_threshold: float,
     iou_threshold: float,
     max_detections: int,
@@ -33,8 +34,7 @@ def work(
 
     Args:
       weights: A .pt checkpoint of a detector that this package wrote: it is unpickled.
-      precision: "FP32" on the CPU, "FP16" on the GPU.
-      compile_mode: As `runners.pytorch.work`.
+      precision: "FP32" on the CPU, where the network runs eagerly; "FP16" on the GPU, where torch.compile has it.
       score_threshold: Detections score above this.
       iou_threshold: Of two boxes of one class that overlap by more than this, the better one stays.
       max_detections: At most this many an image.
@@ -66,14 +66,14 @@ def work(
     device, dtype = ("cuda", torch.float16) if on_gpu else ("cpu", torch.float32)
     network = network.fuse(verbose=False).to(device=device, dtype=dtype, memory_format=torch.channels_last)
     found = pytorch.versions(torch, ultralytics) | {"torchvision": str(torchvision.__version__)}
-    name = torch.cuda.get_device_name() if on_gpu else "CPU"
-    yield protocol.about(found, backend=f"torchvision and PyTorch {compile_mode or 'eager'} on {name}")
+    way = f"{_MODE} on {torch.cuda.get_device_name()}" if on_gpu else "eager on CPU"
+    yield protocol.about(found, backend=f"torchvision and PyTorch {way}")
     if not jpeg_paths:
         yield protocol.absent(protocol.WHY_NO_JPEG, mode=FROM_JPEG)
     size_hw = np.load(frames_path, mmap_mode="r").shape[1:3]
     for batch_size in batch_sizes if jpeg_paths else ():
         paths = protocol.list_of(jpeg_paths, batch_size)
-        infer = _compiled(network, (batch_size, 3, *size_hw), dtype, device, compile_mode)
+        infer = _inference(network, (batch_size, 3, *size_hw), dtype, device)
 
         def call(paths=paths, infer=infer) -> list[np.ndarray]:
             with torch.inference_mode():
@@ -92,20 +92,20 @@ def work(
     yield protocol.end()
 
 
-def _compiled(network, shape: tuple[int, ...], dtype, device: str, compile_mode: str | None) -> Callable:
-    """What gives boxes and scores (batch, 4 + classes, anchors) of uint8 frames of a shape, compiled for it alone."""
+def _inference(network, shape: tuple[int, ...], dtype, device: str) -> Callable:
+    """What gives boxes and scores (batch, 4 + classes, anchors) of uint8 frames; on a GPU compiled for a shape."""
     import torch
 
     def infer(frames):
         found = network(frames.to(dtype) / 255)
         return found[0] if isinstance(found, (tuple, list)) else found
 
+    if device == "cpu":
+        return infer
     with torch.inference_mode():
         infer(torch.zeros(shape, dtype=torch.uint8, device=device))  # anchors of this shape are kept, not compiled
-    if not compile_mode:
-        return infer
     torch._dynamo.reset()
-    return torch.compile(infer, mode=compile_mode, dynamic=False)
+    return torch.compile(infer, mode=_MODE, dynamic=False)
 
 
 def _frames(paths: list[str], size_hw: tuple[int, int], device: str):
