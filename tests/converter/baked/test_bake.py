@@ -184,8 +184,9 @@ def test_the_network_is_called_without_what_fills_batches_up(toy_xla, monkeypatc
         for name in expected:
             np.testing.assert_array_equal(found[name], expected[name])
     assert asked == [3, 5]
-    for loaded, sizes in ((direct.loaded, None), (tf.Module(), CompiledSizes())):
-        given = {"network": types.SimpleNamespace(loaded=loaded)}
+    other = types.SimpleNamespace(compiled_network=direct.loaded.compiled)  # of other outputs
+    for loaded, sizes in ((direct.loaded, None), (tf.Module(), CompiledSizes()), (other, CompiledSizes())):
+        given = {"network": types.SimpleNamespace(loaded=loaded, structured_outputs=plain.structured_outputs)}
         assert signatures.with_direct_network(given, sizes) == given
 
 

@@ -50,7 +50,7 @@ class _DirectNetwork(_Signature):
     A function around another is run by TensorFlow's executor, whose threads a call from Python does without.
     """
 
-    def __init__(self, function: Callable, loaded, compiled: Callable, sizes: CompiledSizes):
+    def __init__(self, function: Callable, loaded: object, compiled: Callable, sizes: CompiledSizes):
         super().__init__(function, loaded)
         self._compiled, self._sizes = compiled, sizes
 
@@ -135,10 +135,15 @@ def with_direct_network(signatures: dict[str, Callable], sizes: CompiledSizes | 
     """
     given = signatures[contract.NETWORK]
     compiled = _only_trace(given.loaded, "compiled_network")
-    if sizes is None or compiled is None:
+    if sizes is None or compiled is None or _outputs_of(compiled) != _outputs_of(given):
         return signatures
     direct = _DirectNetwork(given.loaded.signatures[contract.NETWORK], given.loaded, compiled, sizes)
     return signatures | {contract.NETWORK: direct}
+
+
+def _outputs_of(function: Callable) -> dict[str, tuple]:
+    """Name to shape and type of each output."""
+    return {name: (tuple(spec.shape), spec.dtype) for name, spec in function.structured_outputs.items()}
 
 
 def present(keys) -> list[str]:
