@@ -96,6 +96,14 @@ def train(name: str, data: Path, folder: Path) -> Path:
     return weights
 
 
+def epochs_of(weights: Path) -> list[int]:
+    """For how many epochs a checkpoint of ours was trained, and was to be: who stops a training has a checkpoint too."""
+    import torch
+
+    document = torch.load(weights, map_location="cpu", weights_only=False)
+    return [len(document["train_results"]["epoch"]), document["train_args"]["epochs"]]
+
+
 def validate(model: Path, data: Path, folder: Path, nms: bool | None) -> list[float]:
     """What Ultralytics' validator finds of a checkpoint or of our directory, as METRICS."""
     from ultralytics import YOLO
@@ -117,6 +125,7 @@ def measure(name: str, data: Path, folder: Path, *, with_conversions: bool) -> l
     context, rows = multiprocessing.get_context("spawn"), []
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as trainer:
         weights = trainer.submit(train, name, training, folder).result()
+        epochs = trainer.submit(epochs_of, weights).result()
     for nms, of_ultralytics in BRANCHES.items():
         exported = folder / f"{name}_{nms}_saved_model"
         with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as validators:  # beside TensorFlow
@@ -138,7 +147,7 @@ def measure(name: str, data: Path, folder: Path, *, with_conversions: bool) -> l
             tftrt_yolo.convert(exported, converted, overwrite=True, **options)
             of_conversion = tftrt_yolo.evaluate(converted, unseen)
             found[label] = [of_conversion.value(metric) for metric in METRICS]
-        rows.append({"model": name, "branch": nms, "images": report.num_images, "found": found})
+        rows.append({"model": name, "branch": nms, "epochs": epochs, "images": report.num_images, "found": found})
         print(rows[-1], flush=True)  # noqa: T201 - a script
     return rows
 
@@ -167,7 +176,9 @@ def write(results: dict) -> None:
         ]
         for row in results["rows"]
     ]
-    page = HEADER.format(**results) + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    epochs = {row["model"]: row["epochs"] for row in results["rows"]}
+    trained = " and ".join(f"{done}" if done == asked else f"{done} (of {asked})" for done, asked in epochs.values())
+    page = HEADER.format(**results, epochs=trained) + "".join(f"| {' | '.join(line)} |\n" for line in lines)
     PAGE.write_text(page + (OF_CONVERSIONS if set(columns) & set(CONVERSIONS) else ""))
 
 
@@ -201,7 +212,6 @@ def main() -> None:
                 "training": len([*(data / "training" / "images").iterdir()]),
                 "images": measured[0]["images"],
                 "size": SIZE,
-                "epochs": " and ".join(map(str, EPOCHS.values())),
                 "settings": SETTINGS,
                 "rows": [rows[key] for key in itertools.product(MODELS, BRANCHES) if key in rows],
             }
