@@ -97,7 +97,7 @@ def train(name: str, data: Path, folder: Path) -> Path:
 
 
 def epochs_of(weights: Path) -> list[int]:
-    """For how many epochs a checkpoint of ours was trained, and was to be: who stops a training has a checkpoint too."""
+    """For how many epochs a checkpoint of ours was trained, and was to be: a training may have been stopped."""
     import torch
 
     document = torch.load(weights, map_location="cpu", weights_only=False)
