@@ -24,6 +24,7 @@ import PIL.Image
 from tftrt_yolo.evaluation.datasets import class_names, places
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
 from tftrt_yolo.evaluation.datasets.truth import MapTruth
+from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.ground.errors import DatasetError, ImageError
 from tftrt_yolo.ground.files import image_files, image_formats, image_structure, reading
 from tftrt_yolo.ground.text import first_line, quoted, shown
@@ -72,10 +73,12 @@ def reader(document: dict, num_classes: int, place: str, roots: Sequence[Path] =
         raise DatasetError(
             f"{place} has masks_dir {quoted(folder)}. Expected the name of the folder that stands in place of images."
         )
-    return functools.partial(_example, folder, num_classes, _table(document.get("label_mapping"), num_classes, place))
+    first = first_value(num_classes)
+    table = _table(document.get("label_mapping"), first + num_classes - 1, place)
+    return functools.partial(_example, folder, first, table)
 
 
-def _example(folder: str, num_classes: int, table: np.ndarray, image: Path) -> Example:
+def _example(folder: str, first: int, table: np.ndarray, image: Path) -> Example:
     """An image with the classes of its pixels."""
     paths = [places.label_path(image, folder, ending) for ending in _ENDINGS]
     path = next((path for path in paths if path.exists()), None)
@@ -83,14 +86,14 @@ def _example(folder: str, num_classes: int, table: np.ndarray, image: Path) -> E
         raise BadLabelError(f"{shown(image)} has no mask: {shown(paths[0])} is not there. {_EXPECTED}")
     mask = _read(path, table)
     counts = np.bincount(mask.ravel(), minlength=_NUM_VALUES)[:IGNORED]
-    of_classes = counts[1:2] if num_classes == 1 else counts
+    of_classes = counts[first:]
     pixels = {int(index): int(of_classes[index]) for index in np.flatnonzero(of_classes)}
     truth = MapTruth(functools.partial(_read, path, table), int(counts.sum()), pixels)
     return Example(image, truth, mask.shape, is_in_pixels=True)
 
 
-def _table(mapping: object, num_classes: int, place: str) -> np.ndarray:
-    """(256,) int16, the class of each value of a mask, 255 for no label and `_NO_CLASS` where there is none."""
+def _table(mapping: object, last: int, place: str) -> np.ndarray:
+    """(256,) int16, the class, up to the last, of each value of a mask; 255 for no label, `_NO_CLASS` for no class."""
     table = np.arange(_NUM_VALUES, dtype=np.int16)
     if mapping is not None and (not isinstance(mapping, dict) or len(mapping) > _MOST_MAPPED):
         raise DatasetError(f"{place} has label_mapping {quoted(mapping)}. Expected the values of a mask to classes.")
@@ -103,7 +106,6 @@ def _table(mapping: object, num_classes: int, place: str) -> np.ndarray:
             )
         if 0 <= source < _NUM_VALUES:  # Cityscapes maps -1, which no picture holds
             table[source] = target if 0 <= target < _NUM_VALUES else _NO_CLASS
-    last = max(num_classes - 1, 1)  # of one class a mask has 0 and 1
     return np.where((table > last) & (table != IGNORED), np.int16(_NO_CLASS), table)
 
 
