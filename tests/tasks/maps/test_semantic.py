@@ -86,7 +86,7 @@ def test_the_file_of_the_graph_is_the_map_of_the_host(frame_hw, image_hw, num_cl
 @pytest.mark.parametrize("num_classes", [1, 2, 7])
 @pytest.mark.parametrize("image_hw", [(64, 96), (32, 48), (128, 48), (16, 96)])
 def test_ties_go_to_the_first_class_in_both(num_classes, image_hw):
-    """Of whole numbers, whose interpolation by powers of two is exact in float32; a loop in float64 says whose they are.
+    """Of whole numbers, interpolated by powers of two, which float32 holds; a loop in float64 says whose they are.
 
     A logit of the one class that is 0 is not above the threshold.
     """
@@ -98,7 +98,7 @@ def test_ties_go_to_the_first_class_in_both(num_classes, image_hw):
         np.testing.assert_array_equal(np.asarray(image), found)
     expected, ties = _naive(logits, frame_hw, image_hw)
     np.testing.assert_array_equal(found, expected)
-    assert ties > 0.02
+    assert ties > 1e-3
     assert len(np.unique(found)) == max(num_classes, 2)
 
 
