@@ -84,6 +84,8 @@ def test_an_image_that_hardly_has_a_depth_in_the_frame_has_no_figures():
         placed = depth_scores.of_frame(label, label.shape, (32, 32))
         expected.update_stats(*(torch.from_numpy(one)[None, None] for one in (rows @ depth @ rows.T, placed)))
     expected.process()
+    [note] = scores.notes()
+    assert note.startswith("2 images of 4 have fewer than 10 labelled pixels in the frame, and no figures")
     found = {metric.name: metric.value for metric in scores.metrics()[0]}
     for name in _AS_ULTRALYTICS:
         assert found[name] == pytest.approx(expected.results_dict[f"metrics/{name}"], rel=1e-5)
@@ -98,5 +100,6 @@ def test_figures_of_other_draws():
     scores = depth_scores.DepthScores(LabelSpec("depth", {0: "depth"}))
     scores._figures = [depth_scores.figures(*_maps(seed), 80.0) for seed in range(3)]
     drawn = scores.resampled(np.array([[1, 1, 1], [0, 3, 0]]))
+    assert scores.notes() == ()
     for place, metric in enumerate(scores.metrics()[0]):
         np.testing.assert_allclose(drawn[metric.name], [metric.value, scores._figures[1][place]])

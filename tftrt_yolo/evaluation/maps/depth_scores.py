@@ -23,6 +23,7 @@ from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.evaluation.datasets.maps.depth_labels import FEWEST_PIXELS, LEAST_DEPTH, DepthTruth
 from tftrt_yolo.evaluation.evaluation_report import Metric
 from tftrt_yolo.ground.placement import Placement
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.tasks.maps.depth_maps import corner_weights
 
 _GRID = 4  # pixels of the frame, along an axis, for one of the network's map
@@ -72,6 +73,17 @@ class DepthScores:
 
     def best_f1(self) -> None:
         """None: there is no threshold."""
+
+    def notes(self) -> tuple[str, ...]:
+        """How many images have no figures, if any."""
+        left_out = int(np.isnan(np.array(self._figures)).any(axis=-1).sum())
+        if not left_out:
+            return ()
+        verb = "has" if left_out == 1 else "have"
+        return (
+            f"{counted(left_out, 'image')} of {len(self._figures):,} {verb} fewer than {FEWEST_PIXELS} labelled pixels "
+            "in the frame, and no figures, as in Ultralytics' validator",
+        )
 
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """The figures for other choices of the images.

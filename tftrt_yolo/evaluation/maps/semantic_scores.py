@@ -93,6 +93,10 @@ class SemanticScores:
     def best_f1(self) -> None:
         """None: there is no threshold."""
 
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: every image counts."""
+        return ()
+
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """The figures for other choices of the images.
 
