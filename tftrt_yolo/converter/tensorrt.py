@@ -65,6 +65,7 @@ def work(
         raise TensorRTUnavailableError(f"{environment.no_tensorrt_in_tensorflow(machine.tensorflow_version)}.")
     yield Stage("reading the SavedModel")
     believed.read(source)  # says what is damaged better than TensorFlow's loader does
+    dataset = accuracy.read_labels(source, quantization)
 
     ranges, images, outputs = None, None, ()
     pieces = [Piece(source.directory, precision_mode, {parts.FRAMES: (*source.metadata.image_size_hw, 3)})]
@@ -93,7 +94,7 @@ def work(
     if quantization:
         yield Stage("comparing with the export")
         ranges = ranges or Ranges(None, images.readable, images.unreadable)
-        counts["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges)
+        counts["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges, dataset)
     yield counts | {
         "batch_sizes": options.batch_sizes,
         "dynamic_shape_profile_strategy": options.strategy,

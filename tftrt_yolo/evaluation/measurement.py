@@ -113,7 +113,12 @@ def measure(
         waiting = _run_all(runs, shift, images, handle.metadata, batch_size, on_progress or (lambda done, total: None))
     report = _with_intervals(_report(runs, images.measured(), spec, handle.metadata, waiting), runs)
     noted = zip(handles, runs, strict=False)  # a checkpoint has no handle
-    notes = (*report.notes, *(note for one, run in noted for note in _notes(one, run.network.backend, batch_size)))
+    of_labels = runs[0].scores.notes()  # the same for all
+    notes = (
+        *report.notes,
+        *of_labels,
+        *(note for one, run in noted for note in _notes(one, run.network.backend, batch_size)),
+    )
     report = dataclasses.replace(report, notes=notes, score_shift=shift.result() if shift else None)
     return Measured(report, spec.names, runs[0].curves, runs[0].scores.confusion)
 

@@ -116,6 +116,10 @@ class DetectionScores:
         [f1] = resampling.precisions(matches, np.ones((1, matches.num_images)), self._num_classes).f1
         return resampling.best_f1(f1)
 
+    def notes(self) -> tuple[str, ...]:
+        """What must be known of the figures: nothing, for every image counts."""
+        return ()
+
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """The figures for other choices of the images.
 
@@ -204,6 +208,10 @@ class ClassificationScores:
 
     def best_f1(self) -> None:
         """None: a classifier has no threshold."""
+
+    def notes(self) -> tuple[str, ...]:
+        """As `DetectionScores.notes`."""
+        return ()
 
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """As `DetectionScores.resampled`."""

@@ -7,11 +7,15 @@
 
 What is compared with is signature `network` of the SavedModel that TF-TRT converted, with its weights as constants; for
 INT8 that is the quantised one, whose rounding is the network's own.
+
+Where outputs differ by more than their bound, the recorded network is computed in float64 as well: how far float32 is
+from that says what two computations in float32 may differ by, and a fault moves neither of the two.
 """
 
 import dataclasses
+import functools
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -188,13 +192,12 @@ class _Engine:
             return
         try:
             is_fed_rounded = not self._is_quantized and bool(handed.is_rounded.intersection(self._takes.values()))
-            found = self._computed(handed.free, expected, {})
-            self._free.add(expected, found)
+            is_bound = not (self._is_quantized or is_fed_rounded)
+            found = self._added(self._free, handed.free, expected, {}, is_bound=is_bound)
             handed.free.update(found)
             if self.rounding or is_fed_rounded:
                 replaced = self.rounding.replacing(fetch) if self.rounding else {}
-                found = self._computed(handed.settled, expected, replaced)
-                self._settled.add(expected, found)
+                found = self._added(self._settled, handed.settled, expected, replaced, is_bound=True)
             handed.settled.update(found)
             self._spreads |= self._is_quantized or is_fed_rounded
             handed.is_rounded.update(found if self._spreads else ())
@@ -221,11 +224,27 @@ class _Engine:
         """The differences with TensorFlow's integers in place of an INT8 network's own."""
         return self._settled.differences(is_bound=True)
 
+    def _added(
+        self,
+        sums: "_Sums",
+        given: dict[str, np.ndarray],
+        expected: dict[str, np.ndarray],
+        replace: dict,
+        *,
+        is_bound: bool,
+    ) -> dict[str, np.ndarray]:
+        """What is computed of an image, after its differences were added up."""
+        found = self._computed(given, expected, replace)
+        exact = functools.partial(self._computed, given, expected, replace, np.float64) if is_bound else None
+        sums.add(expected, found, exact)
+        return found
+
     def _computed(
-        self, given: dict[str, np.ndarray], expected: dict[str, np.ndarray], replace: dict
+        self, given: dict[str, np.ndarray], expected: dict[str, np.ndarray], replace: dict, dtype: type = np.float32
     ) -> dict[str, np.ndarray]:
         """The network's outputs under the signature's names, and under theirs what later engines take."""
-        values = execute(self._network, {name: given[link] for name, link in self._takes.items()}, replace=replace)
+        feeds = {name: given[link] for name, link in self._takes.items()}
+        values = execute(self._network, feeds, dtype=dtype, replace=replace)
         names = self._network.signature_outputs
         _check_shapes(names, values, expected)
         named = names.items() | {(name, link) for name, link in self._network.links.items() if name not in self._takes}
@@ -238,34 +257,67 @@ class _Sums:
     def __init__(self, quantities: tuple[Quantity, ...]):
         self._quantities = quantities
         self._largest, self._total, self._magnitude, self._count = np.zeros((4, len(quantities)))
+        self._rounding = np.full(len(quantities), np.nan)
 
-    def add(self, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
-        """Takes in the outputs of one image."""
+    def add(
+        self,
+        expected: dict[str, np.ndarray],
+        found: dict[str, np.ndarray],
+        exact: Callable[[], dict[str, np.ndarray]] | None,
+    ) -> None:
+        """Takes in the outputs of one image, and what `exact` computes in float64 where one is beyond its bound."""
+        is_beyond = False
         for row, quantity in enumerate(self._quantities):
             if quantity.output not in found:  # told before
                 continue
-            columns = slice(*quantity.columns)
-            one, other = (values[quantity.output][..., columns].astype(np.float64) for values in (found, expected))
-            differences = np.abs(one - other)
-            self._largest[row] = np.maximum(self._largest[row], differences.max())  # not a number stays
+            one, other = (_of(quantity, values) for values in (found, expected))
+            differences, magnitude = np.abs(one - other), np.abs(other).max()
+            largest = differences.max()
+            self._largest[row] = np.maximum(self._largest[row], largest)  # not a number stays
             self._total[row] += differences.sum()
             self._count[row] += differences.size
-            self._magnitude[row] = max(self._magnitude[row], np.abs(other).max())
+            self._magnitude[row] = max(self._magnitude[row], magnitude)
+            is_beyond |= bool(largest > _bound(quantity) * _scale(quantity, magnitude))
+        if is_beyond and exact is not None:
+            in_double = exact()
+            for row, quantity in enumerate(self._quantities):
+                if quantity.output in found:
+                    moved = np.abs(_of(quantity, found) - _of(quantity, in_double)).max()
+                    self._rounding[row] = np.fmax(self._rounding[row], moved)
 
     def differences(self, *, is_bound: bool) -> tuple[OutputDifference, ...]:
         """The quantities that were seen."""
-        rows = zip(self._quantities, self._largest, self._total, self._magnitude, self._count, strict=True)
+        figures = (self._largest, self._total, self._magnitude, self._count, self._rounding)
         found = []
-        for quantity, largest, total, magnitude, count in rows:
+        for quantity, largest, total, magnitude, count, rounding in zip(self._quantities, *figures, strict=True):
             if count:
-                scale = max(magnitude, 1e-6) if quantity.unit == "relative" else 1.0
-                bound = (BOUND_PX if quantity.unit == "px" else BOUND) if is_bound else None
+                scale = _scale(quantity, magnitude)
                 found.append(
                     OutputDifference(
-                        quantity.label, quantity.unit, float(largest / scale), float(total / count / scale), bound
+                        quantity.label,
+                        quantity.unit,
+                        float(largest / scale),
+                        float(total / count / scale),
+                        _bound(quantity) if is_bound else None,
+                        float(rounding / scale) if is_bound and np.isfinite(rounding) else None,
                     )
                 )
         return tuple(found)
+
+
+def _of(quantity: Quantity, outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """A quantity's numbers, float64."""
+    return outputs[quantity.output][..., slice(*quantity.columns)].astype(np.float64)
+
+
+def _bound(quantity: Quantity) -> float:
+    """What a quantity may differ by, in its unit."""
+    return BOUND_PX if quantity.unit == "px" else BOUND
+
+
+def _scale(quantity: Quantity, magnitude: float) -> float:
+    """What a quantity's unit is."""
+    return max(magnitude, 1e-6) if quantity.unit == "relative" else 1.0
 
 
 def _quantizes_data(network: RecordedNetwork) -> bool:

@@ -55,6 +55,36 @@ def test_a_limit_of_which_nothing_is_known():
         accuracy._check_shift(report, 0.5)
 
 
+def _data(folder, names, label):
+    """A data set of two pictures, of which one has the label and the other none."""
+    (folder / "images").mkdir()
+    (folder / "labels").mkdir()
+    for image, name in zip(IMAGES[:2], "ab", strict=True):
+        shutil.copy(image, folder / "images" / f"{name}.jpg")
+    (folder / "labels" / "a.txt").write_text(label)
+    (folder / "data.yaml").write_text(f"path: .\nval: images\nnames: {names}\n")
+    return folder / "data.yaml"
+
+
+@pytest.mark.parametrize("accelerator", ["tensorrt", "onednn"])
+def test_a_bad_label_is_said_before_anything_is_calibrated(toy_export, tmp_path, accelerator):
+    """And what `evaluate` could leave out is not advised here, where there is no such option."""
+    data, progress = _data(tmp_path, tftrt_yolo.inspect(toy_export).metadata.names, "0 0.5 0.5 0.2\n"), []
+    with pytest.raises(
+        tftrt_yolo.DatasetError, match=r"a\.txt.* Mend it, or take .* out of evaluation_data\.$"
+    ) as found:
+        tftrt_yolo.convert(
+            toy_export,
+            tmp_path / "a_saved_model",
+            accelerator=accelerator,
+            precision_mode="INT8",
+            int8=Int8Options(calibration_data=IMAGES[0].parent, evaluation_data=data),
+            on_progress=lambda done, total: progress.append(done),
+        )
+    assert "skip_bad_labels" not in str(found.value)
+    assert progress == []
+
+
 def test_images_that_calibrate_and_measure(tmp_path):
     """The same file, a link to it, a copy of it; not the picture saved anew, nor another file of the same size."""
     link, copy, anew, other = (tmp_path / name for name in ("link.jpg", "copy.jpg", "anew.png", "other.jpg"))

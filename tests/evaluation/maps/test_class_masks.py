@@ -1,14 +1,18 @@
 """Masks of classes from strangers: what is read, and what is said of those that are none."""
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
 
+from tftrt_yolo import contract
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, LabelSpec
 from tftrt_yolo.evaluation.datasets.maps import class_masks
+from tftrt_yolo.evaluation.usable_images import UsableImages
 from tftrt_yolo.ground.errors import DatasetError
+from tftrt_yolo.selection import Selection
 
 MODEL = LabelSpec("semantic", {0: "road", 1: "sky", 2: "car"})
 
@@ -75,32 +79,44 @@ def test_palettes_bits_and_sixteen_of_them(image):
     np.testing.assert_array_equal(_read(image)[0], values)
 
 
-def test_ultralytics_reads_the_same(image):
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "LA", "RGB", "RGBA"])
+def test_ultralytics_reads_the_same(image, mode):
     utils = pytest.importorskip("ultralytics.data.utils")
     if not hasattr(utils, "read_mask"):
         pytest.skip("this Ultralytics has no semantic segmentation")
-    values = np.random.default_rng(0).integers(0, 3, (30, 40)).astype(np.uint8)
-    for mode in ("L", "P", "I;16"):
-        if mode == "P":
-            _save(image, values, "P")
-        else:
-            _save(image, values.astype(np.uint16 if mode == "I;16" else np.uint8))
-        with PIL.Image.open(_mask_path(image)) as picture:
-            np.testing.assert_array_equal(utils.read_mask(str(_mask_path(image)), picture.mode), _read(image)[0])
+    values = np.random.default_rng(0).integers(0, 2 if mode == "1" else 3, (30, 40)).astype(np.uint8)
+    if mode in ("1", "I;16"):
+        _save(image, values.astype(bool if mode == "1" else np.uint16))
+    else:
+        _save(image, values, mode)
+    with PIL.Image.open(_mask_path(image)) as picture:
+        assert picture.mode == mode
+        expected = utils.read_mask(str(_mask_path(image)), mode)
+    np.testing.assert_array_equal(_read(image)[0], expected)
+    np.testing.assert_array_equal(expected, values)
+
+
+def test_colours_of_sixteen_bits_are_refused(image):
+    """Their upper halves, which is what Pillow gives of them, are 0 for every class."""
+    cv2.imwrite(str(_mask_path(image)), np.full((4, 4, 3), 2, np.uint16))
+    with pytest.raises(BadLabelError, match="is a picture of RGB, and no class for each pixel"):
+        _read(image)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, r"one.jpg has no mask: .*one.png is not there\. Expected a grey PNG"),
-        (b"", "cannot be read|starts with"),
+        (b"", r"one.png cannot be read: it is empty\. Expected a grey PNG"),
+        (b"hello", r"cannot be read: it is no image: it starts with b'hello'\. .*Expected a grey PNG"),
         (b"\x89PNG\r\n\x1a\n" + b"0" * 40, "cannot be decoded|is damaged|cannot be read"),
         (
             np.array([[0, 7, 7]], np.uint8),
-            r"has the value 7 at 2 of 3 pixels, which is no class\. Expected 0, 1, 2, 255",
+            r"has the value 7 at 2 of 3 pixels, which is no class\. Expected 0, 1, 2, as the data set's .* and 255",
         ),
         (np.array([[0, 300]], np.uint16), "has the value 300 at 1 of 2 pixels, which is no class"),
-        (np.zeros((4, 4, 3), np.uint8), "is a picture of RGB, and no class for each pixel"),
+        # Ultralytics makes classes of the brightness, here all 0.
+        (np.full((4, 4, 3), [2, 0, 0], np.uint8), r"one.png is a picture in colours, and no class .*Expected a grey"),
     ],
 )
 def test_a_mask_that_is_none(image, content, message):
@@ -121,7 +137,7 @@ def test_a_jpeg_loses_classes(image):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"masks_dir": None}, "data.yaml has no masks_dir, so its labels are polygons"),
+        ({"masks_dir": None}, "data.yaml has no masks_dir and no folder masks beside it, so its labels are polygons"),
         ({"masks_dir": ["a"]}, "masks_dir is .*Expected text"),
         ({"masks_dir": "../masks"}, r"has masks_dir '\.\./masks'. Expected the name of the folder"),
         ({"label_mapping": [1, 2]}, "label_mapping .*Expected the values of a mask to classes"),
@@ -154,3 +170,42 @@ def test_a_data_set(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(DatasetError):
         open_dataset(tmp_path / "a.json", MODEL, DataOptions())
+
+
+def _pair(folder, masks, size_hw=(6, 8)):
+    """A data set of an image and its mask, in a folder of any name."""
+    for name in ("images", masks):
+        (folder / name).mkdir()
+    PIL.Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(folder / "images" / "a.png")
+    PIL.Image.fromarray(np.ones(size_hw, np.uint8)).save(folder / masks / "a.png")
+    data = folder / "data.yaml"
+    data.write_text("path: .\nval: images\nnames: [road, sky, car]\n")
+    return data
+
+
+def test_the_folder_masks_needs_no_name(tmp_path):
+    """As in Ultralytics, which takes it where a data.yaml has no masks_dir; of another name it is not looked for."""
+    utils = pytest.importorskip("ultralytics.data.utils")
+    (tmp_path / "named").mkdir()
+    data = _pair(tmp_path / "named", "masks")
+    dataset = open_dataset(data, MODEL, DataOptions())
+    np.testing.assert_array_equal(dataset.examples[0].truth.read(), np.ones((6, 8)))
+    data.write_text(data.read_text().replace("path: .", f"path: {data.parent}\ntrain: images"))
+    assert utils.check_det_dataset(str(data), autodownload=False).get("masks_dir") == "masks"
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DatasetError, match="has no masks_dir and no folder masks beside it"):
+        open_dataset(_pair(tmp_path / "other", "labels_png"), MODEL, DataOptions())
+
+
+@pytest.mark.parametrize("size_hw", [(3, 4), (8, 6), (6, 9)])
+def test_a_mask_of_another_size_than_its_image(tmp_path, size_hw):
+    """Refused, or left out and said, as Ultralytics leaves it out; it is never stretched over the image."""
+    data = _pair(tmp_path, "masks", size_hw)
+    metadata = contract.Metadata("semantic", MODEL.names, (32, 32), 32, Selection(), "a.pt")
+    with pytest.raises(DatasetError, match=r"a.png is of \[6, 8\], height and width, and its labels say .*skip_bad"):
+        list(UsableImages(open_dataset(data, MODEL, DataOptions()), DataOptions()).framed(metadata, 1))
+    options = DataOptions(skip_bad_labels=True)
+    images = UsableImages(open_dataset(data, MODEL, options), options)
+    assert list(images.framed(metadata, 1)) == []
+    with pytest.raises(DatasetError, match=r"has no image left to measure on.*1 image left out"):
+        images.measured()

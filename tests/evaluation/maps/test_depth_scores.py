@@ -1,5 +1,8 @@
 """Figures of depth against Ultralytics' own metrics and data set."""
 
+import dataclasses
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.evaluation.datasets.maps import depth_labels
 from tftrt_yolo.evaluation.maps import depth_scores
+from tftrt_yolo.ground.placement import letterboxed
 
 torch = pytest.importorskip("torch")
 metrics = pytest.importorskip("ultralytics.utils.metrics")
@@ -63,9 +67,39 @@ def test_a_label_lies_in_the_frame_as_ultralytics_lays_it(tmp_path, image_hw):
     np.testing.assert_array_equal(found, dataset[0]["depth"][0].numpy())
 
 
+def test_an_image_that_hardly_has_a_depth_in_the_frame_has_no_figures():
+    """A label whose few depths are lost where it is made smaller does not spoil the others' figures."""
+    expected = metrics.DepthMetrics(max_depth=80.0)
+    scores = depth_scores.DepthScores(LabelSpec("depth", {0: "depth"}))
+    rng = np.random.default_rng(0)
+    sparse, few = np.zeros((2, 160, 160), np.float32)
+    sparse[1::5, 1::5] = 3  # of each 5 x 5 the frame takes another
+    few.flat[rng.permutation(few.size)[:80]] = 3
+    for label in (_maps(0)[1], sparse, few, _maps(1)[1]):
+        depth = rng.uniform(1, 9, (8, 8)).astype(np.float32)
+        truth = depth_labels.DepthTruth(label.copy, label.size, path=Path("a.png"), most_depth=80.0, depth=label)
+        frame = letterboxed(label.shape, (32, 32))
+        scores.add({"depth": depth[None]}, [truth], [frame])
+        rows = depth_scores.corner_weights(8, 32)
+        placed = depth_scores.of_frame(label, label.shape, (32, 32))
+        expected.update_stats(*(torch.from_numpy(one)[None, None] for one in (rows @ depth @ rows.T, placed)))
+    expected.process()
+    [note] = scores.notes()
+    assert note.startswith("2 images of 4 have fewer than 10 labelled pixels in the frame, and no figures")
+    found = {metric.name: metric.value for metric in scores.metrics()[0]}
+    for name in _AS_ULTRALYTICS:
+        assert found[name] == pytest.approx(expected.results_dict[f"metrics/{name}"], rel=1e-5)
+    drawn = scores.resampled(np.array([[1, 1, 1, 1], [0, 4, 0, 0], [0, 2, 1, 1]]))
+    np.testing.assert_allclose(drawn["rmse"], [found["rmse"], np.nan, scores._figures[3][4]])
+    nothing = depth_scores.DepthScores(LabelSpec("depth", {0: "depth"}))
+    nothing.add({"depth": depth[None]}, [dataclasses.replace(truth, depth=sparse)], [letterboxed((160, 160), (32, 32))])
+    assert {metric.value for metric in nothing.metrics()[0]} == {None}
+
+
 def test_figures_of_other_draws():
     scores = depth_scores.DepthScores(LabelSpec("depth", {0: "depth"}))
     scores._figures = [depth_scores.figures(*_maps(seed), 80.0) for seed in range(3)]
     drawn = scores.resampled(np.array([[1, 1, 1], [0, 3, 0]]))
+    assert scores.notes() == ()
     for place, metric in enumerate(scores.metrics()[0]):
         np.testing.assert_allclose(drawn[metric.name], [metric.value, scores._figures[1][place]])

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tftrt_yolo
 from tftrt_yolo.graph.encoded import class_maps as encoded
 from tftrt_yolo.ground.errors import CheckpointError
+from tftrt_yolo.ground.placement import letterboxed, scaled_size
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 from tftrt_yolo.tasks.maps import class_maps, semantic
 from tftrt_yolo.tasks.results.semantic_map import SemanticMap
@@ -80,6 +81,59 @@ def test_the_file_of_the_graph_is_the_map_of_the_host(frame_hw, image_hw, num_cl
         assert np.count_nonzero(found != host) <= host.size // 10_000
         with PIL.Image.open(io.BytesIO(semantic.encode_map(SemanticMap(host, np.array(["a"]))))) as own:
             np.testing.assert_array_equal(np.asarray(own), host)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 7])
+@pytest.mark.parametrize("image_hw", [(64, 96), (32, 48), (128, 48), (16, 96)])
+def test_ties_go_to_the_first_class_in_both(num_classes, image_hw):
+    """Of whole numbers, interpolated by powers of two, which float32 holds; a loop in float64 says whose they are.
+
+    A logit of the one class that is 0 is not above the threshold.
+    """
+    frame_hw, rng = (64, 96), np.random.default_rng(num_classes)
+    logits = rng.integers(-1, 2, (8, 12, num_classes)).astype(np.float32)
+    found = class_maps.class_map(logits, image_size_hw=image_hw, frame_size_hw=frame_hw)
+    [file] = encoded.pack(tf.constant(logits[np.newaxis]), tf.constant([image_hw]), frame_hw).numpy()
+    with PIL.Image.open(io.BytesIO(file)) as image:
+        np.testing.assert_array_equal(np.asarray(image), found)
+    expected, ties = _naive(logits, frame_hw, image_hw)
+    np.testing.assert_array_equal(found, expected)
+    assert ties > 1e-3
+    assert len(np.unique(found)) == max(num_classes, 2)
+
+
+def _naive(logits, frame_hw, image_hw):
+    """The map pixel by pixel in float64, and the share of ties."""
+    placement = letterboxed(image_hw, frame_hw)
+    scaled = scaled_size(image_hw, frame_hw)
+    starts = placement.padding_xy[::-1].astype(int)
+    of_frame = _interpolated(logits.astype(np.float64), frame_hw)
+    shown = of_frame[starts[0] : starts[0] + scaled[0], starts[1] : starts[1] + scaled[1]]
+    scores = _interpolated(shown, image_hw)
+    if scores.shape[-1] == 1:
+        return (scores[..., 0] > 0).astype(np.uint8), (scores == 0).mean()
+    best = scores.max(axis=-1, keepdims=True)
+    return scores.argmax(axis=-1), ((scores == best).sum(axis=-1) > 1).mean()
+
+
+def _interpolated(values, size_hw):
+    """Bilinear with pixels measured at their centres, one output pixel at a time."""
+    found = np.empty((*size_hw, values.shape[-1]))
+    for y, x in np.ndindex(*size_hw):
+        (top, down, below), (left, right, beside) = (
+            _between(place, size, length) for place, size, length in zip((y, x), size_hw, values.shape, strict=False)
+        )
+        upper = values[top, left] * (1 - beside) + values[top, right] * beside
+        lower = values[down, left] * (1 - beside) + values[down, right] * beside
+        found[y, x] = upper * (1 - below) + lower * below
+    return found
+
+
+def _between(place, size, length):
+    """The two pixels that one lies between, and the share of the second."""
+    at = max((place + 0.5) * length / size - 0.5, 0)
+    first = min(int(at), length - 1)
+    return first, min(first + 1, length - 1), at - first
 
 
 def test_nothing_is_ruled_out_that_could_win(monkeypatch):

@@ -77,6 +77,7 @@ def work(
     """
     environment.grow_gpu_memory()
     yield Stage("reading the SavedModel")
+    dataset = accuracy.read_labels(source, quantization)
     graph_def, frames_name, outputs = freeze.freeze_network(source)
     if accelerator == "onednn":
         biases.say_bias_add(_as_graph(graph_def), graph_def)
@@ -102,7 +103,7 @@ def work(
     if quantization:
         names = tuple(choosing.short_name(layer) for layer in in_float)
         ranges = Ranges(layers, images.readable, images.unreadable, float_layers=names)
-        found["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges)
+        found["quantization"] = accuracy.measure(source, open_unfinished(output_dir), quantization, ranges, dataset)
     yield found | {
         "matrix_ops": matrix_ops,
         "is_jitted": is_jitted,

@@ -1,12 +1,15 @@
 """What quantisation costs: detections, dense outputs, scores and, with labels, mAP of the INT8 model and of its export.
 
-    found = measure(source, converted, quantization, ranges)      # both handles
+    dataset = read_labels(source, quantization)                            # before hours of work, not after
+    found = measure(source, converted, quantization, ranges, dataset)      # both handles
     found.parity, found.dense["boxes"].mean, found.accuracy["box mAP50-95"], found.score_shift.mean
 
 Where TensorRT is missing, the engine's native segment runs in TensorFlow: the same quantisations, in float32 between.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 from absl import logging
 
@@ -20,11 +23,12 @@ from tftrt_yolo.evaluation.certainty import score_shift
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
+from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset
 from tftrt_yolo.evaluation.evaluate import check_library
 from tftrt_yolo.evaluation.evaluation_report import EvaluationReport
 from tftrt_yolo.evaluation.scoring import BEST_THRESHOLD
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.errors import ConversionError, DatasetError
+from tftrt_yolo.ground.errors import ConversionError, DatasetError, ImageError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
@@ -85,8 +89,46 @@ class Ranges:
         )
 
 
+def read_labels(source: SavedModelHandle, quantization: Quantization | None) -> Dataset | None:
+    """Reads the labels that INT8 is to be measured on.
+
+    Args:
+      source: The export.
+      quantization: What was asked for; None where nothing is quantised.
+
+    Returns:
+      The data set; None if none was asked for.
+
+    Raises:
+      DatasetError: If it cannot be used.
+      EvaluationError: If the library of the metrics is missing.
+    """
+    if quantization is None or quantization.evaluation_data is None:
+        return None
+    check_library(source.metadata.task)
+    with _advised():
+        return open_dataset(quantization.evaluation_data, networks.describe(source), DataOptions())
+
+
+@contextlib.contextmanager
+def _advised() -> Iterator[None]:
+    """Advises what can be done here about a label or an image, which `evaluate` alone leaves out when it is told to."""
+    try:
+        yield
+    except (DatasetError, ImageError) as error:
+        if not isinstance(error.__cause__, (BadLabelError, ImageError)):
+            raise
+        raise type(error)(
+            f"{error.__cause__} Mend it, or take the image out of {argument('evaluation_data')}."
+        ) from error.__cause__
+
+
 def measure(
-    source: SavedModelHandle, converted: SavedModelHandle, quantization: Quantization, ranges: Ranges
+    source: SavedModelHandle,
+    converted: SavedModelHandle,
+    quantization: Quantization,
+    ranges: Ranges,
+    dataset: Dataset | None,
 ) -> QuantizationReport:
     """Compares an INT8 model with its export.
 
@@ -95,6 +137,7 @@ def measure(
       converted: Its conversion.
       quantization: What was asked for.
       ranges: What it was calibrated with.
+      dataset: What `read_labels` gave.
 
     Returns:
       The report.
@@ -122,8 +165,8 @@ def measure(
         score_shift=shift and shift.result(),
         float_layers=ranges.float_layers,
     )
-    if quantization.evaluation_data is not None:
-        report = _with_accuracy(report, source, converted, paths)
+    if dataset is not None:
+        report = _with_accuracy(report, source, converted, dataset, paths)
     _check_drop(report, quantization.maximum_map_drop)
     _check_shift(report, quantization.maximum_score_shift)
     return report
@@ -160,23 +203,25 @@ def _check_shift(report: QuantizationReport, limit: float | None) -> None:
 
 
 def _with_accuracy(
-    report: QuantizationReport, source: SavedModelHandle, converted: SavedModelHandle, calibrated: list[str]
+    report: QuantizationReport,
+    source: SavedModelHandle,
+    converted: SavedModelHandle,
+    dataset: Dataset,
+    calibrated: list[str],
 ) -> QuantizationReport:
     """The report with the figures of both models on labelled images, the same draws of them for both.
 
     Raises:
       DatasetError: If there is no figure, for no image has a label.
     """
-    data, options = report.evaluation_data, DataOptions()
-    check_library(source.metadata.task)
     spec = networks.describe(source)
-    dataset = open_dataset(data, spec, options)
-    found = measurement.measure(converted, dataset, spec, data_options=options, compare_to=source).report
+    with _advised():
+        found = measurement.measure(converted, dataset, spec, data_options=DataOptions(), compare_to=source).report
     metrics = [metric for metric in found.models[0].metrics if metric.name.endswith(_METRICS)]
     names = [metric.name for metric in metrics if metric.value is not None]
     if not names:
         raise DatasetError(
-            f"{shown(data)} has no label on any image, so it says nothing of what INT8 loses. Give "
+            f"{shown(dataset.name)} has no label on any image, so it says nothing of what INT8 loses. Give "
             f"{argument('evaluation_data')} with labels, or leave it out."
         )
     shared = count_shared([example.path for example in dataset.examples], calibrated)

@@ -24,8 +24,8 @@ _SPLITS = ("train", *VALIDATION, "test", "minival")  # what may be a split of a 
 _MOST_BYTES = 4 << 20  # of a data.yaml
 _MOST_NUMBER = 10**80  # longer ones Python does not write as text
 _MOST_KEYPOINTS = 10_000
-# Of tasks whose labels are a file of pixels beside each image: takes the document, the number of classes and the
-# data.yaml's name for messages to what makes an Example of an image.
+# Of tasks whose labels are a file of pixels beside each image: takes the document, the number of classes, the
+# data.yaml's name for messages and the folders that its paths count from to what makes an Example of an image.
 _MAPS = {SEMANTIC: class_masks.reader, DEPTH: depth_labels.reader}
 
 
@@ -57,7 +57,7 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     split = _split(path, document, options.split)
     images, found_elsewhere = _split_images(path, document, split)
     if model.task in _MAPS:
-        example_of = _MAPS[model.task](document, len(model.names), place)
+        example_of = _MAPS[model.task](document, len(model.names), place, _roots(path, document)[1])
     else:
         label_format = labels.LabelFormat(model.task, len(model.names), shape, options.boxes_only)
         example_of = functools.partial(_with_labels, label_format)
@@ -120,12 +120,7 @@ def _split(path: Path, document: dict, split: str) -> str:
 
 def _split_images(path: Path, document: dict, split: str) -> tuple[list[Path], list[str]]:
     """The images of one split of a data.yaml, each once, and what must be known of where they were found."""
-    base = class_names.text(document.get("path") or "", "path", shown(path))
-    # Ultralytics counts `path` from where the program was started; a file from another machine lies beside its images,
-    # and one from Windows has its separators.
-    spellings = dict.fromkeys((base, base.replace("\\", "/")))
-    near = [path.parent / spelling for spelling in spellings]
-    roots = (*near, *map(Path, spellings), path.parent) if base else near
+    near, roots = _roots(path, document)
     entries, images, notes = document[split], {}, []
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
@@ -142,6 +137,16 @@ def _split_images(path: Path, document: dict, split: str) -> tuple[list[Path], l
             notes.append(f"'{shown(entry)}' was taken from {shown(place)}, for it is not in {shown(roots[0])}")
         images |= dict.fromkeys(places.images_of(place, (*roots, Path())))
     return list(images), notes
+
+
+def _roots(path: Path, document: dict) -> tuple[list[Path], list[Path]]:
+    """The folders near a data.yaml that its paths count from, and all of them, the likeliest first."""
+    base = class_names.text(document.get("path") or "", "path", shown(path))
+    # Ultralytics counts `path` from where the program was started; a file from another machine lies beside its images,
+    # and one from Windows has its separators.
+    spellings = dict.fromkeys((base, base.replace("\\", "/")))
+    near = [path.parent / spelling for spelling in spellings]
+    return near, [*near, *map(Path, spellings), path.parent] if base else near
 
 
 def _load(path: Path) -> dict:

@@ -5,7 +5,8 @@
     scores.metrics()
 
 Every image has its figures, over the pixels whose label lies between 1 mm and the data set's `max_depth`, and their
-mean is what is reported. Both maps are taken at the size of the frame. Before they are compared the network's map is
+mean is what is reported; an image of which fewer than ten of them are left in the frame, as a sparse label's may be,
+has none. Both maps are taken at the size of the frame. Before they are compared the network's map is
 scaled so that both medians are the same, for a network that knows the shape of a scene need not know its scale; the
 figures that are called unaligned are those of the metres as they are.
 
@@ -19,9 +20,10 @@ import time
 import numpy as np
 
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
-from tftrt_yolo.evaluation.datasets.maps.depth_labels import LEAST_DEPTH, DepthTruth
+from tftrt_yolo.evaluation.datasets.maps.depth_labels import FEWEST_PIXELS, LEAST_DEPTH, DepthTruth
 from tftrt_yolo.evaluation.evaluation_report import Metric
 from tftrt_yolo.ground.placement import Placement
+from tftrt_yolo.ground.text import counted
 from tftrt_yolo.tasks.maps.depth_maps import corner_weights
 
 _GRID = 4  # pixels of the frame, along an axis, for one of the network's map
@@ -44,7 +46,7 @@ class DepthScores:
           model: What is measured.
         """
         self.confusion, self.selection_seconds = np.zeros((1, 1), np.int64), 0.0
-        self._figures = []
+        self._figures = []  # of each image; NaN of one that has none
 
     def add(self, dense: dict[str, np.ndarray], truths: list[DepthTruth], frames: list[Placement]) -> None:
         """Takes a batch.
@@ -64,12 +66,24 @@ class DepthScores:
         self.selection_seconds += time.perf_counter() - start
 
     def metrics(self) -> tuple[tuple[Metric, ...], dict]:
-        """The mean figures of all images so far; there are no classes and no curves."""
-        means = np.mean(self._figures, axis=0)
-        return tuple(Metric(name, float(value), {}) for name, value in zip(_NAMES, means, strict=True)), {}
+        """The mean figures of all images so far, None if none has any; there are no classes and no curves."""
+        [means] = self._means(np.ones((1, len(self._figures))))
+        values = [None if np.isnan(mean) else float(mean) for mean in means]
+        return tuple(Metric(name, value, {}) for name, value in zip(_NAMES, values, strict=True)), {}
 
     def best_f1(self) -> None:
         """None: there is no threshold."""
+
+    def notes(self) -> tuple[str, ...]:
+        """How many images have no figures, if any."""
+        left_out = int(np.isnan(np.array(self._figures)).any(axis=-1).sum())
+        if not left_out:
+            return ()
+        verb = "has" if left_out == 1 else "have"
+        return (
+            f"{counted(left_out, 'image')} of {len(self._figures):,} {verb} fewer than {FEWEST_PIXELS} labelled pixels "
+            "in the frame, and no figures, as in Ultralytics' validator",
+        )
 
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """The figures for other choices of the images.
@@ -78,10 +92,16 @@ class DepthScores:
           weights: (R, images), how often each image counts.
 
         Returns:
-          Name of each metric to (R,) float64.
+          Name of each metric to (R,) float64; NaN where no image was drawn that has figures.
         """
-        drawn = weights @ np.array(self._figures, np.float64) / weights.sum(axis=1, keepdims=True)
-        return dict(zip(_NAMES, drawn.T, strict=True))
+        return dict(zip(_NAMES, self._means(weights).T, strict=True))
+
+    def _means(self, weights: np.ndarray) -> np.ndarray:
+        """(R, 8) float64, over the images that have figures, each counting as often as (R, images) weights say."""
+        found = np.array(self._figures, np.float64).reshape(-1, len(_NAMES))
+        there = ~np.isnan(found).any(axis=1)
+        with np.errstate(invalid="ignore"):  # 0 / 0
+            return weights[:, there] @ found[there] / weights[:, there].sum(axis=1, keepdims=True)
 
 
 def of_frame(label: np.ndarray, image_size_hw: tuple[int, int], frame_size_hw: tuple[int, int]) -> np.ndarray:
@@ -121,9 +141,11 @@ def figures(depth: np.ndarray, label: np.ndarray, most_depth: float) -> np.ndarr
       most_depth: Metres, from which on labels do not count.
 
     Returns:
-      (8,) float64, in the order of the report.
+      (8,) float64, in the order of the report; NaN where fewer than `FEWEST_PIXELS` count.
     """
     counts = (label > LEAST_DEPTH) & (label < most_depth)
+    if np.count_nonzero(counts) < FEWEST_PIXELS:
+        return np.full(len(_NAMES), np.nan)
     right, found = label[counts], depth[counts]
     is_finite = np.isfinite(found)
     scale = np.float32(1)

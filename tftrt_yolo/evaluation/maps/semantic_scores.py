@@ -19,6 +19,7 @@ from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.evaluation.datasets.maps.class_masks import IGNORED
 from tftrt_yolo.evaluation.datasets.truth import MapTruth
 from tftrt_yolo.evaluation.evaluation_report import Metric
+from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.ground.placement import Placement, scaled_size
 from tftrt_yolo.tasks.maps import class_maps
 from tftrt_yolo.tasks.maps.semantic import STRIDE
@@ -39,7 +40,7 @@ class SemanticScores:
         Args:
           model: What is measured.
         """
-        self._first = 1 if len(model.names) == 1 else 0  # the one class of a model for one is 1 in its map
+        self._first = first_value(len(model.names))
         self._num_values = len(model.names) + self._first
         self._counts = np.zeros((self._num_values,) * 2, np.int64)
         self._images = []  # of each the pixels that are right, labelled and found, class by class
@@ -91,6 +92,10 @@ class SemanticScores:
 
     def best_f1(self) -> None:
         """None: there is no threshold."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: every image counts."""
+        return ()
 
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """The figures for other choices of the images.

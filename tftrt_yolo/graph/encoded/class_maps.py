@@ -3,20 +3,19 @@
     files = pack(logits, image_sizes_hw, frame_size_hw=(640, 640))
     files[0]                                # a PNG of the image's size, grey: the class index of each pixel
 
-The arithmetic is that of `tasks.maps.class_maps` on the host, and so is what it saves: stripes of rows, and in each of
-them only the classes that can win there.
+The arithmetic is that of `tasks.maps.class_maps` on the host, in ops, for sizes are known when it runs; and so is what
+it saves: stripes of rows, and in each of them only the classes that can win there. A test holds the two together.
 
 Source: as of `tasks.maps.class_maps`.
 """
 
 import tensorflow as tf
 
-from tftrt_yolo.graph import letterbox
+from tftrt_yolo.graph import class_values, letterbox
 
 _HOST = "/CPU:0"
 _AT_ONCE = 2  # images
 _STRIPE_SCORES = 1 << 22  # of all classes that can win in a stripe, 16 MB
-_SLACK = 1e-5  # of the largest score, as on the host
 _COMPRESSION = 6  # zlib's own choice
 
 
@@ -68,8 +67,8 @@ def _resized(matrix: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
 def _largest(logits: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     """The index of the largest class at each pixel: (height, width) int32."""
     height, width = tf.shape(rows)[0], tf.shape(columns)[0]
-    if logits.shape[-1] == 1:
-        return tf.cast(_scores(logits, rows, columns)[..., 0] > 0.0, tf.int32)
+    if class_values.first_value(logits.shape[-1]):  # nothing is compared with it
+        return tf.cast(_scores(logits, rows, columns)[..., 0] > class_values.THRESHOLD, tf.int32)
     can_win = _can_win(logits)
 
     def stripe(first, found, part):
@@ -99,7 +98,7 @@ def _can_win(logits: tf.Tensor) -> tf.Tensor:
     """Which classes can be the largest at a pixel that is interpolated around a row of the grid: (h, C) bool."""
     largest = _of_neighbours(logits)
     least = -_of_neighbours(-logits)
-    slack = _SLACK * tf.reduce_max(tf.abs(logits))
+    slack = class_values.SLACK * tf.reduce_max(tf.abs(logits))
     loses = largest < tf.reduce_max(least, axis=-1, keepdims=True) - slack
     return tf.logical_not(tf.reduce_all(loses, axis=1))  # what is no number rules nothing out
 

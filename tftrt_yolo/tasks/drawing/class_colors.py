@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import supervision as sv
 
+from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.tasks.drawing import annotators
 from tftrt_yolo.tasks.drawing.drawing_options import DrawingOptions
 
@@ -22,7 +23,7 @@ def draw(image: np.ndarray, found, names: np.ndarray, options: DrawingOptions, *
       (height, width, 3) uint8.
     """
     present = np.flatnonzero(found.pixel_counts)
-    first = 1 if len(found.class_name) == 1 else 0  # the one class of a model for one is 1 in its map
+    first = first_value(len(found.class_name))
     size = max(int(found.class_map.max(initial=0)), 255) + 1
     colours, are_classes = np.zeros((size, 3), np.uint8), np.zeros(size, np.uint8)
     for index in present:

@@ -15,11 +15,11 @@ torch.nn.functional.interpolate with mode="bilinear", align_corners=False.
 
 import numpy as np
 
+from tftrt_yolo.graph import class_values
 from tftrt_yolo.ground.placement import letterboxed, scaled_size
 
 MOST_CLASSES = 65_536  # that a PNG has values for
 _STRIPE_PIXELS = 1 << 21  # 8 MB of scores
-_SLACK = 1e-5  # of the largest score: rounding must not rule out a class that could win
 
 
 def class_map(logits: np.ndarray, *, image_size_hw: tuple[int, int], frame_size_hw: tuple[int, int]) -> np.ndarray:
@@ -82,8 +82,8 @@ def _largest(logits: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
         used = np.flatnonzero(part.any(axis=0))
         own = slice(used[0], used[-1] + 1)
         stripe = found[first : first + step]
-        if num_classes == 1:
-            stripe[:] = part[:, own] @ planes[0, own] @ across > 0
+        if class_values.first_value(num_classes):  # nothing is compared with it
+            stripe[:] = part[:, own] @ planes[0, own] @ across > class_values.THRESHOLD
             continue
         best = None
         for index in np.flatnonzero(can_win[:, own].any(axis=1)):
@@ -105,7 +105,7 @@ def _can_win(planes: np.ndarray) -> np.ndarray:
     on each axis at most.
     """
     least, largest = (_of_neighbours(planes, of) for of in (np.minimum, np.maximum))
-    slack = _SLACK * float(np.abs(planes).max(initial=0))
+    slack = class_values.SLACK * float(np.abs(planes).max(initial=0))
     return ~(largest < least.max(axis=0) - slack).all(axis=2)  # what is no number rules nothing out
 
 

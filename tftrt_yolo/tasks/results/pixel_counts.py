@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from tftrt_yolo.graph.class_values import first_value
+
 
 def counts_of(class_map: np.ndarray, num_classes: int) -> np.ndarray:
-    """(C,) int64, how many pixels each class has; of one class those that are 1."""
-    counts = np.bincount(class_map.ravel(), minlength=num_classes + 1)
-    return counts[1:2] if num_classes == 1 else counts[:num_classes]
+    """(C,) int64, how many pixels each class has."""
+    first = first_value(num_classes)
+    return np.bincount(class_map.ravel(), minlength=first + num_classes)[first : first + num_classes]
 
 
 def rows_of(pixel_counts: np.ndarray, total: int, names: np.ndarray) -> list[dict]:

@@ -4,16 +4,18 @@
     example = example_of(Path("images/val/a.png"))      # masks/val/a.png, its classes counted
     example.truth.read()                                # (height, width) uint8: class indices, and 255 for no label
 
-`masks_dir` names the folder that stands in place of the last `images`, and `label_mapping` the class of each value of a
-mask where these are others, with "ignore_label" for none.
+`masks_dir` names the folder that stands in place of the last `images`; without it that is `masks`, if the data set has
+such a folder. `label_mapping` has the class of each value of a mask where these are others, with "ignore_label" for
+none.
 
-Source: ultralytics.data.dataset.SemanticDataset, ultralytics.data.utils.verify_image_mask and read_mask.
+Source: ultralytics.data.dataset.SemanticDataset; check_det_dataset, verify_image_mask and read_mask of
+ultralytics.data.utils.
 """
 
 import functools
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +24,13 @@ import PIL.Image
 from tftrt_yolo.evaluation.datasets import class_names, places
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
 from tftrt_yolo.evaluation.datasets.truth import MapTruth
+from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.ground.errors import DatasetError, ImageError
 from tftrt_yolo.ground.files import image_files, image_formats, image_structure, reading
 from tftrt_yolo.ground.text import first_line, quoted, shown
 
 IGNORED = 255  # a pixel without a label
-_WORD = "ignore_label"
+_WORD, _FOLDER = "ignore_label", "masks"
 _NUM_VALUES = 256
 _NO_CLASS = -1
 _MOST_BYTES = 512 << 20  # of a file
@@ -35,17 +38,21 @@ _MOST_MAPPED = 100_000
 _ENDINGS = (".png", ".bmp", ".tif", ".tiff")  # in this order; those of formats that lose nothing
 _FORMATS = ("PNG", "BMP", "TIFF")
 _MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's, of a single number a pixel
+_COLOURED = ("LA", "RGB", "RGBA")  # a grey that was written as a colour, where all channels before alpha are the same
+_BIT_DEPTH = 24  # the byte of a PNG that says how many bits a channel has
+_LISTED = 12  # values that a message names
 _WHOLE = re.compile(r"\s*[+-]?\d{1,9}\s*", re.ASCII)
 _EXPECTED = "Expected a grey PNG of the image's size with a class index for each pixel, 255 where there is none."
 
 
-def reader(document: dict, num_classes: int, place: str) -> Callable[[Path], Example]:
+def reader(document: dict, num_classes: int, place: str, roots: Sequence[Path] = ()) -> Callable[[Path], Example]:
     """Prepares to read the masks of a data set.
 
     Args:
       document: Its data.yaml.
       num_classes: The model's; of one class masks have 1 where it is and 0 elsewhere.
       place: The file, for messages.
+      roots: Folders that its paths may count from, where a folder `masks` may lie that it does not name.
 
     Returns:
       What takes an image's path to an Example, and raises a BadLabelError for a mask that is not there or does not fit.
@@ -54,20 +61,24 @@ def reader(document: dict, num_classes: int, place: str) -> Callable[[Path], Exa
       DatasetError: If the data set has no masks, or a mapping that does not fit.
     """
     folder = document.get("masks_dir")
+    if folder is None and any((root / _FOLDER).is_dir() for root in roots):
+        folder = _FOLDER
     if folder is None:
         raise DatasetError(
-            f"{place} has no masks_dir, so its labels are polygons, of which no class map is drawn here. Give a data "
-            "set with masks_dir, a folder of PNG files beside the images."
+            f"{place} has no masks_dir and no folder {_FOLDER} beside it, so its labels are polygons, of which no "
+            "class map is drawn here. Give a data set with masks_dir, a folder of PNG files beside the images."
         )
     folder = class_names.text(folder, "masks_dir", place).replace("\\", "/").strip("/")
     if not folder or "\0" in folder or {"", ".", ".."} & set(folder.split("/")):
         raise DatasetError(
             f"{place} has masks_dir {quoted(folder)}. Expected the name of the folder that stands in place of images."
         )
-    return functools.partial(_example, folder, num_classes, _table(document.get("label_mapping"), num_classes, place))
+    first = first_value(num_classes)
+    table = _table(document.get("label_mapping"), first + num_classes - 1, place)
+    return functools.partial(_example, folder, first, table)
 
 
-def _example(folder: str, num_classes: int, table: np.ndarray, image: Path) -> Example:
+def _example(folder: str, first: int, table: np.ndarray, image: Path) -> Example:
     """An image with the classes of its pixels."""
     paths = [places.label_path(image, folder, ending) for ending in _ENDINGS]
     path = next((path for path in paths if path.exists()), None)
@@ -75,14 +86,14 @@ def _example(folder: str, num_classes: int, table: np.ndarray, image: Path) -> E
         raise BadLabelError(f"{shown(image)} has no mask: {shown(paths[0])} is not there. {_EXPECTED}")
     mask = _read(path, table)
     counts = np.bincount(mask.ravel(), minlength=_NUM_VALUES)[:IGNORED]
-    of_classes = counts[1:2] if num_classes == 1 else counts
+    of_classes = counts[first:]
     pixels = {int(index): int(of_classes[index]) for index in np.flatnonzero(of_classes)}
     truth = MapTruth(functools.partial(_read, path, table), int(counts.sum()), pixels)
     return Example(image, truth, mask.shape, is_in_pixels=True)
 
 
-def _table(mapping: object, num_classes: int, place: str) -> np.ndarray:
-    """(256,) int16, the class of each value of a mask, 255 for no label and `_NO_CLASS` where there is none."""
+def _table(mapping: object, last: int, place: str) -> np.ndarray:
+    """(256,) int16, the class, up to the last, of each value of a mask; 255 for no label, `_NO_CLASS` for no class."""
     table = np.arange(_NUM_VALUES, dtype=np.int16)
     if mapping is not None and (not isinstance(mapping, dict) or len(mapping) > _MOST_MAPPED):
         raise DatasetError(f"{place} has label_mapping {quoted(mapping)}. Expected the values of a mask to classes.")
@@ -95,7 +106,6 @@ def _table(mapping: object, num_classes: int, place: str) -> np.ndarray:
             )
         if 0 <= source < _NUM_VALUES:  # Cityscapes maps -1, which no picture holds
             table[source] = target if 0 <= target < _NUM_VALUES else _NO_CLASS
-    last = max(num_classes - 1, 1)  # of one class a mask has 0 and 1
     return np.where((table > last) & (table != IGNORED), np.int16(_NO_CLASS), table)
 
 
@@ -120,11 +130,12 @@ def _read(path: Path, table: np.ndarray) -> np.ndarray:
         classes = table[values]
         strange = values[classes == _NO_CLASS]
     if strange.size:
-        known = ", ".join(map(str, np.flatnonzero(table != _NO_CLASS)[:12]))
+        known = np.flatnonzero((table != _NO_CLASS) & (table != IGNORED))
+        listed = ", ".join(map(str, known[:_LISTED])) + (" and so on" if len(known) > _LISTED else "")
         raise BadLabelError(
             f"{shown(path)} has the value {int(strange[0])} at {strange.size:,} of {values.size:,} pixels, which is no "
-            f"class. Expected {known} and so on, as the data set's names and label_mapping say, and {IGNORED} where "
-            "there is no label."
+            f"class. Expected {listed or 'no value'}, as the data set's names and label_mapping say, and {IGNORED} "
+            "where there is no label."
         )
     return classes.astype(np.uint8)
 
@@ -134,32 +145,49 @@ def _values(path: Path) -> np.ndarray:
     name = shown(path)
     try:
         data = reading.read_bytes(path, _MOST_BYTES)
+        if not data:
+            raise reading.UnreadableError("is empty")
+        file_format = image_formats.of(data)
+        if file_format not in _FORMATS:
+            raise reading.UnreadableError(f"is a {file_format}, whose values are not those that were written")
         with image_files.damages_named(name):
-            return _decoded(data, name)
+            return _decoded(data, file_format, name)
     except OSError as error:
         raise BadLabelError(f"{name} cannot be read: {error.strerror or first_line(error)}. {_EXPECTED}") from error
     except reading.UnreadableError as error:
-        raise BadLabelError(f"{name} cannot be read: it {error}. {_EXPECTED}") from error
+        raise BadLabelError(f"{name} cannot be read: it {str(error).removesuffix('.')}. {_EXPECTED}") from error
     except ImageError as error:
         raise BadLabelError(str(error)) from error
 
 
-def _decoded(data: bytes, name: str) -> np.ndarray:
-    """The numbers of a file's bytes."""
-    file_format = image_formats.of(data)
-    if file_format not in _FORMATS:
-        raise reading.UnreadableError(f"is a {file_format}, whose values are not those that were written")
+def _decoded(data: bytes, file_format: str, name: str) -> np.ndarray:
+    """The numbers of a file's bytes; what is whole and no mask is a BadLabelError, which is no damage."""
     image_structure.check(data, file_format)
     with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:  # as image_files
         width, height = image.size
         if width * height > image_files.MOST_PIXELS:
-            raise reading.UnreadableError(f"has {width:,} x {height:,} pixels, too many to be safe")
-        if image.mode not in _MODES:
-            raise reading.UnreadableError(f"is a picture of {image.mode}, and no class for each pixel")
+            raise BadLabelError(f"{name} has {width:,} x {height:,} pixels, too many to be safe. {_EXPECTED}")
+        # Of 16 bits a channel Pillow would keep the upper 8, which of class indices are all 0.
+        is_coloured = image.mode in _COLOURED and file_format == "PNG" and data[_BIT_DEPTH] == 8
+        if image.mode not in _MODES and not is_coloured:
+            raise BadLabelError(f"{name} is a picture of {image.mode}, and no class for each pixel. {_EXPECTED}")
         image.load()
         if image.mode == "P":  # indices, unless the colours are greys: then those are what is meant
             palette = np.array(image.getpalette(), np.int64).reshape(-1, 3)
             is_grey = (palette == palette[:, :1]).all()
             return np.asarray(image.convert("L") if is_grey else image)
         values = np.asarray(image)
+    if is_coloured:
+        return _grey(values, name)
     return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def _grey(values: np.ndarray, name: str) -> np.ndarray:
+    """The grey (height, width) that all channels of a picture but its alpha have, (height, width, 2 to 4) uint8.
+
+    Ultralytics makes a grey of any colours, whose brightness is no class.
+    """
+    grey, others = values[..., 0], values[..., 1:3] if values.shape[-1] > 2 else values[..., :0]
+    if (others != grey[..., np.newaxis]).any():
+        raise BadLabelError(f"{name} is a picture in colours, and no class for each pixel. {_EXPECTED}")
+    return grey

@@ -18,7 +18,7 @@ import math
 import struct
 import tokenize
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,13 +83,14 @@ class DepthTruth(MapTruth):
         return dataclasses.replace(self, depth=depth)
 
 
-def reader(document: dict, num_classes: int, place: str) -> Callable[[Path], Example]:
+def reader(document: dict, num_classes: int, place: str, roots: Sequence[Path] = ()) -> Callable[[Path], Example]:
     """Prepares to read the depths of a data set.
 
     Args:
       document: Its data.yaml.
       num_classes: Not used: a depth has no class.
       place: The file, for messages.
+      roots: Not used: where depths lie is no choice.
 
     Returns:
       What takes an image's path to an Example, and raises a BadLabelError for depths that are not there or are none.
