@@ -107,6 +107,8 @@ class Task:
         object; None for tasks that give no map.
       verb: What a report says was done to images where there are no objects to count.
       packing: What `encoded` gives instead of some outputs; None for the same as the other signatures.
+      has_classes: Whether it tells classes apart; of a task that does not, metadata has a name nevertheless, for
+        Ultralytics' sake.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Task:
     fit: str = LETTERBOX
     default_size: int = 640
     packing: Packing | None = None
+    has_classes: bool = True
 
     @property
     def finds_objects(self) -> bool:

@@ -150,5 +150,6 @@ TASK = Task(
     map_ending=".npy",
     encoded_rows=encoded_rows,
     verb="Measured the depth of",
+    has_classes=False,
     fit=STRETCH,
 )
