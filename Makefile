@@ -131,6 +131,8 @@ shape: .venv/installed
 build/page_models/installed: .venv/installed
 	for task in detect segment pose obb classify; do $(BIN)/tftrt-yolo export --weights=tests/data/yolov8n-tiny-$$task.pt \
 	  --saved_model_dir=build/page_models/$${task}_saved_model --image_size=320 --overwrite || exit 1; done
+	for task in semantic depth; do $(BIN)/tftrt-yolo export --weights=tests/data/yolo26n-tiny-$$task.pt \
+	  --saved_model_dir=build/page_models/$${task}_saved_model --image_size=160 --overwrite || exit 1; done
 	rm -rf build/page_models/tiny_saved_model
 	mv build/page_models/detect_saved_model build/page_models/tiny_saved_model
 	touch $@

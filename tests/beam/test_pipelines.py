@@ -1,5 +1,6 @@
 """Pipelines with the handler: what they find is what Predictor finds."""
 
+import io
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 beam = pytest.importorskip("apache_beam", reason="make test-beam has Apache Beam")
@@ -78,7 +80,20 @@ def _classes(found, expected):
     np.testing.assert_array_equal(found["names"], expected.class_name[best])
 
 
+def _class_map(found, expected):
+    with PIL.Image.open(io.BytesIO(found["class_maps"])) as file:
+        own = np.asarray(file)
+    assert own.shape == expected.class_map.shape
+    assert np.count_nonzero(own != expected.class_map) <= own.size // 1_000
+
+
+def _depth(found, expected):
+    """Of the network's own resolution; its middle is that of the image's."""
+    assert abs(np.median(found["depth"]) - expected.median) < 0.05 * expected.median
+
+
 COMPARED = {"tiny": _boxes, "segment": _masks, "pose": _key_points, "obb": _oriented, "classify": _classes}
+MAPS = {"semantic": (_class_map, "class_maps"), "depth": (_depth, "depth")}
 
 
 @pytest.mark.parametrize("task", ["tiny", *OTHER_TASKS])
@@ -102,6 +117,22 @@ def test_a_pipeline_finds_what_predictor_finds(models, run, task):
         assert not inference.pop("probabilities", np.zeros(1)).any()
         assert {len(values) for key, values in inference.items() if key != "status"} == {0}
         assert inference.keys() | {"probabilities"} == results[paths[0].stem].inference.keys() | {"probabilities"}
+
+
+@pytest.mark.parametrize("task", MAPS)
+def test_a_pipeline_of_maps(models, run, task):
+    model, (compare, output) = models.exported(task), MAPS[task]
+    paths = IMAGES[:4]
+    files = _files(paths) + [(name, file) for name, (file, _) in BAD.items()]
+    results = run(beam.Create(files, reshuffle=False), _keyed(model, max_batch_size=4)).results
+    for path, expected in zip(paths, tftrt_yolo.Predictor(model)(paths), strict=True):
+        inference = results[path.stem].inference
+        assert (inference["status"], inference.keys()) == ("", {"status", output})
+        compare(inference, expected)
+    for name, (_, reason) in BAD.items():
+        inference = results[name].inference
+        assert inference["status"].startswith(reason)
+        assert not np.any(np.frombuffer(inference[output], np.uint8))  # an empty file, or zeros
 
 
 def test_without_keys_in_batches(tiny_export, run):
@@ -197,6 +228,7 @@ def test_a_model_that_is_not_there(run, tmp_path):
     ("task", "asked", "message"),
     [
         ("classify", {"score_threshold": 0.5}, r"score_threshold is for models that find objects, and .* for classify"),
+        ("depth", {"classes": [0]}, r"classes is for models that find objects, and .* for depth, which gives a map"),
         ("tiny", {"classes": "zebra"}, r"classes has 'zebra'; expected indices or names of 0 \(0\)"),
     ],
 )

@@ -105,6 +105,15 @@ def test_the_text_says_all():
     assert "THROTTLED" not in next(line for line in text.splitlines() if "1200 to" in line)
 
 
+def test_a_model_that_finds_no_objects_selects_none(tmp_path):
+    model = dataclasses.replace(made_report().model, task="depth", num_classes=1)
+    text = str(made_report(model=model))
+    assert "Benchmark of yolov8n, depth, 640 x 640 px\n" in text
+    assert "With all around the network: uint8 images on the device to results on the device" in text
+    assert "detections" not in text
+    assert " around" in text
+
+
 def test_many_batch_sizes_fit_the_width():
     batch_sizes = (1, 8, 32, 64)
     slow = [measured("pytorch-compile-autotune-fp16", "dense", size, 12345.6, p50_ms=2345.6) for size in batch_sizes]

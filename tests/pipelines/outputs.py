@@ -4,7 +4,10 @@ They fit images into frames by TensorFlow's ops, and Predictor by OpenCV: of 100
 level off, which moves boxes by thousandths of a pixel. A classifier's crops are the same to the bit.
 """
 
+import io
+
 import numpy as np
+import PIL.Image
 
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Scene
@@ -20,6 +23,11 @@ def check(predictor, found, results, images):
         own = {name: np.asarray(value) for name, value in own.items()}
         if "masks" in own:
             count += _check_packed(own, result)
+            continue
+        if "class_maps" in own:
+            with PIL.Image.open(io.BytesIO(own["class_maps"].item())) as file:
+                _assert_close("class_map", np.asarray(file), result.class_map)
+            count += len(result)
             continue
         task = TASKS[predictor.metadata.task]
         alone = task.of_image({name: value[None] for name, value in own.items()}, 0)
@@ -38,7 +46,12 @@ def _arrays(result):
     arrays = {name: value for name, value in vars(result).items() if value is not None and np.ndim(value)}
     arrays |= {name: np.asarray(value) for name, value in getattr(result, "data", {}).items()}
     assert arrays
-    return {name: np.asarray(value) for name, value in arrays.items() if name not in ("data", "metadata")}
+    # Of a map what it counted of itself begins with an underscore.
+    return {
+        name: np.asarray(value)
+        for name, value in arrays.items()
+        if name not in ("data", "metadata") and not name.startswith("_")
+    }
 
 
 def _check_packed(own, result):
@@ -51,8 +64,8 @@ def _check_packed(own, result):
 
 
 def _assert_close(name, found, expected):
-    """Pixels within a twentieth, scores within a thousandth, one of a thousand pixels of masks, and all else equal."""
-    if name == "mask":
+    """Pixels and metres within a twentieth, scores a thousandth, one of a thousand pixels of masks, all else equal."""
+    if name in ("mask", "class_map"):
         assert found.shape == expected.shape
         assert np.count_nonzero(found != expected) <= 1e-3 * found.size
     elif expected.dtype.kind == "f":

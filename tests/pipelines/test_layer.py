@@ -14,7 +14,7 @@ from tests.conftest import CROPS, IMAGES, OTHER_TASKS
 from tests.pipelines import outputs
 from tftrt_yolo.ground.files.image_files import read_image
 
-TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in OTHER_TASKS)]
+TASKS = ["tiny", *(pytest.param(task, marks=pytest.mark.slow) for task in (*OTHER_TASKS, "semantic", "depth"))]
 
 
 @pytest.fixture(params=["keras", pytest.param("tf_keras", marks=pytest.mark.slow)])

@@ -11,7 +11,8 @@ from tests.conftest import CROPS, IMAGES, OTHER_TASKS
 from tests.pipelines import outputs
 from tftrt_yolo.ground.files.image_files import read_image
 
-TASKS = ["tiny", "segment", *(pytest.param(task, marks=pytest.mark.slow) for task in OTHER_TASKS[1:])]
+MAPS = ["semantic", "depth"]
+TASKS = ["tiny", "segment", *MAPS, *(pytest.param(task, marks=pytest.mark.slow) for task in OTHER_TASKS[1:])]
 
 
 def _pictures(task):

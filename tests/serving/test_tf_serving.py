@@ -28,7 +28,7 @@ pytest.importorskip("tensorflow_serving")
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-TASKS = ("tiny", "segment", "pose", "obb", "classify")
+TASKS = ("tiny", "segment", "pose", "obb", "classify", "semantic", "depth")
 
 
 def _requests(version_dir):

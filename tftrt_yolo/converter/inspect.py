@@ -16,6 +16,7 @@ from tftrt_yolo.exporter.export_report import ExportReport
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import counted, printable, sides
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.tasks.table import in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +58,8 @@ class SavedModelReport:
         height, width = metadata.image_size_hw
         lines = [
             f"{self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",
-            f"  model       {metadata.weights}, {metadata.task}, "
-            f"{counted(len(metadata.names), 'class', 'classes')}, {width} x {height} px{self._trained}",
+            f"  model       {metadata.weights}, {in_words(metadata.task, len(metadata.names))}, "
+            f"{width} x {height} px{self._trained}",
         ]
         if metadata.task in contract.OBJECT_TASKS:
             lines.append(f"  selection   score above {metadata.selection.score_threshold}, {self._suppression}")

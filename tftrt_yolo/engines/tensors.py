@@ -17,7 +17,7 @@ from tftrt_yolo.ground.text import counted
 from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.preflighting.profiles import Profile
 from tftrt_yolo.tasks.maps.semantic import STRIDE
-from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.table import TASKS, in_words
 
 _TYPES = ("FLOAT", "HALF")
 _BOX, _SCORE_AND_CLASS = 4, 2
@@ -144,4 +144,4 @@ def _described(metadata: Metadata) -> str:
         number, numbers = metadata.keypoint_shape
         points = f" with {counted(number, 'key point')} of {counted(numbers, 'number')}"
     once = ", each object once" if metadata.is_end_to_end else ""
-    return f"{metadata.task} of {counted(len(metadata.names), 'class', 'classes')}{points}{once}"
+    return f"{in_words(metadata.task, len(metadata.names), ' of ')}{points}{once}"

@@ -36,7 +36,7 @@ from tftrt_yolo.ground.errors import EvaluationError
 from tftrt_yolo.ground.files import directories
 from tftrt_yolo.ground.text import counted, shown, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
-from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.table import TASKS, in_words
 
 _CONTENTS = directories.Contents(FILE, (charts.CURVES_FILE, charts.CONFUSION_FILE))
 
@@ -134,7 +134,7 @@ def _other(compare_to: Path, handle: SavedModelHandle) -> Path | SavedModelHandl
     named = f"{argument('compare_to')} is {other.given}"
     if (first.task, first.names, first.keypoint_shape) != (second.task, second.names, second.keypoint_shape):
         models = [
-            f"for {one.task} of {counted(len(one.names), 'class', 'classes')}"
+            f"for {in_words(one.task, len(one.names), ' of ')}"
             + (f" and {counted(one.keypoint_shape[0], 'key point')}" if one.keypoint_shape else "")
             for one in (second, first)
         ]

@@ -17,11 +17,11 @@ from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.exporter import official
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import EvaluationError
-from tftrt_yolo.ground.text import counted
 from tftrt_yolo.ground.workers.worker import Worker, WorkerCrashedError
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.saved_model.network import in_unit_range
 from tftrt_yolo.saved_model.trust import believed
+from tftrt_yolo.tasks.table import in_words
 
 # PyTorch's threads would spin while they wait, on cores that TensorFlow's threads need.
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -58,10 +58,10 @@ class PyTorchNetwork:
             facts = self._call(self._worker.receive)
             if (facts.task, facts.names) != (self._model.task, self._model.names):
                 raise ValueError(
-                    f"{argument('compare_to')} is {self._weights}, a model for {facts.task} of "
-                    f"{counted(len(facts.names), 'class', 'classes')}; the SavedModel is for {self._model.task} of "
-                    f"{len(self._model.names)}, and task and "
-                    "names must be the same. Give the checkpoint that was exported."
+                    f"{argument('compare_to')} is {self._weights}, a model for "
+                    f"{in_words(facts.task, len(facts.names), ' of ')}; the SavedModel is for "
+                    f"{in_words(self._model.task, len(self._model.names), ' of ')}, and task and names must be the "
+                    "same. Give the checkpoint that was exported."
                 )
         except BaseException:
             self._worker.__exit__()

@@ -15,7 +15,7 @@ from tftrt_yolo.ground.errors import SavedModelError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted, quoted, sides
 from tftrt_yolo.saved_model.handle import SavedModelHandle, open_saved_model
-from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.table import TASKS, in_words
 
 _REMEDY = "copy the directory again, or export the checkpoint again"
 
@@ -157,7 +157,7 @@ class ExportReport:
         """The report for a reader."""
         height, width = self.image_size_hw
         lines = [
-            f"Exported {self.weights} ({self.task}, {counted(self.num_classes, 'class', 'classes')}, "
+            f"Exported {self.weights} ({in_words(self.task, self.num_classes)}, "
             f"{counted(self.num_parameters, 'parameter')}) "
             f"at {width} x {height} px{self._trained}, dynamic batch, in {self.seconds:.1f} s",
             f"  SavedModel         {self.saved_model_dir} ({self.size_bytes / 1e6:.1f} MB)",

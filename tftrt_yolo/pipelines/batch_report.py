@@ -66,7 +66,7 @@ class BatchReport:
         detections = "" if is_map else f", {counted(self.num_detections, 'detection')}"
         lines = [
             f"{counted(self.num_images, 'image')} in {counted(self.num_shards, 'shard')}{detections}",
-            f"  classes      {classes}{more}",
+            *([f"  classes      {classes}{more}"] if counts or not is_map else []),
             f"  unreadable   {counted(self.num_unreadable, 'image')}, each a row with the reason",
         ]
         if self.num_computed:

@@ -32,6 +32,7 @@ from tftrt_yolo.predictor.sources.source import Source
 from tftrt_yolo.predictor.sources.source_options import SourceOptions
 from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.selection import SelectionOptions
+from tftrt_yolo.tasks.table import TASKS
 
 _VALIDATORS_SCORE = 0.01  # the highest that validators ask for: Ultralytics' own of oriented boxes
 
@@ -97,8 +98,9 @@ def predict(
         output.check_task(runner.metadata.task, str(saved_model_dir))
         selection = _as_validators(selection, output)
         asked = selection.asked() if selection else {}
-        indices = {"classes": selection.class_indices(runner.metadata.names)} if "classes" in asked else {}
         run = Run(opened, output, batch_size, asked)
+        run.check_selection(TASKS[runner.metadata.task], str(saved_model_dir))
+        indices = {"classes": selection.class_indices(runner.metadata.names)} if "classes" in asked else {}
         resources.enter_context(runner.begun(run))
 
         start = time.perf_counter()

@@ -22,7 +22,7 @@ from tftrt_yolo.ground.arguments import argument, check_at_least_one
 from tftrt_yolo.ground.errors import ImageError, SavedModelError
 from tftrt_yolo.ground.files import image_arrays
 from tftrt_yolo.ground.files.image_arrays import ArrayOptions
-from tftrt_yolo.ground.text import counted, quoted
+from tftrt_yolo.ground.text import quoted
 from tftrt_yolo.predictor import call_options, reopening
 from tftrt_yolo.predictor.call_options import CallOptions
 from tftrt_yolo.predictor.reopening import Opening
@@ -33,7 +33,7 @@ from tftrt_yolo.predictor.tracking import by_source
 from tftrt_yolo.saved_model import devices
 from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import SelectionOptions
-from tftrt_yolo.tasks.table import TASKS
+from tftrt_yolo.tasks.table import TASKS, in_words
 from tftrt_yolo.tasks.task import Scene
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ class Predictor:
     def __repr__(self) -> str:
         """The model, its task and size, and what runs it."""
         height, width = self.metadata.image_size_hw
-        classes = counted(len(self.names), "class", "classes")
+        model = in_words(self.task.name, len(self.names))
         return (
-            f"<{type(self).__name__} {self._given}: {self.task.name}, {classes}, {width} x {height} px, "
+            f"<{type(self).__name__} {self._given}: {model}, {width} x {height} px, "
             f"{self.backend.name} on {self.backend.device}>"
         )
 

@@ -1,6 +1,7 @@
 """The ports of both doors, taken before anything starts.
 
 taken = bind("127.0.0.1", 8000, "http_port")
+in_url("::1")                           # "[::1]"
 """
 
 import errno
@@ -47,6 +48,11 @@ def bind(host: str, port: int, name: str) -> socket.socket:
         raise ServingError(_why_not_bound(host, port, name, error)) from error
     taken.setblocking(False)
     return taken
+
+
+def in_url(host: str) -> str:
+    """An address as it stands before a port: one of IPv6, which has colons itself, in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _why_not_bound(host: str, port: int, name: str, error: OSError) -> str:

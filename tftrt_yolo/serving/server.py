@@ -22,7 +22,7 @@ from tftrt_yolo.serving.http.gate import Gate
 from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.page.page_options import PageOptions
-from tftrt_yolo.serving.ports import bind
+from tftrt_yolo.serving.ports import bind, in_url
 from tftrt_yolo.serving.rpc.door import RpcDoor
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
@@ -154,7 +154,7 @@ class Server:
         """Where the doors are, and what is behind them."""
         listen = self._settings.listen
         scheme = "http" if listen.tls_certificate is None else "https"
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        host = in_url(listen.host)
         states = self.hub.models()
         warnings = [warning_of(state) for state in states if state.is_native]
         warnings += dict.fromkeys(state.why_slow for state in states if state.why_slow)  # of all alike

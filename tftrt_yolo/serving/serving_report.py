@@ -5,6 +5,7 @@ import dataclasses
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.text import counted, printable, quoted
 from tftrt_yolo.serving.scheduling.inference import ModelState
+from tftrt_yolo.tasks.table import in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,7 @@ def line_of(state: ModelState) -> str:
     """A version of a model in a line."""
     if not state.is_ready:
         return f"{state.name} version {state.version}: {state.state.lower()}. {state.reason}".rstrip(" .")
-    classes = counted(len(state.names), "class", "classes")
-    return f"{state.name} version {state.version}: {state.task}, {classes}, {state.backend}"
+    return f"{state.name} version {state.version}: {in_words(state.task, len(state.names))}, {state.backend}"
 
 
 def warning_of(state: ModelState) -> str:

@@ -105,8 +105,12 @@ class Task:
       map_ending: Of that file.
       encoded_rows: Takes what signature `encoded` gives of one image, and the names, to what `rows` gives of the
         object; None for tasks that give no map.
+      encoded_map: Takes what `encoded` gives of one image to its map for an answer that is text: a PNG, and what else
+        must be known of its values; None for tasks that give no map.
       verb: What a report says was done to images where there are no objects to count.
       packing: What `encoded` gives instead of some outputs; None for the same as the other signatures.
+      has_classes: Whether it tells classes apart; of a task that does not, metadata has a name nevertheless, for
+        Ultralytics' sake.
     """
 
     name: str
@@ -131,10 +135,12 @@ class Task:
     encode_map: Callable[[object], bytes] | None = None
     map_ending: str = ".png"
     encoded_rows: Callable[[dict[str, np.ndarray], np.ndarray], list[dict]] | None = None
+    encoded_map: Callable[[dict[str, np.ndarray]], tuple[bytes, dict[str, float]]] | None = None
     verb: str = ""
     fit: str = LETTERBOX
     default_size: int = 640
     packing: Packing | None = None
+    has_classes: bool = True
 
     @property
     def finds_objects(self) -> bool:

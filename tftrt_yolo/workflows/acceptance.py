@@ -4,9 +4,9 @@
     print(report)
     report.headline, report.faults
 
-It exports, converts, builds, saves, loads, predicts, evaluates and measures small packaged models of every task in
-every precision, in processes whose end is not its own, and writes report.json and report.html, which can be attached to
-an issue. What cannot be done on a machine is said, and is no fault.
+It exports, converts, builds, saves, loads, predicts, evaluates and measures small packaged models of YOLOv8's five
+tasks in every precision, in processes whose end is not its own, and writes report.json and report.html, which can be
+attached to an issue. What cannot be done on a machine is said, and is no fault.
 """
 
 import math
@@ -55,7 +55,8 @@ def acceptance(
 
     Args:
       output_dir: Directory to write: report.json, report.html, and exports/ with the exports that were made.
-      tasks: Of detect, segment, pose, obb and classify; none for all.
+      tasks: Of detect, segment, pose, obb and classify; none for all of these. Semantic segmentation and depth are not
+        among them.
       precision_modes: Of FP32, FP16 and INT8; none for all.
       exports_dir: The exports/ that an acceptance of this version wrote elsewhere, for a machine without export tools.
       seconds: A step that takes longer is ended, and its row says so.

@@ -12,7 +12,7 @@ import pytest
 import tftrt_yolo
 from tests.conftest import IMAGES
 from tftrt_yolo.predictor.output.videos.video_writer import VideoWriter
-from tftrt_yolo.serving.page import clips
+from tftrt_yolo.serving.page import clips, words
 from tftrt_yolo.serving.page.asking import Asker
 from tftrt_yolo.serving.page.trying import Choice, Limits, Trying
 from tftrt_yolo.serving.page.uploads import Uploads
@@ -72,6 +72,26 @@ def test_pictures(desk, predictor):
     for label in ("queue", "compute", "total", "answered by"):
         assert f'data-name="{label}"' in shown.figures
     assert "version 1 on CPU" in shown.figures
+
+
+@pytest.mark.parametrize("task", ["semantic", "depth"])
+def test_a_map(models, tmp_path, task):
+    pytest.importorskip("av")
+    made = _Desk(models.exported(task))
+    try:
+        [shown] = made.run(PICTURE, model=task, score_threshold=0.5)  # a slider that is not shown asks for nothing
+        [expected] = tftrt_yolo.Predictor(models.exported(task))(PICTURE)
+        assert tables.page(expected) in shown.table
+        drawn = np.asarray(PIL.Image.open(shown.pictures[0][0]).convert("RGB")).astype(int)
+        assert np.abs(drawn - np.asarray(tftrt_yolo.annotate(PICTURE, expected))).mean() < 4
+        video = made.run(_video(tmp_path / "clip.mp4", count=3), model=task)[-1]
+        assert video.video
+        assert "<b>3 frames, " in video.table
+        assert ("<th>frames</th>" in video.table) is (task == "semantic")
+        line = words.model_line(made.asker.model(task, None))
+        assert ("<span>depth · 160 x 160 px</span>" if task == "depth" else "semantic · 11 classes · 160") in line
+    finally:
+        made.end()
 
 
 def test_a_bad_picture_beside_good_ones(desk, tmp_path):

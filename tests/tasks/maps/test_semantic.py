@@ -169,9 +169,9 @@ def test_the_result_says_what_it_is():
     found = _map()
     assert repr(found) == "<SemanticMap: 2 classes: <car> 50%, road 45%>"
     assert str(found).splitlines()[1:] == [
-        "  name   pixels  share",
-        "  <car>      10   0.50",
-        "  road        9   0.45",
+        "  name   pixels   share",
+        "  <car>      10  50.00%",
+        "  road        9  45.00%",
     ]
     assert "&lt;car&gt;" in found._repr_html_()
     assert found.rows() == [
@@ -219,3 +219,11 @@ def test_more_classes_than_a_file_has_values_for():
     head = types.SimpleNamespace(nc=70_000, classifier=lambda features: features)
     with pytest.raises(CheckpointError, match=r"tells 70,000 classes apart; at most 65,536 are supported"):
         semantic.raw_outputs(head, [None])
+
+
+def test_a_class_that_is_there_has_some_of_the_image():
+    class_map = np.zeros((100, 100), np.uint8)
+    class_map[0, :3] = 1
+    found = SemanticMap(class_map, NAMES)
+    assert found.summary() == "2 classes: road 100%, " + f"{NAMES[1]} <1%"
+    assert str(found).splitlines()[-1].endswith("0.03%")

@@ -22,6 +22,7 @@ from tftrt_yolo.benchmarking.results.measurements import (
     Crash,
     Measurement,
 )
+from tftrt_yolo.contract import OBJECT_TASKS
 from tftrt_yolo.ground.errors import BenchmarkError
 from tftrt_yolo.ground.files import documents
 from tftrt_yolo.ground.text import counted
@@ -171,7 +172,7 @@ def _render(report: BenchmarkReport) -> str:
     console.print(f"  floor: {floor_note(report)}", soft_wrap=True)
     for mode in MODES:
         if any(measurement.mode == mode for measurement in report.measurements):
-            console.print(f"\n{TITLES[mode]}")
+            console.print(f"\n{title_of(report, mode)}")
             for first in range(0, len(report.batch_sizes), _BATCH_SIZES_A_TABLE):
                 batch_sizes = report.batch_sizes[first : first + _BATCH_SIZES_A_TABLE]
                 console.print(_mode_table(report, mode, batch_sizes))
@@ -188,6 +189,13 @@ def _render(report: BenchmarkReport) -> str:
             for row in rows:
                 console.print(f"  {row}", soft_wrap=True)
     return documents.text_of(console)
+
+
+def title_of(report: BenchmarkReport, mode: str) -> str:
+    """What a mode measures; a model that finds no objects gives results, of which none are selected."""
+    if report.model.task in OBJECT_TASKS:
+        return TITLES[mode]
+    return TITLES[mode].replace("With selection", "With all around the network").replace("detections", "results")
 
 
 def settings_note(report: BenchmarkReport) -> str:
@@ -224,9 +232,10 @@ def share_cell(report: BenchmarkReport, measurement: Measurement | None) -> str:
     return cells.percent(report.selection_share(measurement.contestant, measurement.batch_size))
 
 
-def third_column(mode: str) -> str | None:
+def third_column(report: BenchmarkReport, mode: str) -> str | None:
     """What `share_cell` shows in a mode; None where it shows nothing."""
-    return {DENSE: "of floor", SELECTED: "selection", FROM_JPEG: "of limit"}.get(mode)
+    around = "selection" if report.model.task in OBJECT_TASKS else "around"
+    return {DENSE: "of floor", SELECTED: around, FROM_JPEG: "of limit"}.get(mode)
 
 
 def first_call_seconds(report: BenchmarkReport, contestant: str) -> float | None:
@@ -241,7 +250,7 @@ def _mode_table(report: BenchmarkReport, mode: str, batch_sizes: tuple[int, ...]
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("contestant", no_wrap=True)
-    third = third_column(mode)
+    third = third_column(report, mode)
     for batch_size in batch_sizes:
         for header in (f"batch {batch_size}\nimages/s", "p50\nms", *([third.replace(" ", "\n")] if third else [])):
             table.add_column(header, justify="right", no_wrap=True)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tftrt_yolo.benchmarking import protocol
 from tftrt_yolo.benchmarking.machine import Clock
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.tasks.table import in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,8 @@ class BenchmarkedModel:
         """One line for a reader."""
         height, width = self.image_size_hw
         random = ", random weights" if self.has_random_weights else ""
-        return (
-            f"{self.name}, {self.task}, {width} x {height} px, {counted(self.num_classes, 'class', 'classes')}{random}"
-        )
+        classes = in_words(self.task, self.num_classes).removeprefix(self.task)
+        return f"{self.name}, {self.task}, {width} x {height} px{classes}{random}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _section(folder: Path, name: str, report: BenchmarkReport) -> str:
         parts.append(f"![Images per second]({name}/{chart.FILE})")
     for mode in MODES:
         if benchmark_report.contestants_of(report, mode):
-            parts += [f"### {benchmark_report.TITLES[mode]}", _mode_table(report, mode)]
+            parts += [f"### {benchmark_report.title_of(report, mode)}", _mode_table(report, mode)]
     if report.budgets:
         header, rows = benchmark_report.budget_rows(report)
         parts += [f"### {benchmark_report.BUDGET_TITLE}", _table(header, rows, num_names=1)]
@@ -126,7 +126,7 @@ def _section(folder: Path, name: str, report: BenchmarkReport) -> str:
 
 def _mode_table(report: BenchmarkReport, mode: str) -> str:
     """A row a batch size and contestant: rate, latency, ratio to the best peer, and the mode's third figure."""
-    third = benchmark_report.third_column(mode)
+    third = benchmark_report.third_column(report, mode)
     header = ["batch", "contestant", "images/s", "spread", "p50 ms", "p90 ms", "p99 ms", "first call s", "to peer"]
     header += [third] if third else []
     rows = []

@@ -11,6 +11,7 @@ from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.serving.page.asking import Model
 from tftrt_yolo.serving.page.clips import Progress
 from tftrt_yolo.tasks.results import tables
+from tftrt_yolo.tasks.table import in_words
 
 _MOST_LETTERS = 60  # of a file's name
 _MOST_ROWS = 100
@@ -62,7 +63,7 @@ def working(what: str, done: int | None = None, total: int | None = None) -> str
 def model_line(model: Model) -> str:
     """A model in a line: task, classes, size, what runs it; and its words on native segments."""
     state, (height, width) = model.state, model.metadata.image_size_hw
-    facts = [model.task.name, counted(len(model.names), "class", "classes"), f"{width} x {height} px"]
+    facts = [in_words(model.task.name, len(model.names), " · "), f"{width} x {height} px"]
     native = "Native segments run in place of TensorRT's engines. " if state.is_native else ""
     backend = f"{native}{state.backend}"
     mark = ' class="native"' if state.is_native else ""

@@ -16,7 +16,7 @@ from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.serving.credentials import read_pem
 from tftrt_yolo.serving.observing.observing import Observing
-from tftrt_yolo.serving.ports import bind
+from tftrt_yolo.serving.ports import bind, in_url
 from tftrt_yolo.serving.protocol.memory import LARGEST_AT_ONCE, Memory
 from tftrt_yolo.serving.rpc import inference_service, prediction_service
 from tftrt_yolo.serving.rpc.calls import Calls
@@ -112,8 +112,7 @@ def _add_health(calls: Calls, server: grpc.aio.Server) -> None:
 def _taken(server: grpc.aio.Server, listen: ListenOptions) -> int:
     """Takes the port, of which gRPC itself would not say why it cannot."""
     bind(listen.host, listen.grpc_port, "grpc_port").close()
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    address = f"{host}:{listen.grpc_port}"
+    address = f"{in_url(listen.host)}:{listen.grpc_port}"
     try:
         if listen.tls_certificate is None:
             return server.add_insecure_port(address)

@@ -31,6 +31,7 @@ from tftrt_yolo.ground.assets import PHOTO
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import first_line, shown
 from tftrt_yolo.saved_model.handle import open_saved_model
+from tftrt_yolo.serving.ports import in_url
 from tftrt_yolo.serving.protocol.datatypes import to_raw
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 from tftrt_yolo.serving.serving_report import Serving, ServingReport
@@ -129,9 +130,10 @@ def _seconds_to_end(batching: BatchingOptions) -> int:
 
 def _serving(doors: Doors, line: str) -> Serving:
     """Where it answers."""
-    grpc = f"{doors.host}:{doors.grpc_port}" if doors.grpc_port >= 0 else None
-    metrics = f"Triton's metrics: http://{doors.host}:{doors.metrics_port}/metrics"
-    return Serving(f"http://{doors.host}:{doors.http_port}", grpc, (line, metrics))
+    host = in_url(doors.host)
+    grpc = f"{host}:{doors.grpc_port}" if doors.grpc_port >= 0 else None
+    metrics = f"Triton's metrics: http://{host}:{doors.metrics_port}/metrics"
+    return Serving(f"http://{host}:{doors.http_port}", grpc, (line, metrics))
 
 
 def _counted(server: ServerProcess, name: str) -> dict[str, int]:

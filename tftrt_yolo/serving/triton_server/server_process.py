@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.text import printable
-from tftrt_yolo.serving.ports import bind
+from tftrt_yolo.serving.ports import bind, in_url
 from tftrt_yolo.serving.triton_server.installed import TritonParts
 
 _SECONDS_TO_START = 600.0  # yolov8x with engines to load
@@ -145,7 +145,7 @@ class ServerProcess:
     @property
     def http_address(self) -> str:
         """Host and port for HTTP."""
-        return f"{self.doors.host}:{self.doors.http_port}"
+        return f"{in_url(self.doors.host)}:{self.doors.http_port}"
 
     def check_alive(self) -> None:
         """Looks whether it runs.
@@ -166,14 +166,16 @@ class ServerProcess:
         """Its command line."""
         has_gpu = Path("/dev/nvidiactl").exists()
         doors, key = self.doors, f"{_CLOSED}:tftrt-yolo={secrets.token_hex(16)}"
+        # Of an address of IPv6 its doors for HTTP are told the family, or they take it for one of IPv4.
+        host = f"ipv6:{doors.host}" if ":" in doors.host else doors.host
         given = {
             "model-repository": self._room / "models",
             "backend-directory": self._room / "backends",
             "backend-config": f"python,shm-region-prefix-name={self._memory}",
-            "http-address": doors.host,
+            "http-address": host,
             "http-port": doors.http_port,
             "http-restricted-api": key,
-            "metrics-address": doors.host,
+            "metrics-address": host,
             "metrics-port": doors.metrics_port,
             "allow-gpu-metrics": str(has_gpu).lower(),
             "exit-timeout-secs": self._seconds_to_end,
@@ -184,7 +186,7 @@ class ServerProcess:
         if doors.grpc_port < 0:
             given["allow-grpc"] = "false"
         else:
-            given |= {"grpc-address": doors.host, "grpc-port": doors.grpc_port, "grpc-restricted-protocol": key}
+            given |= {"grpc-address": in_url(doors.host), "grpc-port": doors.grpc_port, "grpc-restricted-protocol": key}
         return ["--disable-auto-complete-config", *(f"--{name}={value}" for name, value in given.items())]
 
     def _wait_until_ready(self) -> None:

@@ -15,6 +15,7 @@ from tftrt_yolo.tasks.task import Quantity, Scene, Task
 
 _LEAST_LOG, _MOST_LOG = -4.0, 5.0  # of metres; ultralytics.nn.modules.head.Depth: 2 cm to 148 m before the calibration
 _MOST_CALIBRATED = 11.0  # exp(11) is 59,874, and 65,504 the largest number of FP16
+_UNITS, _MOST_VALUE = (0.001, 0.01, 0.1, 1.0), 65_535  # metres of a PNG's value, and the largest of 16 bits
 
 
 def raw_outputs(head, features: list) -> dict[str, list]:
@@ -131,6 +132,29 @@ def encoded_rows(outputs: dict[str, np.ndarray], names: np.ndarray) -> list[dict
     return DepthMap(outputs["depth"]).rows()
 
 
+def encoded_map(outputs: dict[str, np.ndarray]) -> tuple[bytes, dict[str, float]]:
+    """The network's map, for a text: a grey PNG of 16 bits, a tenth of the same numbers as JSON.
+
+    It is coarser than the image and stretched over all of it, so it stays small however large the image is.
+
+    Args:
+      outputs: `depth` (h, w), metres.
+
+    Returns:
+      The file, and "metres_per_value": 0.001, or where depths go beyond 65 m the next power of ten with which 16 bits
+      hold them. A value of 0 stands for no depth.
+    """
+    import PIL.Image  # late, as in the tasks' other modules: the table is imported without it
+
+    depth = outputs["depth"]
+    depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0).astype(np.float64)
+    unit = next((unit for unit in _UNITS if depth.max() <= unit * _MOST_VALUE), _UNITS[-1])
+    values = np.clip(np.round(depth / unit), depth > 0, _MOST_VALUE).astype(np.uint16)
+    file = io.BytesIO()
+    PIL.Image.fromarray(values).save(file, "PNG")
+    return file.getvalue(), {"metres_per_value": unit}
+
+
 TASK = Task(
     name="depth",
     heads=("Depth",),
@@ -149,6 +173,8 @@ TASK = Task(
     encode_map=encode_map,
     map_ending=".npy",
     encoded_rows=encoded_rows,
+    encoded_map=encoded_map,
     verb="Measured the depth of",
+    has_classes=False,
     fit=STRETCH,
 )

@@ -117,6 +117,11 @@ def encoded_rows(outputs: dict[str, object], names: np.ndarray) -> list[dict]:
     return pixel_counts.rows_of(pixel_counts.counts_of(class_map, len(names)), class_map.size, names)
 
 
+def encoded_map(outputs: dict[str, object]) -> tuple[bytes, dict]:
+    """An image's `class_maps`, which is a PNG of its own size; its values are class indices."""
+    return outputs["class_maps"], {}
+
+
 TASK = Task(
     name="semantic",
     heads=("SemanticSegment",),
@@ -136,4 +141,5 @@ TASK = Task(
     packing=Packing(replaced=("logits",), given=("class_maps",), pack=pack),
     encode_map=encode_map,
     encoded_rows=encoded_rows,
+    encoded_map=encoded_map,
 )

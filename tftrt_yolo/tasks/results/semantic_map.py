@@ -68,7 +68,12 @@ class SemanticMap(Readable, PixelMap):
     def summary(self) -> str:
         """The classes that it shows, with their shares."""
         found = self.rows()
-        listed = [f"{shown(row['name'], _MOST_LETTERS)} {row['share']:.0%}" for row in found[:_SHOWN]]
+        listed = [f"{shown(row['name'], _MOST_LETTERS)} {_percent(row['share'])}" for row in found[:_SHOWN]]
         more = ", ..." if len(found) > _SHOWN else ""
         classes = f": {', '.join(listed)}{more}" if listed else ""
         return f"{counted(len(found), 'class', 'classes') if found else 'no class'}{classes}"
+
+
+def _percent(share: float) -> str:
+    """A share for a reader; a class that is there is not said to have none of the image."""
+    return f"{share:.0%}" if share >= 0.005 else "<1%"

@@ -95,6 +95,8 @@ def _cell(row: dict, name: str) -> str:
         return f"{row['xyxy'][_SIDES.index(name)]:.1f}"
     if name == "name":
         return _name(row)
+    if name == "share":
+        return f"{row[name]:.2%}"
     return f"{row[name]:.2f}" if isinstance(row[name], float) else str(row[name])
 
 

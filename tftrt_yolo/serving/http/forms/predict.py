@@ -30,7 +30,7 @@ from tftrt_yolo.tasks.table import TASKS
 _FORM = "multipart/form-data"
 # curl says this of --data-binary where nobody says anything else.
 _TAKEN = ("application/octet-stream", "application/x-www-form-urlencoded")
-_OWN = ("model", "version", "masks")
+_OWN = ("model", "version", "masks", "maps")
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -74,13 +74,14 @@ async def _predicted(service: Service, request: Request) -> Response:
         request_parameters.check_known(pictures.parameters, also=_OWN)
         version = version_of(pictures.parameters.get("version"))
         state = service.hub.model(_model_name(service, pictures.parameters.get("model")), version)
-        with_masks = _wants_masks(pictures.parameters.get("masks"), state)
+        with_masks, with_map = (_wants(name, pictures.parameters.get(name), state) for name in ("masks", "maps"))
         images = np.empty(len(pictures.files), object)
         images[:] = [file.data for file in pictures.files]
         asked = Asked(state, contract.ENCODED, {"image_bytes": images}, pictures.parameters, version)
         outcome = await service.infer(request, asked)
         entries = [
-            _entry(file, index, outcome, state, with_masks=with_masks) for index, file in enumerate(pictures.files)
+            _entry(file, index, outcome, state, with_masks=with_masks, with_map=with_map or with_masks)
+            for index, file in enumerate(pictures.files)
         ]
         milliseconds = round((time.perf_counter() - start) * 1e3, 3)
     if not pictures.are_several:
@@ -133,20 +134,23 @@ def _model_name(service: Service, given: str | None) -> str:
     return names[0]
 
 
-def _wants_masks(text: str | None, state: ModelState) -> bool:
-    """Whether masks are asked for."""
+def _wants(name: str, text: str | None, state: ModelState) -> bool:
+    """Whether masks, or maps, are asked for; `masks` gives class maps too."""
     if text is None:
         return False
     wants = _TRUTHS.get(text.lower())
     if wants is None:
-        raise invalid(f"masks is {quoted(text)}; expected true or false.")
-    if wants and not TASKS[state.task].packing:
-        those = listed(task.name for task in TASKS.values() if task.packing)
-        raise invalid(f"masks are for models for {those}; model {quoted(state.name)} is for {state.task}.")
+        raise invalid(f"{name} is {quoted(text)}; expected true or false.")
+    having = [task.name for task in TASKS.values() if (task.packing if name == "masks" else task.gives_map)]
+    if wants and state.task not in having:
+        remedy = " Ask for its map with maps=true." if TASKS[state.task].gives_map else ""
+        raise invalid(
+            f"{name} are for models for {listed(having)}; model {quoted(state.name)} is for {state.task}.{remedy}"
+        )
     return wants
 
 
-def _entry(file: File, index: int, outcome: Outcome, state: ModelState, *, with_masks: bool) -> dict:
+def _entry(file: File, index: int, outcome: Outcome, state: ModelState, *, with_masks: bool, with_map: bool) -> dict:
     """The answer for one picture."""
     entry = {"model": outcome.model, "version": outcome.version}
     status = status_of(outcome.outputs, index)
@@ -157,6 +161,7 @@ def _entry(file: File, index: int, outcome: Outcome, state: ModelState, *, with_
     rows = objects_of(outcome.outputs, index, state, with_masks=with_masks)
     task = TASKS[state.task]
     entry |= {"objects" if task.finds_objects else "classes" if task.classifies else task.row_label: rows}
-    if with_masks and task.gives_map:
-        entry["map"] = {"png": base64.b64encode(outcome.outputs[task.packing.given[0]][index]).decode()}
+    if with_map and task.gives_map:
+        png, known = task.encoded_map(task.of_image(outcome.outputs, index))
+        entry["map"] = {"png": base64.b64encode(png).decode(), **known}
     return entry
