@@ -83,6 +83,7 @@ def _png(mode, size=(40, 30)):
     [
         (_png("RGB"), "is a PNG of mode 'RGB', which holds no depths. Expected a PNG of 16 bits"),
         (_png("L"), "is a PNG of mode 'L'"),
+        (_png("I;16"), r"has no pixel with a depth between 0\.001 and 100 metres"),  # all 0
         (_png("I;16")[:60], "cannot be read"),
         (b"", "cannot be read"),
         (b"GIF89a", "cannot be read"),
