@@ -142,7 +142,7 @@ def test_predict_writes_maps(export, found, tmp_path):
     with pytest.raises(ValueError, match="score_threshold is for models that find objects"):
         next(tftrt_yolo.Predictor(export).stream(IMAGES[:1], score_threshold=0.5))
     for classes in ((0,), ("depth",), ("zebra",)):  # it has none that could be looked up
-        with pytest.raises(ValueError, match="^classes is for models that find objects, and .* is a model for depth"):
+        with pytest.raises(ValueError, match=r"^classes is for models that find objects, and .* is a model for depth"):
             tftrt_yolo.predict(
                 export, IMAGES[0], tmp_path / "none", selection=tftrt_yolo.SelectionOptions(classes=classes)
             )
