@@ -286,7 +286,8 @@ class EncodedModel:
     def _of_image(self, outputs: dict[str, np.ndarray], index: int) -> dict[str, object]:
         """What was found on one picture of a batch, and nothing that keeps the batch in memory."""
         status = outputs[contract.STATUS][index].decode(errors="replace")
-        own = {name: values.copy() for name, values in self._task.of_image(outputs, index).items()}
+        own = self._task.of_image(outputs, index)
+        own = {name: value if isinstance(value, bytes) else value.copy() for name, value in own.items()}
         if "masks" in own:  # one that is empty is no object, for Ultralytics and for Predictor
             has_mask = np.array([bool(file) for file in own["masks"]], bool)
             own = {name: values[has_mask] for name, values in own.items()}

@@ -141,3 +141,10 @@ def test_predict_writes_maps(export, found, tmp_path):
         tftrt_yolo.predict(export, IMAGES[0], tftrt_yolo.OutputOptions(output_dir=tmp_path / "txt", save="txt"))
     with pytest.raises(ValueError, match="score_threshold is for models that find objects"):
         next(tftrt_yolo.Predictor(export).stream(IMAGES[:1], score_threshold=0.5))
+    for classes in ((0,), ("depth",), ("zebra",)):  # it has none that could be looked up
+        with pytest.raises(ValueError, match=r"^classes is for models that find objects, and .* is a model for depth"):
+            tftrt_yolo.predict(
+                export, IMAGES[0], tmp_path / "none", selection=tftrt_yolo.SelectionOptions(classes=classes)
+            )
+    assert "class" not in str(tftrt_yolo.inspect(export)).partition("export")[0]
+    assert "class" not in repr(tftrt_yolo.Predictor(export))

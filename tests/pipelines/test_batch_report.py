@@ -1,5 +1,6 @@
 """The report of a job in words: a rate where there is one, and the whole time where all images came at once."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from tftrt_yolo.pipelines.batch_report import BatchReport
     ],
 )
 def test_how_long_it_took(rate, line):
-    report = BatchReport(
+    assert str(_report(rate)).splitlines()[3] == line
+
+
+def _report(rate):
+    return BatchReport(
         output_dir=Path("found"),
         form="parquet",
         task="detect",
@@ -35,4 +40,10 @@ def test_how_long_it_took(rate, line):
         images_per_second=rate,
         predictors=1,
     )
-    assert str(report).splitlines()[3] == line
+
+
+def test_a_depth_has_no_classes():
+    fields = {"num_detections": 0, "class_counts": {}, "task": "depth"}
+    report = dataclasses.replace(_report(1.0), **fields)
+    assert "classes" not in str(report)
+    assert "classes      none" in str(dataclasses.replace(report, task="detect"))

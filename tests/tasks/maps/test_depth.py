@@ -4,6 +4,7 @@ import importlib
 import io
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import tftrt_yolo
@@ -99,3 +100,34 @@ def test_a_calibration_that_no_camera_sees(scale, offset):
         expected = head(features)
         found = depth.raw_outputs(head, features)["log_depth"][0].exp()
     np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("metres", "unit"),
+    [
+        ([0.02, 1.234, 65.535], 0.001),
+        ([0.5, 65.6], 0.01),
+        ([1.0, 5_000.0], 0.1),
+        ([np.exp(11), 3.0], 1.0),  # what the largest calibration gives
+        ([1e-5, 2.0], 0.001),  # less than half a unit is still some depth
+    ],
+)
+def test_a_file_for_an_answer_holds_all_depths(metres, unit):
+    values = np.array([metres], np.float32)
+    png, known = depth.encoded_map({"depth": values})
+    with PIL.Image.open(io.BytesIO(png)) as file:
+        found = np.asarray(file)
+    assert known == {"metres_per_value": unit}
+    assert found.min() >= 1
+    np.testing.assert_allclose(found * unit, values, atol=unit, rtol=1e-6)
+
+
+def test_what_is_no_depth_is_0_in_the_file():
+    values = np.array([[np.nan, np.inf, -np.inf, -1.0, 0.0, 7.5]], np.float32)
+    png, known = depth.encoded_map({"depth": values})
+    with PIL.Image.open(io.BytesIO(png)) as file:
+        assert np.asarray(file).tolist() == [[0, 0, 0, 0, 0, 7_500]]
+    assert known == {"metres_per_value": 0.001}
+    png, _ = depth.encoded_map({"depth": np.array([[1e6, 3.0]], np.float32)})  # a stranger's graph
+    with PIL.Image.open(io.BytesIO(png)) as file:
+        assert np.asarray(file).tolist() == [[65_535, 3]]

@@ -148,7 +148,7 @@ def encoded_map(outputs: dict[str, np.ndarray]) -> tuple[bytes, dict[str, float]
 
     depth = outputs["depth"]
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0).astype(np.float64)
-    unit = next((unit for unit in _UNITS if depth.max() <= unit * _MOST_VALUE), _UNITS[-1])
+    unit = next((unit for unit in _UNITS if np.round(depth.max() / unit) <= _MOST_VALUE), _UNITS[-1])
     values = np.clip(np.round(depth / unit), depth > 0, _MOST_VALUE).astype(np.uint16)
     file = io.BytesIO()
     PIL.Image.fromarray(values).save(file, "PNG")
