@@ -85,6 +85,17 @@ def test_a_bad_label_is_said_before_anything_is_calibrated(toy_export, tmp_path,
     assert progress == []
 
 
+def test_images_that_are_missing_are_said_so_too(toy_export, tmp_path):
+    data = _data(tmp_path, tftrt_yolo.inspect(toy_export).metadata.names, "0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "val.txt").write_text("./images/a.jpg\n./images/gone.jpg\n")
+    data.write_text(data.read_text().replace("val: images", "val: val.txt"))
+    options = Int8Options(calibration_data=IMAGES[0].parent, evaluation_data=data)
+    with pytest.raises(
+        tftrt_yolo.DatasetError, match=r"(?s)gone\.jpg\nCopy them there, or take them out of evaluation_data\.$"
+    ):
+        tftrt_yolo.convert(toy_export, tmp_path / "a_saved_model", precision_mode="INT8", int8=options)
+
+
 def test_images_that_calibrate_and_measure(tmp_path):
     """The same file, a link to it, a copy of it; not the picture saved anew, nor another file of the same size."""
     link, copy, anew, other = (tmp_path / name for name in ("link.jpg", "copy.jpg", "anew.png", "other.jpg"))

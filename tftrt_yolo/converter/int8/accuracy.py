@@ -23,7 +23,7 @@ from tftrt_yolo.evaluation.certainty import score_shift
 from tftrt_yolo.evaluation.certainty.figures import BestF1Change
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
-from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset
+from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset, UnusableImagesError
 from tftrt_yolo.evaluation.evaluate import check_library
 from tftrt_yolo.evaluation.evaluation_report import EvaluationReport
 from tftrt_yolo.evaluation.scoring import BEST_THRESHOLD
@@ -116,6 +116,10 @@ def _advised() -> Iterator[None]:
     try:
         yield
     except (DatasetError, ImageError) as error:
+        if isinstance(error.__cause__, UnusableImagesError):
+            raise DatasetError(
+                f"{error.__cause__}, or take them out of {argument('evaluation_data')}."
+            ) from error.__cause__
         if not isinstance(error.__cause__, (BadLabelError, ImageError)):
             raise
         raise type(error)(

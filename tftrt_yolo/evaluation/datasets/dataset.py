@@ -14,7 +14,14 @@ from pathlib import Path
 from tftrt_yolo.evaluation.datasets import class_folders, data_yaml, places
 from tftrt_yolo.evaluation.datasets.coco import coco_json
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
-from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset, Example, Labelled, LabelSpec
+from tftrt_yolo.evaluation.datasets.examples import (
+    BadLabelError,
+    Dataset,
+    Example,
+    Labelled,
+    LabelSpec,
+    UnusableImagesError,
+)
 from tftrt_yolo.ground.arguments import argument, setting
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files.image_files import SUFFIXES
@@ -50,10 +57,13 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
         if left_out and not options.skip_missing_images:
             named = "".join(f"\n  {shown(example.path)}" for example in left_out[:_LISTED])
             more = f"\n  and {len(left_out) - _LISTED:,} more" if len(left_out) > _LISTED else ""
-            raise DatasetError(
+            unusable = UnusableImagesError(
                 f"{len(left_out):,} of the {counted(len(labelled.examples), 'image')} of {shown(data)} are "
-                f"{fault}:{named}{more}\n{remedy}, or pass {setting('skip_missing_images')} to measure on the others."
+                f"{fault}:{named}{more}\n{remedy}"
             )
+            raise DatasetError(
+                f"{unusable}, or pass {setting('skip_missing_images')} to measure on the others."
+            ) from unusable
     if not there:
         skipped = labelled.skipped_labels
         left = f" {counted(len(skipped), 'image')} with bad labels left out: {skipped[0]}" if skipped else ""

@@ -52,6 +52,10 @@ class BadLabelError(DatasetError):
     """A label that does not fit, so that what is on its image is not known; the message names its place."""
 
 
+class UnusableImagesError(DatasetError):
+    """Images that labels name and that are missing or not read; the message names them, and how to mend it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Labelled:
     """What was read of labels, before anybody looks for the images.
