@@ -30,13 +30,13 @@ def test_it_finds_what_ultralytics_finds():
     from tftrt_yolo.benchmarking.runners import pytorch
 
     weights = str(DATA / "yolov8n-tiny-detect.pt")
-    network = pytorch.load(weights).fuse(verbose=False)
+    network = pytorch.placed(pytorch.load(weights), "FP32")
     oracle = ultralytics.YOLO(weights)
     matched = total = extra = 0
     with torch.inference_mode():
         for path in map(str, IMAGES[:16]):
             frames = peer._frames([path], SIZE, "cpu")
-            outputs = network(frames.float() / 255)[0]
+            outputs = pytorch.inference(network, frames, None)(frames)
             found = peer._select(outputs[0].T, 0.25, 0.7, 300).numpy()
             [theirs] = oracle.predict(path, imgsz=SIZE[0], rect=False, conf=0.25, iou=0.7, verbose=False)
             place = letterboxed(theirs.orig_shape, SIZE)

@@ -6,6 +6,7 @@
 The frames are uint8 (batch, height, width, 3) on the device, and the scaling to [0, 1] is part of what is compiled.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -46,19 +47,18 @@ def work(
         yield protocol.absent("PyTorch sees no GPU here")
         return
     on_gpu = precision == "FP16"
-    device, dtype = ("cuda", torch.float16) if on_gpu else ("cpu", torch.float32)
-    model = load(weights).fuse(verbose=False).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    model = placed(load(weights), precision)
     mode = compile_mode or "eager"
     backend = f"PyTorch {mode} on {torch.cuda.get_device_name() if on_gpu else 'CPU'}, channels_last, fused"
     yield protocol.about(versions(torch, ultralytics), backend=backend)
 
     images = np.load(frames_path)
     for batch_size in batch_sizes:
-        frames = torch.from_numpy(protocol.batch_of(images, batch_size)).to(device)
+        frames = torch.from_numpy(protocol.batch_of(images, batch_size)).to(device_of(model))
         yield from protocol.measure(
             DENSE,
             batch_size,
-            _launcher(model, frames, dtype, compile_mode),
+            functools.partial(inference(model, frames, compile_mode), frames),
             lambda _: torch.cuda.synchronize() if on_gpu else None,
             seconds=seconds,
         )
@@ -88,21 +88,53 @@ def versions(torch, ultralytics) -> dict[str, str]:
     return found
 
 
-def _launcher(model, frames, dtype, compile_mode: str | None) -> Callable[[], object]:
-    """A call of the network on frames that are on the device, compiled for their shape alone."""
+def placed(network, precision: str):
+    """A network as it is measured.
+
+    Args:
+      network: Of `load`.
+      precision: "FP32" on the CPU, "FP16" on the GPU.
+
+    Returns:
+      The same one, its normalisations folded, with its channels last.
+    """
     import torch
 
+    device, dtype = ("cuda", torch.float16) if precision == "FP16" else ("cpu", torch.float32)
+    return network.fuse(verbose=False).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+
+
+def device_of(network):
+    """Where a network lies."""
+    return next(network.parameters()).device
+
+
+def inference(network, frames, compile_mode: str | None) -> Callable:
+    """A call of a network, compiled for the shape of some frames alone.
+
+    Args:
+      network: Of `placed`.
+      frames: (batch, height, width, 3) uint8 on its device, of any content.
+      compile_mode: torch.compile's mode; None for eager.
+
+    Returns:
+      A function of such frames that gives the network's first output.
+    """
+    import torch
+
+    dtype = next(network.parameters()).dtype
+
     def predict(frames):
-        found = model(frames.permute(0, 3, 1, 2).to(dtype) / 255)
+        found = network(frames.permute(0, 3, 1, 2).to(dtype) / 255)
         return found[0] if isinstance(found, (tuple, list)) else found  # a map comes as it is
 
-    def launch() -> object:
+    def infer(frames):
         with torch.inference_mode():
             return function(frames)
 
     function = predict
     if compile_mode:
-        launch()  # the head computes its anchors when it meets a new shape, and keeps them: not a thing to compile
+        infer(frames)  # the head computes its anchors when it meets a new shape, and keeps them: not a thing to compile
         torch._dynamo.reset()
         function = torch.compile(predict, mode=compile_mode, dynamic=False)
-    return launch
+    return infer

@@ -7,7 +7,7 @@ torchvision decodes (with nvJPEG on a GPU) and suppresses, torch.compile has the
 decodes on the host, is the runner `ultralytics`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -63,8 +63,8 @@ def work(
     if type(network).__name__ != "DetectionModel" or getattr(network.model[-1], "end2end", False):
         yield protocol.absent("it suppresses the boxes of detectors alone, of heads that need that")
         return
-    device, dtype = ("cuda", torch.float16) if on_gpu else ("cpu", torch.float32)
-    network = network.fuse(verbose=False).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    network = pytorch.placed(network, precision)
+    device = pytorch.device_of(network)
     found = pytorch.versions(torch, ultralytics) | {"torchvision": str(torchvision.__version__)}
     way = f"{_MODE} on {torch.cuda.get_device_name()}" if on_gpu else "eager on CPU"
     yield protocol.about(found, backend=f"torchvision and PyTorch {way}")
@@ -73,7 +73,7 @@ def work(
     size_hw = np.load(frames_path, mmap_mode="r").shape[1:3]
     for batch_size in batch_sizes if jpeg_paths else ():
         paths = protocol.list_of(jpeg_paths, batch_size)
-        infer = _inference(network, (batch_size, 3, *size_hw), dtype, device)
+        infer = pytorch.inference(network, _frames(paths, size_hw, device), _MODE if on_gpu else None)
 
         def call(paths=paths, infer=infer) -> list[np.ndarray]:
             with torch.inference_mode():
@@ -92,38 +92,20 @@ def work(
     yield protocol.end()
 
 
-def _inference(network, shape: tuple[int, ...], dtype, device: str) -> Callable:
-    """What gives boxes and scores (batch, 4 + classes, anchors) of uint8 frames; on a GPU compiled for a shape."""
-    import torch
-
-    def infer(frames):
-        found = network(frames.to(dtype) / 255)
-        return found[0] if isinstance(found, (tuple, list)) else found
-
-    if device == "cpu":
-        return infer
-    with torch.inference_mode():
-        infer(torch.zeros(shape, dtype=torch.uint8, device=device))  # anchors of this shape are kept, not compiled
-    torch._dynamo.reset()
-    return torch.compile(infer, mode=_MODE, dynamic=False)
-
-
 def _frames(paths: list[str], size_hw: tuple[int, int], device: str):
-    """Letterboxed frames (batch, 3, height, width) uint8 of files, on the device."""
+    """Letterboxed frames (batch, height, width, 3) uint8 of files, on the device."""
     import torch
     from torchvision import io
     from torchvision.transforms.v2 import functional
 
     files = [io.read_file(path) for path in paths]
     pictures = io.decode_jpeg(files, mode=io.ImageReadMode.RGB, device=device)
-    shape = (len(paths), 3, *size_hw)
-    frames = torch.full(shape, PADDING_VALUE, dtype=torch.uint8, device=device)
-    frames = frames.contiguous(memory_format=torch.channels_last)
+    frames = torch.full((len(paths), *size_hw, 3), PADDING_VALUE, dtype=torch.uint8, device=device)
     for frame, picture in zip(frames, pictures, strict=True):
         height, width = scaled_size(tuple(picture.shape[1:]), size_hw)
         left, top = letterboxed(tuple(picture.shape[1:]), size_hw).padding_xy.astype(int)
         scaled = functional.resize(picture, [height, width], antialias=False)
-        frame[:, top : top + height, left : left + width] = scaled
+        frame[top : top + height, left : left + width] = scaled.permute(1, 2, 0)
     return frames
 
 
