@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import queue
 import socket
 import subprocess
 import threading
@@ -20,17 +21,22 @@ from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome, Signatu
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 
+HELD = 3
 TOKEN = "0123456789abcdef" * 2
 SIGNATURE = Signature({"images": TensorSpec("uint8", (None, None, None, 3))}, {"sums": TensorSpec("int64", (None,))})
 STATE = ModelState("sums", 1, "READY", signatures={"serving_default": SIGNATURE}, max_batch_size=4)
 
 
 class Sums(Hub):
-    """A model that is quick, or waits for as many milliseconds as the first pixel says, or fails."""
+    """A model that is quick, or waits for as many fiftieths of a second as the first pixel says, or fails.
+
+    Where the second pixel is HELD, it waits for `released`.
+    """
 
     def __init__(self):
         super().__init__(ModelOptions(saved_model_dir="none"), BatchingOptions())
         self.is_answering, self.cancelled = True, 0
+        self.released = asyncio.Event()
 
     def models(self):
         return (STATE,)
@@ -48,6 +54,8 @@ class Sums(Hub):
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        if images[0, 0, 0, 1] == HELD:
+            await self.released.wait()
         if images[0, 0, 0, 1] == 1:
             raise RefusedError(Refusal.UNAVAILABLE, "The queue is full. é" * 400, retry_after_seconds=1.5)
         if images[0, 0, 0, 1] == 2:
@@ -270,6 +278,17 @@ def test_what_is_no_grpc_or_sends_nothing_harms_nobody(door):
             assert stub.ModelInfer(request_of(3)).model_name == "sums"
 
 
+def codes_of_held(calls, door, refused):
+    """The codes of calls that are all under way at once: they are let go when so many were refused."""
+    ends = queue.Queue()
+    for call in calls:
+        call.add_done_callback(ends.put)
+    for _ in range(refused):
+        assert ends.get(timeout=15).code() != grpc.StatusCode.OK
+    door["loop"].call_soon_threadsafe(door["hub"].released.set)
+    return [call.code() for call in calls]
+
+
 def test_calls_beyond_what_is_taken_at_once_are_refused(door):
     with contextlib.ExitStack() as stack:
         options = [("grpc.use_local_subchannel_pool", 1)]  # a connection each
@@ -277,8 +296,8 @@ def test_calls_beyond_what_is_taken_at_once_are_refused(door):
         for _ in range(6):
             channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{door['port']}", options=options))
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-            calls += [stub.ModelInfer.future(request_of(100)) for _ in range(100)]  # two seconds
-        codes = [call.code() for call in calls]
+            calls += [stub.ModelInfer.future(request_of(second=HELD)) for _ in range(100)]
+        codes = codes_of_held(calls, door, refused=1)
         assert codes.count(grpc.StatusCode.OK) >= 512
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert stub.ModelInfer(request_of(3)).model_name == "sums"
@@ -286,10 +305,10 @@ def test_calls_beyond_what_is_taken_at_once_are_refused(door):
 
 def test_messages_that_take_too_much_together_are_refused():
     with opened(max_body_bytes=1 << 16) as door, stub_of(door["port"]) as stub:
-        request = request_of(50)  # a second
+        request = request_of(second=HELD)
         request.id = "x" * 60_000
         calls = [stub.ModelInfer.future(request) for _ in range(40)]
-        codes = [call.code() for call in calls]
+        codes = codes_of_held(calls, door, refused=40 - 16 * (1 << 16) // request.ByteSize())
         assert codes.count(grpc.StatusCode.OK) == 16 * (1 << 16) // request.ByteSize()
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
         late = next(call for call in calls if call.code() == grpc.StatusCode.UNAVAILABLE)
