@@ -3,10 +3,10 @@
 python benchmarks/pipelines.py yolov8n_saved_model                       # prints a table
 python benchmarks/pipelines.py yolov8n_saved_model --output=rates.json   # and writes every turn's rate
 
-The files are the pictures of the tests as JPEG of quality 90, scaled to 1,280 x 960, on the disk's cache. Both read,
-decode, letterbox, run and select; `stream` ends with supervision's objects, `map` with the contract's tensors. A turn
-goes through a quarter of the files and through all: the difference gives the rate of a long pass, and what is left of
-the short one is the start, in which TensorFlow prepares a data set's graph anew.
+The files are the pictures of the tests as JPEG of quality 90, scaled to 1,280 x 960 or to --size, on the disk's cache.
+Both read, decode, letterbox, run and select; `stream` ends with supervision's objects, `map` with the contract's
+tensors. A turn goes through a quarter of the files and through all: the difference gives the rate of a long pass, and
+what is left of the short one is the start, in which TensorFlow prepares a data set's graph anew.
 """
 
 import argparse
@@ -29,12 +29,12 @@ PICTURES = sorted(Path(__file__).parents[1].joinpath("tests", "data", "images").
 SIZE_WH, QUALITY = (1_280, 960), 90
 
 
-def write_files(folder: Path, count: int) -> list[str]:
+def write_files(folder: Path, count: int, size_wh: tuple[int, int] = SIZE_WH) -> list[str]:
     """Writes each picture as a JPEG file; so many paths, which repeat if that is more."""
     paths = []
     for path in PICTURES[:count]:
         paths.append(str(folder / f"{path.stem}.jpg"))
-        PIL.Image.open(path).convert("RGB").resize(SIZE_WH).save(paths[-1], "JPEG", quality=QUALITY)
+        PIL.Image.open(path).convert("RGB").resize(size_wh).save(paths[-1], "JPEG", quality=QUALITY)
     return list(itertools.islice(itertools.cycle(paths), count))
 
 
@@ -93,14 +93,16 @@ if __name__ == "__main__":
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--num_parallel_calls", type=int, default=2)
+    parser.add_argument("--size", default="x".join(map(str, SIZE_WH)), help="width x height of the files in pixels")
     parser.add_argument("--output")
     arguments = parser.parse_args()
+    asked_wh = tuple(int(side) for side in arguments.size.split("x"))
     with tempfile.TemporaryDirectory() as made_here:
-        names = write_files(Path(made_here), arguments.images)
+        names = write_files(Path(made_here), arguments.images, asked_wh)
         contest = contestants(arguments.saved_model_dir, arguments.batch_size, arguments.num_parallel_calls)
         measured = seconds(contest, names, arguments.turns)
     if arguments.output:
-        conditions = vars(arguments) | {"tensorflow": tf.__version__, "size_wh": SIZE_WH}
+        conditions = vars(arguments) | {"tensorflow": tf.__version__}
         document = {"conditions": conditions, "seconds_of_a_quarter_and_of_all": measured}
         Path(arguments.output).write_text(json.dumps(document, indent=1))
     sys.stdout.write(table(measured, arguments.images) + "\n")

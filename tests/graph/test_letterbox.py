@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import IMAGES
-from tftrt_yolo.graph import letterbox
+from tftrt_yolo.graph import letterbox, stretch
 from tftrt_yolo.graph.encoded.images import read_each
 from tftrt_yolo.ground.files.image_files import read_image
 
@@ -39,6 +39,46 @@ def test_letterbox_equals_ultralytics(size_hw, image_hw):
     for image, frame in zip(images, got.numpy(), strict=True):
         expected = LetterBox(size_hw, auto=False)(image=image)
         assert_opencv(frame, expected)
+
+
+WHOLE_FACTORS = [
+    ((640, 640), (480, 640)),  # 1: padding alone
+    ((640, 640), (720, 1280)),
+    ((640, 640), (1080, 1920)),  # 3: every third pixel
+    ((320, 320), (1280, 960)),  # 4, upright
+    ((192, 320), (960, 1600)),  # 5
+    ((64, 64), (1, 384)),  # 6, one pixel high, which stays one: the general way
+    ((64, 64), (128, 127)),  # nearly
+]
+
+
+@pytest.mark.parametrize(("size_hw", "image_hw"), WHOLE_FACTORS)
+@pytest.mark.parametrize("fit", [letterbox.letterbox_padded_images, stretch.stretch_images])
+def test_an_image_alone_gets_the_same_frame_as_among_others(fit, size_hw, image_hw):
+    image = np.random.default_rng(1).integers(0, 256, (1, *image_hw, 3), np.uint8)
+    sizes = np.array([image_hw], np.int32)
+    alone, placed = fit(tf.constant(image), tf.constant(sizes), size_hw)
+    among, placements = fit(tf.constant(np.repeat(image, 2, 0)), tf.constant(np.repeat(sizes, 2, 0)), size_hw)
+    np.testing.assert_array_equal(alone[0], among[1])
+    for part, expected in zip(placed, placements, strict=True):
+        np.testing.assert_array_equal(part[0], expected[1])
+
+
+@pytest.mark.parametrize(("size_hw", "image_hw"), WHOLE_FACTORS)
+def test_an_image_alone_is_opencv_to_the_bit(size_hw, image_hw):
+    from ultralytics.data.augment import LetterBox
+
+    image = np.random.default_rng(2).integers(0, 256, (*image_hw, 3), np.uint8)
+    frame, _ = letterbox.letterbox_images(tf.constant(image[None]), size_hw)
+    np.testing.assert_array_equal(frame[0], LetterBox(size_hw, auto=False)(image=image))
+
+
+def test_an_image_alone_on_a_larger_canvas():
+    canvas = np.random.default_rng(3).integers(0, 256, (1, 128, 200, 3), np.uint8)
+    cut = np.ascontiguousarray(canvas[:, :96, :128])
+    got, _ = letterbox.letterbox_padded_images(tf.constant(canvas), tf.constant([[96, 128]]), (64, 64))
+    expected, _ = letterbox.letterbox_images(tf.constant(cut), (64, 64))
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_letterbox_of_photos_is_opencv_to_the_bit():

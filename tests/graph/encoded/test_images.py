@@ -69,6 +69,13 @@ def _read(files):
     return read.frames, read.sizes_hw, read.status
 
 
+@pytest.fixture
+def read_together(monkeypatch):
+    """`_read` as a GPU runs it, which fits images together."""
+    monkeypatch.setattr(images, "_device", lambda: tf.constant(1))
+    return tf.function(_read.python_function, autograph=False)
+
+
 def _one(data):
     """The pixels of a file, or why it was not read."""
     frames, sizes, status = (value.numpy() for value in _read(tf.constant([data])))
@@ -103,6 +110,20 @@ def test_all_forms_in_one_batch():
     found = _read(tf.constant([form.data for form in FORMS.values()]))[2].numpy()
     for name, status in zip(FORMS, found, strict=True):
         assert bool(status) == (_refusal(name) is not None), (name, status)
+
+
+def test_what_is_fitted_together_is_as_alone(read_together):
+    files = tf.constant([form.data for form in FORMS.values()])
+    for alone, together in zip(_read(files), read_together(files), strict=True):
+        np.testing.assert_array_equal(alone, together)
+
+
+def test_a_cpu_fits_each_image_by_itself():
+    def count(images_, sizes, size_hw):  # in place of pixels, how many images are fitted at once
+        return tf.zeros((tf.shape(images_)[0], *size_hw, 3), tf.uint8) + tf.cast(tf.shape(images_)[0], tf.uint8), None
+
+    found = tf.function(lambda files: images.read_each(files, (SIDE, SIDE), count).frames, autograph=False)
+    assert (found(tf.constant([_JPEG, _PNG, b""])) == 1).numpy().all()
 
 
 _JPEG, _PNG = saved(picture(), "JPEG", quality=90), saved(picture(), "PNG")
@@ -296,13 +317,13 @@ def test_no_files():
 
 
 @pytest.mark.parametrize("most", [1, 5_000, 1 << 20])
-def test_pictures_that_are_laid_out_in_parts(monkeypatch, most):
+def test_pictures_that_are_laid_out_in_parts(monkeypatch, read_together, most):
     """One by one, some together, all of them: the same frames, also beside what is not read and what is turned."""
     names = [name for name in FORMS if name.startswith(("png", "jpeg", "bmp", "gif", "tga"))]
     files = tf.constant([FORMS[name].data for name in names])
     expected = [values.numpy() for values in _read(files)]
     monkeypatch.setattr(images, "_MOST_PIXELS", most)
-    found = tf.function(_read.python_function, autograph=False)(files)
+    found = read_together(files)
     for values, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(values, wanted)
 

@@ -4,8 +4,9 @@
     outputs = without_unread(predict(read.frames, read.sizes_hw), read.status)
 
 A decoder of TensorFlow's fails its whole graph. Inside a data set of one element, whose errors are ignored, it only
-leaves that empty. Files are decoded side by side on the host and fitted together: fitting is dozens of small kernels,
-for which a GPU takes as long with one picture as with many.
+leaves that empty. Files are decoded side by side on the host. A GPU then fits them together: fitting is dozens of small
+kernels, for which it takes as long with one picture as with many. A CPU fits each by itself as soon as it is decoded,
+while it is in the cache; which of the two runs is decided where the graph runs.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tftrt_yolo.graph.letterbox import Letterbox
 Fit = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tuple[tf.Tensor, Letterbox]]
 
 _HOST = "/CPU:0"
+_CPU = 0
 _MOST_PIXELS = 32 << 20  # of a canvas, on which pictures are laid to be fitted together; one alone may have more
 _DECODED_AT_ONCE = 16
 _TAIL_BYTES = 64
@@ -60,11 +62,24 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
         step = tf.cast(tf.clip_by_value(_MOST_PIXELS // tf.reduce_prod(sides), 1, _MOST_PIXELS), tf.int32)
         steps = (count + step - 1) // step
 
+    device = _device()
+
     def read_some(index, parts):
         with tf.device(_HOST):
             rows = slice(index * step, tf.minimum((index + 1) * step, count))
-            canvas, image_sizes_hw, were_read = _canvas(files[rows], numbers[rows], sizes_hw[rows])
-        values = (fit(canvas, image_sizes_hw, size_hw)[0], image_sizes_hw, were_read)
+            some = files[rows], numbers[rows]
+            on_host = tf.equal(device, _CPU)
+
+        def each():
+            with tf.device(_HOST):
+                return _fitted(*some, size_hw, fit)
+
+        def together():
+            with tf.device(_HOST):
+                canvas, image_sizes_hw, were_read = _canvas(*some, sizes_hw[rows])
+            return fit(canvas, image_sizes_hw, size_hw)[0], image_sizes_hw, were_read
+
+        values = tf.cond(on_host, each, together)
         return index + 1, tuple(part.write(index, value) for part, value in zip(parts, values, strict=True))
 
     specs = (tf.uint8, (None, *size_hw, 3)), (tf.int32, (None, 2)), (tf.bool, (None,))
@@ -73,6 +88,11 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
     frames, image_sizes_hw, were_read = (part.concat() for part in parts)
     with tf.device(_HOST):
         return Read(frames, image_sizes_hw, _status(files, found, were_read))
+
+
+def _device() -> tf.Tensor:
+    """What the images are fitted on, found when it runs: `_CPU`, or another number."""
+    return tf.raw_ops.DeviceIndex(device_names=["CPU"])
 
 
 def without_unread(outputs: dict[str, tf.Tensor], status: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -118,6 +138,17 @@ def _upright_sizes_hw(found: headers.Headers) -> tf.Tensor:
     return tf.where((found.kinds == headers.NOT_READ)[:, tf.newaxis], tf.ones_like(sizes_hw), sizes_hw)
 
 
+def _fitted(files: tf.Tensor, numbers: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> tuple[tf.Tensor, ...]:
+    """Frames (batch, *size_hw, 3) uint8, the images' sizes, and which of them were read; of files, as `_canvas`."""
+
+    def decode_and_fit(inputs):
+        image, was_read = _decoded(*inputs)
+        sizes_hw = tf.shape(image)[tf.newaxis, :2]
+        return fit(image[tf.newaxis], sizes_hw, size_hw)[0][0], sizes_hw[0], was_read
+
+    return _of_each(decode_and_fit, files, numbers, tf.TensorSpec((*size_hw, 3), tf.uint8))
+
+
 def _canvas(files: tf.Tensor, numbers: tf.Tensor, sizes_hw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Upright images (batch, height, width, 3) uint8, each at the top left, their sizes, and which of them were read.
 
@@ -131,8 +162,13 @@ def _canvas(files: tf.Tensor, numbers: tf.Tensor, sizes_hw: tf.Tensor) -> tuple[
         below, beside = height - sides[0], width - sides[1]
         return tf.pad(image, [[0, below], [0, beside], [0, 0]]), tf.cast(sides[:2], tf.int32), was_read
 
-    spec = tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.bool)
-    return tf.map_fn(lay_out, (files, numbers), fn_output_signature=spec, parallel_iterations=_DECODED_AT_ONCE)
+    return _of_each(lay_out, files, numbers, tf.TensorSpec((None, None, 3), tf.uint8))
+
+
+def _of_each(run: Callable, files: tf.Tensor, numbers: tf.Tensor, image: tf.TensorSpec) -> tuple[tf.Tensor, ...]:
+    """What `run` makes of each file and its row of `_packed`, side by side: such an image, its size, and a truth."""
+    spec = image, tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.bool)
+    return tf.map_fn(run, (files, numbers), fn_output_signature=spec, parallel_iterations=_DECODED_AT_ONCE)
 
 
 def _decoded(file: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

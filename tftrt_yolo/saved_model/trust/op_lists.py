@@ -39,8 +39,8 @@ HARMLESS = _ops(
     BarrierIncompleteSize BarrierInsertMany BarrierReadySize BarrierTakeMany Batch BatchFunction
     BoostedTreesMakeQuantileSummaries BoostedTreesMakeStatsSummary Case CheckNumerics CheckNumericsV2
     ConcatenateDataset CreateTRTResourceHandle CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3
-    CudnnRNNV2 CudnnRNNV3 DatasetToSingleElement DeepCopy DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst
-    HashTable HashTableV2 HistogramSummary If IgnoreErrorsDataset ImageSummary InitializeTRTResource
+    CudnnRNNV2 CudnnRNNV3 DatasetToSingleElement DeepCopy DestroyResourceOp DeviceIndex DisableCopyOnRead Empty
+    GuaranteeConst HashTable HashTableV2 HistogramSummary If IgnoreErrorsDataset ImageSummary InitializeTRTResource
     InitializeTableV2 LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2
     LookupTableRemoveV2 LookupTableSizeV2 MapDataset MergeSummary Multinomial MutableDenseHashTable
     MutableDenseHashTableV2 MutableHashTable MutableHashTableOfTensors MutableHashTableOfTensorsV2
@@ -93,8 +93,8 @@ SIDE_EFFECTS = _ops(
     DebugGradientRefIdentity DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary
     DebugNumericSummaryV2 DecodeProtoV2 DeleteIterator DeleteMemoryCache DeleteMultiDeviceIterator
     DeleteRandomSeedGenerator DeleteRpcFutureResource DeleteSeedGenerator DeleteSessionTensor
-    DenseToSparseBatchDataset DeserializeIterator DeviceIndex DevicePlacementOp DirectedInterleaveDataset
-    DistributedSave DtypeWithDefaultOp DummyIterationCounter DummyMemoryCache DummySeedGenerator DumpTensor
+    DenseToSparseBatchDataset DeserializeIterator DevicePlacementOp DirectedInterleaveDataset DistributedSave
+    DtypeWithDefaultOp DummyIterationCounter DummyMemoryCache DummySeedGenerator DumpTensor
     DynamicEnqueueTPUEmbeddingArbitraryTensorBatch DynamicEnqueueTPUEmbeddingRaggedTensorBatch EagerPyFunc
     EncodeProto EnqueueTPUEmbeddingArbitraryTensorBatch EnqueueTPUEmbeddingBatch EnqueueTPUEmbeddingIntegerBatch
     EnqueueTPUEmbeddingRaggedTensorBatch EnqueueTPUEmbeddingSparseBatch EnqueueTPUEmbeddingSparseTensorBatch
