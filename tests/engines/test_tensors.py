@@ -25,7 +25,7 @@ def test_what_we_build_fits(model):
     tensors.check(ExecutorRuntime(with_ultralytics_layout(recorded(model), model)).tensors, model, "a.engine")
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(MODELS, 2))
+@pytest.mark.parametrize(("one", "other"), [*itertools.permutations(MODELS, 2)])
 def test_another_tasks_metadata_is_refused(one, other):
     found = ExecutorRuntime(with_ultralytics_layout(recorded(MODELS[one]), MODELS[one])).tensors
     of_classes = " of 3 classes" if TASKS[MODELS[other].task].has_classes else ""

@@ -171,6 +171,11 @@ def _of_each(run: Callable, files: tf.Tensor, numbers: tf.Tensor, image: tf.Tens
     return tf.map_fn(run, (files, numbers), fn_output_signature=spec, parallel_iterations=_DECODED_AT_ONCE)
 
 
+@tf.function(
+    input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((6,), tf.int64)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},  # it stands in two places, and would be optimised in both
+)
 def _decoded(file: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """An upright image (height, width, 3) uint8, or a pixel and false; of a file and its row of `_packed`."""
     kind, height, width, orientation, frame_end, flag_place = tf.unstack(numbers)
