@@ -21,7 +21,7 @@ TABLE = Path(__file__).with_suffix(".md")
 HEADER = """# INT8 and confidence
 
 What `python benchmarks/confidence.py` wrote: models of digits in INT8, calibrated on pictures without their labels and
-measured in TensorFlow on {images} others. Intervals are of 95 %, over {resamples:,} draws of the pictures, both
+measured in TensorFlow on others. Intervals are of 95 %, over {resamples:,} draws of the pictures, both
 models on the same draws: what holds 0 is no difference that so few pictures can show. Scores are of pairs of detections
 of one class with an IoU of 0.5 or more; lost and new are those above 0.25.
 
@@ -29,8 +29,8 @@ of one class with an IoU of 0.5 or more; lost and new are those above 0.25.
 HEAD = """| model | figure | FP32 | INT8 | difference | 95 % |
 |---|---|---:|---:|---:|---|
 """
-SCORES = """| model | pairs | mean shift | 95 % | 5th to 95th percentile | lost | new | best F1 above | INT8 | 95 % |
-|---|---:|---:|---|---|---:|---:|---:|---:|---|
+SCORES = """| model | pictures | pairs | mean shift | 95 % | 5th to 95th percentile | lost | new | best F1 above | INT8 | 95 % |
+|---|---:|---:|---:|---|---|---:|---:|---:|---:|---|
 """
 
 
@@ -82,7 +82,7 @@ def write(rows: list[dict]) -> None:
     for row in rows:
         mean, low, high, p5, p95 = row["shift"]
         count, lost, new = row["detections"]
-        cells = [row["model"], row["pairs"], f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{p5:+.3f} to {p95:+.3f}"]
+        cells = [row["model"], row["images"], row["pairs"], f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{p5:+.3f} to {p95:+.3f}"]
         cells += [f"{lost} of {count}", new]
         if row["best_f1"]:
             ends = row["best_f1_interval"]
@@ -90,7 +90,7 @@ def write(rows: list[dict]) -> None:
         else:
             cells += ["-", "-", "-"]
         scores.append(f"| {' | '.join(map(str, cells))} |\n")
-    header = HEADER.format(resamples=rows[0]["resamples"], images=rows[0]["images"])
+    header = HEADER.format(resamples=rows[0]["resamples"])
     TABLE.write_text(header + HEAD + "".join(lines) + "\n" + SCORES + "".join(scores), encoding="utf-8")
 
 

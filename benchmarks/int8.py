@@ -141,6 +141,7 @@ def measure(name: str, way: tuple[str, str], *, exports: Path, calibration: Path
         "rounding": way[1],
         "layers": found.layers,
         "images": found.images,
+        "pictures": sum(1 for _ in (evaluation / "images").iterdir()),
         "accuracy": {figure: (before[figure][0], value) for figure, (value, _) in after.items()},
         "worst class": min(losses, default=None),
         "matched": f"{found.parity.matched} of {found.parity.detections}, {found.parity.extra} extra",
@@ -175,7 +176,7 @@ def _accuracy_lines(rows: list[dict]) -> list[str]:
     for row in rows:
         for place, (figure, (before, after)) in enumerate(row["accuracy"].items()):
             worst = "" if place else f"{row['worst class']:+.4f}"
-            ways = row["method"], row["rounding"]
+            ways = row["pictures"], row["method"], row["rounding"]
             lines.append(
                 _line(row["model"], *ways, figure, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", worst)
             )
@@ -200,8 +201,8 @@ def _summary_lines(rows: list[dict]) -> list[str]:
 
 def write(rows: list[dict]) -> None:
     """Writes int8.md, and the short table between the markers of the documentation's page."""
-    columns = ("model", "ranges by", "filters", "figure", "FP32", "INT8", "difference", "worst class")
-    head = [_line(*columns), "|---|---|---|---|---:|---:|---:|---:|"]
+    columns = ("model", "pictures", "ranges by", "filters", "figure", "FP32", "INT8", "difference", "worst class")
+    head = [_line(*columns), "|---|---:|---|---|---|---:|---:|---:|---:|"]
     summary = _summary_lines(rows)
     lines = []
     if summary:
