@@ -29,7 +29,8 @@ of one class with an IoU of 0.5 or more; lost and new are those above 0.25.
 HEAD = """| model | figure | FP32 | INT8 | difference | 95 % |
 |---|---|---:|---:|---:|---|
 """
-SCORES = """| model | pictures | pairs | mean shift | 95 % | 5th to 95th percentile | lost | new | best F1 above | INT8 | 95 % |
+_COLUMNS = ("model", "pictures", "pairs", "mean shift", "95 %", "5th to 95th percentile", "lost", "new")
+SCORES = f"""| {" | ".join(_COLUMNS)} | best F1 above | INT8 | 95 % |
 |---|---:|---:|---:|---|---|---:|---:|---:|---:|---|
 """
 
@@ -82,8 +83,8 @@ def write(rows: list[dict]) -> None:
     for row in rows:
         mean, low, high, p5, p95 = row["shift"]
         count, lost, new = row["detections"]
-        cells = [row["model"], row["images"], row["pairs"], f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{p5:+.3f} to {p95:+.3f}"]
-        cells += [f"{lost} of {count}", new]
+        cells = [row["model"], row["images"], row["pairs"], f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}"]
+        cells += [f"{p5:+.3f} to {p95:+.3f}", f"{lost} of {count}", new]
         if row["best_f1"]:
             ends = row["best_f1_interval"]
             cells += [*(f"{value:.3f}" for value in row["best_f1"]), f"{ends[0]:+.3f} to {ends[1]:+.3f}"]
