@@ -5,8 +5,7 @@
 
 Exports of the tests' models at 320 px are kept in that folder, and taken from there the next time. The server runs in a
 process of its own, whose memory is read every 20 ms; it is ended where it takes more than `--most_gb`. Each row begins
-with a new server. A request has as many pictures as one may have, of 8 x 8 pixels: a few kilobytes, whose answers are
-megabytes.
+with a new server. A request has a few pictures of 8 x 8 pixels: a kilobyte, whose answer is megabytes.
 """
 
 import argparse
@@ -30,16 +29,16 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).parent / "serving_answers.md"
 MODELS = {"segment": "yolov8n-tiny-segment", "semantic": "yolo26n-tiny-semantic", "depth": "yolo26n-tiny-depth"}
 IMAGE_SIZE = 320
-PICTURES = 16  # of a request
+PICTURES = 4  # of a request: those of 64 fit into the queue
 SECONDS_TO_START = 120
-SECONDS_UNREAD = 20.0  # that clients which do not read are watched
+SECONDS_UNREAD = 40.0  # before as many clients more come that do not read, and that all are watched then
 HEADER = """# Memory of large answers
 
 What `python benchmarks/serving_answers.py` wrote: the server's own process while {clients} clients each send one
-request of {pictures} pictures at once, on {cores} cores without a GPU; models of the tests at {size} px. Its memory is the
-greatest of what was seen every 20 ms, less what it had before. *Unread*: the clients read nothing for {seconds:g} s.
-*Live* is the longest that `/v2/health/live` took meanwhile, asked every 50 ms. The load average at the start was
-{load:.1f}.
+request of {pictures} pictures at once, on {cores} cores without a GPU; models of the tests at {size} px. Its memory is
+the greatest of what was seen every 20 ms, less what it had before. *Unread*: twice as many clients, the second half
+{seconds:g} s behind the first, which read nothing. *Live* is the longest that `/v2/health/live` took meanwhile, asked
+every 50 ms. The load average at the start was {load:.1f}.
 
 """
 COLUMNS = ("model", "form", "an answer, MB", "memory, MB", "seconds", "answers", "live, ms")
@@ -91,13 +90,16 @@ def export(folder: Path, model: str) -> Path:
 
 def measured(exported: Path, model: str, form: str, options: argparse.Namespace) -> list[str]:
     """A row of the table."""
-    with served(exported, options.flags.split()) as server, concurrent.futures.ThreadPoolExecutor(64) as pool:
+    with served(exported, options.flags.split()) as server, concurrent.futures.ThreadPoolExecutor(256) as pool:
         ask = CLIENTS[form.removesuffix("-unread")]
         length, _ = ask(server, model, reads=True)  # it has everything that it needs
         watch = Watch(server, options.most_gb * 1e9)
         start = time.perf_counter()
         reads = not form.endswith("-unread")
-        found = list(pool.map(lambda _: ask(server, model, reads=reads), range(options.clients)))
+        count = options.clients if reads else 2 * options.clients
+        found = list(
+            pool.map(lambda index: ask(server, model, reads=reads, wave=index // options.clients), range(count))
+        )
         seconds = time.perf_counter() - start
         memory, live = watch.end()
         counts = collections.Counter(status for _, status in found)
@@ -196,15 +198,18 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (PICTURES, 8, 8, 3), np.uint8)
 
 
-def over_http(server: Server, path: str, body: bytes, headers: dict[str, str], *, reads: bool) -> tuple[int, str]:
+def over_http(
+    server: Server, path: str, body: bytes, headers: dict[str, str], *, reads: bool, wave: int = 0
+) -> tuple[int, str]:
     """Length of an answer, and its status; of one that is not read what came of it is not known."""
     lines = [f"POST {path} HTTP/1.1", "Host: a", "Connection: close", f"Content-Length: {len(body)}"]
     head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items())]).encode()
+    time.sleep(wave * SECONDS_UNREAD)
     try:
         with socket.create_connection(("127.0.0.1", server.http), timeout=300) as connection:
             connection.sendall(head + b"\r\n\r\n" + body)
             if not reads:
-                time.sleep(SECONDS_UNREAD)
+                time.sleep((2 - wave) * SECONDS_UNREAD)
                 return 0, "unread"
             length, first = 0, b""
             while part := connection.recv(1 << 20):
@@ -214,7 +219,7 @@ def over_http(server: Server, path: str, body: bytes, headers: dict[str, str], *
         return 0, "cut"
 
 
-def v2(server: Server, model: str, *, reads: bool, is_binary: bool = False) -> tuple[int, str]:
+def v2(server: Server, model: str, *, reads: bool, wave: int = 0, is_binary: bool = False) -> tuple[int, str]:
     """The Open Inference Protocol, its answer as JSON or as binary data."""
     array = images()
     tensor = {
@@ -225,21 +230,21 @@ def v2(server: Server, model: str, *, reads: bool, is_binary: bool = False) -> t
     }
     text = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": is_binary}}).encode()
     headers = {"Inference-Header-Content-Length": str(len(text))}
-    return over_http(server, f"/v2/models/{model}/infer", text + array.tobytes(), headers, reads=reads)
+    return over_http(server, f"/v2/models/{model}/infer", text + array.tobytes(), headers, reads=reads, wave=wave)
 
 
-def v2_binary(server: Server, model: str, *, reads: bool) -> tuple[int, str]:
+def v2_binary(server: Server, model: str, *, reads: bool, wave: int = 0) -> tuple[int, str]:
     """The same as binary data."""
-    return v2(server, model, reads=reads, is_binary=True)
+    return v2(server, model, reads=reads, wave=wave, is_binary=True)
 
 
-def v1(server: Server, model: str, *, reads: bool) -> tuple[int, str]:
+def v1(server: Server, model: str, *, reads: bool, wave: int = 0) -> tuple[int, str]:
     """TensorFlow Serving's REST."""
     body = json.dumps({"inputs": images().tolist()}).encode()
-    return over_http(server, f"/v1/models/{model}:predict", body, {}, reads=reads)
+    return over_http(server, f"/v1/models/{model}:predict", body, {}, reads=reads, wave=wave)
 
 
-def over_grpc(server: Server, model: str, *, reads: bool) -> tuple[int, str]:
+def over_grpc(server: Server, model: str, *, reads: bool, wave: int = 0) -> tuple[int, str]:
     """The Open Inference Protocol over gRPC; who does not read leaves as soon as the answer begins to come."""
     import grpc
     from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -249,7 +254,7 @@ def over_grpc(server: Server, model: str, *, reads: bool) -> tuple[int, str]:
     request.inputs.add(name="images", datatype="UINT8", shape=array.shape)
     options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
     if not reads:
-        return unread_grpc(server, request.SerializeToString())
+        return unread_grpc(server, request.SerializeToString(), wave)
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}", options=options) as channel:
         try:
             answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=300)
@@ -258,7 +263,7 @@ def over_grpc(server: Server, model: str, *, reads: bool) -> tuple[int, str]:
     return answer.ByteSize(), "OK"
 
 
-def unread_grpc(server: Server, message: bytes) -> tuple[int, str]:
+def unread_grpc(server: Server, message: bytes, wave: int) -> tuple[int, str]:
     """A call in frames of HTTP/2, by hand: a client of gRPC's reads whether it is asked to or not."""
 
     def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -273,11 +278,12 @@ def unread_grpc(server: Server, message: bytes) -> tuple[int, str]:
     packed = b"".join(b"\0" + text(name) + text(value) for name, value in headers.items())
     data = b"\0" + len(message).to_bytes(4, "big") + message
     frames = [frame(0, 0, 1, data[first : first + 16_384]) for first in range(0, len(data), 16_384)]
+    time.sleep(wave * SECONDS_UNREAD)
     try:
         with socket.create_connection(("127.0.0.1", server.grpc), timeout=300) as connection:
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 4, 1, packed))
             connection.sendall(b"".join(frames) + frame(0, 1, 1, b""))
-            time.sleep(SECONDS_UNREAD)
+            time.sleep((2 - wave) * SECONDS_UNREAD)
     except OSError:
         return 0, "cut"
     return 0, "unread"
