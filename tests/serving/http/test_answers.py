@@ -2,20 +2,19 @@
 
 import asyncio
 import base64
-import contextlib
 import json
-import struct
+import socket
 
 import numpy as np
 import pytest
 import requests
 
-from tests.serving.servers import answer_of, connected, error_of, port_of, running
+from tests.serving.servers import connected, port_of, running
 from tftrt_yolo.serving.http import answers, errors
 from tftrt_yolo.serving.server import Settings
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
 
-PICTURES = 2
+PICTURES = 12  # whose prototypes are more than the system keeps for a client that does not read
 PROTOTYPES = PICTURES * 80 * 80 * 32 * 4  # bytes, at 320 px
 MOST_BYTES = 5 * PROTOTYPES // 2
 
@@ -53,7 +52,7 @@ RANDOM = np.random.default_rng(0)
         {"rows": RANDOM.integers(-9, 9, (30_000, 3))},
         {"wide": RANDOM.normal(size=(3, 20_000)).astype(np.float32)},
         {"deep": RANDOM.normal(size=(2, 3, 2, 9_000)).astype(np.float16)},
-        {"a": np.array([np.nan, 1, -np.inf, np.inf], np.float32)[[0, 1]], "b": [{"c": np.array(True)}, {"c": _strings(b"\xe9", b"")}]},
+        {"a": np.array([np.nan, 1], np.float32), "b": [{"c": np.array(True)}, {"c": _strings(b"\xe9", b"")}]},
         {"one": _strings(b'a "text"\n', "é".encode(), b"\x89PNG\xff"), "each": {"of": _strings(b"\xff")[0, ...]}},
         {"texts": ["a", "b"], "numbers": [1, 2.5], "none": None},
     ],
@@ -120,16 +119,12 @@ def test_answers_that_nobody_reads_are_counted_until_they_are_gone(small):
     body, length = _body(is_binary=True)
     head = f"POST /v2/models/1/infer HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
     sent = f"{head}Inference-Header-Content-Length: {length}\r\n\r\n".encode() + body
-    with contextlib.ExitStack() as stack:
-        unread = [stack.enter_context(connected(port_of(small))) for _ in range(2)]
-        for connection in unread:
-            connection.setsockopt(6, 10, 1 << 14)  # TCP_WINDOW_CLAMP: the system keeps little of it for us
-            connection.sendall(sent)
-            assert connection.recv(12, 2) == b"HTTP/1.1 200" or connection is unread[1]  # MSG_PEEK
+    with connected(port_of(small)) as unread:
+        unread.sendall(sent)
+        assert unread.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
         refused = _asked(small, is_binary=True)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert f"Answers with more than {MOST_BYTES:,} bytes are under way together" in refused.json()["error"]
-        unread[0].setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER: it ends with a reset
     for _ in range(100):
         if (answer := _asked(small, is_binary=True)).status_code == 200:
             break
