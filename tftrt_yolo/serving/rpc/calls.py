@@ -31,7 +31,7 @@ from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 _INTERNAL = "The server failed at this call; its log says why."
 _MOST_DETAILS = 2_000  # bytes, each of which may take three on the wire; a client takes 8 KiB of metadata
-_COPIES = 4  # of outputs: a message, its bytes, and what gRPC makes of these; 3.2 times the arrays were measured
+_COPIES = 4  # of outputs: a message, its bytes, and what gRPC makes of these; 3.2 to 4 times the arrays were measured
 _log = logging.getLogger("tftrt_yolo.serving")
 
 
