@@ -28,7 +28,7 @@ from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
-HELD = "tftrt_yolo.answer"  # in a request's scope: what its answer holds of `Service.answers`
+HELD = "answer held"  # in a request's scope: what its answer holds of `Service.answers`
 _AT_ONCE = 64 << 10  # bytes that are read, or elements that are written, in the loop itself
 Found = TypeVar("Found")
 
