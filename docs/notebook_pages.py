@@ -21,6 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PAGES = NOTEBOOKS / "executed"
 _MOST_PX = 640  # the longer side of a picture
 _TIMEOUT_S = 1_800  # a cell, on a busy machine
+_FOLDER = re.compile(r"(?:/[^/\s]+)+/tmp\w{8}/")  # tempfile's: another name each time
 
 
 def write(name: str) -> Path:
@@ -59,9 +60,9 @@ def _output(output, picture_name: str) -> str:
         return f"![What the cell shows]({picture_name})"
     if "text/html" in data:
         html = re.sub(r"<style.*?</style>", "", data["text/html"], flags=re.DOTALL)
-        return re.sub(r"\s*\n\s*", "", html)
+        return re.sub(r"\s*\n\s*", "", _FOLDER.sub("", html))
     text = data.get("text/plain") or (output.get("text", "") if output.get("name") == "stdout" else "")
-    return f"```text\n{text.rstrip()}\n```" if text.strip() else ""
+    return f"```text\n{_FOLDER.sub('', text).rstrip()}\n```" if text.strip() else ""
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_export_convert_inspect_predict(tmp_path):
         ((), 2, ""),
         (("train",), 2, "tftrt-yolo has no command 'train'; known are export, convert"),
         (("export",), 2, "tftrt-yolo export: --weights is missing: A .pt checkpoint"),
-        (("export", "yolov8n.pt"), 2, "'yolov8n.pt' is no flag; write --name=value"),
+        (("demo", "yolov8n.pt"), 2, "'yolov8n.pt' is no flag; write --name=value"),
         (("export", "--wieghts=x"), 2, "Unknown command line flag 'wieghts'. Did you mean --weights"),
         (("convert", "--saved_model_dir=a", "--output_saved_model_dir=b", "--batch_sizes=a"), 2, "not a list of whole"),
         (

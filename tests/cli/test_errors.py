@@ -256,6 +256,7 @@ BAD = [
         {"backend": "pytriton", "token_file": "foreign.engine"},
         "<token_file> is given, and <backend='pytriton'> has no token. Leave it out",
     ),
+    ("serve", {"max_answer_bytes": 0}, "<max_answer_bytes> is 0; it must be"),
     ("serve", {"max_pixels": 0}, "<max_pixels> is 0; it must be"),
     ("serve", {"client_timeout_s": 0.0}, "<client_timeout_s> is 0.0; it must be a number from 0.1 to 86400"),
     ("serve", {"tls_key": "a.pem"}, "<tls_key> was given without <tls_certificate>; expected both, or none"),

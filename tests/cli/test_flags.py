@@ -192,7 +192,7 @@ def test_the_directory_given_twice(command, others, command_line):
     ("command_line", "message"),
     [
         (["inspect", "a", "b"], "'b' is no flag; write --name=value"),
-        (["evaluate", "a"], "'a' is no flag; write --name=value"),
+        (["check", "a"], "'a' is no flag; write --name=value"),
         (
             ["convert", "--batch_size=1"],
             r"flag 'batch_size'\. Did you mean --batch_sizes\? `tftrt-yolo convert --help`",

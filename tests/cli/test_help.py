@@ -1,9 +1,11 @@
+import inspect
 import re
 import subprocess
 import sys
 
 import pytest
 
+import tftrt_yolo
 from tftrt_yolo.cli import command_line as cli
 from tftrt_yolo.cli.commands import COMMANDS
 from tftrt_yolo.ground.version import __version__
@@ -59,8 +61,9 @@ def test_help_of_a_command_in_two_ways(capfd, command):
     assert text.startswith(f"tftrt-yolo {command}: ")
     assert cli.main(["help", command]) == 0
     assert capfd.readouterr().out == text
-    plain = ("inspect", "predict", "batch", "preflight", "extract_engines", "serve")
-    assert ("without its name" in text) == (command in plain)
+    first = next(iter(inspect.signature(getattr(tftrt_yolo, command)).parameters), None)
+    takes_a_model = first in ("weights", "saved_model_dir") or command == "serve"
+    assert ("without its name" in text) == takes_a_model
 
 
 def test_options_show_their_defaults(capfd):
@@ -89,3 +92,33 @@ def test_what_was_perhaps_meant(capfd, name, meant):
 def test_help_of_an_unknown_command(capfd):
     assert cli.main(["help", "exprot"]) == 2
     assert "Did you mean export?" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect"],
+        ["predict", "--source=tests/data/images", "--output_dir=none"],
+        ["evaluate", "--data=nowhere.yaml"],
+        ["convert", "--output_saved_model_dir=none"],
+        ["preflight"],
+        ["build_engine", "--engine_path=none.engine"],
+        ["extract_engines", "--output_dir=none"],
+        ["write_onnx", "--onnx_path=none.onnx"],
+        ["sensitivity", "--calibration_data=tests/data/images"],
+        ["benchmark", "--output_dir=none"],
+        ["triton", "--model_repository=none"],
+        ["tf_serving", "--base_path=none"],
+    ],
+)  # fmt: skip
+def test_a_wrong_path_is_told_before_tensorflow_is_there(arguments):
+    """The most usual mistake is told in half a second; TensorFlow takes two and more."""
+    command, *others = arguments
+    code = (
+        "import sys\nfrom tftrt_yolo.cli import command_line\n"
+        f"assert command_line.main([{command!r}, 'nowhere', *{others!r}]) == 1\n"
+        "print('tensorflow' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "nowhere is no directory. Expected a SavedModel directory" in result.stderr
+    assert result.stdout.split() == ["False"]

@@ -8,7 +8,7 @@ import pytest
 
 import tftrt_yolo
 from tftrt_yolo.ground.streams import UntilFailure
-from tftrt_yolo.ground.text import counted, first_line, listed, printable, quoted, rounded, shown
+from tftrt_yolo.ground.text import clause, counted, first_line, listed, printable, quoted, rounded, shown
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,13 @@ def test_first_line():
     assert first_line(ValueError("\n\n  \x1b[2J")) == "\\x1b[2J"
     assert first_line(MemoryError()) == "MemoryError"
     assert first_line(ValueError("x" * 1_000)) == "x" * 300 + " ..."
+
+
+def test_clause():
+    """What a library says ends where our sentence goes on."""
+    assert clause(ValueError("This is no file.\nIt ends.")) == "This is no file"
+    assert clause(ValueError("x" * 1_000)) == "x" * 300 + " ..."
+    assert clause(OSError("no full stop")) == "no full stop"
 
 
 def test_until_failure():

@@ -13,7 +13,7 @@ class Command:
 
     Attributes:
       summary: What it does, for the list of commands.
-      plain: The argument that may be given without its name; None for none.
+      plain: The argument that may be given without its name, the first of its function; None for none.
     """
 
     summary: str
@@ -21,22 +21,22 @@ class Command:
 
 
 COMMANDS = {
-    "export": Command("export a checkpoint to a SavedModel"),
-    "convert": Command("convert a SavedModel with TF-TRT, XLA or oneDNN"),
+    "export": Command("export a checkpoint to a SavedModel", plain="weights"),
+    "convert": Command("convert a SavedModel with TF-TRT, XLA or oneDNN", plain="saved_model_dir"),
     "preflight": Command("show and check what TensorRT will be given", plain="saved_model_dir"),
-    "build_engine": Command("build an engine for TensorRT's own runtime"),
+    "build_engine": Command("build an engine for TensorRT's own runtime", plain="saved_model_dir"),
     "extract_engines": Command("take the engines out of a conversion", plain="saved_model_dir"),
-    "write_onnx": Command("write the network as ONNX, for TensorRT 10 and newer and others"),
+    "write_onnx": Command("write the network as ONNX, for TensorRT 10 and newer and others", plain="saved_model_dir"),
     "predict": Command("predict on images, videos and streams, and write what is found", plain="saved_model_dir"),
     "batch": Command("predict on very many images, on this machine or on a Ray cluster", plain="saved_model_dir"),
     "inspect": Command("show what is inside a SavedModel", plain="saved_model_dir"),
     "check": Command("show what this machine has, and what to do about what it lacks"),
-    "benchmark": Command("measure an export, its conversions and its peers here"),
-    "evaluate": Command("measure accuracy on labelled images"),
-    "sensitivity": Command("measure which convolutions INT8 loses its accuracy in"),
+    "benchmark": Command("measure an export, its conversions and its peers here", plain="saved_model_dir"),
+    "evaluate": Command("measure accuracy on labelled images", plain="saved_model_dir"),
+    "sensitivity": Command("measure which convolutions INT8 loses its accuracy in", plain="saved_model_dir"),
     "serve": Command("serve models over HTTP and gRPC", plain="saved_model_dir"),
-    "triton": Command("write a model into a repository of Triton Inference Server's"),
-    "tf_serving": Command("write a SavedModel as a version for TensorFlow Serving"),
+    "triton": Command("write a model into a repository of Triton Inference Server's", plain="saved_model_dir"),
+    "tf_serving": Command("write a SavedModel as a version for TensorFlow Serving", plain="saved_model_dir"),
     "demo": Command("run export, convert and predict on a packaged model and photo"),
     "acceptance": Command("try everything on this machine and write a report to attach to an issue"),
 }

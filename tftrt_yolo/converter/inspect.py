@@ -117,10 +117,11 @@ def inspect(saved_model_dir: str | Path) -> SavedModelReport:
     Raises:
       SavedModelError: If it is no SavedModel of ours.
     """
-    from tftrt_yolo.saved_model import saved_model_pb  # with TensorFlow, which a command's help need not wait for
+    handle = open_saved_model(saved_model_dir)
+
+    from tftrt_yolo.saved_model import saved_model_pb  # with TensorFlow, which help and a wrong path need not wait for
     from tftrt_yolo.saved_model.trust import agreement, believed, side_effects
 
-    handle = open_saved_model(saved_model_dir)
     meta_graph = believed.read(handle, allow_side_effects=True)  # nothing is run
     engines = saved_model_pb.engine_nodes(meta_graph.graph_def)
     modes = {name: agreement.precision_mode(node) for name, node in engines.items()}

@@ -122,3 +122,9 @@ def first_line(error: BaseException, most: int = 300) -> str:
     lines = str(error).strip().splitlines()
     line = printable(lines[0]) if lines else type(error).__name__
     return line if len(line) <= most else line[:most] + " ..."
+
+
+def clause(error: BaseException) -> str:
+    """The same as a part of our sentence: without the full stop that the library set."""
+    line = first_line(error)
+    return line if line.endswith("..") else line.removesuffix(".")

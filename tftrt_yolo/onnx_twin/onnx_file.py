@@ -14,7 +14,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.ground.errors import OnnxError
 from tftrt_yolo.ground.files import documents
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import clause
 from tftrt_yolo.ground.version import __version__
 from tftrt_yolo.onnx_twin.drafting.draft import Drawn, Port
 
@@ -98,8 +98,7 @@ def model_of(drawn: Drawn, opset: int, properties: Mapping[str, str]):
         return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise OnnxError(
-            f"ONNX's checker refuses what was written: {first_line(error)}. File an issue with the model's "
-            "architecture."
+            f"ONNX's checker refuses what was written: {clause(error)}. File an issue with the model's architecture."
         ) from error
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftrt_yolo.ground.errors import OnnxError, ParityError
-from tftrt_yolo.ground.text import counted, first_line
+from tftrt_yolo.ground.text import clause, counted
 from tftrt_yolo.onnx_twin import onnx_file
 from tftrt_yolo.onnx_twin.drafting.draft import Draft, Drawn, Port, Quantized
 from tftrt_yolo.saved_model import freeze
@@ -210,7 +210,7 @@ def _session(model: Path | bytes):
         )
     except Exception as error:  # it raises a class for each of its codes, and RuntimeError
         raise OnnxError(
-            f"ONNX Runtime {onnxruntime.__version__} refuses what was written: {first_line(error)}. Give an older "
+            f"ONNX Runtime {onnxruntime.__version__} refuses what was written: {clause(error)}. Give an older "
             "opset, or install a newer ONNX Runtime."
         ) from error
 

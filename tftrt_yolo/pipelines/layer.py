@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tftrt_yolo.ground.arguments import argument
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import clause, quoted
 from tftrt_yolo.pipelines import keras_layer
 
 _KERAS, _TF_KERAS = "keras", "tf_keras"
@@ -71,7 +71,7 @@ def _keras(choice: object) -> ModuleType:
         module = importlib.import_module(choice)
     except ImportError as error:
         raise ModuleNotFoundError(
-            f"{choice} cannot be imported: {first_line(error)}. Install it with `pip install {choice}`; tf_keras has "
+            f"{choice} cannot be imported: {clause(error)}. Install it with `pip install {choice}`; tf_keras has "
             "TensorFlow's own minor version.",
             name=choice,
         ) from error

@@ -91,11 +91,12 @@ class Predictor:
           ForkedProcessError: If this process was forked after TensorFlow ran; so does every call of a predictor that
             was loaded before the fork.
         """
-        from tftrt_yolo.saved_model import load  # with TensorFlow, which a command's help need not wait for
-
         how = {"strict": strict, "allow_side_effects": allow_side_effects}
         place = None if device is None else devices.parse(device, "device")
         handle = open_saved_model(saved_model_dir)
+
+        from tftrt_yolo.saved_model import load  # with TensorFlow, which help and a wrong path need not wait for
+
         signatures, backend = load.load(handle, **how, device=place)
         self._network = signatures[contract.NETWORK]
         self._begin(handle.given, handle.metadata, signatures, backend, place)

@@ -22,7 +22,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.ground import chatter, environment, forks
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import SavedModelError, TensorRTUnavailableError, TftrtYoloError
-from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.ground.text import clause, counted, shown
 from tftrt_yolo.saved_model import devices, saved_model_pb
 from tftrt_yolo.saved_model.devices import Device
 from tftrt_yolo.saved_model.handle import SavedModelHandle
@@ -206,7 +206,7 @@ def _refused(handle: SavedModelHandle) -> Iterator[None]:
         raise
     except Exception as error:
         raise SavedModelError(
-            f"TensorFlow cannot load {handle.given}: {first_line(error)}. Copy or export it again."
+            f"TensorFlow cannot load {handle.given}: {clause(error)}. Copy or export it again."
         ) from error
 
 

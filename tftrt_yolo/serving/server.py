@@ -23,6 +23,7 @@ from tftrt_yolo.serving.http.service import Service
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.page.page_options import PageOptions
 from tftrt_yolo.serving.ports import bind, in_url
+from tftrt_yolo.serving.protocol.memory import AnswerMemory
 from tftrt_yolo.serving.rpc.door import RpcDoor
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.serving_options import BatchingOptions, ListenOptions, ModelOptions, ObservingOptions
@@ -90,7 +91,8 @@ class Server:
         undone.callback(self.observing.close)
         self.hub = Hub(settings.models, settings.batching, self.observing, max_pixels=listen.max_pixels)
         intake = Intake(most_bytes=listen.max_body_bytes, seconds=listen.client_timeout_s)
-        service = Service(self.hub, self._gate, intake, settings.batching.request_timeout_s, self.observing)
+        answers, seconds = AnswerMemory(listen.max_answer_bytes), settings.batching.request_timeout_s
+        service = Service(self.hub, self._gate, intake, answers, seconds, self.observing)
         self.app = application(service, token=token)
         self._page = _page_of(self, settings, self._gate, token)
         self._http = HttpDoor(self.app, taken, listen)

@@ -102,6 +102,8 @@ class ListenOptions(Options):
       http_port: For HTTP; 0 for any that is free.
       grpc_port: For gRPC; 0 for any that is free; -1 for none.
       max_body_bytes: The largest request, once decompressed.
+      max_answer_bytes: That answers may take together, at each of the two doors, until they are read; more are refused
+        with 503 and Retry-After, and one that alone takes more with 413.
       max_pixels: The largest picture, width times height; larger ones are answered for alone, as unreadable ones.
       client_timeout_s: Seconds that a client has for a request to come whole, and a second more for each 64 KiB of it;
         for taking what it is sent; and between two requests. Its connection ends then.
@@ -115,6 +117,7 @@ class ListenOptions(Options):
     http_port: int = 8000
     grpc_port: int = 8001
     max_body_bytes: int = 64 << 20
+    max_answer_bytes: int = 1 << 30
     max_pixels: int = 50_000_000
     client_timeout_s: float = 30.0
     tls_certificate: str | Path | None = None
@@ -136,6 +139,7 @@ class ListenOptions(Options):
                 f"{argument('max_body_bytes')} is {self.max_body_bytes:,}; it must be at most {_MOST_BODY_BYTES:,}, "
                 "which is gRPC's limit."
             )
+        check_at_least_one("max_answer_bytes", self.max_answer_bytes)
         check_at_least_one("max_pixels", self.max_pixels)
         _check_number("client_timeout_s", self.client_timeout_s, _CLIENT_SECONDS)
         if (self.tls_certificate is None) != (self.tls_key is None):

@@ -320,6 +320,32 @@ def test_messages_that_take_too_much_together_are_refused():
         assert answer.error_message == ""
 
 
+def test_answers_that_take_too_much_are_refused():
+    """An answer has a sum of 8 bytes, which counts four times until it is sent."""
+    with opened(max_answer_bytes=80) as door, stub_of(door["port"]) as stub:
+        for _ in range(5):
+            assert stub.ModelInfer(request_of(3)).model_name == "sums"
+        large = service_pb2.ModelInferRequest(model_name="sums", raw_input_contents=[bytes(9)])
+        large.inputs.add(name="images", datatype="UINT8", shape=[3, 1, 1, 3])
+        with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "The answer takes up to 96 bytes; expected at most 80"):
+            stub.ModelInfer(large)
+        requests = queue.SimpleQueue()
+        answers = stub.ModelStreamInfer(iter(requests.get, None))
+        for second in (HELD, 0, 0, 0):  # what comes after the first is computed, and waits for it
+            requests.put(request_of(3, second))
+        while sum(door["observing"].metrics.outcomes().get(end, 0) for end in ("ok", "unavailable")) < 5 + 3:
+            assert stub.ServerLive(service_pb2.ServerLiveRequest()).live
+        with refused(grpc.StatusCode.UNAVAILABLE, "Answers with more than 80 bytes are under way together"):
+            stub.ModelInfer(request_of(3))
+        door["loop"].call_soon_threadsafe(door["hub"].released.set)
+        found = [next(answers).error_message for _ in range(4)]
+        full = "Answers with more than 80 bytes are under way together (--max_answer_bytes). Try again in a moment."
+        assert found == [full, "", "", full]
+        requests.put(request_of(3))
+        assert next(answers).error_message == ""
+        requests.put(None)
+
+
 def test_health_as_load_balancers_ask_for_it(door):
     pytest.importorskip("grpc_health", reason="grpcio-health-checking is not installed")
     from grpc_health.v1 import health_pb2, health_pb2_grpc

@@ -156,6 +156,11 @@ def test_a_server_without_its_parent_ends(started):
             {"max_body_bytes": 1 << 20},
             "max_body_bytes is given, and .* has no limit of bodies",
         ),
+        (
+            {"saved_model_dir": "a"},
+            {"max_answer_bytes": 1 << 20},
+            "max_answer_bytes is given, and .* has no limit of answers",
+        ),
         ({}, {}, "saved_model_dir is missing; expected a SavedModel"),
     ],
 )

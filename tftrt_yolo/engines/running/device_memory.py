@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from tftrt_yolo.ground.errors import EngineError, TensorRTUnavailableError
-from tftrt_yolo.ground.text import first_line
+from tftrt_yolo.ground.text import clause, first_line
 
 _INSTALL = "Install PyTorch for CUDA (pip install torch) or cuda-python (pip install 'tftrt_yolo[engines]')"
 
@@ -110,7 +110,7 @@ class _TorchMemory:
             with self._torch.cuda.stream(self._stream):
                 yield
         except RuntimeError as error:  # torch.OutOfMemoryError is one
-            raise EngineError(f"PyTorch says {first_line(error)}. {_SMALLER}") from error
+            raise EngineError(f"PyTorch says {clause(error)}. {_SMALLER}") from error
 
 
 class _CudaMemory:

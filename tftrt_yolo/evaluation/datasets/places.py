@@ -15,7 +15,7 @@ from pathlib import Path
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.files.image_files import SUFFIXES
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import clause, quoted, shown
 
 # How the names of images end that may not be read here; what Ultralytics takes is among them.
 IMAGE_SUFFIXES = SUFFIXES | {
@@ -135,7 +135,7 @@ def _listed(place: Path, roots: Sequence[Path]) -> Iterator[Path]:
         lines = reading.read_text(place, _MOST_LIST_BYTES, "utf-8-sig").splitlines()
     except ValueError as error:
         raise DatasetError(
-            f"{shown(place)} cannot be read: it {first_line(error)}. Expected the path of an image a line."
+            f"{shown(place)} cannot be read: it {clause(error)}. Expected the path of an image a line."
         ) from error
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line:

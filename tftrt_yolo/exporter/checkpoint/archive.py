@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import CheckpointError
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import clause, first_line, quoted
 
 _MOST_PICKLE_BYTES = 32 << 20  # yolov8x has 0.2 MB
 _MOST_ENTRIES = 100_000
@@ -98,7 +98,7 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, str, dict[str, zipfil
     except CheckpointError:
         raise
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or first_line(error)}.") from error
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or clause(error)}.") from error
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError, RuntimeError,
             KeyError, IndexError, OverflowError, MemoryError) as error:  # fmt: skip
         raise CheckpointError(

@@ -26,7 +26,7 @@ from tftrt_yolo.exporter.ranges import trained_ranges
 from tftrt_yolo.exporter.ranges.trained_ranges import TrainedLayer, TrainedRanges
 from tftrt_yolo.ground.errors import CheckpointError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import counted, first_line, quoted
+from tftrt_yolo.ground.text import clause, counted, quoted
 from tftrt_yolo.tasks import branches
 from tftrt_yolo.tasks.table import TASKS
 from tftrt_yolo.tasks.task import Task
@@ -188,7 +188,7 @@ def _read_yaml(weights: str) -> dict:
     try:
         document = reading.parse_yaml(reading.read_text(path, _MOST_YAML_BYTES))
     except (OSError, reading.UnreadableError) as error:
-        raise CheckpointError(f"{weights} cannot be read: it {first_line(error)}. Expected a model YAML.") from error
+        raise CheckpointError(f"{weights} cannot be read: it {clause(error)}. Expected a model YAML.") from error
     return {**document, "scale": guess_model_scale(name)} if isinstance(document, dict) else document
 
 

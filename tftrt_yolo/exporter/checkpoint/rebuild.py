@@ -20,7 +20,7 @@ from tftrt_yolo.exporter.checkpoint import model_yaml
 from tftrt_yolo.exporter.checkpoint.contents import Contents
 from tftrt_yolo.exporter.checkpoint.records import Call, Record, Reference, describe
 from tftrt_yolo.ground.errors import CheckpointError
-from tftrt_yolo.ground.text import counted, first_line, printable, quoted
+from tftrt_yolo.ground.text import clause, counted, printable, quoted
 
 _MODEL_OF_TASK = {  # of the others, DetectionModel builds all
     POSE: PoseModel,
@@ -69,7 +69,7 @@ def build(document: dict, weights: str, task: str, most_numbers: int = _MOST_NUM
         with _Bounded(most_numbers):
             module = make(known, ch=document["channels"], verbose=False)
     except Exception as error:
-        raise CheckpointError(f"{weights} does not describe a YOLO model: {first_line(error)}.") from error
+        raise CheckpointError(f"{weights} does not describe a YOLO model: {clause(error)}.") from error
     finally:
         Conv.default_act = default  # it is the class's, and of all networks in this process
     return module

@@ -27,7 +27,7 @@ from tftrt_yolo.ground.files.image_arrays import ArrayOptions
 from tftrt_yolo.ground.files.image_formats import SUFFIXES
 from tftrt_yolo.ground.files.jpegs import MOST_PIXELS, Decoded, Scratch
 from tftrt_yolo.ground.streams import UntilFailure
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import clause, first_line, quoted, shown
 
 # How Pillow and its readers of these formats say that a file is damaged: nearly everything that there is.
 _DAMAGES = (
@@ -217,7 +217,7 @@ def read_image(
             ) from error
         except ValueError as error:  # UnreadableError, and names that no file can have
             raise ImageError(
-                f"{shown(image)} cannot be read: it {first_line(error)}. Expected the path of an image file."
+                f"{shown(image)} cannot be read: it {clause(error)}. Expected the path of an image file."
                 if isinstance(error, reading.UnreadableError)
                 else f"{quoted(str(image))} is no path ({first_line(error)}). Expected the path of an image file."
             ) from error

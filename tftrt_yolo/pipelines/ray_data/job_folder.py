@@ -20,7 +20,7 @@ from pathlib import Path
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import BatchError
 from tftrt_yolo.ground.files import directories, documents
-from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.ground.text import clause, counted, first_line, shown
 from tftrt_yolo.pipelines.ray_data import plan, rows
 from tftrt_yolo.pipelines.ray_data.job import CONTENTS, JOB, LISTING, MANIFEST, PARTIAL, Job, Manifest, ShardFile
 from tftrt_yolo.pipelines.ray_data.listing import Item
@@ -215,7 +215,7 @@ def _put(place: Path) -> Iterator[Path]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"{place} cannot be written: {error.strerror or first_line(error)}. Expected a folder with room for it; "
+            f"{place} cannot be written: {error.strerror or clause(error)}. Expected a folder with room for it; "
             "what was written before is whole, and the same command goes on",
         ) from error
     finally:

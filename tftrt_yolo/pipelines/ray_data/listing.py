@@ -23,7 +23,7 @@ import numpy as np
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_formats, reading
-from tftrt_yolo.ground.text import first_line, shown
+from tftrt_yolo.ground.text import clause, shown
 from tftrt_yolo.pipelines.ray_data.source_options import BatchSourceOptions
 from tftrt_yolo.pipelines.ray_data.sources import clips, stores, tables
 from tftrt_yolo.predictor.sources import heads, listing
@@ -31,6 +31,10 @@ from tftrt_yolo.predictor.sources import heads, listing
 IMAGE, ROWS, VIDEO = "image", "rows", "video"
 _IMAGES = image_formats.SUFFIXES
 _DISK = "file://"
+_EXPECTED = (
+    "Expected an image, a video, a folder or a glob of these such as 'photos/*.jpg', a list (.txt, .csv), Parquet "
+    "tables with their column of images, or a URL, such as 's3://bucket/photos'."
+)
 _THREADS = 16
 _MOST_BYTES = 512 << 20  # of a file, as everywhere where images are read
 
@@ -118,7 +122,7 @@ def _of_tables(name: str, source: BatchSourceOptions) -> Iterator[Item]:
 def _on_disk(name: str, source: BatchSourceOptions) -> Iterator[Item]:
     """What a path means, as `predict` takes it."""
     try:
-        found = listing.found(name, recursive=source.recursive)
+        found = listing.found(name, recursive=source.recursive, expected=_EXPECTED)
     except ImageError as error:
         if os.path.isdir(name) and any(stores.suffix(one) in stores.TABLE_SUFFIXES for one in os.listdir(name)):
             raise ImageError(f"{error} {stores.hint_of_tables()}") from error
@@ -193,4 +197,4 @@ def _bytes_of(path: str) -> bytes:
     except OSError as error:
         raise ImageError(f"{shown(path)} cannot be read: {error.strerror}. {expected}") from error
     except ValueError as error:
-        raise ImageError(f"{shown(path)} cannot be read: it {first_line(error)}. {expected}") from error
+        raise ImageError(f"{shown(path)} cannot be read: it {clause(error)}. {expected}") from error

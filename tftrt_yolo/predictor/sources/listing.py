@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files, image_formats, reading
-from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.ground.text import clause, counted, first_line, shown
 from tftrt_yolo.predictor.sources import heads
 
 LIST_SUFFIXES = (".txt", ".csv")
@@ -49,12 +49,13 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
-def found(source: str, *, recursive: bool) -> Found:
+def found(source: str, *, recursive: bool, expected: str = EXPECTED) -> Found:
     """Lists the files that a path, a folder, a glob or a list means.
 
     Args:
       source: What the user called it.
       recursive: Whether a folder's subfolders count, too.
+      expected: What could have been given, for messages.
 
     Returns:
       Its entries.
@@ -66,20 +67,20 @@ def found(source: str, *, recursive: bool) -> Found:
         path = Path(source)
         if path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not heads.is_image(path):
             return _of_list(path, recursive)
-        return _of_path(source, recursive)
+        return _of_path(source, recursive, expected)
     except (OSError, ValueError, re.error) as error:  # no right to look, or what no path can hold
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise ImageError(f"{shown(source)} cannot be read: {reason}. {EXPECTED}") from error
+        raise ImageError(f"{shown(source)} cannot be read: {reason}. {expected}") from error
 
 
-def _of_path(source: str, recursive: bool) -> Found:
+def _of_path(source: str, recursive: bool, expected: str = EXPECTED) -> Found:
     """The entries of a file, a folder or a glob."""
     path = Path(source)
     if path.is_file():
         return Found((path,))
     if path.is_dir():
         return _of_folder(path, recursive)
-    return Found(tuple(image_files.matching(source, f"{_hint(source)}{EXPECTED}")))
+    return Found(tuple(image_files.matching(source, f"{_hint(source)}{expected}")))
 
 
 def _hint(source: str) -> str:
@@ -120,7 +121,7 @@ def lines(path: Path) -> list[str]:
         text = reading.read_text(path, _MOST_LIST_BYTES, "utf-8-sig")
     except ValueError as error:
         raise ImageError(
-            f"{shown(path)} cannot be read: it {first_line(error)}. Expected a list of paths and URLs, one a line."
+            f"{shown(path)} cannot be read: it {clause(error)}. Expected a list of paths and URLs, one a line."
         ) from error
     if path.suffix.lower() == ".csv":
         fields = (field for row in csv.reader(io.StringIO(text), skipinitialspace=True) for field in row)

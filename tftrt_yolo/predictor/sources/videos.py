@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import counted, first_line, shown
+from tftrt_yolo.ground.text import clause, counted, shown
 from tftrt_yolo.predictor.sources import containers
 from tftrt_yolo.predictor.sources.ahead import ahead
 from tftrt_yolo.predictor.sources.frame import Frame, VideoInfo
@@ -122,7 +122,7 @@ def _opened(path: Path, name: str) -> Iterator:
     except OSError as error:
         raise ImageError(f"{name} cannot be read: {error.strerror}. {expected}") from error
     except ValueError as error:
-        raise ImageError(f"{name} cannot be read: it {first_line(error)}. {expected}") from error
+        raise ImageError(f"{name} cannot be read: it {clause(error)}. {expected}") from error
     with file:
         if not file.peek(1):
             raise ImageError(f"{name} is empty. {expected}")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.ground.errors import TrackingError
-from tftrt_yolo.ground.text import first_line, listed
+from tftrt_yolo.ground.text import clause, listed
 
 NAMES = ("bytetrack", "botsort")
 # What they are made of. The version is the first whose trackers count their ids each for itself.
@@ -105,7 +105,7 @@ def _load() -> Library:
         with undisturbed.import_():
             return _imported(undisturbed.silence)
     except ImportError as error:
-        raise TrackingError(f"Ultralytics' trackers cannot be imported: {first_line(error)}. {_INSTALL}") from error
+        raise TrackingError(f"Ultralytics' trackers cannot be imported: {clause(error)}. {_INSTALL}") from error
 
 
 def _imported(silence: Callable) -> Library:

@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 
 from tftrt_yolo.ground.errors import PreflightError
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import clause, first_line, quoted
 from tftrt_yolo.preflighting.recorded_network import Layer
 
 
@@ -117,7 +117,7 @@ def as_recorded(what: str) -> Iterator[None]:
         yield
     except AttributeError as error:  # a method of the API, or a member of an enum
         raise PreflightError(
-            f"{what} needs what this TensorRT's Python API does not have: {first_line(error)}. Expected the API of "
+            f"{what} needs what this TensorRT's Python API does not have: {clause(error)}. Expected the API of "
             "TensorRT 10 or of TensorRT-RTX 1.7; install that."
         ) from error
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:

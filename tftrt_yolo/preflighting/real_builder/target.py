@@ -10,7 +10,7 @@ from types import ModuleType
 
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import PreflightError
-from tftrt_yolo.ground.text import first_line, quoted
+from tftrt_yolo.ground.text import clause, quoted
 from tftrt_yolo.preflighting.real_builder.builders import INSTALL, Builder
 
 HERE = "of the GPU here"
@@ -48,7 +48,7 @@ def imported(builder: Builder) -> ModuleType:
         return importlib.import_module(builder.module)
     except Exception as error:  # native code raises anything where a library is missing
         raise NotWorkingError(
-            f"{builder} is installed and cannot be imported: {first_line(error)}. {builder.how_to_leave_out}"
+            f"{builder} is installed and cannot be imported: {clause(error)}. {builder.how_to_leave_out}"
         ) from error
 
 

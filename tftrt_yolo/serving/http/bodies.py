@@ -21,7 +21,7 @@ from tftrt_yolo.serving.protocol import memory
 from tftrt_yolo.serving.protocol.datatypes import invalid
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
-_SLOWEST = 64 << 10  # bytes a second, beyond the seconds that every client has
+SLOWEST = 64 << 10  # bytes a second, beyond the seconds that every client has
 _FORMS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -71,7 +71,7 @@ class Intake:
         form = request.headers.get("content-encoding", "identity").strip().lower()
         unpacked, start, taken = _Unpacked(form, self), time.monotonic(), 0
         while True:
-            left = start + self.seconds + taken / _SLOWEST - time.monotonic()
+            left = start + self.seconds + taken / SLOWEST - time.monotonic()
             try:
                 message = await asyncio.wait_for(request.receive(), max(0.0, left))
             except asyncio.TimeoutError:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tftrt_yolo.serving.credentials import is_bearer_of
 from tftrt_yolo.serving.http import errors
-from tftrt_yolo.serving.http.service import Service
+from tftrt_yolo.serving.http.service import HELD, Service
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 HEALTH = ("/v2/health/live", "/v2/health/ready")  # without a token, also while the server loads or ends
@@ -41,7 +41,7 @@ class Guard:
             return
         answer = _Answer(send, is_last=not self._service.gate.is_open)
         try:
-            with self._observed(scope):
+            with self._observed(scope), self._service.answers.hold() as scope[HELD]:
                 self._admit(scope)
                 await self._app(scope, receive, answer.send)
         except errors.DisconnectedError:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from tftrt_yolo.ground.files import reading
 from tftrt_yolo.ground.text import quoted
+from tftrt_yolo.serving.http.answers import Answer
 from tftrt_yolo.serving.http.bodies import Intake
 from tftrt_yolo.serving.http.errors import DisconnectedError
 from tftrt_yolo.serving.http.gate import Gate
@@ -21,13 +22,15 @@ from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import invalid
+from tftrt_yolo.serving.protocol.memory import AnswerMemory, bytes_of
 from tftrt_yolo.serving.protocol.requests import Asked, version_of
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
+HELD = "answer held"  # in a request's scope: what its answer holds of `Service.answers`
 _AT_ONCE = 64 << 10  # bytes that are read, or elements that are written, in the loop itself
-Answer = TypeVar("Answer")
+Found = TypeVar("Found")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class Service:
       hub: The models.
       gate: Whether requests are taken.
       intake: Takes bodies in.
+      answers: What answers take together.
       request_timeout_s: How long a request may take where its client does not say.
       observing: Is told of requests, and has what was counted.
     """
@@ -45,6 +49,7 @@ class Service:
     hub: Hub
     gate: Gate
     intake: Intake
+    answers: AnswerMemory
     request_timeout_s: float
     observing: Observing
 
@@ -71,7 +76,36 @@ class Service:
             deadline = min(deadline, own) if given else own
         inference = asked.inference(deadline, asked.request_id or request.headers.get("x-request-id", ""))
         observed = observed_request.current()
-        return await _unless_gone(request, observed.infer(self.hub, inference))
+        outcome = await _unless_gone(request, observed.infer(self.hub, inference))
+        request.scope[HELD].take(bytes_of(outcome.outputs))
+        return outcome
+
+    async def answer(
+        self,
+        request: Request,
+        write: Callable[[], tuple[list[bytes], dict[str, str]]],
+        *,
+        num_elements: int,
+        most_bytes: int,
+        media_type: str,
+    ) -> Answer:
+        """An answer of arrays.
+
+        Args:
+          request: Whose answer it is.
+          write: Gives the pieces of its body, and headers.
+          num_elements: That it writes.
+          most_bytes: That they take, written.
+          media_type: Of the body.
+
+        Raises:
+          RefusedError: If all answers together take too much.
+        """
+        held = request.scope[HELD]
+        held.take(most_bytes)
+        pieces, headers = await in_thread(num_elements, write)
+        held.settle(sum(map(len, pieces)))
+        return Answer(pieces, headers, media_type=media_type, seconds=self.intake.seconds)
 
     def model_of(self, request: Request) -> tuple[ModelState, int | None]:
         """The model that a path names, and the version that it names; None for the newest."""
@@ -85,7 +119,7 @@ class Service:
         return name, version
 
 
-async def in_thread(amount: int, function: Callable[..., Answer], *arguments) -> Answer:
+async def in_thread(amount: int, function: Callable[..., Found], *arguments) -> Found:
     """Calls a function that reads or writes much where others are served meanwhile; of little at once.
 
     Args:
@@ -146,7 +180,7 @@ def mapping_of(document: Mapping[str, object], name: str) -> dict:
     return value
 
 
-async def _unless_gone(request: Request, asking: Awaitable[Answer]) -> Answer:
+async def _unless_gone(request: Request, asking: Awaitable[Found]) -> Found:
     """Waits for an answer, and for its client to go away."""
     asked, gone = asyncio.ensure_future(asking), asyncio.ensure_future(request.receive())
     try:

@@ -12,6 +12,7 @@ import contextvars
 import dataclasses
 import time
 
+from tftrt_yolo import contract
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.scheduling.inference import Inference, Outcome
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
@@ -35,7 +36,7 @@ class AskedRequest:
       version: As text, likewise.
       request_id: The client's.
       pictures: That it has.
-      outcome: What came of it.
+      outcome: What came of it; of the outputs `status` alone.
       ended: "ok", the name of a refusal in small letters, or "cancelled"; empty until the end.
       message: Why it was refused.
       started: When it arrived, in seconds of `time.monotonic`.
@@ -81,9 +82,11 @@ class AskedRequest:
         """
         self.names(inference.model, version=inference.version, request_id=inference.request_id)
         self.pictures = inference.size
-        self.outcome = await hub.infer(dataclasses.replace(inference, trace=self.traceparent))
-        self.version = str(self.outcome.version)
-        return self.outcome
+        outcome = await hub.infer(dataclasses.replace(inference, trace=self.traceparent))
+        self.version = str(outcome.version)
+        kept = {name: array for name, array in outcome.outputs.items() if name == contract.STATUS}
+        self.outcome = dataclasses.replace(outcome, outputs=kept)  # a client may read for long
+        return outcome
 
     def end(self, error: BaseException | None) -> None:
         """The request has its answer.

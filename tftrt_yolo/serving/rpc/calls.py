@@ -23,7 +23,7 @@ from tftrt_yolo.ground.text import printable
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.protocol import parameters as request_parameters
-from tftrt_yolo.serving.protocol.memory import Memory
+from tftrt_yolo.serving.protocol.memory import AnswerMemory, Held, Memory, bytes_of
 from tftrt_yolo.serving.protocol.requests import Asked
 from tftrt_yolo.serving.scheduling.hub import Hub
 from tftrt_yolo.serving.scheduling.inference import Outcome
@@ -31,6 +31,7 @@ from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 _INTERNAL = "The server failed at this call; its log says why."
 _MOST_DETAILS = 2_000  # bytes, each of which may take three on the wire; a client takes 8 KiB of metadata
+_COPIES = 4  # of outputs: a message, its bytes, and what gRPC makes of these; 3.2 to 4 times the arrays were measured
 _log = logging.getLogger("tftrt_yolo.serving")
 
 
@@ -44,6 +45,7 @@ class Calls:
       request_timeout_s: How long a call may take where its client does not say.
       max_body_bytes: Of a message, and of what is made of it.
       memory: What messages take together.
+      answers: What answers take together.
       check_open: Raises RefusedError while the server takes no requests.
     """
 
@@ -52,6 +54,7 @@ class Calls:
     request_timeout_s: float
     max_body_bytes: int
     memory: Memory
+    answers: AnswerMemory
     check_open: Callable[[], None]
 
     async def answer(
@@ -96,12 +99,13 @@ class Calls:
         except _LateError:
             raise asyncio.CancelledError from None
 
-    async def infer(self, context: grpc.aio.ServicerContext, asked: Asked) -> Outcome:
+    async def infer(self, context: grpc.aio.ServicerContext, asked: Asked, held: Held | None = None) -> Outcome:
         """Asks a model; a client that goes away, or whose time is over, takes its call back.
 
         Args:
           context: The call's.
           asked: What it asks.
+          held: What its answer holds, which the caller releases; None for until the call ends.
 
         Returns:
           What came of it.
@@ -111,7 +115,12 @@ class Calls:
         """
         deadline = request_parameters.deadline_of(asked.parameters, self.request_timeout_s)
         inference = asked.inference(min(deadline, _end_of(context)), asked.request_id)
-        return await observed_request.current().infer(self.hub, inference)
+        outcome = await observed_request.current().infer(self.hub, inference)
+        if held is None:
+            held = self.answers.held()
+            context.add_done_callback(lambda _: held.release())
+        held.take(_COPIES * bytes_of(outcome.outputs))
+        return outcome
 
     async def is_ready(self, name: str | None = None, version: int | None = None) -> bool:
         """Whether a model, or every one, answers; not while the server takes no requests."""

@@ -17,7 +17,7 @@ from tftrt_yolo.ground.text import first_line
 from tftrt_yolo.serving.credentials import read_pem
 from tftrt_yolo.serving.observing.observing import Observing
 from tftrt_yolo.serving.ports import bind, in_url
-from tftrt_yolo.serving.protocol.memory import LARGEST_AT_ONCE, Memory
+from tftrt_yolo.serving.protocol.memory import LARGEST_AT_ONCE, AnswerMemory, Memory
 from tftrt_yolo.serving.rpc import inference_service, prediction_service
 from tftrt_yolo.serving.rpc.calls import Calls
 from tftrt_yolo.serving.rpc.guard import Guard
@@ -70,8 +70,8 @@ class RpcDoor:
         Raises:
           ServingError: If the port is in use, the address none of this machine's, or the certificate unusable.
         """
-        memory = Memory(LARGEST_AT_ONCE * listen.max_body_bytes)
-        calls = Calls(hub, observing, request_timeout_s, listen.max_body_bytes, memory, check_open)
+        memory, answers = Memory(LARGEST_AT_ONCE * listen.max_body_bytes), AnswerMemory(listen.max_answer_bytes)
+        calls = Calls(hub, observing, request_timeout_s, listen.max_body_bytes, memory, answers, check_open)
         options = _OPTIONS | {"grpc.max_receive_message_length": listen.max_body_bytes}
         self._server = grpc.aio.server(
             interceptors=[] if token is None else [Guard(token, calls)],

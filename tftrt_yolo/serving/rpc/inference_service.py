@@ -6,7 +6,7 @@ Calls for memory that is shared, for loading models by hand, for tracing and for
 """
 
 # ruff: noqa: N802 - methods have the names of the service's
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import grpc
 from google.protobuf import json_format
@@ -17,6 +17,7 @@ from tftrt_yolo.ground.text import printable, quoted
 from tftrt_yolo.serving.observing import request as observed_request
 from tftrt_yolo.serving.protocol import descriptions, requests
 from tftrt_yolo.serving.protocol.datatypes import invalid
+from tftrt_yolo.serving.protocol.memory import Held
 from tftrt_yolo.serving.rpc.calls import Calls, answered, unimplemented
 from tftrt_yolo.serving.rpc.infer_messages import read_request, written
 from tftrt_yolo.serving.rpc.ordered import in_order
@@ -106,27 +107,35 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):
         self, request_iterator: AsyncIterator[Message], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Message]:
         """Asks models, as often as the client likes; answers come in the order of the requests."""
-        answers = in_order(request_iterator, lambda request: self._streamed(request, context), _MOST_AT_ONCE)
-        async for answer in answers:
-            yield answer
+        held = set()  # of what was not sent yet
+        context.add_done_callback(lambda _: [one.release() for one in held])
 
-    async def _streamed(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
-        """The answer to a request of a stream; where one is refused the stream goes on."""
+        def ask(request: Message) -> Awaitable[tuple[Message, Held]]:
+            held.add(own := self.calls.answers.held())
+            return self._streamed(request, context, own)
+
+        async for answer, own in in_order(request_iterator, ask, _MOST_AT_ONCE):
+            yield answer
+            own.release()
+            held.discard(own)
+
+    async def _streamed(self, request: Message, context: grpc.aio.ServicerContext, held: Held) -> tuple[Message, Held]:
+        """The answer to a request of a stream, and what it holds; where one is refused the stream goes on."""
         try:
             answer = await self.calls.observed(
                 context,
                 f"{NAME}/ModelStreamInfer",
-                lambda: self._infer(request, context),
+                lambda: self._infer(request, context, held),
                 num_bytes=request.ByteSize(),
             )
         except RefusedError as error:
             empty = service_pb2.ModelInferResponse(
                 model_name=request.model_name, model_version=request.model_version, id=request.id
             )
-            return service_pb2.ModelStreamInferResponse(error_message=printable(error), infer_response=empty)
-        return service_pb2.ModelStreamInferResponse(infer_response=answer)
+            return service_pb2.ModelStreamInferResponse(error_message=printable(error), infer_response=empty), held
+        return service_pb2.ModelStreamInferResponse(infer_response=answer), held
 
-    async def _infer(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
+    async def _infer(self, request: Message, context: grpc.aio.ServicerContext, held: Held | None = None) -> Message:
         """Asks a model."""
         calls = self.calls
         observed_request.current().names(request.model_name, version=request.model_version, request_id=request.id)
@@ -137,7 +146,7 @@ class InferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):
         key = requests.signature_of(state, asked.inputs)
         requests.check_outputs(state.signatures[key], asked.outputs)
         outcome = await calls.infer(
-            context, requests.Asked(state, key, asked.inputs, asked.parameters, version, request.id)
+            context, requests.Asked(state, key, asked.inputs, asked.parameters, version, request.id), held
         )
         return written(request, outcome, asked.outputs)
 

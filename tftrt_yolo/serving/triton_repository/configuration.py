@@ -16,7 +16,7 @@ from tftrt_yolo import contract
 from tftrt_yolo.engines.engine_file import EngineFacts
 from tftrt_yolo.ground.errors import ServingError
 from tftrt_yolo.ground.files import reading
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import clause, first_line, quoted, shown
 from tftrt_yolo.preflighting.io_tensor import IOTensor
 from tftrt_yolo.saved_model.handle import SavedModelHandle
 from tftrt_yolo.serving.serving_options import BatchingOptions
@@ -162,7 +162,7 @@ def read(path: Path):
         return text_format.Parse(reading.read_bytes(path, _MOST_BYTES).decode(), messages().ModelConfig())
     except (OSError, UnicodeDecodeError, reading.UnreadableError, text_format.ParseError) as error:
         raise ServingError(
-            f"{shown(path)} cannot be read as Triton's configuration: {first_line(error)}. Mend it, or take another "
+            f"{shown(path)} cannot be read as Triton's configuration: {clause(error)}. Mend it, or take another "
             "name for the model."
         ) from error
 

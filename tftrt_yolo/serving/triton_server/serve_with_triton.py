@@ -50,6 +50,7 @@ _NOT_TAKEN = {
     "num_versions": "one version",
     "poll_seconds": "one version",
     "max_body_bytes": "no limit of bodies",
+    "max_answer_bytes": "no limit of answers",
     "client_timeout_s": "no limit of a client's time",
     "tls_certificate": "no TLS",
     "tls_key": "no TLS",

@@ -27,7 +27,7 @@ from tftrt_yolo.evaluation.datasets.truth import MapTruth
 from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.ground.errors import DatasetError, ImageError
 from tftrt_yolo.ground.files import image_files, image_formats, image_structure, reading
-from tftrt_yolo.ground.text import first_line, quoted, shown
+from tftrt_yolo.ground.text import clause, quoted, shown
 
 IGNORED = 255  # a pixel without a label
 _WORD, _FOLDER = "ignore_label", "masks"
@@ -153,7 +153,7 @@ def _values(path: Path) -> np.ndarray:
         with image_files.damages_named(name):
             return _decoded(data, file_format, name)
     except OSError as error:
-        raise BadLabelError(f"{name} cannot be read: {error.strerror or first_line(error)}. {_EXPECTED}") from error
+        raise BadLabelError(f"{name} cannot be read: {error.strerror or clause(error)}. {_EXPECTED}") from error
     except reading.UnreadableError as error:
         raise BadLabelError(f"{name} cannot be read: it {str(error).removesuffix('.')}. {_EXPECTED}") from error
     except ImageError as error:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.text import counted, first_line, quoted, shown
+from tftrt_yolo.ground.text import clause, counted, first_line, quoted, shown
 from tftrt_yolo.pipelines.ray_data.sources import stores
 
 _BYTES = "bytes"  # the field of Hugging Face's structs
@@ -114,7 +114,7 @@ def _opened(name: str) -> Iterator:
             table = stack.enter_context(pq.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False))
         except (OSError, pa.ArrowException) as error:
             raise ImageError(
-                f"{shown(name)} is no Parquet file that can be read: {first_line(error)}. Expected a table with a "
+                f"{shown(name)} is no Parquet file that can be read: {clause(error)}. Expected a table with a "
                 f"column of images."
             ) from error
         yield table

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tftrt_yolo.ground.errors import ImageError
-from tftrt_yolo.ground.text import first_line, shown
+from tftrt_yolo.ground.text import clause, shown
 from tftrt_yolo.predictor import pictures
 from tftrt_yolo.predictor.output.videos.sound import Sound
 from tftrt_yolo.predictor.sources import containers
@@ -145,7 +145,7 @@ class VideoWriter:
         except (OSError, ValueError, containers.library().error.FFmpegError) as error:
             if type(error).__name__ == "UnknownCodecError":
                 raise OSError(
-                    f"The video {shown(self._path.name)} cannot be written: this PyAV has no {first_line(error)}. "
+                    f"The video {shown(self._path.name)} cannot be written: this PyAV has no {clause(error)}. "
                     "Expected PyAV's own wheel, which has libx264; pip install --force-reinstall av."
                 ) from error
             raise pictures.unwritable(self._path, size_hw, error) from error

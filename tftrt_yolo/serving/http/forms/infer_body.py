@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tftrt_yolo.ground.text import counted, quoted
-from tftrt_yolo.serving.http import errors
+from tftrt_yolo.serving.http.answers import json_pieces
 from tftrt_yolo.serving.http.service import check_names, mapping_of, parse_object
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import datatype_of, from_json, from_raw, invalid, to_raw
@@ -74,7 +74,7 @@ def read_request(data: bytes, header_length: str | None) -> InferRequest:
 
 def written(
     answer: dict[str, object], outputs: Mapping[str, np.ndarray], asked: InferRequest
-) -> tuple[bytes, int | None]:
+) -> tuple[list[bytes], int | None]:
     """The body of an answer.
 
     Args:
@@ -83,7 +83,7 @@ def written(
       asked: What was asked for.
 
     Returns:
-      The body, and how long its JSON is; None where that is all.
+      The body in pieces, and how long its JSON is; None where that is all.
 
     Raises:
       RefusedError: If strings that are no text are wanted as JSON.
@@ -97,8 +97,8 @@ def written(
         else:
             tensor["data"] = _in_json(name, array)
         described.append(tensor)
-    text = errors.as_json(answer | {"outputs": described})
-    return b"".join([text, *parts]), len(text) if parts else None
+    text = json_pieces(answer | {"outputs": described})
+    return [*text, *parts], sum(map(len, text)) if parts else None
 
 
 def _length(header_length: str, length: int) -> int:
@@ -189,13 +189,13 @@ def _flag(parameters: dict, name: str, *, default: bool) -> bool:
     return value
 
 
-def _in_json(name: str, array: np.ndarray) -> list:
+def _in_json(name: str, array: np.ndarray) -> np.ndarray | list[str]:
     """An output's elements as JSON has them, row by row."""
-    flat = array.reshape(-1).tolist()
+    flat = array.reshape(-1)
     if array.dtype != object:
         return flat
     try:
-        return [value.decode() for value in flat]
+        return [value.decode() for value in flat.tolist()]
     except UnicodeDecodeError as error:
         raise invalid(
             f"Output {quoted(name)} holds bytes that are no text, which JSON cannot have. Ask for it with "

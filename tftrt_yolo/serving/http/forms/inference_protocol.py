@@ -5,16 +5,18 @@ routes = inference_protocol.routes(service)
 
 import zlib
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tftrt_yolo.serving.http import errors
 from tftrt_yolo.serving.http.forms.infer_body import HEADER_LENGTH, InferRequest, read_request, written
-from tftrt_yolo.serving.http.service import Service, in_thread, parse_object
+from tftrt_yolo.serving.http.service import Service, amount_of, in_thread, parse_object
 from tftrt_yolo.serving.protocol import descriptions
+from tftrt_yolo.serving.protocol.memory import bytes_of, most_as_json
 from tftrt_yolo.serving.protocol.requests import Asked, check_outputs, signature_of
-from tftrt_yolo.serving.scheduling.inference import ModelState, Outcome
+from tftrt_yolo.serving.scheduling.inference import Outcome
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
 
 _LEAST_PACKED = 1 << 10  # bytes of an answer that is worth packing
@@ -115,7 +117,15 @@ class _Paths:
             outcome = await self._service.infer(
                 request, Asked(state, key, asked.inputs, asked.parameters, version, asked.request_id)
             )
-        return _answered(asked, state, outcome, request.headers.get("accept-encoding", ""))
+        wanted = {name: outcome.outputs[name] for name in asked.outputs or sorted(outcome.outputs)}
+        in_json = {name: array for name, array in wanted.items() if not asked.is_binary(name)}
+        return await self._service.answer(
+            request,
+            lambda: _answered(asked, outcome, wanted, request.headers.get("accept-encoding", "")),
+            num_elements=amount_of(in_json),
+            most_bytes=bytes_of(wanted) + most_as_json(in_json),
+            media_type="application/octet-stream" if len(in_json) < len(wanted) else "application/json",
+        )
 
 
 def _ready(is_ready: bool, reason: str) -> Response:
@@ -125,22 +135,20 @@ def _ready(is_ready: bool, reason: str) -> Response:
     return json_response({"ready": True})
 
 
-def _answered(asked: InferRequest, state: ModelState, outcome: Outcome, accepted: str) -> Response:
-    """The answer to a request for a model."""
+def _answered(
+    asked: InferRequest, outcome: Outcome, wanted: dict[str, np.ndarray], accepted: str
+) -> tuple[list[bytes], dict[str, str]]:
+    """The pieces of the answer to a request for a model, and its headers."""
     answer = {"model_name": outcome.model, "model_version": str(outcome.version)}
     answer |= {"id": asked.request_id} if asked.request_id else {}
-    wanted = asked.outputs or sorted(outcome.outputs)
-    body, header_length = written(answer, {name: outcome.outputs[name] for name in wanted}, asked)
-    headers = {}
-    if header_length is not None:
-        headers[HEADER_LENGTH] = str(header_length)
-    form = _form(accepted) if len(body) >= _LEAST_PACKED else None
+    pieces, header_length = written(answer, wanted, asked)
+    headers = {} if header_length is None else {HEADER_LENGTH: str(header_length)}
+    form = _form(accepted) if sum(map(len, pieces)) >= _LEAST_PACKED else None
     if form is not None:
         packer = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS if form == "gzip" else zlib.MAX_WBITS)
-        body = packer.compress(body) + packer.flush()
+        pieces = [*map(packer.compress, pieces), packer.flush()]
         headers["content-encoding"] = form
-    media_type = "application/json" if header_length is None else "application/octet-stream"
-    return Response(body, headers=headers, media_type=media_type)
+    return pieces, headers
 
 
 def _form(accepted: str) -> str | None:

@@ -4,8 +4,10 @@ curl --data-binary @bus.jpg "http://127.0.0.1:8000/predict?score_threshold=0.5&c
 curl -F file=@bus.jpg -F file=@zidane.jpg http://127.0.0.1:8000/predict
 """
 
+import asyncio
 import base64
 import dataclasses
+import functools
 import time
 
 import numpy as np
@@ -79,10 +81,12 @@ async def _predicted(service: Service, request: Request) -> Response:
         images[:] = [file.data for file in pictures.files]
         asked = Asked(state, contract.ENCODED, {"image_bytes": images}, pictures.parameters, version)
         outcome = await service.infer(request, asked)
-        entries = [
-            _entry(file, index, outcome, state, with_masks=with_masks, with_map=with_map or with_masks)
-            for index, file in enumerate(pictures.files)
-        ]
+        with_map = with_map or with_masks
+        entry = functools.partial(_entry, outcome=outcome, state=state, with_masks=with_masks, with_map=with_map)
+        if TASKS[state.task].gives_map:  # it is unpacked, counted and packed again
+            entries = await asyncio.to_thread(lambda: [*map(entry, pictures.files, range(len(pictures.files)))])
+        else:
+            entries = [*map(entry, pictures.files, range(len(pictures.files)))]
         milliseconds = round((time.perf_counter() - start) * 1e3, 3)
     if not pictures.are_several:
         if "error" in entries[0]:

@@ -18,13 +18,14 @@ from starlette.routing import Route
 
 from tftrt_yolo import contract
 from tftrt_yolo.ground.text import listed, quoted
-from tftrt_yolo.serving.http import errors
+from tftrt_yolo.serving.http.answers import json_pieces
 from tftrt_yolo.serving.http.forms.inference_protocol import json_response
 from tftrt_yolo.serving.http.service import Service, amount_of, check_names, in_thread, mapping_of, parse_object
 from tftrt_yolo.serving.protocol import nested
 from tftrt_yolo.serving.protocol import parameters as request_parameters
 from tftrt_yolo.serving.protocol.datatypes import invalid
 from tftrt_yolo.serving.protocol.descriptions import tensorflow_serving_state
+from tftrt_yolo.serving.protocol.memory import most_as_json
 from tftrt_yolo.serving.protocol.requests import Asked, no_label, signature_named
 from tftrt_yolo.serving.scheduling.inference import ModelState, Signature, TensorSpec
 from tftrt_yolo.serving.scheduling.refusals import Refusal, RefusedError
@@ -96,8 +97,13 @@ class _Paths:
             request_parameters.check_known(parameters)
             is_by_rows, inputs = await in_thread(len(data), _inputs, document, signature)
             outcome = await self._service.infer(request, Asked(state, key, inputs, parameters, version))
-        amount = amount_of(outcome.outputs)
-        return Response(await in_thread(amount, _written, outcome.outputs, is_by_rows), media_type="application/json")
+        return await self._service.answer(
+            request,
+            lambda: (json_pieces(_document(outcome.outputs, is_by_rows)), {}),
+            num_elements=amount_of(outcome.outputs),
+            most_bytes=most_as_json(outcome.outputs),
+            media_type="application/json",
+        )
 
 
 def _signature(document: dict, state: ModelState) -> tuple[str, Signature]:
@@ -155,13 +161,15 @@ def _only_input(signature: Signature, place: str) -> str:
     return next(iter(signature.inputs))
 
 
-def _written(outputs: Mapping[str, np.ndarray], is_by_rows: bool) -> bytes:
-    """The answer's JSON; one output stands alone, several by their names."""
-    columns = {name: nested.to_nested(array) for name, array in sorted(outputs.items())}
+def _document(outputs: Mapping[str, np.ndarray], is_by_rows: bool) -> dict:
+    """The answer, with arrays for lists; one output stands alone, several by their names."""
+    key, columns = "predictions" if is_by_rows else "outputs", dict(sorted(outputs.items()))
+    if len(columns) == 1:
+        return {key: next(iter(columns.values()))}
     if not is_by_rows:
-        return errors.as_json({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))})
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return errors.as_json({"predictions": rows if len(columns) > 1 else next(iter(columns.values()))})
+        return {key: columns}
+    count = len(next(iter(columns.values())))
+    return {key: [{name: array[index, ...] for name, array in columns.items()} for index in range(count)]}
 
 
 def _status_of(state: ModelState) -> dict:
