@@ -30,7 +30,7 @@ def _mask_path(image, ending=".png"):
 
 def _read(image, num_classes=3, **document):
     example = class_masks.reader({"masks_dir": "masks"} | document, num_classes, "data.yaml")(image)
-    return example.truth.read(), example
+    return example.truth.drawn(example.size_hw), example
 
 
 def _save(image, values, mode=None, ending=".png"):
@@ -189,7 +189,7 @@ def test_the_folder_masks_needs_no_name(tmp_path):
     (tmp_path / "named").mkdir()
     data = _pair(tmp_path / "named", "masks")
     dataset = open_dataset(data, MODEL, DataOptions())
-    np.testing.assert_array_equal(dataset.examples[0].truth.read(), np.ones((6, 8)))
+    np.testing.assert_array_equal(dataset.examples[0].truth.drawn((6, 8)), np.ones((6, 8)))
     data.write_text(data.read_text().replace("path: .", f"path: {data.parent}\ntrain: images"))
     assert utils.check_det_dataset(str(data), autodownload=False).get("masks_dir") == "masks"
     (tmp_path / "other").mkdir()

@@ -62,7 +62,7 @@ def test_a_label_lies_in_the_frame_as_ultralytics_lays_it(tmp_path, image_hw):
     dataset = DepthDataset(
         img_path=str(tmp_path / "images"), imgsz=64, data=data, task="depth", augment=False, hyp=get_cfg()
     )
-    example = depth_labels.reader(data, 1, "data.yaml")(tmp_path / "images" / "one.png")
+    example = depth_labels.reader(data, "data.yaml")(tmp_path / "images" / "one.png")
     found = depth_scores.of_frame(example.truth.in_pixels(image_hw).depth, image_hw, (64, 64))
     np.testing.assert_array_equal(found, dataset[0]["depth"][0].numpy())
 

@@ -35,6 +35,7 @@ _DAMAGES = (
     *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error),
 )
 _MOST_BYTES = 512 << 20  # of a file
+_HEADER_BYTES = 128 << 10  # in which a file says its size, whatever else stands before that
 _ORIENTATION = 0x0112  # EXIF's tag
 # Source: PIL.ImageOps.exif_transpose, which writes the EXIF anew as well and fails where it is damaged.
 _TURNS = {
@@ -46,6 +47,7 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _EXPECTED_SOURCE = "Expected an image, a folder of images or a glob such as 'photos/*.jpg'."
 _MOST_AHEAD_BYTES = 1 << 30  # of images that are decoded and wait for the consumer
 
@@ -251,7 +253,32 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
                 (width, height), orientation = image.size, _orientation(image, "a picture")
     except (*_DAMAGES, reading.UnreadableError):
         return None
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    return (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+
+
+def sizes_in_header(path: str | Path) -> tuple[tuple[int, int], ...]:
+    """The sizes that an image file can be of, from its first bytes; no pixel of it is decoded.
+
+    Args:
+      path: The file.
+
+    Returns:
+      Heights and widths in pixels: one of a JPEG, turned as EXIF says; two of other formats, as stored and turned, for
+      they may say behind their pixels that they lie on their side; none where the first bytes do not tell.
+    """
+    try:
+        with reading.opened(path, _MOST_BYTES) as file:
+            data = file.read(_HEADER_BYTES)
+        file_format = image_formats.of(data)
+        facts = image_structure.jpeg_facts(data) if file_format == "JPEG" else None
+        orientation = jpegs.orientation_of(facts) if facts else None
+        if orientation is not None:
+            return ((facts.height, facts.width)[:: -1 if orientation in _ON_ITS_SIDE else 1],)
+        with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:  # as `_decode`
+            width, height = image.size
+    except (*_DAMAGES, reading.UnreadableError):
+        return ()
+    return ((height, width), (width, height))
 
 
 def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | None) -> np.ndarray:
