@@ -1,4 +1,4 @@
-"""Class maps that are drawn from polygons, against Ultralytics' own data set, and what is said of labels that are none."""
+"""Class maps drawn from polygons, against Ultralytics' own data set, and what is said of labels that are none."""
 
 import json
 
@@ -6,7 +6,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tests.conftest import DATA
 from tests.evaluation.digits import NAMES, data_yaml
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
@@ -183,9 +182,7 @@ def test_evaluate_compares_what_masks_of_the_same_say(models, tmp_path):
 
     saved_model = models.exported("semantic")
     data = data_yaml(tmp_path / "polygons", "segment", num_images=4)
-    of_polygons = tftrt_yolo.evaluate(
-        saved_model, data, output_dir=tmp_path / "out", compare_to=DATA / "yolo26n-tiny-semantic.pt"
-    )
+    of_polygons = tftrt_yolo.evaluate(saved_model, data, output_dir=tmp_path / "out")
     masks = data_yaml(tmp_path / "masks", "segment", num_images=4, names=list(MODEL.names.values()), masks_dir="drawn")
     for example in open_dataset(data, MODEL, DataOptions()).examples:
         with PIL.Image.open(example.path) as image:
@@ -198,5 +195,4 @@ def test_evaluate_compares_what_masks_of_the_same_say(models, tmp_path):
     # The masks are then put by the nearest pixel, and the polygons drawn anew.
     for metric in of_masks.models[0].metrics:
         assert of_polygons.value(metric.name) == pytest.approx(metric.value, abs=0.01)
-    assert of_polygons.difference("mIoU") == pytest.approx(0, abs=1e-3)
     assert (tmp_path / "out" / "evaluation.json").is_file()

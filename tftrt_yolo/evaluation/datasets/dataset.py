@@ -64,7 +64,7 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
             raise DatasetError(
                 f"{unusable}, or pass {setting('skip_missing_images')} to measure on the others."
             ) from unusable
-    with _skip_advised():
+    with _skip_advised("."):
         there, of_other_size = sizes.sorted_out(there, skip_bad_labels=options.skip_bad_labels)
     skipped = (*labelled.skipped_labels, *of_other_size)
     if not there:
@@ -109,19 +109,17 @@ def _labelled(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
         )
     if task.classifies:
         return class_folders.read(path, model, options.split)
-    with _skip_advised():
+    with _skip_advised(", as Ultralytics does."):
         return (coco_json if is_json else data_yaml).read(path, model, options)
 
 
 @contextlib.contextmanager
-def _skip_advised() -> Iterator[None]:
+def _skip_advised(end: str) -> Iterator[None]:
     """Says of a bad label that its image can be left out."""
     try:
         yield
     except BadLabelError as error:
-        raise DatasetError(
-            f"{error} {setting('skip_bad_labels')} leaves such images out, as Ultralytics does."
-        ) from error
+        raise DatasetError(f"{error} {setting('skip_bad_labels')} leaves such images out{end}") from error
 
 
 @contextlib.contextmanager
