@@ -5,8 +5,8 @@
         ...                                    # whoever takes a batch gets a full one, whatever was left out
     images.measured()                          # the data set of the images that were given
 
-Whether an image can be read is known when it is decoded and not before; that it is not of the size that its labels say
-shows in its header, most often, and has been looked at (datasets.sizes).
+Whether an image can be read is known when it is decoded and not before; what is no image, or not of the size that its
+labels say, has most often been found by its first bytes (datasets.headers).
 """
 
 import contextlib

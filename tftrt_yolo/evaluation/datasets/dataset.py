@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tftrt_yolo.evaluation.datasets import class_folders, data_yaml, places, sizes
+from tftrt_yolo.evaluation.datasets import class_folders, data_yaml, headers, places
 from tftrt_yolo.evaluation.datasets.coco import coco_json
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import (
@@ -45,6 +45,7 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
     Raises:
       DatasetError: If the data set is missing, damaged, empty, of another task or other classes than the model, or an
         image is missing or a label bad, that of an image of another size among them, and that is not allowed.
+      ImageError: If one of its files begins as no image does, and that is not allowed.
     """
     path = Path(data)
     with _named(path):
@@ -64,8 +65,7 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
             raise DatasetError(
                 f"{unusable}, or pass {setting('skip_missing_images')} to measure on the others."
             ) from unusable
-    with _skip_advised("."):
-        there, of_other_size = sizes.sorted_out(there, skip_bad_labels=options.skip_bad_labels)
+    there, of_other_size = headers.sorted_out(there, options)
     skipped = (*labelled.skipped_labels, *of_other_size)
     if not there:
         left = f" {counted(len(skipped), 'image')} with bad labels left out: {skipped[0]}" if skipped else ""
@@ -109,17 +109,12 @@ def _labelled(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
         )
     if task.classifies:
         return class_folders.read(path, model, options.split)
-    with _skip_advised(", as Ultralytics does."):
-        return (coco_json if is_json else data_yaml).read(path, model, options)
-
-
-@contextlib.contextmanager
-def _skip_advised(end: str) -> Iterator[None]:
-    """Says of a bad label that its image can be left out."""
     try:
-        yield
+        return (coco_json if is_json else data_yaml).read(path, model, options)
     except BadLabelError as error:
-        raise DatasetError(f"{error} {setting('skip_bad_labels')} leaves such images out{end}") from error
+        raise DatasetError(
+            f"{error} {setting('skip_bad_labels')} leaves such images out, as Ultralytics does."
+        ) from error
 
 
 @contextlib.contextmanager
