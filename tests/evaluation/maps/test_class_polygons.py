@@ -6,13 +6,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tests.evaluation.digits import NAMES, data_yaml
+from tests.evaluation.digits import NAMES, data_yaml, model
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.dataset import open_dataset
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
 from tftrt_yolo.ground.errors import DatasetError
 
-MODEL = LabelSpec("semantic", NAMES | {10: "background"})
+MODEL = model("semantic")
 BINARY = LabelSpec("semantic", {0: "digit"})
 SIZE = (60, 80)
 
@@ -46,7 +46,7 @@ def _same(data, model, side):
 
 @pytest.mark.parametrize("side", [160, 321])
 def test_digits_are_drawn_as_ultralytics_draws_them(tmp_path, side):
-    examples = _same(data_yaml(tmp_path, "segment", num_images=12), MODEL, side)
+    examples = _same(data_yaml(tmp_path, "semantic", num_images=12), MODEL, side)
     drawn = examples[0].truth.in_pixels((100, 200))
     assert drawn.num_objects == sum(drawn.class_counts().values()) == 20_000
     assert examples[0].truth.class_counts().keys() | {10} == drawn.class_counts().keys()

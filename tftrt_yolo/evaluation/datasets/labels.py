@@ -162,10 +162,11 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
         looks_like = "an oriented box or a polygon" if num_values == _CORNERS else "a polygon"
     advice = f" {setting('boxes_only')} measures on the boxes around them."
     remedy = advice if task == "detect" and looks_like else ""
+    wanted = "segment, or name the folder of masks as masks_dir" if task == "semantic" else task
     raise BadLabelError(
         f"{place}: {counted(num_values, 'value')} behind the class{f', as of {looks_like}' if looks_like else ''}. "
         "A model for "
-        f"{task} needs {expected[task]}. Give labels for {task}.{remedy}"
+        f"{task} needs {expected[task]}. Give labels for {wanted}.{remedy}"
     )
 
 
