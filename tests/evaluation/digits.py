@@ -15,7 +15,8 @@ TASKS = ("detect", "segment", "pose", "obb")
 
 
 def model(task):
-    return LabelSpec(task, NAMES, 3 if task == "pose" else 0)
+    names = NAMES | {len(NAMES): "background"} if task == "semantic" else NAMES  # of polygons
+    return LabelSpec(task, names, 3 if task == "pose" else 0)
 
 
 def data_yaml(folder: Path, task: str, *, num_images: int = 40, **changes) -> Path:
@@ -24,7 +25,8 @@ def data_yaml(folder: Path, task: str, *, num_images: int = 40, **changes) -> Pa
     (folder / "labels").mkdir()
     for image in IMAGES[:num_images]:
         (folder / "images" / image.name).symlink_to(image)
-        shutil.copy(DATA / task / "labels" / f"{image.stem}.txt", folder / "labels")
+        labels = DATA / ("segment" if task == "semantic" else task) / "labels"
+        shutil.copy(labels / f"{image.stem}.txt", folder / "labels")
     document = {"path": ".", "val": "images", "names": list(NAMES.values())}
     if task == "pose":
         document |= {"kpt_shape": [3, 3], "flip_idx": [0, 1, 2]}

@@ -4,6 +4,7 @@ import json
 import os
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tests.conftest import DATA, IMAGES
@@ -342,6 +343,8 @@ def _coco(tmp_path, **changes):
         "annotations": [annotation],
         "categories": [{"id": 30, "name": "3"} | changes.get("category", {})],
     } | changes.get("document", {})
+    for name, size in ((IMAGES[0].name, (200, 100)), (IMAGES[1].name, (50, 50))):
+        PIL.Image.new("RGB", size).save(tmp_path / name)
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(document))
     return path
@@ -350,7 +353,7 @@ def _coco(tmp_path, **changes):
 def test_coco_json(tmp_path):
     path = _coco(tmp_path)
     for task in ("detect", "segment", "pose"):
-        dataset = _open(path, task, images_dir=DATA / "images")
+        dataset = _open(path, task, images_dir=tmp_path)
         first, second = dataset.examples
         assert first.size_hw == (100, 200)
         np.testing.assert_array_equal(first.truth.classes, [3])
@@ -359,7 +362,7 @@ def test_coco_json(tmp_path):
     np.testing.assert_array_equal(first.truth.keypoints, [[[10, 20, 2], [40, 60, 1], [0, 0, 0]]])
     assert first.truth.object_areas() == [600.0]
     crowd = {"iscrowd": 1, "segmentation": {"size": [100, 200], "counts": [100, 19_900]}}
-    truth = _open(_coco(tmp_path, annotation=crowd), "segment", images_dir=DATA / "images").examples[0].truth
+    truth = _open(_coco(tmp_path, annotation=crowd), "segment", images_dir=tmp_path).examples[0].truth
     assert truth.are_crowds.tolist() == [True]
     assert truth.outlines[0]["counts"] == [100, 19_900]
 
@@ -443,7 +446,7 @@ def test_coco_json(tmp_path):
 )
 def test_bad_coco_json(tmp_path, task, changes, message):
     with pytest.raises(DatasetError, match=message):
-        _open(_coco(tmp_path, **changes), task, images_dir=DATA / "images")
+        _open(_coco(tmp_path, **changes), task, images_dir=tmp_path)
 
 
 def test_compressed_runs():
@@ -471,5 +474,5 @@ def test_malformed_json_and_no_folder(tmp_path):
 def test_names_need_not_be_in_the_models_order(tmp_path):
     """COCO's categories are found by name."""
     other = LabelSpec("detect", {0: "dog", 1: "3"})
-    dataset = open_dataset(_coco(tmp_path), other, DataOptions(images_dir=DATA / "images"))
+    dataset = open_dataset(_coco(tmp_path), other, DataOptions(images_dir=tmp_path))
     assert dataset.examples[0].truth.classes.tolist() == [1]

@@ -200,7 +200,7 @@ def test_coco_json_with_other_sizes_and_damaged_images(tiny_export, tmp_path):
     assert len(report.skipped_labels) == 2
     assert "000003.jpg is of" in report.skipped_labels[1]
     assert "2 bad labels were skipped with their images" in str(report)
-    _damage(images_dir / IMAGES[5].name)
+    _damage(images_dir / IMAGES[5].name, IMAGES[5].read_bytes()[:2_000])
     with pytest.raises(tftrt_yolo.ImageError, match=r"000005\.jpg cannot be decoded.* skip_unreadable=True"):
         tftrt_yolo.evaluate(tiny_export, path, data_options=bad_labels)
     both = DataOptions(images_dir=images_dir, skip_bad_labels=True, skip_unreadable=True)

@@ -12,6 +12,7 @@ from tftrt_yolo import BenchmarkError, DataOptions, DatasetError, EvaluationErro
 from tftrt_yolo.converter.int8 import calibration_cache
 from tftrt_yolo.converter.int8.histogram import BINS, Histogram
 
+_TASKS = (*TASKS, "semantic")  # this of polygons
 REFUSALS = (DatasetError, ImageError, BenchmarkError, EvaluationError, SensitivityError, calibration_cache.CacheError)
 _WORDS = (
     *(
@@ -183,14 +184,14 @@ def _changed(path, rng, words):
 
 
 def _label(prepared, rng, folder):
-    task, other = str(rng.choice(TASKS)), str(rng.choice(TASKS))
+    task, other = str(rng.choice(_TASKS)), str(rng.choice(_TASKS))
     path = data_yaml(folder / "set", task, num_images=2)
     way = _changed(folder / "set" / "labels" / "000000.txt", rng, _WORDS)
     return f"{task} {way}", _opened(path, task if rng.integers(3) else other, _options(rng))
 
 
 def _yaml(prepared, rng, folder):
-    task = str(rng.choice(TASKS))
+    task = str(rng.choice(_TASKS))
     path = data_yaml(folder / "set", task, num_images=2)
     if rng.integers(2):
         document = json.loads(path.read_text())

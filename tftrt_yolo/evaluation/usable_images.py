@@ -5,7 +5,8 @@
         ...                                    # whoever takes a batch gets a full one, whatever was left out
     images.measured()                          # the data set of the images that were given
 
-Whether an image can be read, and is of the size that its labels say, is known when it is decoded and not before.
+Whether an image can be read is known when it is decoded and not before; what is no image, or not of the size that its
+labels say, has most often been found by its first bytes (datasets.headers).
 """
 
 import contextlib
@@ -16,8 +17,8 @@ import numpy as np
 
 from tftrt_yolo.contract import Metadata
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
-from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset, Example
-from tftrt_yolo.evaluation.datasets.truth import Truth
+from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset
+from tftrt_yolo.evaluation.datasets.truth import ClassTruth, MapTruth, Truth
 from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import DatasetError, ImageError
 from tftrt_yolo.ground.placement import Placement
@@ -44,7 +45,7 @@ class UsableImages:
         self._dataset, self._options = dataset, options
         self._given, self._unreadable, self._bad_labels = [], [], []
 
-    def framed(self, metadata: Metadata, batch_size: int) -> Iterator[tuple[np.ndarray, Truth, Placement]]:
+    def framed(self, metadata: Metadata, batch_size: int) -> Iterator[tuple[np.ndarray, Truth | MapTruth, Placement]]:
         """Frames the images in order, in threads and ahead of the consumer.
 
         Args:
@@ -64,13 +65,15 @@ class UsableImages:
                 self.seen += 1
                 try:
                     frame, place = _readable(found)
-                    truth = _in_pixels(example, place.size_hw)
+                    truth = example.in_pixels((int(place.size_hw[0]), int(place.size_hw[1])))
                 except ImageError as error:
                     self._leave_out(error, "skip_unreadable", self._unreadable)
                 except BadLabelError as error:
                     self._leave_out(error, "skip_bad_labels", self._bad_labels)
                 else:
-                    self._given.append(example)
+                    # Polygons are pixels, and can be counted, once the image's size is known.
+                    is_drawn = isinstance(truth, ClassTruth)
+                    self._given.append(dataclasses.replace(example, truth=truth) if is_drawn else example)
                     yield frame, truth, place
 
     def _leave_out(self, error: ImageError | BadLabelError, option: str, reasons: list[str]) -> None:
@@ -105,20 +108,3 @@ def _readable(found: tuple[np.ndarray, Placement] | ImageError) -> tuple[np.ndar
     if isinstance(found, ImageError):
         raise found
     return found
-
-
-def _in_pixels(example: Example, size_hw: np.ndarray) -> Truth:
-    """What is on an image, in its pixels.
-
-    Raises:
-      BadLabelError: If the image is of another size than its labels say.
-    """
-    size_hw = tuple(map(int, size_hw))
-    if not example.is_in_pixels:
-        return example.truth.in_pixels(size_hw)
-    if example.size_hw is not None and tuple(example.size_hw) != size_hw:
-        raise BadLabelError(
-            f"{shown(example.path)} is of {list(size_hw)}, height and width, and its labels say "
-            f"{list(example.size_hw)}. Give the images that were labelled."
-        )
-    return example.truth

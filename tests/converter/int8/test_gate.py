@@ -11,9 +11,10 @@ from tests.conftest import DATA, IMAGES
 from tftrt_yolo import Int8Options, contract
 from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8 import accuracy
-from tftrt_yolo.converter.int8.calibration_images import count_shared
+from tftrt_yolo.converter.int8.calibration_images import Calibration, count_shared
 from tftrt_yolo.converter.parity import Parity
 from tftrt_yolo.evaluation.certainty import score_shift
+from tftrt_yolo.saved_model.handle import open_saved_model
 from tftrt_yolo.selection import Selection
 
 
@@ -64,6 +65,38 @@ def _data(folder, names, label):
     (folder / "labels" / "a.txt").write_text(label)
     (folder / "data.yaml").write_text(f"path: .\nval: images\nnames: {names}\n")
     return folder / "data.yaml"
+
+
+@pytest.mark.parametrize(
+    ("label", "content", "error", "message"),
+    [
+        ("", None, tftrt_yolo.DatasetError, "has no label on any image, so it says nothing of what INT8 loses"),
+        ("0 0.5 0.5 0.2 0.2", b"", tftrt_yolo.ImageError, r"b\.jpg is empty\..* Mend it, or take the image out of"),
+        ("0 0.5 0.5 0.2 0.2", b"<html>404</html>", tftrt_yolo.ImageError, r"b\.jpg is a web page .* Mend it, or take"),
+    ],
+)
+def test_what_a_beginning_tells_is_said_with_the_labels(toy_export, tmp_path, label, content, error, message):
+    """Which is before the calibration; what else is wrong with an image shows where it is decoded."""
+    data = _data(tmp_path, tftrt_yolo.inspect(toy_export).metadata.names, label)
+    if content is not None:
+        (tmp_path / "images" / "b.jpg").write_bytes(content)
+    wanted = accuracy.Quantization(Calibration((), "max"), str(data))
+    with pytest.raises(error, match=message):
+        accuracy.read_labels(open_saved_model(toy_export), wanted)
+
+
+def test_a_mask_of_another_size_is_said_with_the_labels(models, tmp_path):
+    source = open_saved_model(models.exported("semantic"))
+    (tmp_path / "masks").mkdir()
+    data = _data(tmp_path, list(source.metadata.names.values()), "")
+    for image, name in zip(IMAGES[:2], "ab", strict=True):
+        with PIL.Image.open(image) as picture:
+            size = picture.size
+        PIL.Image.new("L", size if name == "a" else (size[0], size[1] - 1)).save(tmp_path / "masks" / f"{name}.png")
+    with pytest.raises(
+        tftrt_yolo.DatasetError, match=r"b\.jpg is of .* and its labels say .*Mend it, or take the image"
+    ):
+        accuracy.read_labels(source, accuracy.Quantization(Calibration((), "max"), str(data)))
 
 
 @pytest.mark.parametrize("accelerator", ["tensorrt", "onednn"])

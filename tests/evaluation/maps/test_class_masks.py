@@ -29,8 +29,8 @@ def _mask_path(image, ending=".png"):
 
 
 def _read(image, num_classes=3, **document):
-    example = class_masks.reader({"masks_dir": "masks"} | document, num_classes, "data.yaml")(image)
-    return example.truth.read(), example
+    example = class_masks.reader(document, num_classes, "data.yaml")(image)
+    return example.truth.drawn(example.size_hw), example
 
 
 def _save(image, values, mode=None, ending=".png"):
@@ -137,9 +137,6 @@ def test_a_jpeg_loses_classes(image):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"masks_dir": None}, "data.yaml has no masks_dir and no folder masks beside it, so its labels are polygons"),
-        ({"masks_dir": ["a"]}, "masks_dir is .*Expected text"),
-        ({"masks_dir": "../masks"}, r"has masks_dir '\.\./masks'. Expected the name of the folder"),
         ({"label_mapping": [1, 2]}, "label_mapping .*Expected the values of a mask to classes"),
         ({"label_mapping": {"a": 1}}, "label_mapping takes 'a' to 1. Expected a whole number"),
         ({"label_mapping": {1: 2.5}}, "label_mapping takes 1 to 2.5"),
@@ -148,7 +145,20 @@ def test_a_jpeg_loses_classes(image):
 )
 def test_a_document_that_does_not_fit(document, message):
     with pytest.raises(DatasetError, match=message):
-        class_masks.reader({"masks_dir": "masks"} | document, 3, "data.yaml")
+        class_masks.reader(document, 3, "data.yaml")
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        (["a"], "masks_dir is .*Expected text"),
+        ("../masks", r"has masks_dir '\.\./masks'. Expected the name of the folder"),
+        ("", "has masks_dir ''. Expected the name of the folder"),
+    ],
+)
+def test_a_folder_that_is_none(folder, message):
+    with pytest.raises(DatasetError, match=message):
+        class_masks.folder_of({"masks_dir": folder}, "data.yaml")
 
 
 def test_a_data_set(tmp_path):
@@ -189,18 +199,31 @@ def test_the_folder_masks_needs_no_name(tmp_path):
     (tmp_path / "named").mkdir()
     data = _pair(tmp_path / "named", "masks")
     dataset = open_dataset(data, MODEL, DataOptions())
-    np.testing.assert_array_equal(dataset.examples[0].truth.read(), np.ones((6, 8)))
+    np.testing.assert_array_equal(dataset.examples[0].truth.drawn((6, 8)), np.ones((6, 8)))
     data.write_text(data.read_text().replace("path: .", f"path: {data.parent}\ntrain: images"))
     assert utils.check_det_dataset(str(data), autodownload=False).get("masks_dir") == "masks"
     (tmp_path / "other").mkdir()
-    with pytest.raises(DatasetError, match="has no masks_dir and no folder masks beside it"):
+    with pytest.raises(DatasetError, match="For want of a masks_dir and of a folder masks its labels are taken for"):
         open_dataset(_pair(tmp_path / "other", "labels_png"), MODEL, DataOptions())
 
 
-@pytest.mark.parametrize("size_hw", [(3, 4), (8, 6), (6, 9)])
+@pytest.mark.parametrize("size_hw", [(3, 4), (6, 9)])
 def test_a_mask_of_another_size_than_its_image(tmp_path, size_hw):
-    """Refused, or left out and said, as Ultralytics leaves it out; it is never stretched over the image."""
+    """Refused, or left out and said, as Ultralytics leaves it out, before any image is decoded; never stretched."""
     data = _pair(tmp_path, "masks", size_hw)
+    image = tmp_path / "images" / "a.png"
+    image.write_bytes(image.read_bytes()[:60])  # a header is all that is there
+    with pytest.raises(DatasetError, match=r"a.png is of \[6, 8\], height and width, and its labels say .*skip_bad"):
+        open_dataset(data, MODEL, DataOptions())
+    with pytest.raises(
+        DatasetError, match=r"no image in 'val'.* 1 image with bad labels left out: .*a.png is of \[6, 8\]"
+    ):
+        open_dataset(data, MODEL, DataOptions(skip_bad_labels=True))
+
+
+def test_a_mask_on_its_side(tmp_path):
+    """A PNG may say behind its pixels that it lies on its side, so this shows when it is decoded."""
+    data = _pair(tmp_path, "masks", (8, 6))
     metadata = contract.Metadata("semantic", MODEL.names, (32, 32), 32, Selection(), "a.pt")
     with pytest.raises(DatasetError, match=r"a.png is of \[6, 8\], height and width, and its labels say .*skip_bad"):
         list(UsableImages(open_dataset(data, MODEL, DataOptions()), DataOptions()).framed(metadata, 1))

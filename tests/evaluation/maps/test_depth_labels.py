@@ -19,7 +19,7 @@ def image(tmp_path):
 
 
 def _read(image, **document):
-    return depth_labels.reader(document, 1, "data.yaml")(image).truth.in_pixels((30, 40)).depth
+    return depth_labels.reader(document, "data.yaml")(image).truth.in_pixels((30, 40)).depth
 
 
 def _npy(image, values):
@@ -121,4 +121,4 @@ def test_no_file(image):
 @pytest.mark.parametrize("key", ["depth_scale", "max_depth"])
 def test_numbers_that_are_none(key, value):
     with pytest.raises(DatasetError, match=rf"data.yaml has {key}: .*Expected a number above 0"):
-        depth_labels.reader({key: value}, 1, "data.yaml")
+        depth_labels.reader({key: value}, "data.yaml")

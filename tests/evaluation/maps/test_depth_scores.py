@@ -62,7 +62,7 @@ def test_a_label_lies_in_the_frame_as_ultralytics_lays_it(tmp_path, image_hw):
     dataset = DepthDataset(
         img_path=str(tmp_path / "images"), imgsz=64, data=data, task="depth", augment=False, hyp=get_cfg()
     )
-    example = depth_labels.reader(data, 1, "data.yaml")(tmp_path / "images" / "one.png")
+    example = depth_labels.reader(data, "data.yaml")(tmp_path / "images" / "one.png")
     found = depth_scores.of_frame(example.truth.in_pixels(image_hw).depth, image_hw, (64, 64))
     np.testing.assert_array_equal(found, dataset[0]["depth"][0].numpy())
 
@@ -77,7 +77,14 @@ def test_an_image_that_hardly_has_a_depth_in_the_frame_has_no_figures():
     few.flat[rng.permutation(few.size)[:80]] = 3
     for label in (_maps(0)[1], sparse, few, _maps(1)[1]):
         depth = rng.uniform(1, 9, (8, 8)).astype(np.float32)
-        truth = depth_labels.DepthTruth(label.copy, label.size, path=Path("a.png"), most_depth=80.0, depth=label)
+        truth = depth_labels.DepthTruth(
+            read=label.copy,
+            shape_hw=label.shape,
+            num_objects=label.size,
+            path=Path("a.png"),
+            most_depth=80,
+            depth=label,
+        )
         frame = letterboxed(label.shape, (32, 32))
         scores.add({"depth": depth[None]}, [truth], [frame])
         rows = depth_scores.corner_weights(8, 32)

@@ -1,12 +1,14 @@
 """IoU and accuracy of pixels against Ultralytics' own metrics, label placement and all."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
 
 from tests.tasks.maps.test_semantic import _logits
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
-from tftrt_yolo.evaluation.datasets.truth import MapTruth
+from tftrt_yolo.evaluation.datasets.truth import ClassTruth
 from tftrt_yolo.evaluation.maps.semantic_scores import SemanticScores
 from tftrt_yolo.ground.placement import letterboxed
 
@@ -23,13 +25,17 @@ def _scene(num_classes, size_hw, seed):
     return logits, mask
 
 
+def _placed(mask, size_hw):
+    return cv2.resize(mask, size_hw[::-1], interpolation=cv2.INTER_NEAREST)
+
+
 def _scores(num_classes, scenes, repeats=None):
     model = LabelSpec("semantic", {index: str(index) for index in range(num_classes)})
     scores = SemanticScores(model)
     for (logits, mask), count in zip(scenes, repeats or [1] * len(scenes), strict=True):
         for _ in range(count):
             placement = letterboxed(mask.shape, FRAME)
-            truth = MapTruth(lambda mask=mask: mask, mask.size)
+            truth = ClassTruth(drawn=functools.partial(_placed, mask), num_objects=mask.size)
             padded = np.stack([logits, np.zeros_like(logits)])  # rows behind the last image are padding
             scores.add({"logits": padded}, [truth], [placement])
     return scores

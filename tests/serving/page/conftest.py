@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 _CHROMIUM = "/usr/bin/chromium"
-TASKS = ("tiny", "segment", "pose", "obb", "classify")
+TASKS = ("tiny", "segment", "pose", "obb", "classify", "semantic", "depth")
 
 
 class Served:

@@ -1,5 +1,6 @@
 """The page in a real browser, before a real server with models of all tasks: it shows what a Predictor finds."""
 
+import collections
 import io
 import ssl
 import subprocess
@@ -98,7 +99,7 @@ def test_each_task_shows_what_a_predictor_finds(reader, predictors, name):
     reader.drop(PICTURE)
     [expected] = predictors(name)([PICTURE])
     reader.until_table(expected)
-    assert (reader.page.locator("#selection").count() > 0) == (name != "classify")
+    assert (reader.page.locator("#selection").count() > 0) == (name not in ("classify", "semantic", "depth"))
     drawn = np.asarray(tftrt_yolo.annotate(PICTURE, expected)).astype(int)
     assert np.abs(reader.picture().astype(int) - drawn).mean() < 4  # a JPEG of it
     assert "the model was not converted" in reader.page.inner_text("#about")
@@ -174,6 +175,27 @@ def test_a_video_comes_back_and_plays(reader, predictors, tmp_path):
     shown = reader.page.locator("#table tbody tr").all_inner_texts()
     assert {line.split()[0]: int(line.split()[1]) for line in shown} == counts
     assert "40 frames" in reader.page.inner_text("#table")
+
+
+@pytest.mark.parametrize("name", ["semantic", "depth"])
+def test_a_video_of_maps_shows_figures_too(reader, predictors, tmp_path, name):
+    clip = _video(tmp_path / "clip.mp4", count=12)
+    reader.choose(name)
+    reader.drop(clip)
+    reader.page.wait_for_selector("#video video", timeout=60_000)
+    assert "12 frames" in reader.page.inner_text("#table")
+    shown = [line.split("\t") for line in reader.page.locator("#table tbody tr").all_inner_texts()]
+    found = predictors(name)(clip)
+    if name == "semantic":
+        assert {line[0]: int(line[1]) for line in shown} == collections.Counter(
+            row["name"] for result in found for row in result.rows()
+        )
+    else:
+        figures = np.array([(one.minimum, one.median, one.maximum) for one in found])
+        expected = [of(figures, axis=0) for of in (np.min, np.mean, np.max)]
+        assert [line[0] for line in shown] == ["least", "mean", "largest"]
+        np.testing.assert_allclose([[float(cell) for cell in line[1:]] for line in shown], expected, atol=0.0056)
+    assert not reader.failures
 
 
 def test_a_video_can_be_stopped(reader, tmp_path):

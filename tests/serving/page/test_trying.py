@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import threading
 import time
 
@@ -84,10 +85,20 @@ def test_a_map(models, tmp_path, task):
         assert tables.page(expected) in shown.table
         drawn = np.asarray(PIL.Image.open(shown.pictures[0][0]).convert("RGB")).astype(int)
         assert np.abs(drawn - np.asarray(tftrt_yolo.annotate(PICTURE, expected))).mean() < 4
-        video = made.run(_video(tmp_path / "clip.mp4", count=3), model=task)[-1]
+        video = made.run(clip := _video(tmp_path / "clip.mp4", count=3), model=task)[-1]
         assert video.video
         assert "<b>3 frames, " in video.table
-        assert ("<th>frames</th>" in video.table) is (task == "semantic")
+        if task == "semantic":
+            assert "<th>name</th><th>frames</th><th>a frame</th>" in video.table
+        else:
+            assert "<th>metres, of all frames</th><th>minimum</th><th>median</th><th>maximum</th>" in video.table
+            found = [result for _, _, result in tftrt_yolo.Predictor(models.exported(task)).with_images(clip)]
+            figures = np.array([(one.minimum, one.median, one.maximum) for one in found])
+            assert np.ptp(figures, axis=0).max() > 0.01  # the frames are not alike
+            for label, of in (("least", np.min), ("mean", np.mean), ("largest", np.max)):
+                [row] = re.findall(rf"<tr><td>{label}</td>(.*?)</tr>", video.table)
+                cells = re.findall(r"<td>(.*?)</td>", row)
+                np.testing.assert_allclose(np.array(cells, float), of(figures, axis=0), atol=0.0056)
         line = words.model_line(made.asker.model(task, None))
         assert ("<span>depth · 160 x 160 px</span>" if task == "depth" else "semantic · 11 classes · 160") in line
     finally:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
+from tftrt_yolo.contract import DEPTH
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibrated import Calibrated
@@ -100,14 +101,19 @@ def read_labels(source: SavedModelHandle, quantization: Quantization | None) -> 
       The data set; None if none was asked for.
 
     Raises:
-      DatasetError: If it cannot be used.
+      DatasetError: If it cannot be used, or no image has a label.
+      ImageError: If one of its files is no image.
       EvaluationError: If the library of the metrics is missing.
     """
     if quantization is None or quantization.evaluation_data is None:
         return None
     check_library(source.metadata.task)
     with _advised():
-        return open_dataset(quantization.evaluation_data, networks.describe(source), DataOptions())
+        dataset = open_dataset(quantization.evaluation_data, networks.describe(source), DataOptions())
+    # A depth is of no class, and each image of such a data set has some.
+    if source.metadata.task != DEPTH and not any(example.truth.class_counts() for example in dataset.examples):
+        raise _without_labels(dataset)
+    return dataset
 
 
 @contextlib.contextmanager
@@ -224,10 +230,7 @@ def _with_accuracy(
     metrics = [metric for metric in found.models[0].metrics if metric.name.endswith(_METRICS)]
     names = [metric.name for metric in metrics if metric.value is not None]
     if not names:
-        raise DatasetError(
-            f"{shown(dataset.name)} has no label on any image, so it says nothing of what INT8 loses. Give "
-            f"{argument('evaluation_data')} with labels, or leave it out."
-        )
+        raise _without_labels(dataset)
     shared = count_shared([example.path for example in dataset.examples], calibrated)
     if shared:
         logging.warning(
@@ -242,6 +245,14 @@ def _with_accuracy(
         score_shift=found.score_shift,
         evaluation_images=found.num_images,
         shared_images=shared,
+    )
+
+
+def _without_labels(dataset: Dataset) -> DatasetError:
+    """The error for labels that say nothing."""
+    return DatasetError(
+        f"{shown(dataset.name)} has no label on any image, so it says nothing of what INT8 loses. Give "
+        f"{argument('evaluation_data')} with labels, or leave it out."
     )
 
 

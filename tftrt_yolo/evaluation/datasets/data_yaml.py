@@ -6,14 +6,14 @@
 Nothing here is ever executed: a data.yaml's `download` is ignored.
 """
 
-import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from tftrt_yolo.contract import DEPTH, SEMANTIC
 from tftrt_yolo.evaluation.datasets import class_names, labels, places
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example, Labelled, LabelSpec
-from tftrt_yolo.evaluation.datasets.maps import class_masks, depth_labels
+from tftrt_yolo.evaluation.datasets.maps import class_masks, class_polygons, depth_labels
 from tftrt_yolo.ground.arguments import argument
 from tftrt_yolo.ground.errors import DatasetError
 from tftrt_yolo.ground.files import reading
@@ -24,9 +24,6 @@ _SPLITS = ("train", *VALIDATION, "test", "minival")  # what may be a split of a 
 _MOST_BYTES = 4 << 20  # of a data.yaml
 _MOST_NUMBER = 10**80  # longer ones Python does not write as text
 _MOST_KEYPOINTS = 10_000
-# Of tasks whose labels are a file of pixels beside each image: takes the document, the number of classes, the
-# data.yaml's name for messages and the folders that its paths count from to what makes an Example of an image.
-_MAPS = {SEMANTIC: class_masks.reader, DEPTH: depth_labels.reader}
 
 
 def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
@@ -46,21 +43,12 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     """
     document, place = _load(path), shown(path)
     names = class_names.of_yaml(document.get("names"), document.get("nc"), place)
-    note = "" if model.task == DEPTH else class_names.check(names, model.names, place)  # a depth is of no class
-    shape = _keypoint_shape(path, document.get("kpt_shape"))
-    if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
-        found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"
-        raise DatasetError(
-            f"{place} has {found}, and the model has {model.num_keypoints} keypoints. Give the data set that the "
-            "model was trained for."
-        )
+    if model.task in (SEMANTIC, DEPTH):
+        example_of, note = _of_maps(path, document, names, model)
+    else:
+        example_of, note = _of_objects(path, document, names, model, options)
     split = _split(path, document, options.split)
     images, found_elsewhere = _split_images(path, document, split)
-    if model.task in _MAPS:
-        example_of = _MAPS[model.task](document, len(model.names), place, _roots(path, document)[1])
-    else:
-        label_format = labels.LabelFormat(model.task, len(model.names), shape, options.boxes_only)
-        example_of = functools.partial(_with_labels, label_format)
     examples, skipped = [], []
     for image in images:
         try:
@@ -72,9 +60,35 @@ def read(path: Path, model: LabelSpec, options: DataOptions) -> Labelled:
     return Labelled(split, tuple(examples), tuple(skipped), tuple(filter(None, (note, *found_elsewhere))))
 
 
-def _with_labels(label_format: labels.LabelFormat, image: Path) -> Example:
-    """An image with the labels in the text that belongs to it."""
-    return Example(image, labels.read(places.label_path(image), label_format))
+def _of_objects(
+    path: Path, document: dict, names: dict[int, str], model: LabelSpec, options: DataOptions
+) -> tuple[Callable[[Path], Example], str]:
+    """What makes an Example of an image from the text that belongs to it, and a note on the classes."""
+    place = shown(path)
+    note = class_names.check(names, model.names, place)
+    shape = _keypoint_shape(path, document.get("kpt_shape"))
+    if model.task == "pose" and (shape is None or shape[0] != model.num_keypoints):
+        found = "no kpt_shape" if shape is None else f"{shape[0]} keypoints (kpt_shape {list(shape)})"
+        raise DatasetError(
+            f"{place} has {found}, and the model has {model.num_keypoints} keypoints. Give the data set that the "
+            "model was trained for."
+        )
+    label_format = labels.LabelFormat(model.task, len(model.names), shape, options.boxes_only)
+    return lambda image: Example(image, labels.read(places.label_path(image), label_format)), note
+
+
+def _of_maps(
+    path: Path, document: dict, names: dict[int, str], model: LabelSpec
+) -> tuple[Callable[[Path], Example], str]:
+    """As `_of_objects`, of tasks with a value for each pixel."""
+    place = shown(path)
+    if model.task == DEPTH:  # a depth is of no class
+        return depth_labels.reader(document, place), ""
+    folder = class_masks.folder_of(document, place, _roots(path, document)[1])
+    if folder is None:
+        return class_polygons.reader(len(names)), class_polygons.check_names(names, model.names, place)
+    note = class_names.check(names, model.names, place)
+    return class_masks.reader(document, len(model.names), place, folder), note
 
 
 def find_images(path: Path, splits: tuple[str, ...]) -> list[Path]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tftrt_yolo.evaluation.datasets import class_folders, data_yaml, places
+from tftrt_yolo.evaluation.datasets import class_folders, data_yaml, headers, places
 from tftrt_yolo.evaluation.datasets.coco import coco_json
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import (
@@ -44,7 +44,8 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
 
     Raises:
       DatasetError: If the data set is missing, damaged, empty, of another task or other classes than the model, or an
-        image is missing or a label bad and that is not allowed.
+        image is missing or a label bad, that of an image of another size among them, and that is not allowed.
+      ImageError: If one of its files begins as no image does, and that is not allowed.
     """
     path = Path(data)
     with _named(path):
@@ -64,8 +65,9 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
             raise DatasetError(
                 f"{unusable}, or pass {setting('skip_missing_images')} to measure on the others."
             ) from unusable
+    there, of_other_size = headers.sorted_out(there, options)
+    skipped = (*labelled.skipped_labels, *of_other_size)
     if not there:
-        skipped = labelled.skipped_labels
         left = f" {counted(len(skipped), 'image')} with bad labels left out: {skipped[0]}" if skipped else ""
         raise DatasetError(f"{shown(data)} has no image in '{options.split}'. Expected at least one.{left}")
     return Dataset(
@@ -73,7 +75,7 @@ def open_dataset(data: str | Path, model: LabelSpec, options: DataOptions) -> Da
         split=labelled.split,
         examples=tuple(there),
         missing=tuple(str(example.path) for example in (*missing, *unread)),
-        skipped_labels=labelled.skipped_labels,
+        skipped_labels=skipped,
         notes=labelled.notes,
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tftrt_yolo.contract import branch_of
 from tftrt_yolo.evaluation.datasets.truth import MapTruth, Truth
 from tftrt_yolo.ground.errors import DatasetError
-from tftrt_yolo.ground.text import counted
+from tftrt_yolo.ground.text import counted, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,43 @@ class Example:
     truth: Truth | MapTruth
     size_hw: tuple[int, int] | None = None
     is_in_pixels: bool = False
+
+    @property
+    def says_size(self) -> bool:
+        """Whether the labels say of what size or shape the image is."""
+        return self.size_hw is not None or (isinstance(self.truth, MapTruth) and self.truth.says_shape)
+
+    def check_size(self, size_hw: tuple[int, int]) -> None:
+        """Compares the image to what its labels say of it.
+
+        Args:
+          size_hw: Height and width of the image in pixels.
+
+        Raises:
+          BadLabelError: If they are of an image of another size.
+        """
+        if self.size_hw is not None and tuple(self.size_hw) != size_hw:
+            raise BadLabelError(
+                f"{shown(self.path)} is of {list(size_hw)}, height and width, and its labels say {list(self.size_hw)}. "
+                "Give the images that were labelled."
+            )
+        if isinstance(self.truth, MapTruth):
+            self.truth.check_size(size_hw)
+
+    def in_pixels(self, size_hw: tuple[int, int]) -> Truth | MapTruth:
+        """What is on the image, in its pixels.
+
+        Args:
+          size_hw: Height and width of the image in pixels.
+
+        Returns:
+          The truth.
+
+        Raises:
+          BadLabelError: As `check_size`, or if a label's file is no longer what it was.
+        """
+        self.check_size(size_hw)
+        return self.truth if self.is_in_pixels else self.truth.in_pixels(size_hw)
 
 
 class BadLabelError(DatasetError):

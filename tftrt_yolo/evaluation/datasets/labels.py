@@ -3,8 +3,8 @@
     truth = read(Path("labels/000001.txt"), LabelFormat("detect", num_classes=80))
 
 Columns after the class, all as fractions of the image's sides: detect x, y, width, height of a box; pose the same and
-x, y and, if there are three values a keypoint, visibility of each; segment x, y of each corner of a polygon; obb of
-four corners.
+x, y and, if there are three values a keypoint, visibility of each; segment and semantic x, y of each corner of a
+polygon; obb of four corners.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ _TOLERANCE = 0.01  # of a side, by which a coordinate may lie outside. Source: u
 _MOST_BYTES = 16 << 20  # of a label file: half a million boxes
 _BOX = 4
 _WITH_BOXES = ("detect", "pose")  # tasks whose lines may be poses
+_WITH_POLYGONS = ("segment", "semantic")
 _CORNERS = 8
 _LEAST_POLYGON = 6
 
@@ -33,7 +34,7 @@ class LabelFormat:
 
     Attributes:
       task: Ultralytics' name of the model's task.
-      num_classes: Classes of the model.
+      num_classes: Classes of the model; for semantic those that polygons have, without the background.
       keypoint_shape: Keypoints of an object and values of a keypoint (2 or 3); None where the data has none.
       boxes_only: Whether a detect model takes the boxes around polygons, oriented boxes and pose labels.
     """
@@ -94,8 +95,9 @@ def _numbers(line: str, place: str, label_format: LabelFormat) -> list[float]:
         raise BadLabelError(f"{place}: a value is not finite. Expected fractions of the image's sides.")
     if values[0] != int(values[0]) or not 0 <= values[0] < label_format.num_classes:
         last = label_format.num_classes - 1
+        whose = "polygons have" if label_format.task == "semantic" else "the model has"
         raise BadLabelError(
-            f"{place}: class {shown(words[0], 80)}; the model has the classes 0 to {last}. Give the data set "
+            f"{place}: class {shown(words[0], 80)}; {whose} the classes 0 to {last}. Give the data set "
             "that the model was trained for, or correct the label."
         )
     _check_columns(len(values) - 1, place, label_format)
@@ -143,7 +145,7 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
     is_polygon = num_values >= _LEAST_POLYGON and num_values % 2 == 0
     fits = {
         "detect": num_values == _BOX or (label_format.boxes_only and (is_polygon or num_values == pose)),
-        "segment": is_polygon,
+        **dict.fromkeys(_WITH_POLYGONS, is_polygon),
         "obb": num_values == _CORNERS,
         "pose": num_values == pose,
     }
@@ -151,7 +153,7 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
         return
     expected = {
         "detect": "4, x, y, width and height of a box",
-        "segment": "at least 6 and an even number, the corners of a polygon",
+        **dict.fromkeys(_WITH_POLYGONS, "at least 6 and an even number, the corners of a polygon"),
         "obb": "8, the corners of an oriented box",
         "pose": f"{pose}, a box and {label_format.keypoint_shape} keypoint values",
     }
@@ -160,10 +162,11 @@ def _check_columns(num_values: int, place: str, label_format: LabelFormat) -> No
         looks_like = "an oriented box or a polygon" if num_values == _CORNERS else "a polygon"
     advice = f" {setting('boxes_only')} measures on the boxes around them."
     remedy = advice if task == "detect" and looks_like else ""
+    wanted = "segment, or name the folder of masks as masks_dir" if task == "semantic" else task
     raise BadLabelError(
         f"{place}: {counted(num_values, 'value')} behind the class{f', as of {looks_like}' if looks_like else ''}. "
         "A model for "
-        f"{task} needs {expected[task]}. Give labels for {task}.{remedy}"
+        f"{task} needs {expected[task]}. Give labels for {wanted}.{remedy}"
     )
 
 
@@ -172,7 +175,7 @@ def _truth(rows: list[np.ndarray], label_format: LabelFormat) -> Truth:
     task, shape = label_format.task, label_format.keypoint_shape
     classes = np.array([row[0] for row in rows], np.int64)
     boxes = np.array([_box_of(row[1:], label_format) for row in rows]).reshape(-1, 4)
-    if task == "segment":
+    if task in _WITH_POLYGONS:
         return Truth(classes, boxes, outlines=tuple([row[1:]] for row in rows))
     if task == "obb":
         return Truth(classes, boxes, corners=np.array([row[1:] for row in rows]).reshape(-1, 4, 2))

@@ -15,6 +15,7 @@ import numpy as np
 
 # Of a box's area, what a person covers on average. Source: xtcocotools/cocoeval.py, for labels without an area.
 AREA_OF_BOX = 0.53
+IGNORED = 255  # of a class map, a pixel without a label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +100,20 @@ class Truth:
         return AREA_OF_BOX * width * height
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MapTruth:
     """A labelled value for each pixel of one image, which stays in its file until it is compared.
 
     Attributes:
-      read: Reads it: (height, width), of whatever type the task has.
-      num_objects: How many pixels have one.
-      pixel_counts: Class index to its pixels, of the classes that are there; empty where values are no classes.
+      num_objects: How many pixels have one; of polygons, until the image's size is known, how many there are.
+      pixel_counts: Class index to its pixels, of the classes that are there; empty where values are no classes. Of
+        polygons as `num_objects`.
     """
 
-    read: Callable[[], np.ndarray]
-    num_objects: int
+    num_objects: int = 0
     pixel_counts: dict[int, int] = dataclasses.field(default_factory=dict)
     num_crowds: ClassVar[int] = 0
+    says_shape: ClassVar[bool] = False  # whether `check_size` refuses anything
 
     def __len__(self) -> int:
         """How many pixels have a value."""
@@ -121,6 +122,40 @@ class MapTruth:
     def class_counts(self) -> dict[int, int]:
         """As `Truth.class_counts`, of pixels."""
         return self.pixel_counts
+
+    def check_size(self, size_hw: tuple[int, int]) -> None:
+        """Refuses an image that the label cannot be of, by height and width in pixels: a BadLabelError."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassTruth(MapTruth):
+    """The class of each pixel.
+
+    Attributes:
+      drawn: Gives it at a height and a width in pixels: (height, width) uint8, 255 for no label.
+      first: The value of class 0; see `graph.class_values`.
+    """
+
+    drawn: Callable[[tuple[int, int]], np.ndarray]
+    first: int = 0
+
+    def in_pixels(self, size_hw: tuple[int, int]) -> "ClassTruth":
+        """Counts the pixels of an image's size.
+
+        Args:
+          size_hw: Height and width of the image in pixels.
+
+        Returns:
+          The truth with its counts.
+        """
+        return self.counted(self.drawn(size_hw))
+
+    def counted(self, class_map: np.ndarray) -> "ClassTruth":
+        """The truth with the counts of a map, (height, width) uint8, that was drawn of it."""
+        values = np.bincount(class_map.ravel(), minlength=IGNORED)[:IGNORED]
+        of_classes = values[self.first :]
+        counts = {int(index): int(of_classes[index]) for index in np.flatnonzero(of_classes)}
+        return dataclasses.replace(self, num_objects=int(values.sum()), pixel_counts=counts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,20 +4,19 @@
     scores.add(dense, truths, frames)           # batch after batch
     scores.metrics()
 
-As in Ultralytics' validator both are compared at the frame's resolution, where the labels are put by the nearest pixel,
-and what is labelled 255 or lies in the padding does not count. The mean is over the classes that have a label.
+As in Ultralytics' validator both are compared at the frame's resolution, where masks are put by the nearest pixel and
+polygons are drawn, and what is labelled 255 or lies in the padding does not count. The mean is over the classes that
+have a label.
 
 Source: ultralytics.utils.metrics.SemanticMetrics, ultralytics.data.augment.LetterBox.apply_semantic.
 """
 
 import time
 
-import cv2
 import numpy as np
 
 from tftrt_yolo.evaluation.datasets.examples import LabelSpec
-from tftrt_yolo.evaluation.datasets.maps.class_masks import IGNORED
-from tftrt_yolo.evaluation.datasets.truth import MapTruth
+from tftrt_yolo.evaluation.datasets.truth import IGNORED, ClassTruth
 from tftrt_yolo.evaluation.evaluation_report import Metric
 from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.ground.placement import Placement, scaled_size
@@ -51,7 +50,7 @@ class SemanticScores:
         """(C, C) int64, true class by predicted class in pixels; of one class (2, 2), with what is beside it last."""
         return self._counts[::-1, ::-1] if self._first else self._counts
 
-    def add(self, dense: dict[str, np.ndarray], truths: list[MapTruth], frames: list[Placement]) -> None:
+    def add(self, dense: dict[str, np.ndarray], truths: list[ClassTruth], frames: list[Placement]) -> None:
         """Takes a batch.
 
         Args:
@@ -64,9 +63,7 @@ class SemanticScores:
             frame_hw = tuple(STRIDE * side for side in logits.shape[:2])
             scaled_hw = scaled_size(tuple(frame.size_hw.tolist()), frame_hw)
             found = class_maps.class_map(logits, image_size_hw=scaled_hw, frame_size_hw=frame_hw)
-            labelled = truth.read()
-            if labelled.shape != scaled_hw:
-                labelled = cv2.resize(labelled, scaled_hw[::-1], interpolation=cv2.INTER_NEAREST)
+            labelled = truth.drawn(scaled_hw)
             counts = labelled != IGNORED
             pairs = self._num_values * labelled[counts].astype(np.int64) + found[counts]
             own = np.bincount(pairs, minlength=self._num_values**2).reshape(self._counts.shape)

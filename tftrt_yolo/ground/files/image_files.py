@@ -35,6 +35,8 @@ _DAMAGES = (
     *(RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error),
 )
 _MOST_BYTES = 512 << 20  # of a file
+_FORMAT_BYTES = 512  # of which a file's format is told
+_HEADER_BYTES = 128 << 10  # in which a file says its size, whatever else stands before that
 _ORIENTATION = 0x0112  # EXIF's tag
 # Source: PIL.ImageOps.exif_transpose, which writes the EXIF anew as well and fails where it is damaged.
 _TURNS = {
@@ -46,6 +48,7 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _EXPECTED_SOURCE = "Expected an image, a folder of images or a glob such as 'photos/*.jpg'."
 _MOST_AHEAD_BYTES = 1 << 30  # of images that are decoded and wait for the consumer
 
@@ -208,19 +211,8 @@ def read_image(
       ImageError: If it cannot be read, is empty, or has a dtype or shape that is not an image's.
     """
     if isinstance(image, (str, Path)):
-        try:
+        with _refusals_of_path(image):
             data = reading.read_bytes(image, _MOST_BYTES)
-        except OSError as error:
-            hint = " A URL is a source by itself: give it alone, or in a list file." if "://" in str(image) else ""
-            raise ImageError(
-                f"{shown(image)} cannot be read: {error.strerror}. Expected the path of an image file.{hint}"
-            ) from error
-        except ValueError as error:  # UnreadableError, and names that no file can have
-            raise ImageError(
-                f"{shown(image)} cannot be read: it {clause(error)}. Expected the path of an image file."
-                if isinstance(error, reading.UnreadableError)
-                else f"{quoted(str(image))} is no path ({first_line(error)}). Expected the path of an image file."
-            ) from error
         return _decode(data, shown(image), memory, decoded)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _decode(bytes(image), name or f"image of {memoryview(image).nbytes:,} bytes", memory, decoded)
@@ -251,15 +243,54 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
                 (width, height), orientation = image.size, _orientation(image, "a picture")
     except (*_DAMAGES, reading.UnreadableError):
         return None
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    return (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+
+
+def beginning(path: str | Path, *, with_size: bool) -> bytes:
+    """The first bytes of an image file; no pixel of it is decoded.
+
+    Args:
+      path: The file.
+      with_size: Whether to read as far as where its size stands.
+
+    Returns:
+      So many bytes, or the whole file.
+
+    Raises:
+      ImageError: If it cannot be read, is empty, or is no image of a format that is read, as `read_image` says it.
+    """
+    with _refusals_of_path(path), reading.opened(path, _MOST_BYTES) as file:
+        data = file.read(_HEADER_BYTES if with_size else _FORMAT_BYTES)
+    _format_of(data, shown(path))
+    return data
+
+
+def sizes_in(data: bytes) -> tuple[tuple[int, int], ...]:
+    """The sizes that an image file can be of, from its first bytes.
+
+    Args:
+      data: What `beginning` gives.
+
+    Returns:
+      Heights and widths in pixels: one of a JPEG, turned as EXIF says; two of other formats, as stored and turned, for
+      they may say behind their pixels that they lie on their side; none where the first bytes do not tell.
+    """
+    try:
+        file_format = image_formats.of(data)
+        facts = image_structure.jpeg_facts(data) if file_format == "JPEG" else None
+        orientation = jpegs.orientation_of(facts) if facts else None
+        if orientation is not None:
+            return ((facts.height, facts.width)[:: -1 if orientation in _ON_ITS_SIDE else 1],)
+        with PIL.Image.OPEN[file_format][0](io.BytesIO(data), "") as image:  # as `_decode`
+            width, height = image.size
+    except (*_DAMAGES, reading.UnreadableError):
+        return ()
+    return ((height, width), (width, height))
 
 
 def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | None) -> np.ndarray:
     """Decodes an image file; `name` is for messages, and the others are as of `read_image`."""
-    if not data:
-        raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
-    with _refusals_named(name):
-        file_format = image_formats.of(data)
+    file_format = _format_of(data, name)
     with damages_named(name):
         try:
             image_structure.check(data, file_format)
@@ -286,6 +317,32 @@ def _decode(data: bytes, name: str, memory: Scratch | None, decoded: Decoded | N
             image_colours.prepare(image)
             image.load()
             return _to_rgb(image, name)
+
+
+def _format_of(data: bytes, name: str) -> str:
+    """The format of an image file, by its first bytes."""
+    if not data:
+        raise ImageError(f"{name} is empty. Expected an image file, such as JPEG or PNG.")
+    with _refusals_named(name):
+        return image_formats.of(data)
+
+
+@contextlib.contextmanager
+def _refusals_of_path(path: str | Path) -> Iterator[None]:
+    """Turns what reading a file raises into an ImageError."""
+    try:
+        yield
+    except OSError as error:
+        hint = " A URL is a source by itself: give it alone, or in a list file." if "://" in str(path) else ""
+        raise ImageError(
+            f"{shown(path)} cannot be read: {error.strerror}. Expected the path of an image file.{hint}"
+        ) from error
+    except ValueError as error:  # UnreadableError, and names that no file can have
+        raise ImageError(
+            f"{shown(path)} cannot be read: it {clause(error)}. Expected the path of an image file."
+            if isinstance(error, reading.UnreadableError)
+            else f"{quoted(str(path))} is no path ({first_line(error)}). Expected the path of an image file."
+        ) from error
 
 
 @contextlib.contextmanager

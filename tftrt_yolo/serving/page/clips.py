@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tftrt_yolo.contract import DEPTH
 from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.text import shown
 from tftrt_yolo.predictor.output.videos.video_writer import VideoWriter
@@ -53,6 +54,8 @@ class Progress:
       frames: That are done.
       expected: How many there will be; None where the file does not say.
       found: Objects by class; of a classifier, frames by their best class.
+      depths: Of each frame that has a depth the least, the median and the largest, by name, in metres; none of a model
+        for another task.
       queue_seconds: Of all frames' requests.
       compute_seconds: As queue_seconds.
       seconds: Since it began.
@@ -64,6 +67,7 @@ class Progress:
     frames: int = 0
     expected: int | None = None
     found: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    depths: list[dict[str, float]] = dataclasses.field(default_factory=list)
     queue_seconds: float = 0.0
     compute_seconds: float = 0.0
     seconds: float = 0.0
@@ -80,6 +84,8 @@ class Progress:
         self.compute_seconds += self.answer.outcome.compute_seconds
         for answer in answers:
             self.found.update(_names(answer.result))
+            if kinds.of(answer.result) == DEPTH:
+                self.depths += answer.result.rows()
 
 
 def _names(result) -> list[str]:

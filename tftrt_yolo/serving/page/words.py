@@ -6,6 +6,7 @@ words.figures(words.Times(...), model)
 
 import dataclasses
 import html
+import statistics
 
 from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.serving.page.asking import Model
@@ -110,13 +111,32 @@ def of_clip(progress: Progress, unit: str) -> str:
     """
     rate = progress.frames / progress.seconds if progress.seconds else 0.0
     head = f"{counted(progress.frames, 'frame')}, {rate:.1f} a second"
-    rows = (
+    table = _depths(progress.depths) if progress.depths else _counts(progress, unit)
+    return f'<div class="results"><div class="result"><p><b>{head}</b></p>{table}</div></div>'
+
+
+def _counts(progress: Progress, unit: str) -> str:
+    """How often each class was found; empty if none was."""
+    rows = [
         (html.escape(shown(name, 40)), f"{count:,}", f"{count / max(progress.frames, 1):.2f}")
         for name, count in progress.found.most_common(_MOST_ROWS)
-    )
+    ]
+    return _table(("name", unit, "a frame"), rows) if rows else ""
+
+
+def _depths(depths: list[dict[str, float]]) -> str:
+    """How the figures of a picture's table differ from frame to frame."""
+    rows = []
+    for label, of in (("least", min), ("mean", statistics.fmean), ("largest", max)):
+        rows.append((label, *(f"{of(frame[name] for frame in depths):.2f}" for name in depths[0])))
+    return _table(("metres, of all frames", *depths[0]), rows)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table of what is HTML already."""
+    head = "".join(f"<th>{name}</th>" for name in header)
     lines = "".join(f"<tr><td>{'</td><td>'.join(cells)}</td></tr>" for cells in rows)
-    table = f"<table><thead><tr><th>name</th><th>{unit}</th><th>a frame</th></tr></thead><tbody>{lines}</tbody></table>"
-    return f'<div class="results"><div class="result"><p><b>{head}</b></p>{table if lines else ""}</div></div>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
 
 
 def _milliseconds(seconds: float) -> str:

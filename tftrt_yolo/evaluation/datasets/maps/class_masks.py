@@ -2,11 +2,11 @@
 
     example_of = reader(document, 19, "cityscapes8.yaml")
     example = example_of(Path("images/val/a.png"))      # masks/val/a.png, its classes counted
-    example.truth.read()                                # (height, width) uint8: class indices, and 255 for no label
+    example.truth.drawn((480, 640))                     # (480, 640) uint8: class indices, and 255 for no label
 
 `masks_dir` names the folder that stands in place of the last `images`; without it that is `masks`, if the data set has
-such a folder. `label_mapping` has the class of each value of a mask where these are others, with "ignore_label" for
-none.
+such a folder, and where it has none its labels are polygons (class_polygons). `label_mapping` has the class of each
+value of a mask where these are others, with "ignore_label" for none.
 
 Source: ultralytics.data.dataset.SemanticDataset; check_det_dataset, verify_image_mask and read_mask of
 ultralytics.data.utils.
@@ -23,13 +23,12 @@ import PIL.Image
 
 from tftrt_yolo.evaluation.datasets import class_names, places
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
-from tftrt_yolo.evaluation.datasets.truth import MapTruth
+from tftrt_yolo.evaluation.datasets.truth import IGNORED, ClassTruth
 from tftrt_yolo.graph.class_values import first_value
 from tftrt_yolo.ground.errors import DatasetError, ImageError
 from tftrt_yolo.ground.files import image_files, image_formats, image_structure, reading
 from tftrt_yolo.ground.text import clause, quoted, shown
 
-IGNORED = 255  # a pixel without a label
 _WORD, _FOLDER = "ignore_label", "masks"
 _NUM_VALUES = 256
 _NO_CLASS = -1
@@ -45,34 +44,46 @@ _WHOLE = re.compile(r"\s*[+-]?\d{1,9}\s*", re.ASCII)
 _EXPECTED = "Expected a grey PNG of the image's size with a class index for each pixel, 255 where there is none."
 
 
-def reader(document: dict, num_classes: int, place: str, roots: Sequence[Path] = ()) -> Callable[[Path], Example]:
+def folder_of(document: dict, place: str, roots: Sequence[Path] = ()) -> str | None:
+    """Which folder a data set's masks lie in.
+
+    Args:
+      document: Its data.yaml.
+      place: The file, for messages.
+      roots: Folders that its paths may count from, where a folder `masks` may lie that it does not name.
+
+    Returns:
+      What stands in place of the last `images` of a path; None where there are no masks, and labels are polygons.
+
+    Raises:
+      DatasetError: If it cannot be a folder's name.
+    """
+    folder = document.get("masks_dir")
+    if folder is None:
+        return _FOLDER if any((root / _FOLDER).is_dir() for root in roots) else None
+    folder = class_names.text(folder, "masks_dir", place).replace("\\", "/").strip("/")
+    if not folder or "\0" in folder or {"", ".", ".."} & set(folder.split("/")):
+        raise DatasetError(
+            f"{place} has masks_dir {quoted(folder)}. Expected the name of the folder that stands in place of images."
+        )
+    return folder
+
+
+def reader(document: dict, num_classes: int, place: str, folder: str = _FOLDER) -> Callable[[Path], Example]:
     """Prepares to read the masks of a data set.
 
     Args:
       document: Its data.yaml.
       num_classes: The model's; of one class masks have 1 where it is and 0 elsewhere.
       place: The file, for messages.
-      roots: Folders that its paths may count from, where a folder `masks` may lie that it does not name.
+      folder: As `folder_of` gives it.
 
     Returns:
       What takes an image's path to an Example, and raises a BadLabelError for a mask that is not there or does not fit.
 
     Raises:
-      DatasetError: If the data set has no masks, or a mapping that does not fit.
+      DatasetError: If the data set has a mapping that does not fit.
     """
-    folder = document.get("masks_dir")
-    if folder is None and any((root / _FOLDER).is_dir() for root in roots):
-        folder = _FOLDER
-    if folder is None:
-        raise DatasetError(
-            f"{place} has no masks_dir and no folder {_FOLDER} beside it, so its labels are polygons, of which no "
-            "class map is drawn here. Give a data set with masks_dir, a folder of PNG files beside the images."
-        )
-    folder = class_names.text(folder, "masks_dir", place).replace("\\", "/").strip("/")
-    if not folder or "\0" in folder or {"", ".", ".."} & set(folder.split("/")):
-        raise DatasetError(
-            f"{place} has masks_dir {quoted(folder)}. Expected the name of the folder that stands in place of images."
-        )
     first = first_value(num_classes)
     table = _table(document.get("label_mapping"), first + num_classes - 1, place)
     return functools.partial(_example, folder, first, table)
@@ -85,11 +96,16 @@ def _example(folder: str, first: int, table: np.ndarray, image: Path) -> Example
     if path is None:
         raise BadLabelError(f"{shown(image)} has no mask: {shown(paths[0])} is not there. {_EXPECTED}")
     mask = _read(path, table)
-    counts = np.bincount(mask.ravel(), minlength=_NUM_VALUES)[:IGNORED]
-    of_classes = counts[first:]
-    pixels = {int(index): int(of_classes[index]) for index in np.flatnonzero(of_classes)}
-    truth = MapTruth(functools.partial(_read, path, table), int(counts.sum()), pixels)
+    truth = ClassTruth(drawn=functools.partial(_drawn, path, table), first=first).counted(mask)
     return Example(image, truth, mask.shape, is_in_pixels=True)
+
+
+def _drawn(path: Path, table: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """A mask's classes at a size, of each pixel the nearest."""
+    import cv2  # late: of a data set whose labels are polygons or boxes none is needed
+
+    mask = _read(path, table)
+    return mask if mask.shape == size_hw else cv2.resize(mask, size_hw[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def _table(mapping: object, last: int, place: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Labels of depth: how far each pixel is, in a file beside each image.
 
-    example_of = reader(document, 1, "nyu-depth.yaml")
+    example_of = reader(document, "nyu-depth.yaml")
     example = example_of(Path("images/val/0001.jpg"))             # depth/val/0001.png, or .npy
     example.truth.in_pixels((480, 640)).depth                     # (h, w) float32, metres; 0 where nobody knows
 
@@ -18,8 +18,9 @@ import math
 import struct
 import tokenize
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import PngImagePlugin
@@ -52,14 +53,19 @@ class DepthTruth(MapTruth):
     """How far the pixels of an image are: `read` gives (h, w) float32, metres; 0 where nobody knows.
 
     Attributes:
+      read: Reads it.
+      shape_hw: Its height and width, which may be of any scale.
       path: The file.
       most_depth: Metres; from there on nothing counts.
       depth: What `read` gives, once `in_pixels` did; None before.
     """
 
+    read: Callable[[], np.ndarray]
+    shape_hw: tuple[int, int]
     path: Path
     most_depth: float
     depth: np.ndarray | None = None
+    says_shape: ClassVar[bool] = True
 
     def in_pixels(self, size_hw: tuple[int, int]) -> "DepthTruth":
         """Reads the depths, so that they are there.
@@ -74,23 +80,26 @@ class DepthTruth(MapTruth):
           BadLabelError: If they are of an image of another shape, or the file is no longer what it was.
         """
         depth = self.read()
-        of_label, of_image = depth.shape[1] / depth.shape[0], size_hw[1] / size_hw[0]
+        found = dataclasses.replace(self, depth=depth, shape_hw=depth.shape)
+        found.check_size(size_hw)
+        return found
+
+    def check_size(self, size_hw: tuple[int, int]) -> None:
+        """Refuses an image of another shape, by height and width in pixels: a BadLabelError."""
+        of_label, of_image = self.shape_hw[1] / self.shape_hw[0], size_hw[1] / size_hw[0]
         if abs(math.log(of_label / of_image)) > _ASPECT:
             raise BadLabelError(
-                f"{shown(self.path)} is of {list(depth.shape)}, height and width, and its image of {list(size_hw)}, "
+                f"{shown(self.path)} is of {list(self.shape_hw)}, height and width, and its image of {list(size_hw)}, "
                 "another shape. Give the depth of this image."
             )
-        return dataclasses.replace(self, depth=depth)
 
 
-def reader(document: dict, num_classes: int, place: str, roots: Sequence[Path] = ()) -> Callable[[Path], Example]:
+def reader(document: dict, place: str) -> Callable[[Path], Example]:
     """Prepares to read the depths of a data set.
 
     Args:
       document: Its data.yaml.
-      num_classes: Not used: a depth has no class.
       place: The file, for messages.
-      roots: Not used: where depths lie is no choice.
 
     Returns:
       What takes an image's path to an Example, and raises a BadLabelError for depths that are not there or are none.
@@ -119,7 +128,8 @@ def _example(scale: float, most_depth: float, image: Path) -> Example:
             f"{shown(path)} has {found} between {LEAST_DEPTH:g} and {most_depth:g} metres. Expected {FEWEST_PIXELS} or "
             "more; depth_scale and max_depth in the data.yaml say what its numbers are."
         )
-    return Example(image, DepthTruth(read=read, num_objects=num_valid, path=path, most_depth=most_depth))
+    truth = DepthTruth(read=read, shape_hw=depth.shape, num_objects=num_valid, path=path, most_depth=most_depth)
+    return Example(image, truth)
 
 
 def _number(document: dict, key: str, otherwise: float, place: str) -> float:
