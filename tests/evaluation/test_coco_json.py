@@ -4,9 +4,10 @@ import copy
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 
-from tests.conftest import DATA, IMAGES
+from tests.conftest import IMAGES
 from tests.evaluation.digits import NAMES, detections, model
 from tftrt_yolo import DataOptions, DatasetError
 from tftrt_yolo.evaluation import average_precision as ap
@@ -52,7 +53,9 @@ def _open(folder, document, task="detect", names=NAMES, **options):
     path = folder / "instances.json"
     path.write_text(json.dumps(document))
     spec = LabelSpec(task, names, 3 if task == "pose" else 0)
-    return open_dataset(path, spec, DataOptions(images_dir=DATA / "images", **options))
+    for image in IMAGES[:2]:
+        PIL.Image.new("RGB", (200, 100)).save(folder / image.name)
+    return open_dataset(path, spec, DataOptions(images_dir=folder, **options))
 
 
 def _found(task):
@@ -239,8 +242,8 @@ def test_a_model_whose_names_are_numbers(tmp_path, superclass):
 @pytest.mark.parametrize("name", ["{}", "./{}", "sub/{}", "sub\\{}"])
 def test_names_of_files(tmp_path, name):
     (tmp_path / "images" / "sub").mkdir(parents=True)
-    (tmp_path / "images" / "sub" / "a.jpg").symlink_to(IMAGES[0])
-    (tmp_path / "images" / "a.jpg").symlink_to(IMAGES[0])
+    PIL.Image.new("RGB", (200, 100)).save(tmp_path / "images" / "sub" / "a.jpg")
+    PIL.Image.new("RGB", (200, 100)).save(tmp_path / "images" / "a.jpg")
     document = _document()
     document["images"] = [document["images"][0] | {"file_name": name.format("a.jpg")}]
     path = tmp_path / "a.json"

@@ -3,6 +3,7 @@
 blocks = layout.blocks(trying, asker)
 """
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ _NEWEST = "newest"
 _MOST_SLIDER = 1_000  # detections
 _WAITING, _RUNNING = 32, 8  # tries of all users
 _SECONDS = (300, 3_600)  # Gradio's own cleaning: how often, and of files how old
+_STOPPED = json.dumps({"__type__": "update", "value": words.note("Stopped."), "visible": True})
+# What was on its way when a try was stopped comes after that was said, and would seem to be under way for ever.
+_STILL_STOPPED = f"""async () => {{
+  await new Promise(done => setTimeout(done, 1000));
+  return [document.querySelector('#notice progress') ? {_STOPPED} : {{__type__: 'update'}}];
+}}"""
 
 
 def blocks(trying: Trying, asker: Asker) -> gr.Blocks:
@@ -194,9 +201,10 @@ def _connect(page: gr.Blocks, asked: _Asked, given: _Given, events: _Events) -> 
         concurrency_limit=_RUNNING,
         **quiet,
     )
-    stopped = gr.update(value=words.note("Stopped."), visible=True)
+    # In the browser: a server's answer comes by the stream of the cancelled try, which the browser may have closed.
     ended = asked.stop.click(None, None, None, cancels=[tried, moved])
-    ended.then(lambda: stopped, None, given.notice, **quiet)  # not before what is under way was ended
+    said = ended.then(None, None, given.notice, js=f"() => [{_STOPPED}]", **quiet)
+    said.then(None, None, given.notice, js=_STILL_STOPPED, **quiet)
 
 
 def _updates(shown: Shown) -> list:
