@@ -1,9 +1,11 @@
 """Data sets of every form with a damaged file in them, calibration caches and reports."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
 from tests.conftest import DATA, IMAGES
 from tests.evaluation.digits import TASKS, data_yaml, model
@@ -13,6 +15,8 @@ from tftrt_yolo.converter.int8 import calibration_cache
 from tftrt_yolo.converter.int8.histogram import BINS, Histogram
 
 _TASKS = (*TASKS, "semantic")  # this of polygons
+_SIZES_HW = [PIL.Image.open(path).size[::-1] for path in IMAGES[:3]]
+_SIZE_HW = list(_SIZES_HW[0])
 REFUSALS = (DatasetError, ImageError, BenchmarkError, EvaluationError, SensitivityError, calibration_cache.CacheError)
 _WORDS = (
     *(
@@ -100,26 +104,33 @@ _JSON = (
         [None],
         [1, 2],
         {"size": 5},
-        {"size": [100, 200], "counts": [2**63 - 1, 2**63 - 1, 20_002]},
+        {"size": _SIZE_HW, "counts": [2**63 - 1, 2**63 - 1, math.prod(_SIZE_HW) + 2]},
         [10**400] * 4,
     ),
     *(
-        {"size": [100, 200], "counts": "o" * 500},
-        {"size": [100, 200], "counts": [[1], [1, 2]]},
+        {"size": _SIZE_HW, "counts": "o" * 500},
+        {"size": _SIZE_HW, "counts": [[1], [1, 2]]},
         [1e300] * 6,
         float("nan"),
     ),
 )
 
 
+def _run_lengths(size_hw):
+    return {"size": list(size_hw), "counts": [100, math.prod(size_hw) - 100]}
+
+
 def prepare(folder: Path):
     document = {
-        "images": [{"id": i, "file_name": IMAGES[i].name, "height": 100, "width": 200} for i in range(3)],
+        "images": [
+            {"id": i, "file_name": IMAGES[i].name, "height": height, "width": width}
+            for i, (height, width) in enumerate(_SIZES_HW)
+        ],
         "annotations": [
             {
                 **{"id": i, "image_id": i % 3, "category_id": i % 10, "bbox": [10, 20, 30, 40], "area": 600.0},
                 "iscrowd": i % 2,
-                "segmentation": {"size": [100, 200], "counts": [100, 19_900]} if i % 2 else [[10, 20, 40, 20, 40, 60]],
+                "segmentation": _run_lengths(_SIZES_HW[i % 3]) if i % 2 else [[10, 20, 40, 20, 40, 60]],
                 "keypoints": [10, 20, 2, 40, 60, 1, 0, 0, 0],
             }
             for i in range(6)

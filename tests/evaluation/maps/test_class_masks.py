@@ -153,12 +153,17 @@ def test_a_document_that_does_not_fit(document, message):
     [
         (["a"], "masks_dir is .*Expected text"),
         ("../masks", r"has masks_dir '\.\./masks'. Expected the name of the folder"),
-        ("", "has masks_dir ''. Expected the name of the folder"),
     ],
 )
 def test_a_folder_that_is_none(folder, message):
     with pytest.raises(DatasetError, match=message):
         class_masks.folder_of({"masks_dir": folder}, "data.yaml")
+
+
+@pytest.mark.parametrize("document", [{}, {"masks_dir": None}, {"masks_dir": ""}])
+def test_without_a_folder_labels_are_polygons(document):
+    """As in Ultralytics, which takes an empty name for none."""
+    assert class_masks.folder_of(document, "data.yaml") is None
 
 
 def test_a_data_set(tmp_path):

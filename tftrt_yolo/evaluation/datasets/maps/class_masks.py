@@ -59,7 +59,7 @@ def folder_of(document: dict, place: str, roots: Sequence[Path] = ()) -> str | N
       DatasetError: If it cannot be a folder's name.
     """
     folder = document.get("masks_dir")
-    if folder is None:
+    if folder in (None, ""):
         return _FOLDER if any((root / _FOLDER).is_dir() for root in roots) else None
     folder = class_names.text(folder, "masks_dir", place).replace("\\", "/").strip("/")
     if not folder or "\0" in folder or {"", ".", ".."} & set(folder.split("/")):
