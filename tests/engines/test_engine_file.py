@@ -216,7 +216,7 @@ def test_no_plan_behind_a_header_of_ultralytics(tmp_path):
         (b"\x02\0\0\0[]plan", "has a header that holds no mapping"),
         (b"\x02\0\0\0\xff\xfeplan", "has no header, or a damaged one"),
         (b"\x04\0\0\0nopeplan", "has no header, or a damaged one: it is no JSON"),
-        ((200).to_bytes(4, "little") + b"[" * 200 + b"plan", "is nested 200 levels deep"),
+        ((200).to_bytes(4, "little") + b"[" * 200 + b"plan", "is nested more than 32 levels deep"),
     ],
     ids=lambda value: None,
 )

@@ -105,7 +105,7 @@ def test_it_cannot_be_changed(export):
         ('{"accelerator": "xla", "precision_mode": "INT8"}', "'INT8'; expected one of FP32, FP16, BF16"),
         ('{"accelerator": ["xla"]}', "it has 'accelerator': a list of 1; expected a text"),
         ("null", "it holds None and no mapping"),
-        ("[" * 100_000, "it is nested 100,000 levels deep; at most 32 are read"),
+        ("[" * 100_000, "it is nested more than 32 levels deep"),
         ('{"accelerator": "\\u001b[31m"}', r"'\\x1b\[31m'; expected one of"),
     ],
     ids=lambda text: text[:20],

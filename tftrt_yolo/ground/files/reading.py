@@ -126,16 +126,20 @@ def parse_json(text: str, *, checks_depth: bool = True, is_strict: bool = False)
     Raises:
       UnreadableError: If it is no JSON, or nested deeper.
     """
-    depth = deepest = 0
+    depth = 0
     for found in _STRINGS_AND_BRACKETS.finditer(text) if checks_depth else ():
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found.group()[:2], 0)
-        deepest = max(deepest, depth)
-    if deepest > _MOST_DEPTH:
-        raise UnreadableError(f"is nested {deepest:,} levels deep; at most {_MOST_DEPTH} are read")
+        if depth > _MOST_DEPTH:
+            raise _too_deep()
     try:
         return json.loads(text, **(_STRICT if is_strict else {}))
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"is no JSON ({first_line(error)})") from error
+
+
+def _too_deep() -> UnreadableError:
+    """The error for what is nested too deep, said at once: counting fifty million brackets takes half a minute."""
+    return UnreadableError(f"is nested more than {_MOST_DEPTH} levels deep")
 
 
 def _refuse_constant(name: str) -> None:
@@ -194,4 +198,4 @@ def _check_events(events: Iterator, yaml) -> None:
             )
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if level > _MOST_DEPTH:
-            raise UnreadableError(f"is nested more than {_MOST_DEPTH} levels deep")
+            raise _too_deep()
