@@ -19,7 +19,6 @@ from tftrt_yolo.contract import Metadata
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Dataset
 from tftrt_yolo.evaluation.datasets.truth import ClassTruth, MapTruth, Truth
-from tftrt_yolo.ground.arguments import setting
 from tftrt_yolo.ground.errors import DatasetError, ImageError
 from tftrt_yolo.ground.placement import Placement
 from tftrt_yolo.ground.text import counted, shown
@@ -67,21 +66,14 @@ class UsableImages:
                     frame, place = _readable(found)
                     truth = example.in_pixels((int(place.size_hw[0]), int(place.size_hw[1])))
                 except ImageError as error:
-                    self._leave_out(error, "skip_unreadable", self._unreadable)
+                    self._unreadable.append(self._options.leave_out(error))
                 except BadLabelError as error:
-                    self._leave_out(error, "skip_bad_labels", self._bad_labels)
+                    self._bad_labels.append(self._options.leave_out(error))
                 else:
                     # Polygons are pixels, and can be counted, once the image's size is known.
                     is_drawn = isinstance(truth, ClassTruth)
                     self._given.append(dataclasses.replace(example, truth=truth) if is_drawn else example)
                     yield frame, truth, place
-
-    def _leave_out(self, error: ImageError | BadLabelError, option: str, reasons: list[str]) -> None:
-        """Notes why an image was left out, or refuses it."""
-        if not getattr(self._options, option):
-            kind = ImageError if isinstance(error, ImageError) else DatasetError
-            raise kind(f"{error} {setting(option)} leaves such images out.") from error
-        reasons.append(str(error))
 
     def measured(self) -> Dataset:
         """The data set of the images that were given, with the reasons why others were not.

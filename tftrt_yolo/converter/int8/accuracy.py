@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from tftrt_yolo.contract import DEPTH
 from tftrt_yolo.converter import comparison
 from tftrt_yolo.converter.conversion_report import QuantizationReport
 from tftrt_yolo.converter.int8.calibrated import Calibrated
@@ -33,6 +32,7 @@ from tftrt_yolo.ground.errors import ConversionError, DatasetError, ImageError
 from tftrt_yolo.ground.files import image_files
 from tftrt_yolo.ground.text import counted, shown
 from tftrt_yolo.saved_model.handle import SavedModelHandle
+from tftrt_yolo.tasks.table import TASKS
 
 _PARITY_IMAGES = 16
 _METRICS = ("mAP50-95", "top-1", "mIoU", "delta1")  # how the names of the figures end that count
@@ -110,8 +110,8 @@ def read_labels(source: SavedModelHandle, quantization: Quantization | None) -> 
     check_library(source.metadata.task)
     with _advised():
         dataset = open_dataset(quantization.evaluation_data, networks.describe(source), DataOptions())
-    # A depth is of no class, and each image of such a data set has some.
-    if source.metadata.task != DEPTH and not any(example.truth.class_counts() for example in dataset.examples):
+    is_counted = TASKS[source.metadata.task].has_classes  # of a depth each image has a label, or there is no data set
+    if is_counted and not any(example.truth.class_counts() for example in dataset.examples):
         raise _without_labels(dataset)
     return dataset
 

@@ -3,7 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from tftrt_yolo.ground.arguments import Options
+from tftrt_yolo.ground.arguments import Options, setting
+from tftrt_yolo.ground.errors import DatasetError, ImageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,3 +33,23 @@ class DataOptions(Options):
     skip_missing_images: bool = False
     skip_bad_labels: bool = False
     skip_unreadable: bool = False
+
+    def leave_out(self, error: ImageError | DatasetError) -> str:
+        """Why an image is left out.
+
+        Args:
+          error: Of an image that cannot be read, or of a bad label.
+
+        Returns:
+          The reason.
+
+        Raises:
+          ImageError: If such an image is not to be left out.
+          DatasetError: If a bad label is not to be left out.
+        """
+        is_unreadable = isinstance(error, ImageError)
+        option = "skip_unreadable" if is_unreadable else "skip_bad_labels"
+        if not getattr(self, option):
+            kind = ImageError if is_unreadable else DatasetError
+            raise kind(f"{error} {setting(option)} leaves such images out.") from error
+        return str(error)

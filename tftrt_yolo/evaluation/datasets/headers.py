@@ -9,8 +9,7 @@ from collections.abc import Iterable
 
 from tftrt_yolo.evaluation.datasets.data_options import DataOptions
 from tftrt_yolo.evaluation.datasets.examples import BadLabelError, Example
-from tftrt_yolo.ground.arguments import setting
-from tftrt_yolo.ground.errors import DatasetError, ImageError
+from tftrt_yolo.ground.errors import ImageError
 from tftrt_yolo.ground.files import image_files
 
 
@@ -33,12 +32,9 @@ def sorted_out(examples: Iterable[Example], options: DataOptions) -> tuple[list[
         try:
             _check(example)
         except ImageError as error:
-            if not options.skip_unreadable:
-                raise ImageError(f"{error} {setting('skip_unreadable')} leaves such images out.") from error
+            options.leave_out(error)  # and it is, with the reason, when it is read
         except BadLabelError as error:
-            if not options.skip_bad_labels:
-                raise DatasetError(f"{error} {setting('skip_bad_labels')} leaves such images out.") from error
-            skipped.append(str(error))
+            skipped.append(options.leave_out(error))
             continue
         fitting.append(example)
     return fitting, skipped

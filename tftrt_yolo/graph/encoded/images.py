@@ -63,12 +63,13 @@ def read_each(files: tf.Tensor, size_hw: tuple[int, int], fit: Fit) -> Read:
         steps = (count + step - 1) // step
 
     device = _device()
+    with tf.device(_HOST):
+        on_host = tf.equal(device, _CPU)
 
     def read_some(index, parts):
         with tf.device(_HOST):
             rows = slice(index * step, tf.minimum((index + 1) * step, count))
             some = files[rows], numbers[rows]
-            on_host = tf.equal(device, _CPU)
 
         def each():
             with tf.device(_HOST):

@@ -36,12 +36,12 @@ def check_names(names: Mapping[int, str], model_names: Mapping[int, str], place:
     """Refuses a data set of other classes than the model's, which has the background behind them.
 
     Args:
-      names: Class index to name, of the data set.
-      model_names: The same of the model.
-      place: The data set, for messages.
+      names: As of `class_names.check`, like the others.
+      model_names: With the background, or without it if there is one class.
+      place: For messages.
 
     Returns:
-      What a reader must know of the comparison; empty where every name is the same.
+      As `class_names.check`.
 
     Raises:
       DatasetError: If the classes are others, or more than a class map of bytes has values for.
